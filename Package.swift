@@ -1,0 +1,96 @@
+// swift-tools-version: 6.1
+import Foundation
+import PackageDescription
+
+// oneDNN is part of the build where its header is installed; CONVOY_ONEDNN=off builds without it.
+let hasOneDNN =
+    switch Context.environment["CONVOY_ONEDNN"] {
+    case "off": false
+    case "on": true
+    default: FileManager.default.fileExists(atPath: "/usr/include/oneapi/dnnl/dnnl.h")
+    }
+
+// CI treats warnings as errors.
+let strict: [SwiftSetting] =
+    Context.environment["CONVOY_WERROR"] == "on" ? [.unsafeFlags(["-warnings-as-errors"])] : []
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "convoy",
+    products: [.executable(name: "convoy", targets: ["convoy"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Maps of C libraries, and C of our own.
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CLinux"),
+        .target(name: "CKernels"),
+
+        // Leaves: each does one thing and imports none of ours.
+        .target(name: "CounterRandom", swiftSettings: strict),
+        .target(name: "Threads", swiftSettings: strict),
+        .target(name: "SafeTensors", swiftSettings: strict),
+        .target(
+            name: "StrictYAML", dependencies: [.product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
+
+        // What is computed, on what.
+        .target(
+            name: "NeuralNetwork",
+            dependencies: ["CounterRandom", "CKernels", "StrictYAML"]
+                + (hasOneDNN ? ["COneDNN"] : []),
+            exclude: hasOneDNN ? [] : ["OneDNN"],
+            swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
+        .target(
+            name: "Partitions",
+            dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", crypto],
+            swiftSettings: strict),
+
+        // Deciding, apart from doing.
+        .target(name: "ClusterProtocol", swiftSettings: strict),
+        .target(
+            name: "ClusterRuntime",
+            dependencies: [
+                "ClusterProtocol", "CKernels", "CLinux", "NeuralNetwork", "Partitions",
+                "SafeTensors", "StrictYAML", "Threads", "ZeroMQ", crypto, logging,
+            ], swiftSettings: strict),
+        .target(
+            name: "ClusterSimulation", dependencies: ["ClusterProtocol", "CounterRandom"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "convoy",
+            dependencies: [
+                "ClusterProtocol", "ClusterRuntime", "NeuralNetwork", "Partitions", "SafeTensors",
+                "ZeroMQ", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: strict),
+
+        .testTarget(
+            name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),
+        .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
+        .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
+        .testTarget(name: "SafeTensorsTests", dependencies: ["SafeTensors"], swiftSettings: strict),
+        .testTarget(
+            name: "PartitionsTests",
+            dependencies: ["CZlib", "CounterRandom", "Partitions", "SafeTensors", crypto],
+            swiftSettings: strict),
+        .testTarget(
+            name: "NeuralNetworkTests",
+            dependencies: ["NeuralNetwork", "CounterRandom", "CKernels", "StrictYAML"],
+            exclude: ["Golden"], swiftSettings: strict),
+        .testTarget(
+            name: "ClusterSimulationTests", dependencies: ["ClusterSimulation", "CounterRandom"],
+            swiftSettings: strict),
+    ]
+        + (hasOneDNN
+            ? [.target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")])] : []),
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,174 @@
+/// Who is in: joining, readiness, loss, and the shares of the work.
+extension CoordinatorMachine {
+    mutating func join(_ hello: Hello, from peer: PeerIdentity, now: Moment) -> [Action] {
+        guard hello.identity == peer else { return [.note(.unexpected(kind: "hello", peer))] }
+        if let known = peers[peer] {
+            // A hello sent again because the answer was slow.
+            guard known.state == .preparing else { return [] }
+            peers[peer]?.lastHeard = now
+            return [.send(.welcome(welcome), to: peer)]
+        }
+        if let failure = refusal(of: hello) {
+            return [.note(.refused(peer, failure)), .send(.refused(failure), to: peer)]
+        }
+        let ordinal = nextOrdinal[hello.role, default: 0] + 1
+        nextOrdinal[hello.role] = ordinal
+        let member = Peer(hello: hello, ordinal: ordinal, lastHeard: now)
+        peers[peer] = member
+        return [
+            .note(.joined(member.summary)),
+            .journal(
+                .joined(
+                    peer: peer, role: hello.role, host: hello.host,
+                    processIdentifier: hello.processIdentifier)),
+            .send(.welcome(welcome), to: peer),
+        ]
+    }
+
+    private var welcome: Welcome {
+        Welcome(
+            run: configuration.run, configuration: configuration.configurationText,
+            bulkEndpoint: configuration.bulkEndpoint, backend: configuration.backend,
+            data: configuration.data)
+    }
+
+    /// Why a process may not take part: only equal builds compute equal contributions.
+    private func refusal(of hello: Hello) -> Failure? {
+        func refuse(_ what: String, _ theirs: String, _ ours: String) -> Failure {
+            Failure(
+                text: "the coordinator refused this \(hello.role.rawValue): its \(what) is "
+                    + "\(theirs), the run's is \(ours)", exitCode: 65)
+        }
+        if hello.protocolVersion != ControlMessage.version {
+            return refuse(
+                "protocol version", "\(hello.protocolVersion)", "\(ControlMessage.version)")
+        }
+        if hello.build != configuration.build {
+            return refuse("build", hello.build, configuration.build)
+        }
+        if hello.role == .coordinator {
+            return Failure(text: "a run has one coordinator", exitCode: 65)
+        }
+        if peers.count >= configuration.maximumPeerCount {
+            return refuse("place", "number \(peers.count + 1)", "full")
+        }
+        guard hello.role == .worker else { return nil }
+        if !hello.backends.contains(configuration.backend) {
+            return refuse(
+                "list of backends", hello.backends.joined(separator: ","), configuration.backend)
+        }
+        if let instructionSet, !InstructionSet.supports(hello.instructionSet, instructionSet) {
+            return refuse("instruction set", hello.instructionSet, instructionSet)
+        }
+        return nil
+    }
+
+    mutating func becomeReady(_ peer: PeerIdentity, _ ready: Ready, now: Moment) -> [Action] {
+        guard let member = peers[peer], member.state == .preparing else { return [] }
+        func refuse(_ what: String, _ theirs: String, _ ours: String) -> [Action] {
+            let failure = Failure(
+                text: "the coordinator refused this \(member.hello.role.rawValue): its \(what) "
+                    + "\(theirs) is not the run's \(ours)", exitCode: 65)
+            peers[peer] = nil
+            return [.note(.refused(peer, failure)), .send(.refused(failure), to: peer)]
+        }
+        if let data = ready.dataFingerprint, data != configuration.data.fingerprint {
+            return refuse("data fingerprint", data, configuration.data.fingerprint)
+        }
+        if ready.modelFingerprint != configuration.modelFingerprint {
+            return refuse("model", ready.modelFingerprint, configuration.modelFingerprint)
+        }
+        peers[peer]?.state = .ready
+        var actions: [Action] = [.note(.ready(member.summary))]
+        switch phase {
+        case .training where member.hello.role == .worker,
+            .evaluating where member.hello.role == .worker:
+            actions += assign(rebalanced: true)
+        default: break
+        }
+        return actions + advance(now: now)
+    }
+
+    mutating func leave(_ peer: PeerIdentity, now: Moment) -> [Action] {
+        guard let member = peers[peer] else { return [] }
+        let goodbye = Shutdown(reason: "left the run", exitCode: 0)
+        return [.note(.left(member.summary))] + lose(peer, reason: "left", now: now)
+            + [.send(.shutdown(goodbye), to: peer)]
+    }
+
+    mutating func failed(_ peer: PeerIdentity, _ failure: Failure, now: Moment) -> [Action] {
+        if case .gathering = phase {
+            return end(exitCode: failure.exitCode, reason: failure.text)
+        }
+        return lose(peer, reason: failure.text, now: now)
+    }
+
+    mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
+        guard let member = peers.removeValue(forKey: peer) else { return [] }
+        var actions: [Action] = [
+            .journal(.lost(peer: peer, reason: reason)),
+            .note(
+                .lost(
+                    member.summary, reason: reason, moved: member.virtualWorkers,
+                    step: lastRecorded)),
+        ]
+        if case .holding(var holding) = phase {
+            holding.waiting.remove(peer)
+            phase = .holding(holding)
+        }
+        actions += loseShards(of: member, now: now)
+        switch phase {
+        case .training, .holding:
+            if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
+        case .evaluating:
+            if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
+            actions += dealEvaluation()
+        default: break
+        }
+        return actions + advance(now: now)
+    }
+
+    private var candidates: [AssignmentPlanner.Candidate] {
+        readyPeers(.worker).map {
+            .init(identity: $0.hello.identity, weight: Double(max(1, $0.hello.threadCount)))
+        }
+    }
+
+    /// Gives every worker its share under a new generation.
+    ///
+    /// - Parameter rebalanced: deal anew, from a step a little ahead, rather than only hand out what
+    ///   nobody has, at once.
+    mutating func assign(rebalanced: Bool) -> [Action] {
+        let leafCount = configuration.tree.leafCount
+        let deal: AssignmentPlanner.Deal
+        if rebalanced {
+            deal = AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates)
+        } else {
+            deal = AssignmentPlanner.completed(
+                peers.mapValues(\.virtualWorkers), leafCount: leafCount, candidates: candidates)
+        }
+        for identity in peers.keys.sorted() {
+            peers[identity]?.virtualWorkers = deal[identity] ?? []
+        }
+        generation = generation.next
+        let names = readyPeers(.worker).map { ($0.summary.name, $0.virtualWorkers) }
+        let byName = Dictionary(uniqueKeysWithValues: names)
+        var actions: [Action] = [
+            .journal(.assigned(generation: generation, virtualWorkers: byName)),
+            .note(.assigned(generation, byName)),
+        ]
+        let fromStep = rebalanced ? Step(lastRecorded.value + 2) : Step(0)
+        for peer in readyPeers(.worker) {
+            actions.append(
+                .send(.assignment(assignment(for: peer, from: fromStep)), to: peer.hello.identity))
+        }
+        return actions
+    }
+
+    private func assignment(for peer: Peer, from step: Step) -> Assignment {
+        Assignment(
+            generation: generation, virtualWorkers: peer.virtualWorkers, fromStep: step,
+            stepLimit: limit, shards: placements, placement: placement,
+            instructionSet: instructionSet ?? "generic")
+    }
+}

@@ -1,0 +1,112 @@
+/// Where the slices are, and what happens when one is lost.
+extension CoordinatorMachine {
+    var placements: [ShardPlacement] {
+        zip(configuration.plan.shards, shards).compactMap { index, shard in
+            guard let host = shard.host, let endpoint = peers[host]?.hello.bulkEndpoint else {
+                return nil
+            }
+            return ShardPlacement(shard: index, host: host, endpoint: endpoint)
+        }
+    }
+
+    /// Those who may hold slices: dedicated servers, or every worker when there are none.
+    private var hosts: [Peer] {
+        readyPeers(configuration.serverCount > 0 ? .server : .worker)
+            .filter { $0.hello.bulkEndpoint != nil }
+    }
+
+    var hasHostsForStart: Bool {
+        let wanted = configuration.serverCount > 0 ? configuration.serverCount : 1
+        return hosts.count >= wanted
+    }
+
+    /// Gives every slice without a host to the host with the fewest, and puts all slices at the last
+    /// checkpoint, from which the steps since are replayed.
+    mutating func place(now: Moment) -> [Action] {
+        let hosts = self.hosts
+        guard !hosts.isEmpty else { return [] }
+        var load: [PeerIdentity: Int] = [:]
+        for shard in shards { if let host = shard.host { load[host, default: 0] += 1 } }
+        placement += 1
+        for index in shards.indices {
+            if shards[index].host == nil {
+                let least = hosts.min {
+                    (load[$0.hello.identity, default: 0], $0.ordinal)
+                        < (load[$1.hello.identity, default: 0], $1.ordinal)
+                }
+                if let least {
+                    shards[index].host = least.hello.identity
+                    load[least.hello.identity, default: 0] += 1
+                }
+            }
+            shards[index].version = lastCheckpoint
+            shards[index].isReady = false
+        }
+        if lastCheckpoint < limit { limit = nextLimit(after: lastCheckpoint) }
+        phase = .placing(since: now, waiting: Set(configuration.plan.shards))
+        let places = shards.compactMap(\.host)
+        return [
+            .journal(.placed(placement: placement, step: lastCheckpoint, hosts: places)),
+            .note(
+                .placing(
+                    shards: configuration.plan.shards, step: lastCheckpoint, placement: placement)),
+        ] + hostMessages()
+    }
+
+    private func hostMessages() -> [Action] {
+        hosts.compactMap { host in
+            let mine = zip(configuration.plan.shards, shards)
+                .filter { $0.1.host == host.hello.identity }.map(\.0)
+            guard !mine.isEmpty else { return nil }
+            let message = HostShards(
+                shards: mine, shardCount: configuration.plan.shardCount, placement: placement,
+                step: lastCheckpoint, stepLimit: limit)
+            return .send(.host(message), to: host.hello.identity)
+        }
+    }
+
+    mutating func shardReady(_ ready: ShardReady, from peer: PeerIdentity, now: Moment) -> [Action] {
+        guard ready.placement == placement, shards.indices.contains(ready.shard.value),
+            shards[ready.shard.value].host == peer, case .placing(let since, var waiting) = phase
+        else { return [] }
+        shards[ready.shard.value].isReady = true
+        shards[ready.shard.value].version = ready.step
+        waiting.remove(ready.shard)
+        phase = .placing(since: since, waiting: waiting)
+        return advance(now: now)
+    }
+
+    /// Slices that lived in a lost process are gone with their optimizer state.
+    mutating func loseShards(of member: Peer, now: Moment) -> [Action] {
+        let identity = member.hello.identity
+        let lost = configuration.plan.shards.filter { shards[$0.value].host == identity }
+        guard !lost.isEmpty else { return [] }
+        for shard in lost { shards[shard.value].host = nil }
+        switch phase {
+        case .gathering, .ended, .finishing: return []
+        case .training(let since): training += now - since
+        case .holding(let holding): training += now - holding.trainingSince
+        case .placing, .evaluating: break
+        }
+        phase = .placing(since: now, waiting: Set(configuration.plan.shards))
+        return [.note(.shardsLost(lost, member.summary, backTo: lastCheckpoint))]
+            + place(now: now)
+    }
+
+    mutating func progressed(
+        _ progress: Progress, from peer: PeerIdentity, now: Moment
+    ) -> [Action] {
+        guard progress.placement == placement, shards.indices.contains(progress.shard.value),
+            shards[progress.shard.value].host == peer
+        else { return [] }
+        shards[progress.shard.value].version = max(
+            shards[progress.shard.value].version, progress.step)
+        var actions: [Action] = []
+        for report in progress.reports.sorted(by: { $0.step < $1.step })
+        where report.step >= lastRecorded {
+            lastRecorded = report.step.next
+            actions.append(.record(report))
+        }
+        return actions + advance(now: now)
+    }
+}

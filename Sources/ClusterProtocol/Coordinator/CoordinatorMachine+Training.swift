@@ -1,0 +1,255 @@
+/// The course of a run: gathering, training up to a limit, evaluating, checkpointing, ending.
+extension CoordinatorMachine {
+    /// Does whatever has become possible.
+    mutating func advance(now: Moment) -> [Action] {
+        switch phase {
+        case .gathering(let since): return gather(since: since, now: now)
+        case .placing(let since, let waiting):
+            return waiting.isEmpty ? beginTraining(now: now) : awaitHosts(since: since, now: now)
+        case .training(let since): return train(since: since, now: now)
+        case .evaluating(let evaluation): return finishEvaluation(evaluation, now: now)
+        case .holding(let holding): return finishHolding(holding, now: now)
+        case .finishing(let since, let exitCode, let reason):
+            let patience = max(.seconds(10), configuration.heartbeatInterval * 10)
+            if lastCheckpoint == restingStep || now - since > patience {
+                return end(exitCode: exitCode, reason: reason)
+            }
+            return []
+        case .ended: return []
+        }
+    }
+
+    /// The version all shards rest at, if they do.
+    private var restingStep: Step? {
+        guard let first = shards.first?.version else { return nil }
+        return shards.allSatisfy { $0.version == first } ? first : nil
+    }
+
+    // MARK: Beginning
+
+    private mutating func gather(since: Moment, now: Moment) -> [Action] {
+        let workers = readyPeers(.worker)
+        guard hasHostsForStart, !workers.isEmpty else {
+            return giveUp(
+                waitingFor: workers.isEmpty ? "workers" : "servers", since: since, now: now)
+        }
+        let isLate = now - since > configuration.startTimeout
+        guard workers.count >= configuration.workerCount || isLate else {
+            return notice(
+                "waiting for \(configuration.workerCount - workers.count) more workers", now: now)
+        }
+        let settled = instructionSet
+            ?? InstructionSet.common(workers.map(\.hello.instructionSet)) ?? "generic"
+        instructionSet = settled
+        waitingSince = nil
+        return [
+            .journal(.started(run: configuration.run, step: configuration.startStep)),
+            .journal(.settled(instructionSet: settled)),
+            .note(.settled(instructionSet: settled)),
+        ] + place(now: now)
+    }
+
+    private mutating func awaitHosts(since: Moment, now: Moment) -> [Action] {
+        guard shards.contains(where: { $0.host == nil }) else {
+            return giveUp(waitingFor: "the shards' state to arrive", since: since, now: now)
+        }
+        let placed = place(now: now)
+        if placed.isEmpty { return giveUp(waitingFor: "servers", since: since, now: now) }
+        return placed
+    }
+
+    private mutating func beginTraining(now: Moment) -> [Action] {
+        phase = .training(since: now)
+        let workers = readyPeers(.worker)
+        let plan = Plan(
+            workers: workers.count, threads: workers.reduce(0) { $0 + $1.hello.threadCount },
+            instructionSet: instructionSet ?? "generic", shardCount: shards.count)
+        return [.began(plan)] + assign(rebalanced: true) + advance(now: now)
+    }
+
+    // MARK: Training
+
+    private mutating func train(since: Moment, now: Moment) -> [Action] {
+        if restingStep == limit {
+            training += now - since
+            return rest(now: now)
+        }
+        guard readyPeers(.worker).isEmpty else {
+            waitingSince = nil
+            return []
+        }
+        let from = waitingSince ?? now
+        waitingSince = from
+        return giveUp(waitingFor: "workers", since: from, now: now)
+    }
+
+    /// All shards have reached the limit.
+    private mutating func rest(now: Moment) -> [Action] {
+        if let stop { return finish(stop.exitCode, stop.reason, now: now) }
+        phase = .evaluating(Evaluation(step: limit))
+        return dealEvaluation() + advance(now: now)
+    }
+
+    // MARK: Evaluation
+
+    /// Hands out the chunks that nobody has.
+    mutating func dealEvaluation() -> [Action] {
+        guard case .evaluating(var evaluation) = phase else { return [] }
+        let workers = readyPeers(.worker)
+        guard !workers.isEmpty else { return [] }
+        let open = (0..<configuration.evaluationChunkCount).filter { chunk in
+            guard evaluation.results[chunk] == nil else { return false }
+            return evaluation.owners[chunk].map { peers[$0] == nil } ?? true
+        }
+        let deal = AssignmentPlanner.contiguous(
+            leafCount: open.count,
+            candidates: workers.map {
+                .init(identity: $0.hello.identity, weight: Double(max(1, $0.hello.threadCount)))
+            })
+        var actions: [Action] = []
+        for worker in workers {
+            let chunks = (deal[worker.hello.identity] ?? []).map { open[$0] }
+            guard !chunks.isEmpty else { continue }
+            for chunk in chunks { evaluation.owners[chunk] = worker.hello.identity }
+            let evaluate = Evaluate(step: evaluation.step, chunks: chunks)
+            actions.append(.send(.evaluate(evaluate), to: worker.hello.identity))
+        }
+        phase = .evaluating(evaluation)
+        return actions
+    }
+
+    mutating func take(_ evaluated: Evaluated, from peer: PeerIdentity, now: Moment) -> [Action] {
+        guard case .evaluating(var evaluation) = phase, evaluation.step == evaluated.step else {
+            return []
+        }
+        for result in evaluated.results
+        where (0..<configuration.evaluationChunkCount).contains(result.chunk) {
+            evaluation.results[result.chunk] = result
+        }
+        phase = .evaluating(evaluation)
+        return advance(now: now)
+    }
+
+    private mutating func finishEvaluation(_ evaluation: Evaluation, now: Moment) -> [Action] {
+        guard evaluation.results.count == configuration.evaluationChunkCount else {
+            guard readyPeers(.worker).isEmpty else {
+                waitingSince = nil
+                return dealEvaluation()
+            }
+            let from = waitingSince ?? now
+            waitingSince = from
+            return giveUp(waitingFor: "workers", since: from, now: now)
+        }
+        let results = (0..<configuration.evaluationChunkCount).compactMap { evaluation.results[$0] }
+        let summary = EvaluationSummary(
+            step: evaluation.step, recordCount: results.reduce(0) { $0 + $1.recordCount },
+            correctCount: results.reduce(0) { $0 + $1.correctCount },
+            lossSum: results.reduce(0) { $0 + Double(bitPattern: $1.lossBits) },
+            trainingSeconds: Self.exactSeconds(training))
+        let actions: [Action] = [.evaluated(summary), .journal(.evaluated(summary))]
+        guard evaluation.step < configuration.totalSteps else {
+            return actions + finish(0, "finished", now: now)
+        }
+        limit = nextLimit(after: limit)
+        phase = .training(since: now)
+        return actions + [.journal(.limit(limit))] + announceLimit()
+    }
+
+    private func announceLimit() -> [Action] {
+        readyPeers().map { .send(.alive(Alive(stepLimit: limit)), to: $0.hello.identity) }
+    }
+
+    // MARK: Checkpoints
+
+    mutating func checkpointed(_ step: Step, now: Moment) -> [Action] {
+        lastCheckpoint = max(lastCheckpoint, step)
+        return [.journal(.checkpoint(step))] + advance(now: now)
+    }
+
+    mutating func checkpointFailed(_ step: Step) -> [Action] {
+        guard case .finishing(_, let exitCode, let reason) = phase, step == restingStep else {
+            return [.note(.waiting("checkpoint of step \(step) failed; the run goes on"))]
+        }
+        return end(
+            exitCode: exitCode == 0 ? 65 : exitCode,
+            reason: "\(reason), but the last checkpoint could not be written")
+    }
+
+    // MARK: Ending
+
+    mutating func requestStop(now: Moment) -> [Action] {
+        guard stop == nil else { return [] }
+        stop = (130, "interrupted")
+        switch phase {
+        case .gathering, .placing:
+            return end(exitCode: 130, reason: "interrupted before training")
+        case .evaluating: return finish(130, "interrupted", now: now)
+        case .training(let since):
+            let workers = readyPeers(.worker)
+            guard !workers.isEmpty else { return finish(130, "interrupted", now: now) }
+            holdCount += 1
+            phase = .holding(
+                Holding(
+                    number: holdCount, trainingSince: since,
+                    waiting: Set(workers.map(\.hello.identity)), lowest: nil))
+            return workers.map { .send(.hold(Hold(number: holdCount)), to: $0.hello.identity) }
+        case .holding, .finishing, .ended: return []
+        }
+    }
+
+    mutating func held(
+        _ answer: ClusterProtocol.Holding, by peer: PeerIdentity, now: Moment
+    ) -> [Action] {
+        guard case .holding(var holding) = phase, holding.number == answer.number else { return [] }
+        holding.waiting.remove(peer)
+        holding.lowest = min(holding.lowest ?? answer.step, answer.step)
+        phase = .holding(holding)
+        return advance(now: now)
+    }
+
+    /// Everyone has said where they rest; the lowest of these steps can still be finished by all.
+    private mutating func finishHolding(_ holding: Holding, now: Moment) -> [Action] {
+        guard holding.waiting.isEmpty else { return [] }
+        phase = .training(since: holding.trainingSince)
+        if let lowest = holding.lowest { limit = min(limit, lowest) }
+        return [.note(.stopping(step: limit))] + announceLimit() + assign(rebalanced: false)
+            + advance(now: now)
+    }
+
+    /// Takes the last checkpoint, then ends.
+    private mutating func finish(_ exitCode: Int, _ reason: String, now: Moment) -> [Action] {
+        phase = .finishing(since: now, exitCode: exitCode, reason: reason)
+        guard let step = restingStep, step != lastCheckpoint else { return advance(now: now) }
+        let hosts = Set(shards.compactMap(\.host)).sorted()
+        return hosts.map { .send(.snapshot(Snapshot(step: step)), to: $0) }
+    }
+
+    mutating func end(exitCode: Int, reason: String) -> [Action] {
+        phase = .ended
+        let goodbye = Shutdown(reason: reason, exitCode: exitCode == 130 ? 130 : 0)
+        let outcome = Outcome(
+            step: lastCheckpoint, exitCode: exitCode, reason: reason,
+            trainingSeconds: Self.exactSeconds(training), workerCount: readyPeers(.worker).count,
+            instructionSet: instructionSet ?? "generic")
+        return peers.keys.sorted().map { .send(.shutdown(goodbye), to: $0) }
+            + [.journal(.finished(step: lastCheckpoint, exitCode: exitCode)), .end(outcome)]
+    }
+
+    // MARK: Waiting
+
+    private mutating func giveUp(
+        waitingFor what: String, since: Moment, now: Moment
+    ) -> [Action] {
+        let limit = configuration.lossTimeout
+        guard now - since > limit else {
+            return notice("waiting for \(what), at most \(limit)", now: now)
+        }
+        return end(exitCode: 69, reason: "gave up after waiting \(limit) for \(what)")
+    }
+
+    private mutating func notice(_ text: String, now: Moment) -> [Action] {
+        if let lastNotice, now - lastNotice < .seconds(5) { return [] }
+        lastNotice = now
+        return [.note(.waiting(text))]
+    }
+}

@@ -1,0 +1,308 @@
+/// Decides for the cluster: who is in, who computes what, where the slices are, how far steps may run,
+/// when to evaluate, to checkpoint and to end.
+///
+/// The machine takes no part in a step: workers and shards go on by themselves up to the step limit.
+/// It has no clock, no socket and no file; what it wants done it returns as actions.
+public struct CoordinatorMachine: Sendable {
+    public struct Configuration: Hashable, Sendable {
+        public var run: String
+        public var tree: ReductionTree
+        public var plan: SlicePlan
+        /// Dedicated servers; 0 puts a shard into each of the first workers.
+        public var serverCount: Int
+        /// Workers to wait for before the first step.
+        public var workerCount: Int
+        public var startStep: Step
+        public var totalSteps: Step
+        public var stepsPerEpoch: Int
+        public var evaluationChunkCount: Int
+        public var heartbeatInterval: Duration
+        /// With at least one worker there, how long to wait for the rest.
+        public var startTimeout: Duration
+        /// With nobody to work or to hold a slice, how long to wait before the run ends with 69.
+        public var lossTimeout: Duration
+        public var build: String
+        public var backend: String
+        /// Nil: the best that all workers of the start have.
+        public var instructionSet: String?
+        public var data: DataSummary
+        public var modelFingerprint: String
+        /// The run file as workers get it.
+        public var configurationText: String
+        public var bulkEndpoint: String
+        public var maximumPeerCount = 4096
+
+        public init(
+            run: String, tree: ReductionTree, plan: SlicePlan, serverCount: Int, workerCount: Int,
+            startStep: Step, totalSteps: Step, stepsPerEpoch: Int, evaluationChunkCount: Int,
+            heartbeatInterval: Duration, startTimeout: Duration = .seconds(30),
+            lossTimeout: Duration = .seconds(60), build: String, backend: String,
+            instructionSet: String? = nil, data: DataSummary, modelFingerprint: String,
+            configurationText: String, bulkEndpoint: String
+        ) {
+            self.run = run
+            self.tree = tree
+            self.plan = plan
+            self.serverCount = serverCount
+            self.workerCount = workerCount
+            self.startStep = startStep
+            self.totalSteps = totalSteps
+            self.stepsPerEpoch = stepsPerEpoch
+            self.evaluationChunkCount = evaluationChunkCount
+            self.heartbeatInterval = heartbeatInterval
+            self.startTimeout = startTimeout
+            self.lossTimeout = lossTimeout
+            self.build = build
+            self.backend = backend
+            self.instructionSet = instructionSet
+            self.data = data
+            self.modelFingerprint = modelFingerprint
+            self.configurationText = configurationText
+            self.bulkEndpoint = bulkEndpoint
+        }
+    }
+
+    public enum Event: Hashable, Sendable {
+        case message(ControlMessage, from: PeerIdentity)
+        /// The connection over which the peer last spoke is gone.
+        case disconnected(PeerIdentity)
+        case checkpointWritten(Step)
+        case checkpointFailed(Step)
+        case stopRequested
+        case tick
+    }
+
+    public enum Action: Hashable, Sendable {
+        case send(ControlMessage, to: PeerIdentity)
+        case journal(JournalEntry)
+        /// A step is finished everywhere it is reported from; each step comes once, in order.
+        case record(StepReport)
+        /// The workers begin (again) to train; the time until `rested` counts as training time.
+        case began(Plan)
+        case evaluated(EvaluationSummary)
+        case note(Note)
+        case end(Outcome)
+    }
+
+    /// What the run is about to do, for the start line.
+    public struct Plan: Hashable, Sendable {
+        public var workers: Int
+        public var threads: Int
+        public var instructionSet: String
+        public var shardCount: Int
+    }
+
+    public struct EvaluationSummary: Hashable, Codable, Sendable {
+        public var step: Step
+        public var recordCount: Int
+        public var correctCount: Int
+        /// Sum of the losses over the test records, added in chunk order.
+        public var lossSum: Double
+        /// Seconds spent in training steps so far.
+        public var trainingSeconds: Double
+    }
+
+    public struct Outcome: Hashable, Sendable {
+        public var step: Step
+        public var exitCode: Int
+        public var reason: String
+        public var trainingSeconds: Double
+        public var workerCount: Int
+        public var instructionSet: String
+
+        public init(
+            step: Step, exitCode: Int, reason: String, trainingSeconds: Double, workerCount: Int,
+            instructionSet: String
+        ) {
+            self.step = step
+            self.exitCode = exitCode
+            self.reason = reason
+            self.trainingSeconds = trainingSeconds
+            self.workerCount = workerCount
+            self.instructionSet = instructionSet
+        }
+    }
+
+    /// A transition worth a line in the log and, for some, on the screen.
+    public enum Note: Hashable, Sendable {
+        case joined(PeerSummary)
+        case ready(PeerSummary)
+        case refused(PeerIdentity, Failure)
+        case lost(PeerSummary, reason: String, moved: [Int], step: Step)
+        case left(PeerSummary)
+        case assigned(Generation, [String: [Int]])
+        case placing(shards: [ShardIndex], step: Step, placement: Int)
+        case shardsLost([ShardIndex], PeerSummary, backTo: Step)
+        case waiting(String)
+        case settled(instructionSet: String)
+        case stopping(step: Step)
+        case unexpected(kind: String, PeerIdentity)
+    }
+
+    public struct PeerSummary: Hashable, Sendable {
+        public var identity: PeerIdentity
+        public var role: Role
+        public var ordinal: Int
+        public var host: String
+        public var processIdentifier: Int
+
+        public var name: String { "\(role.rawValue) \(ordinal)" }
+    }
+
+    struct Peer: Hashable, Sendable {
+        enum State: Hashable, Sendable {
+            case preparing, ready
+        }
+        var hello: Hello
+        var ordinal: Int
+        var state = State.preparing
+        var lastHeard: Moment
+        var virtualWorkers: [Int] = []
+        var heartbeat: Heartbeat?
+
+        var summary: PeerSummary {
+            PeerSummary(
+                identity: hello.identity, role: hello.role, ordinal: ordinal, host: hello.host,
+                processIdentifier: hello.processIdentifier)
+        }
+    }
+
+    enum Phase: Hashable, Sendable {
+        case gathering(since: Moment)
+        /// Slices are being put in place.
+        case placing(since: Moment, waiting: Set<ShardIndex>)
+        case training(since: Moment)
+        case evaluating(Evaluation)
+        /// Ctrl-C: finding the step at which everyone can rest.
+        case holding(Holding)
+        /// Waiting for the last checkpoint.
+        case finishing(since: Moment, exitCode: Int, reason: String)
+        case ended
+    }
+
+    struct Evaluation: Hashable, Sendable {
+        var step: Step
+        var owners: [Int: PeerIdentity] = [:]
+        var results: [Int: EvaluationResult] = [:]
+    }
+
+    struct Holding: Hashable, Sendable {
+        var number: Int
+        var trainingSince: Moment
+        var waiting: Set<PeerIdentity>
+        var lowest: Step?
+    }
+
+    struct Shard: Hashable, Sendable {
+        var host: PeerIdentity?
+        var version: Step
+        var isReady = false
+    }
+
+    public let configuration: Configuration
+    var phase: Phase
+    var peers: [PeerIdentity: Peer] = [:]
+    var nextOrdinal: [Role: Int] = [:]
+    public internal(set) var generation = Generation(0)
+    var placement = 0
+    var shards: [Shard]
+    var limit: Step
+    var stop: (exitCode: Int, reason: String)?
+    var instructionSet: String?
+    var lastCheckpoint: Step
+    var lastRecorded: Step
+    var training = Duration.zero
+    var holdCount = 0
+    var waitingSince: Moment?
+    var lastAlive: Moment = .zero
+    var lastNotice: Moment?
+
+    public init(_ configuration: Configuration) {
+        self.configuration = configuration
+        phase = .gathering(since: .zero)
+        shards = configuration.plan.shards.map { _ in
+            Shard(host: nil, version: configuration.startStep)
+        }
+        lastCheckpoint = configuration.startStep
+        lastRecorded = configuration.startStep
+        instructionSet = configuration.instructionSet
+        limit = configuration.startStep
+        limit = nextLimit(after: configuration.startStep)
+    }
+
+    /// The next place where steps rest: the end of the epoch, or of the run.
+    func nextLimit(after step: Step) -> Step {
+        let epochEnd = (step.value / configuration.stepsPerEpoch + 1) * configuration.stepsPerEpoch
+        return min(Step(epochEnd), configuration.totalSteps)
+    }
+
+    public mutating func step(_ event: Event, now: Moment) -> [Action] {
+        if phase == .ended { return [] }
+        switch event {
+        case .message(let message, let peer): return receive(message, from: peer, now: now)
+        case .disconnected(let peer): return lose(peer, reason: "connection closed", now: now)
+        case .checkpointWritten(let step): return checkpointed(step, now: now)
+        case .checkpointFailed(let step): return checkpointFailed(step)
+        case .stopRequested: return requestStop(now: now)
+        case .tick: return tick(now: now)
+        }
+    }
+
+    private mutating func receive(
+        _ message: ControlMessage, from peer: PeerIdentity, now: Moment
+    ) -> [Action] {
+        if case .hello(let hello) = message { return join(hello, from: peer, now: now) }
+        guard peers[peer] != nil else { return [.send(.introduce(Introduce()), to: peer)] }
+        peers[peer]?.lastHeard = now
+        switch message {
+        case .ready(let ready): return becomeReady(peer, ready, now: now)
+        case .heartbeat(let heartbeat):
+            peers[peer]?.heartbeat = heartbeat
+            return []
+        case .shardReady(let ready): return shardReady(ready, from: peer, now: now)
+        case .progress(let progress): return progressed(progress, from: peer, now: now)
+        case .holding(let holding): return held(holding, by: peer, now: now)
+        case .evaluated(let evaluated): return take(evaluated, from: peer, now: now)
+        case .leaving: return leave(peer, now: now)
+        case .failed(let failure): return failed(peer, failure, now: now)
+        default: return [.note(.unexpected(kind: message.kind, peer))]
+        }
+    }
+
+    /// When `tick` is wanted at the latest.
+    public func nextDeadline(now: Moment) -> Moment { now + configuration.heartbeatInterval / 10 }
+
+    private mutating func tick(now: Moment) -> [Action] {
+        var actions: [Action] = []
+        let silent = peers.values.filter { now - $0.lastHeard > configuration.heartbeatInterval * 3 }
+        for peer in silent.sorted(by: { $0.ordinal < $1.ordinal }) {
+            actions += lose(
+                peer.hello.identity, reason: "silent for \(Self.seconds(now - peer.lastHeard)) s",
+                now: now)
+        }
+        if now - lastAlive >= configuration.heartbeatInterval {
+            lastAlive = now
+            for peer in readyPeers() {
+                actions.append(.send(.alive(Alive(stepLimit: limit)), to: peer.hello.identity))
+            }
+        }
+        return actions + advance(now: now)
+    }
+
+    static func seconds(_ duration: Duration) -> Double {
+        let (seconds, attoseconds) = duration.components
+        return Double(seconds * 10 + attoseconds / 100_000_000_000_000_000) / 10
+    }
+
+    static func exactSeconds(_ duration: Duration) -> Double {
+        let (seconds, attoseconds) = duration.components
+        return Double(seconds) + Double(attoseconds) * 1e-18
+    }
+
+    /// Peers that are ready, in the order in which they joined.
+    func readyPeers(_ role: Role? = nil) -> [Peer] {
+        peers.values
+            .filter { $0.state == .ready && (role == nil || $0.hello.role == role) }
+            .sorted { ($0.hello.role.rawValue, $0.ordinal) < ($1.hello.role.rawValue, $1.ordinal) }
+    }
+}

@@ -1,0 +1,13 @@
+/// A line of the coordinator's journal: what a successor must know.
+public enum JournalEntry: Hashable, Codable, Sendable {
+    case started(run: String, step: Step)
+    case settled(instructionSet: String)
+    case joined(peer: PeerIdentity, role: Role, host: String, processIdentifier: Int)
+    case lost(peer: PeerIdentity, reason: String)
+    case placed(placement: Int, step: Step, hosts: [PeerIdentity])
+    case assigned(generation: Generation, virtualWorkers: [String: [Int]])
+    case limit(Step)
+    case evaluated(CoordinatorMachine.EvaluationSummary)
+    case checkpoint(Step)
+    case finished(step: Step, exitCode: Int)
+}

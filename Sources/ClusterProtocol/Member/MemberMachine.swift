@@ -1,0 +1,226 @@
+/// Decides how a process takes part in a cluster: joining, staying known, leaving.
+///
+/// Workers and servers are both members; what a worker does with its steps is the business of the
+/// `WorkerMachine` inside, what a server does with its slices that of a `ShardHostMachine` beside.
+public struct MemberMachine: Sendable {
+    public struct Configuration: Hashable, Sendable {
+        public var heartbeatInterval: Duration
+        /// How long the coordinator may stay away before the member gives up.
+        public var coordinatorTimeout: Duration
+        /// How long it may take to be welcomed at first.
+        public var connectTimeout: Duration
+
+        public init(
+            heartbeatInterval: Duration, coordinatorTimeout: Duration, connectTimeout: Duration
+        ) {
+            self.heartbeatInterval = heartbeatInterval
+            self.coordinatorTimeout = coordinatorTimeout
+            self.connectTimeout = connectTimeout
+        }
+    }
+
+    public enum Event: Hashable, Sendable {
+        case started(Hello)
+        case control(ControlMessage)
+        /// Configuration (and data, for a worker) are loaded.
+        case prepared(Ready, WorkerMachine.Run, heartbeatInterval: Duration)
+        case failed(Failure)
+        case work(WorkerMachine.Event)
+        /// Something the shards of this process have to say to the coordinator.
+        case report(ControlMessage)
+        case tick(Heartbeat)
+        /// Someone pressed Ctrl-C here.
+        case stopRequested
+    }
+
+    public enum Action: Hashable, Sendable {
+        case send(ControlMessage)
+        /// Load configuration, model and data, then say `prepared`.
+        case prepare(Welcome)
+        case work(WorkerMachine.Action)
+        /// For the shards of this process.
+        case shards(ShardHostMachine.Event)
+        case note(Note)
+        case end(Shutdown)
+    }
+
+    /// A transition worth a line in the log.
+    public enum Note: Hashable, Sendable {
+        case welcomed(run: String)
+        case coordinatorSilent(seconds: Int)
+        case coordinatorBack
+        case introducedAgain
+        case refusedMessage(kind: String)
+    }
+
+    private enum Phase: Hashable, Sendable {
+        case joining(since: Moment)
+        case preparing
+        case ready
+        case leaving(since: Moment)
+        case ended
+    }
+
+    private var configuration: Configuration
+    private var phase = Phase.joining(since: .zero)
+    private var hello: Hello?
+    private var ready: Ready?
+    private var runName: String?
+    private var worker: WorkerMachine?
+    private var lastHeard: Moment = .zero
+    private var lastHeartbeat: Moment = .zero
+    private var lastHello: Moment = .zero
+    private var isCoordinatorSilent = false
+
+    public init(_ configuration: Configuration) { self.configuration = configuration }
+
+    public var hasEnded: Bool { phase == .ended }
+    public var currentStep: Step { worker?.currentStep ?? Step(0) }
+    public var generation: Generation { worker?.generation ?? Generation(0) }
+
+    /// When `tick` is wanted at the latest.
+    public func nextDeadline(now: Moment) -> Moment { now + configuration.heartbeatInterval / 10 }
+
+    public mutating func step(_ event: Event, now: Moment) -> [Action] {
+        if phase == .ended { return [] }
+        switch event {
+        case .started(let hello):
+            self.hello = hello
+            phase = .joining(since: now)
+            lastHeard = now
+            lastHello = now
+            return [.send(.hello(hello))]
+        case .control(let message):
+            let back: [Action] = isCoordinatorSilent ? [.note(.coordinatorBack)] : []
+            isCoordinatorSilent = false
+            lastHeard = now
+            return back + receive(message, now: now)
+        case .prepared(let ready, let run, let interval):
+            return prepared(ready, run, interval, now: now)
+        case .failed(let failure):
+            phase = .ended
+            return [
+                .send(.failed(failure)),
+                .end(Shutdown(reason: failure.text, exitCode: failure.exitCode)),
+            ]
+        case .work(let event): return work(event, now: now)
+        case .report(let message): return [.send(message)]
+        case .tick(let heartbeat): return tick(heartbeat, now: now)
+        case .stopRequested: return leave(now: now)
+        }
+    }
+
+    private mutating func work(_ event: WorkerMachine.Event, now: Moment) -> [Action] {
+        (worker?.step(event, now: now) ?? []).map { action in
+            if case .tell(let message) = action { return .send(message) }
+            return .work(action)
+        }
+    }
+
+    private mutating func receive(_ message: ControlMessage, now: Moment) -> [Action] {
+        switch message {
+        case .welcome(let welcome): return welcomed(welcome, now: now)
+        case .introduce: return introduce(now: now)
+        case .refused(let failure): return end(failure.text, exitCode: failure.exitCode)
+        case .shutdown(let shutdown):
+            phase = .ended
+            return [.end(shutdown)]
+        case .alive(let alive):
+            return [.shards(.stepLimit(alive.stepLimit))]
+                + work(.stepLimit(alive.stepLimit), now: now)
+        case .host(let host): return [.shards(.host(host))]
+        case .snapshot(let snapshot): return [.shards(.snapshot(snapshot.step))]
+        case .assignment(let assignment):
+            guard phase == .ready else { return [] }
+            return work(.assignment(assignment), now: now)
+        case .hold(let hold): return work(.hold(hold), now: now)
+        case .evaluate(let evaluate): return work(.evaluate(evaluate), now: now)
+        default: return [.note(.refusedMessage(kind: message.kind))]
+        }
+    }
+
+    private mutating func welcomed(_ welcome: Welcome, now: Moment) -> [Action] {
+        guard case .joining = phase else { return [] }
+        guard let runName else {
+            runName = welcome.run
+            phase = .preparing
+            return [.note(.welcomed(run: welcome.run)), .prepare(welcome)]
+        }
+        guard runName == welcome.run else {
+            return end("the coordinator now runs another job, \(welcome.run)", exitCode: 69)
+        }
+        guard let ready else { return [] }
+        phase = .ready
+        return [.send(.ready(ready))]
+    }
+
+    /// Joins once more, with everything that is loaded; the work in hand goes on meanwhile.
+    private mutating func introduce(now: Moment) -> [Action] {
+        guard phase == .ready, var hello, let runName else { return [] }
+        hello.session = Hello.Session(run: runName, generation: generation)
+        self.hello = hello
+        phase = .joining(since: now)
+        lastHello = now
+        return [.note(.introducedAgain), .send(.hello(hello))]
+    }
+
+    private mutating func prepared(
+        _ ready: Ready, _ run: WorkerMachine.Run, _ interval: Duration, now: Moment
+    ) -> [Action] {
+        guard phase == .preparing else { return [] }
+        configuration.heartbeatInterval = interval
+        self.ready = ready
+        if hello?.role == .worker { worker = WorkerMachine(run) }
+        phase = .ready
+        lastHeard = now
+        return [.send(.ready(ready))]
+    }
+
+    private mutating func leave(now: Moment) -> [Action] {
+        if case .leaving = phase { return end("stopped at once", exitCode: 130) }
+        guard phase == .ready else { return end("stopped before it joined", exitCode: 130) }
+        phase = .leaving(since: now)
+        return [.send(.leaving(Leaving(reason: "stopped by its user")))]
+    }
+
+    private mutating func end(_ reason: String, exitCode: Int) -> [Action] {
+        phase = .ended
+        return [.end(Shutdown(reason: reason, exitCode: exitCode))]
+    }
+
+    private mutating func tick(_ heartbeat: Heartbeat, now: Moment) -> [Action] {
+        switch phase {
+        case .joining(let since):
+            let patience = runName == nil ? configuration.connectTimeout
+                : configuration.coordinatorTimeout
+            if now - since > patience {
+                return end("no coordinator answered within \(patience)", exitCode: 69)
+            }
+            let again = now - lastHello >= configuration.heartbeatInterval
+            if again { lastHello = now }
+            return (again ? hello.map { [.send(.hello($0))] } ?? [] : []) + work(.tick, now: now)
+        case .leaving(let since) where now - since > configuration.heartbeatInterval * 3:
+            return end("left without an answer from the coordinator", exitCode: 130)
+        case .preparing, .ready, .leaving:
+            return beat(heartbeat, now: now) + watch(now: now) + work(.tick, now: now)
+        case .ended: return []
+        }
+    }
+
+    private mutating func beat(_ heartbeat: Heartbeat, now: Moment) -> [Action] {
+        guard now - lastHeartbeat >= configuration.heartbeatInterval else { return [] }
+        lastHeartbeat = now
+        return [.send(.heartbeat(heartbeat))]
+    }
+
+    /// Steps go on while the coordinator is away; only a very long absence ends the member.
+    private mutating func watch(now: Moment) -> [Action] {
+        let silence = now - lastHeard
+        if silence > configuration.coordinatorTimeout {
+            return end("the coordinator has been silent for \(silence)", exitCode: 69)
+        }
+        guard !isCoordinatorSilent, silence > configuration.heartbeatInterval * 3 else { return [] }
+        isCoordinatorSilent = true
+        return [.note(.coordinatorSilent(seconds: Int(silence.components.seconds)))]
+    }
+}

@@ -1,0 +1,43 @@
+/// Where a shard lives.
+public struct ShardPlacement: Hashable, Codable, Sendable {
+    public var shard: ShardIndex
+    public var host: PeerIdentity
+    /// The bulk endpoint that workers connect to, for instance `tcp://127.0.0.1:40123`.
+    public var endpoint: String
+
+    public init(shard: ShardIndex, host: PeerIdentity, endpoint: String) {
+        self.shard = shard
+        self.host = host
+        self.endpoint = endpoint
+    }
+}
+
+/// What one worker does from now on; a later generation replaces an earlier one.
+public struct Assignment: Hashable, Codable, Sendable {
+    public var generation: Generation
+    /// The virtual workers it runs, ascending; empty for a spare.
+    public var virtualWorkers: [Int]
+    /// First step it holds for. A step already begun beyond it takes it up at once.
+    public var fromStep: Step
+    /// Steps below this one may run; the worker rests when its weights reach it.
+    public var stepLimit: Step
+    /// Where the slices are, in shard order.
+    public var shards: [ShardPlacement]
+    /// Rises when shards were put back to an earlier version: weights held are to be fetched anew.
+    public var placement: Int
+    /// The instruction set that all workers of the run compute with.
+    public var instructionSet: String
+
+    public init(
+        generation: Generation, virtualWorkers: [Int], fromStep: Step, stepLimit: Step,
+        shards: [ShardPlacement], placement: Int, instructionSet: String
+    ) {
+        self.generation = generation
+        self.virtualWorkers = virtualWorkers
+        self.fromStep = fromStep
+        self.stepLimit = stepLimit
+        self.shards = shards
+        self.placement = placement
+        self.instructionSet = instructionSet
+    }
+}

@@ -1,0 +1,142 @@
+/// What a bulk message carries.
+public enum BulkKind: UInt8, Sendable, CaseIterable {
+    /// Worker to shard: the gradient sum of one tree node over one chunk.
+    case contribution = 1
+    /// Shard to worker: one chunk of the weights at a version.
+    case weights = 2
+    /// Worker to shard: send me your weights of this version, or later ones, and go on sending.
+    case fetch = 3
+    /// Coordinator to shard, or back: one part of the state of a chunk (weights, then each optimizer
+    /// state in order).
+    case state = 4
+    /// Worker to shard: I am leaving, send no more.
+    case unsubscribe = 5
+}
+
+/// How the payload's elements are written.
+public enum PayloadType: UInt8, Sendable, CaseIterable {
+    case none = 0
+    case float32 = 1
+
+    public var byteCount: Int { self == .float32 ? 4 : 0 }
+}
+
+/// The fixed first frame of every bulk message: 64 bytes, little-endian.
+///
+/// | offset | field | | offset | field |
+/// |---|---|---|---|---|
+/// | 0 | magic `CVOY` | | 28 | sample count, UInt32 |
+/// | 4 | version, UInt16 | | 32 | loss sum, Float64 |
+/// | 6 | kind, UInt8 | | 40 | record digest, UInt64 |
+/// | 7 | payload type, UInt8 | | 48 | correct count, UInt32 |
+/// | 8 | step, UInt64 | | 52 | placement, UInt32 |
+/// | 16 | chunk, UInt32 | | 56 | payload byte count, UInt64 |
+/// | 20 | node level, UInt8 | | | |
+/// | 21 | part, UInt8 | | | |
+/// | 22 | shard, UInt16 | | | |
+/// | 24 | node index, UInt32 | | | |
+public struct BulkHeader: Hashable, Sendable {
+    public static let byteCount = 64
+    public static let magic: UInt32 = 0x594F_5643
+    public static let version: UInt16 = 1
+
+    public var kind: BulkKind
+    public var payloadType = PayloadType.none
+    public var step: Step
+    public var shard: ShardIndex
+    public var chunk = 0
+    public var part = 0
+    public var node = TreeNode.leaf(0)
+    public var totals = ContributionTotals()
+    /// Which placement of the shard a state belongs to.
+    public var placement = 0
+    public var payloadByteCount = 0
+
+    public init(kind: BulkKind, step: Step, shard: ShardIndex) {
+        self.kind = kind
+        self.step = step
+        self.shard = shard
+    }
+
+    /// Why bytes are no bulk header.
+    public enum Flaw: String, Error, Hashable, Sendable {
+        case size, magic, version, kind, payloadType, field
+    }
+
+    public var bytes: [UInt8] {
+        var writer = LittleEndianWriter(capacity: Self.byteCount)
+        writer.append(Self.magic)
+        writer.append(Self.version)
+        writer.append(kind.rawValue)
+        writer.append(payloadType.rawValue)
+        writer.append(UInt64(step.value))
+        writer.append(UInt32(chunk))
+        writer.append(UInt8(node.level))
+        writer.append(UInt8(part))
+        writer.append(UInt16(shard.value))
+        writer.append(UInt32(node.index))
+        writer.append(UInt32(totals.sampleCount))
+        writer.append(totals.lossSum.bitPattern)
+        writer.append(totals.recordDigest)
+        writer.append(UInt32(totals.correctCount))
+        writer.append(UInt32(placement))
+        writer.append(UInt64(payloadByteCount))
+        return writer.bytes
+    }
+
+    /// Reads a header; foreign bytes are refused, never trusted.
+    public init(bytes: UnsafeRawBufferPointer) throws(Flaw) {
+        guard bytes.count == Self.byteCount else { throw .size }
+        var reader = LittleEndianReader(bytes)
+        guard reader.next(UInt32.self) == Self.magic else { throw .magic }
+        guard reader.next(UInt16.self) == Self.version else { throw .version }
+        guard let kind = BulkKind(rawValue: reader.next(UInt8.self)) else { throw .kind }
+        guard let type = PayloadType(rawValue: reader.next(UInt8.self)) else { throw .payloadType }
+        guard let step = Int(exactly: reader.next(UInt64.self)), step < 1 << 48 else {
+            throw .field
+        }
+        let chunk = Int(reader.next(UInt32.self))
+        let level = Int(reader.next(UInt8.self))
+        let part = Int(reader.next(UInt8.self))
+        let shard = ShardIndex(Int(reader.next(UInt16.self)))
+        let node = TreeNode(level: level, index: Int(reader.next(UInt32.self)))
+        guard level < 32 else { throw .field }
+        var totals = ContributionTotals()
+        totals.sampleCount = Int(reader.next(UInt32.self))
+        totals.lossSum = Double(bitPattern: reader.next(UInt64.self))
+        totals.recordDigest = reader.next(UInt64.self)
+        totals.correctCount = Int(reader.next(UInt32.self))
+        let placement = Int(reader.next(UInt32.self))
+        guard let payload = Int(exactly: reader.next(UInt64.self)) else { throw .field }
+        self.init(kind: kind, step: Step(step), shard: shard)
+        payloadType = type
+        self.chunk = chunk
+        self.part = part
+        self.node = node
+        self.totals = totals
+        self.placement = placement
+        payloadByteCount = payload
+    }
+}
+
+struct LittleEndianWriter {
+    private(set) var bytes: [UInt8] = []
+
+    init(capacity: Int) { bytes.reserveCapacity(capacity) }
+
+    mutating func append<Value: FixedWidthInteger>(_ value: Value) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+}
+
+struct LittleEndianReader {
+    private let bytes: UnsafeRawBufferPointer
+    private var offset = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    mutating func next<Value: FixedWidthInteger>(_ type: Value.Type) -> Value {
+        defer { offset += MemoryLayout<Value>.size }
+        return Value(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: type))
+    }
+}

@@ -1,0 +1,329 @@
+/// Everything said between the coordinator and the other processes, a JSON frame each.
+///
+/// Written as `{"version":1,"kind":"hello","body":{...}}`. A kind that is not known is dropped.
+public enum ControlMessage: Hashable, Sendable {
+    // To the coordinator.
+    case hello(Hello)
+    case ready(Ready)
+    case heartbeat(Heartbeat)
+    case shardReady(ShardReady)
+    case progress(Progress)
+    case holding(Holding)
+    case evaluated(Evaluated)
+    case leaving(Leaving)
+    case failed(Failure)
+    // From the coordinator.
+    case welcome(Welcome)
+    case refused(Failure)
+    case host(HostShards)
+    case assignment(Assignment)
+    case hold(Hold)
+    case snapshot(Snapshot)
+    case evaluate(Evaluate)
+    case alive(Alive)
+    case introduce(Introduce)
+    case shutdown(Shutdown)
+
+    /// Version of the control protocol; both sides must have the same.
+    public static let version = 1
+}
+
+/// First words of a process that joins.
+public struct Hello: Hashable, Codable, Sendable {
+    public var identity: PeerIdentity
+    public var role: Role
+    public var host: String
+    public var processIdentifier: Int
+    public var threadCount: Int
+    public var protocolVersion: Int
+    /// Fingerprint of the build: only equal builds compute equal contributions.
+    public var build: String
+    /// Backends this build has.
+    public var backends: [String]
+    /// The best instruction set of this host, as oneDNN names it.
+    public var instructionSet: String
+    /// Where its shards can be reached.
+    public var bulkEndpoint: String?
+    /// What an earlier coordinator told it, if this is not its first run in the job.
+    public var session: Session?
+
+    /// State of a process that has been at work before the coordinator restarted.
+    public struct Session: Hashable, Codable, Sendable {
+        public var run: String
+        public var generation: Generation
+
+        public init(run: String, generation: Generation) {
+            self.run = run
+            self.generation = generation
+        }
+    }
+
+    public init(
+        identity: PeerIdentity, role: Role, host: String, processIdentifier: Int, threadCount: Int,
+        build: String, backends: [String], instructionSet: String, bulkEndpoint: String?,
+        session: Session? = nil
+    ) {
+        self.identity = identity
+        self.role = role
+        self.host = host
+        self.processIdentifier = processIdentifier
+        self.threadCount = threadCount
+        protocolVersion = ControlMessage.version
+        self.build = build
+        self.backends = backends
+        self.instructionSet = instructionSet
+        self.bulkEndpoint = bulkEndpoint
+        self.session = session
+    }
+}
+
+/// A process has loaded what it needs.
+public struct Ready: Hashable, Codable, Sendable {
+    /// Of the data set a worker opened; nil from a server, which opens none.
+    public var dataFingerprint: String?
+    public var modelFingerprint: String
+
+    public init(dataFingerprint: String?, modelFingerprint: String) {
+        self.dataFingerprint = dataFingerprint
+        self.modelFingerprint = modelFingerprint
+    }
+}
+
+/// A sign of life.
+public struct Heartbeat: Hashable, Codable, Sendable {
+    public var generation: Generation
+    public var step: Step
+    /// Time a virtual worker took since the last heartbeat, mean, in microseconds; 0 when none ran.
+    public var computeMicroseconds: Int
+    /// Of that, waiting for input.
+    public var inputMicroseconds: Int
+    /// Time from the last contribution of a step to the first weights of the next, mean.
+    public var waitMicroseconds: Int
+
+    public init(
+        generation: Generation, step: Step, computeMicroseconds: Int = 0,
+        inputMicroseconds: Int = 0, waitMicroseconds: Int = 0
+    ) {
+        self.generation = generation
+        self.step = step
+        self.computeMicroseconds = computeMicroseconds
+        self.inputMicroseconds = inputMicroseconds
+        self.waitMicroseconds = waitMicroseconds
+    }
+}
+
+/// A shard's state is in place.
+public struct ShardReady: Hashable, Codable, Sendable {
+    public var shard: ShardIndex
+    public var placement: Int
+    public var step: Step
+
+    public init(shard: ShardIndex, placement: Int, step: Step) {
+        self.shard = shard
+        self.placement = placement
+        self.step = step
+    }
+}
+
+/// What a finished step says of itself.
+public struct StepReport: Hashable, Codable, Sendable {
+    public var step: Step
+    public var sampleCount: Int
+    /// Bit pattern of the loss sum: JSON numbers are not trusted with the last bit.
+    public var lossBits: UInt64
+    public var correctCount: Int
+    public var recordDigest: UInt64
+
+    public var lossSum: Double { Double(bitPattern: lossBits) }
+
+    public init(step: Step, totals: ContributionTotals) {
+        self.step = step
+        sampleCount = totals.sampleCount
+        lossBits = totals.lossSum.bitPattern
+        correctCount = totals.correctCount
+        recordDigest = totals.recordDigest
+    }
+}
+
+/// How far a shard is; the first shard also reports each step.
+public struct Progress: Hashable, Codable, Sendable {
+    public var shard: ShardIndex
+    public var placement: Int
+    /// The version all its chunks have reached.
+    public var step: Step
+    public var reports: [StepReport]
+
+    public init(shard: ShardIndex, placement: Int, step: Step, reports: [StepReport]) {
+        self.shard = shard
+        self.placement = placement
+        self.step = step
+        self.reports = reports
+    }
+}
+
+/// The worker will begin no step from `step` on until told; all before it are contributed.
+public struct Holding: Hashable, Codable, Sendable {
+    public var number: Int
+    public var step: Step
+
+    public init(number: Int, step: Step) {
+        self.number = number
+        self.step = step
+    }
+}
+
+/// Result of one evaluation chunk.
+public struct EvaluationResult: Hashable, Codable, Sendable {
+    public var chunk: Int
+    public var recordCount: Int
+    public var correctCount: Int
+    public var lossBits: UInt64
+
+    public init(chunk: Int, recordCount: Int, correctCount: Int, lossSum: Double) {
+        self.chunk = chunk
+        self.recordCount = recordCount
+        self.correctCount = correctCount
+        lossBits = lossSum.bitPattern
+    }
+}
+
+public struct Evaluated: Hashable, Codable, Sendable {
+    public var step: Step
+    public var results: [EvaluationResult]
+
+    public init(step: Step, results: [EvaluationResult]) {
+        self.step = step
+        self.results = results
+    }
+}
+
+public struct Leaving: Hashable, Codable, Sendable {
+    public var reason: String
+
+    public init(reason: String) { self.reason = reason }
+}
+
+/// Trouble that ends a process, with the exit code that names its kind.
+public struct Failure: Hashable, Codable, Sendable, Error {
+    public var text: String
+    public var exitCode: Int
+
+    public init(text: String, exitCode: Int) {
+        self.text = text
+        self.exitCode = exitCode
+    }
+}
+
+/// The coordinator takes a process in.
+public struct Welcome: Hashable, Codable, Sendable {
+    public var run: String
+    /// The run file, resolved: the same text that stands in the run directory.
+    public var configuration: String
+    /// Where shards send and fetch state.
+    public var bulkEndpoint: String
+    public var backend: String
+    /// The data set as the coordinator read it.
+    public var data: DataSummary
+
+    public init(
+        run: String, configuration: String, bulkEndpoint: String, backend: String, data: DataSummary
+    ) {
+        self.run = run
+        self.configuration = configuration
+        self.bulkEndpoint = bulkEndpoint
+        self.backend = backend
+        self.data = data
+    }
+}
+
+/// A data set in so many words that a server needs not open it.
+public struct DataSummary: Hashable, Codable, Sendable {
+    public var name: String
+    /// [C, H, W].
+    public var shape: [Int]
+    public var classCount: Int
+    public var testCount: Int
+    public var fingerprint: String
+    /// Records of each training partition.
+    public var partitionRecordCounts: [Int]
+
+    public init(
+        name: String, shape: [Int], classCount: Int, testCount: Int, fingerprint: String,
+        partitionRecordCounts: [Int]
+    ) {
+        self.name = name
+        self.shape = shape
+        self.classCount = classCount
+        self.testCount = testCount
+        self.fingerprint = fingerprint
+        self.partitionRecordCounts = partitionRecordCounts
+    }
+}
+
+/// Host these shards; their state at `step` follows on the bulk socket.
+public struct HostShards: Hashable, Codable, Sendable {
+    public var shards: [ShardIndex]
+    public var shardCount: Int
+    public var placement: Int
+    public var step: Step
+    /// Beyond this version nothing is asked for yet; reports are sent at once when it is reached.
+    public var stepLimit: Step
+
+    public init(
+        shards: [ShardIndex], shardCount: Int, placement: Int, step: Step, stepLimit: Step
+    ) {
+        self.shards = shards
+        self.shardCount = shardCount
+        self.placement = placement
+        self.step = step
+        self.stepLimit = stepLimit
+    }
+}
+
+/// Begin no further step and answer with `holding`.
+public struct Hold: Hashable, Codable, Sendable {
+    public var number: Int
+
+    public init(number: Int) { self.number = number }
+}
+
+/// Send the state of your shards at this version, which they rest at.
+public struct Snapshot: Hashable, Codable, Sendable {
+    public var step: Step
+
+    public init(step: Step) { self.step = step }
+}
+
+/// Evaluate these chunks of the test records with the weights of `step`.
+public struct Evaluate: Hashable, Codable, Sendable {
+    public var step: Step
+    public var chunks: [Int]
+
+    public init(step: Step, chunks: [Int]) {
+        self.step = step
+        self.chunks = chunks
+    }
+}
+
+/// The coordinator's sign of life.
+public struct Alive: Hashable, Codable, Sendable {
+    public var stepLimit: Step
+
+    public init(stepLimit: Step) { self.stepLimit = stepLimit }
+}
+
+/// The coordinator does not know the sender (it restarted, or gave the sender up): say hello again.
+public struct Introduce: Hashable, Codable, Sendable {
+    public init() {}
+}
+
+/// The run is over, or over for the receiver.
+public struct Shutdown: Hashable, Codable, Sendable {
+    public var reason: String
+    public var exitCode: Int
+
+    public init(reason: String, exitCode: Int) {
+        self.reason = reason
+        self.exitCode = exitCode
+    }
+}

@@ -1,0 +1,88 @@
+/// One node of the reduction tree: level 0 are the virtual workers themselves.
+public struct TreeNode: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
+    public var level: Int
+    public var index: Int
+
+    public init(level: Int, index: Int) {
+        self.level = level
+        self.index = index
+    }
+
+    /// The leaf of one virtual worker.
+    public static func leaf(_ virtualWorker: Int) -> TreeNode {
+        TreeNode(level: 0, index: virtualWorker)
+    }
+
+    public var parent: TreeNode { TreeNode(level: level + 1, index: index >> 1) }
+    public var sibling: TreeNode { TreeNode(level: level, index: index ^ 1) }
+    public var isLeft: Bool { index & 1 == 0 }
+
+    /// The virtual workers below this node if none were missing.
+    public var span: Range<Int> { (index << level)..<((index + 1) << level) }
+
+    public var description: String { "\(level).\(index)" }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        (left.level, left.index) < (right.level, right.index)
+    }
+}
+
+/// The fixed binary tree along which the gradient sums of V virtual workers are added.
+///
+/// It is the complete tree over the next power of two; leaves from V on are absent, and a node whose
+/// sibling is absent *is* its parent. Because the shape depends on V alone, so do the bits of the sum.
+public struct ReductionTree: Hashable, Sendable {
+    /// Most virtual workers a run may have.
+    public static let maximumLeafCount = 1 << 16
+
+    /// V, at least 1.
+    public let leafCount: Int
+    /// Level of the root.
+    public let height: Int
+
+    public init(leafCount: Int) {
+        precondition(
+            (1...Self.maximumLeafCount).contains(leafCount),
+            "a reduction tree has 1...\(Self.maximumLeafCount) leaves, not \(leafCount)")
+        self.leafCount = leafCount
+        height = Int.bitWidth - (leafCount - 1).leadingZeroBitCount
+    }
+
+    public var root: TreeNode { TreeNode(level: height, index: 0) }
+
+    /// The virtual workers below `node`.
+    public func leaves(of node: TreeNode) -> Range<Int> {
+        min(node.span.lowerBound, leafCount)..<min(node.span.upperBound, leafCount)
+    }
+
+    /// Whether `node` is part of this tree.
+    public func contains(_ node: TreeNode) -> Bool {
+        (0...height).contains(node.level) && node.index >= 0
+            && node.index <= (leafCount - 1) >> node.level
+    }
+
+    /// The highest node that stands for the same leaves: a node without a sibling is its parent.
+    public func canonical(_ node: TreeNode) -> TreeNode {
+        var node = node
+        while node.level < height, !contains(node.sibling) { node = node.parent }
+        return node
+    }
+
+    /// The fewest nodes that together have exactly `leaves` below them, in leaf order.
+    public func maximalNodes(covering leaves: [Int]) -> [TreeNode] {
+        let wanted = Set(leaves)
+        var nodes: [TreeNode] = []
+        func visit(_ node: TreeNode) {
+            let below = self.leaves(of: node)
+            if below.allSatisfy(wanted.contains) {
+                nodes.append(canonical(node))
+            } else if node.level > 0, !below.allSatisfy({ !wanted.contains($0) }) {
+                let left = TreeNode(level: node.level - 1, index: node.index << 1)
+                visit(left)
+                if contains(left.sibling) { visit(left.sibling) }
+            }
+        }
+        if !wanted.isEmpty { visit(root) }
+        return nodes
+    }
+}

@@ -1,0 +1,171 @@
+/// Decides for all shards of one process: which it hosts, where their state comes from.
+public struct ShardHostMachine: Sendable {
+    public struct Configuration: Hashable, Sendable {
+        public var tree: ReductionTree
+        public var plan: SlicePlan
+        /// Parts of a chunk's state: the weights, then each optimizer state.
+        public var partCount: Int
+        public var checkpointEvery: Int
+        /// State that does not come is asked for again after this time.
+        public var retryInterval: Duration
+
+        public init(
+            tree: ReductionTree, plan: SlicePlan, partCount: Int, checkpointEvery: Int,
+            retryInterval: Duration
+        ) {
+            self.tree = tree
+            self.plan = plan
+            self.partCount = partCount
+            self.checkpointEvery = checkpointEvery
+            self.retryInterval = retryInterval
+        }
+    }
+
+    public enum Event: Hashable, Sendable {
+        case host(HostShards)
+        case stepLimit(Step)
+        case snapshot(Step)
+        /// A part of a chunk's state has come from the coordinator.
+        case state(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int)
+        case contribution(
+            shard: ShardIndex, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
+        case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step)
+        case unsubscribe(peer: PeerIdentity)
+        case tick
+    }
+
+    public enum Action: Hashable, Sendable {
+        /// Ask the coordinator for the state of a shard.
+        case fetchState(shard: ShardIndex, step: Step, placement: Int)
+        /// Keep the payload just received as part of the chunk's state at `step`.
+        case storeState(chunk: Int, part: Int, step: Step)
+        /// Forget every sum and every state: they are about to be replaced.
+        case clear
+        case shard(ShardIndex, ShardMachine.Action)
+        case drop(ShardMachine.Refusal)
+    }
+
+    private struct Pending: Hashable, Sendable {
+        var host: HostShards
+        var missing: [ShardIndex: Set<Int>]
+        var lastAsked: Moment
+    }
+
+    public let configuration: Configuration
+    private var shards: [ShardIndex: ShardMachine] = [:]
+    private var pending: Pending?
+    private var subscribers: [ShardIndex: Set<PeerIdentity>] = [:]
+
+    public init(_ configuration: Configuration) { self.configuration = configuration }
+
+    /// When `tick` is wanted, if at all.
+    public func nextDeadline(now: Moment) -> Moment? {
+        let reports = shards.values.compactMap(\.nextDeadline)
+        let retry = pending.map { $0.lastAsked + configuration.retryInterval }
+        return (reports + (retry.map { [$0] } ?? [])).min()
+    }
+
+    public mutating func step(_ event: Event, now: Moment) -> [Action] {
+        switch event {
+        case .host(let host): return self.host(host, now: now)
+        case .stepLimit(let limit):
+            pending?.host.stepLimit = limit
+            return forAll(.stepLimit(limit), now: now)
+        case .snapshot(let step): return forAll(.snapshot(step), now: now)
+        case .state(let shard, let chunk, let part, let step, let placement):
+            return receive(shard, chunk, part, step, placement, now: now)
+        case .contribution(let shard, let step, let chunk, let node, let totals):
+            return one(
+                shard, .contribution(step: step, chunk: chunk, node: node, totals: totals),
+                now: now)
+        case .fetch(let shard, let peer, let step):
+            subscribers[shard, default: []].insert(peer)
+            return one(shard, .fetch(peer: peer, step: step), now: now)
+        case .unsubscribe(let peer):
+            for shard in subscribers.keys { subscribers[shard]?.remove(peer) }
+            return forAll(.unsubscribe(peer: peer), now: now)
+        case .tick: return tick(now: now)
+        }
+    }
+
+    private mutating func one(
+        _ shard: ShardIndex, _ event: ShardMachine.Event, now: Moment
+    ) -> [Action] {
+        guard var machine = shards[shard] else { return [.drop(.notReady)] }
+        let actions = machine.step(event, now: now)
+        shards[shard] = machine
+        return actions.map { .shard(shard, $0) }
+    }
+
+    private mutating func forAll(_ event: ShardMachine.Event, now: Moment) -> [Action] {
+        shards.keys.sorted().flatMap { one($0, event, now: now) }
+    }
+
+    private mutating func host(_ host: HostShards, now: Moment) -> [Action] {
+        if let pending, pending.host.placement >= host.placement { return [] }
+        shards = [:]
+        var missing: [ShardIndex: Set<Int>] = [:]
+        for shard in host.shards {
+            let chunks = configuration.plan.chunks(of: shard)
+            let keys = chunks.flatMap { chunk in
+                (0..<configuration.partCount).map { key(chunk.index, $0) }
+            }
+            missing[shard] = Set(keys)
+        }
+        pending = Pending(host: host, missing: missing, lastAsked: now)
+        var actions: [Action] = [.clear]
+        for shard in host.shards {
+            actions += (missing[shard] ?? []).isEmpty
+                ? start(shard, now: now)
+                : [.fetchState(shard: shard, step: host.step, placement: host.placement)]
+        }
+        return actions
+    }
+
+    private func key(_ chunk: Int, _ part: Int) -> Int { chunk * configuration.partCount + part }
+
+    private mutating func receive(
+        _ shard: ShardIndex, _ chunk: Int, _ part: Int, _ step: Step, _ placement: Int, now: Moment
+    ) -> [Action] {
+        let key = key(chunk, part)
+        guard let host = pending?.host, host.placement == placement, host.step == step,
+            (0..<configuration.partCount).contains(part),
+            pending?.missing[shard]?.remove(key) != nil
+        else { return [.drop(.stale)] }
+        pending?.lastAsked = now
+        let store = Action.storeState(chunk: chunk, part: part, step: step)
+        guard pending?.missing[shard]?.isEmpty == true else { return [store] }
+        return [store] + start(shard, now: now)
+    }
+
+    private mutating func start(_ shard: ShardIndex, now: Moment) -> [Action] {
+        guard let host = pending?.host else { return [] }
+        pending?.missing[shard] = nil
+        var machine = ShardMachine(
+            .init(
+                shard: shard, chunks: configuration.plan.chunks(of: shard).map(\.index),
+                tree: configuration.tree, checkpointEvery: configuration.checkpointEvery))
+        var actions = machine.step(
+            .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
+            now: now)
+        for peer in (subscribers[shard] ?? []).sorted() {
+            actions += machine.step(.fetch(peer: peer, step: host.step), now: now)
+        }
+        shards[shard] = machine
+        return actions.map { .shard(shard, $0) }
+    }
+
+    private mutating func tick(now: Moment) -> [Action] {
+        var actions = forAll(.tick, now: now)
+        guard let pending, !pending.missing.isEmpty,
+            now - pending.lastAsked >= configuration.retryInterval
+        else { return actions }
+        self.pending?.lastAsked = now
+        for shard in pending.missing.keys.sorted() {
+            actions.append(
+                .fetchState(
+                    shard: shard, step: pending.host.step, placement: pending.host.placement))
+        }
+        return actions
+    }
+}

@@ -1,0 +1,204 @@
+/// Decides what one shard does: which contributions count, when a chunk is updated, who is sent what.
+///
+/// The machine never sees a payload. It tells the runtime which of the sums it holds to keep, to add
+/// and to apply; the runtime owns the floats. Chunks of one shard proceed on their own: a chunk may be
+/// one version ahead of another, never two, because no worker begins a step before it has every chunk.
+public struct ShardMachine: Sendable {
+    /// What a shard must know of the run.
+    public struct Configuration: Hashable, Sendable {
+        public var shard: ShardIndex
+        /// Global numbers of this shard's chunks, ascending.
+        public var chunks: [Int]
+        public var tree: ReductionTree
+        /// A snapshot is taken at every multiple of this version; 0 for never.
+        public var checkpointEvery: Int
+        /// Progress is reported at most once in this time, except at the step limit.
+        public var reportInterval: Duration
+        /// Most workers served.
+        public var maximumSubscriberCount: Int
+
+        public init(
+            shard: ShardIndex, chunks: [Int], tree: ReductionTree, checkpointEvery: Int,
+            reportInterval: Duration = .milliseconds(20), maximumSubscriberCount: Int = 4096
+        ) {
+            self.shard = shard
+            self.chunks = chunks
+            self.tree = tree
+            self.checkpointEvery = checkpointEvery
+            self.reportInterval = reportInterval
+            self.maximumSubscriberCount = maximumSubscriberCount
+        }
+    }
+
+    public enum Event: Hashable, Sendable {
+        /// The state of all chunks at `step` is in memory.
+        case restored(step: Step, placement: Int, stepLimit: Step)
+        case contribution(step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
+        case fetch(peer: PeerIdentity, step: Step)
+        case unsubscribe(peer: PeerIdentity)
+        case stepLimit(Step)
+        case snapshot(Step)
+        case tick
+    }
+
+    /// What becomes of the contribution just handed in.
+    public enum Refusal: String, Hashable, Sendable {
+        case covered, stale, early, foreignChunk, foreignNode, notReady, empty
+    }
+
+    public enum Action: Hashable, Sendable {
+        /// Keep the payload just received as `node`, in place of `replaced`.
+        case keep(chunk: Int, node: TreeNode, replaced: [TreeNode])
+        /// Drop the payload just received.
+        case drop(Refusal)
+        /// parent := left + right; left and right are not needed any more.
+        case add(chunk: Int, NodeSet.Merge)
+        /// Divide the root by the sample count, apply the optimizer as update number `step` + 1 and
+        /// keep the result beside the version before it.
+        case update(chunk: Int, step: Step, sampleCount: Int)
+        /// Send this version of the chunk's weights.
+        case send(chunk: Int, version: Step, to: [PeerIdentity])
+        /// Copy the state of a chunk that has just reached `step`, and send it to the coordinator.
+        case snapshot(chunk: Int, step: Step)
+        case report(ControlMessage)
+    }
+
+    public let configuration: Configuration
+    /// Version of each chunk, in the order of `configuration.chunks`; nil before the state is here.
+    private var versions: [Step]?
+    private var sums: [NodeSet]
+    private var placement = 0
+    private var stepLimit = Step(0)
+    private var subscribers: Set<PeerIdentity> = []
+    private var finished: [StepReport] = []
+    private var isReportDue = false
+    private var lastReport: Moment?
+    private var restoredVersion = Step(0)
+
+    public init(_ configuration: Configuration) {
+        self.configuration = configuration
+        sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
+    }
+
+    /// The version that every chunk has reached.
+    public var version: Step? { versions.map { $0.min() ?? stepLimit } }
+
+    /// When `tick` is wanted, if at all.
+    public var nextDeadline: Moment? {
+        isReportDue ? (lastReport ?? .zero) + configuration.reportInterval : nil
+    }
+
+    public mutating func step(_ event: Event, now: Moment) -> [Action] {
+        switch event {
+        case .restored(let step, let placement, let stepLimit):
+            restore(step, placement: placement, stepLimit: stepLimit, now: now)
+        case .contribution(let step, let chunk, let node, let totals):
+            contribute(step, chunk, node, totals, now: now)
+        case .fetch(let peer, let step): fetch(peer, step)
+        case .unsubscribe(let peer): unsubscribe(peer)
+        case .stepLimit(let limit): changeLimit(limit, now: now)
+        case .snapshot(let step): snapshot(step)
+        case .tick: flushReport(now: now, force: false)
+        }
+    }
+
+    private mutating func restore(
+        _ step: Step, placement: Int, stepLimit: Step, now: Moment
+    ) -> [Action] {
+        versions = configuration.chunks.map { _ in step }
+        sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
+        restoredVersion = step
+        self.placement = placement
+        self.stepLimit = stepLimit
+        finished = []
+        isReportDue = false
+        let ready = ShardReady(shard: configuration.shard, placement: placement, step: step)
+        let sends = configuration.chunks.map { chunk in
+            Action.send(chunk: chunk, version: step, to: subscribers.sorted())
+        }
+        return [.report(.shardReady(ready))] + (subscribers.isEmpty ? [] : sends)
+    }
+
+    private mutating func contribute(
+        _ step: Step, _ chunk: Int, _ node: TreeNode, _ totals: ContributionTotals, now: Moment
+    ) -> [Action] {
+        guard var versions else { return [.drop(.notReady)] }
+        guard let position = configuration.chunks.firstIndex(of: chunk) else {
+            return [.drop(.foreignChunk)]
+        }
+        guard step >= versions[position] else { return [.drop(.stale)] }
+        guard step == versions[position] else { return [.drop(.early)] }
+        guard configuration.tree.contains(node) else { return [.drop(.foreignNode)] }
+        let canonical = configuration.tree.canonical(node)
+        guard case .accepted(let replaced, let merges) =
+            sums[position].insert(canonical, totals: totals)
+        else { return [.drop(.covered)] }
+        var actions: [Action] = [.keep(chunk: chunk, node: canonical, replaced: replaced)]
+        actions += merges.map { .add(chunk: chunk, $0) }
+        guard let root = sums[position].rootTotals else { return actions }
+        let version = step.next
+        versions[position] = version
+        self.versions = versions
+        sums[position] = NodeSet(tree: configuration.tree)
+        actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
+        actions.append(.send(chunk: chunk, version: version, to: subscribers.sorted()))
+        if configuration.checkpointEvery > 0,
+            version.value.isMultiple(of: configuration.checkpointEvery)
+        {
+            actions.append(.snapshot(chunk: chunk, step: version))
+        }
+        if position == 0, configuration.shard == ShardIndex(0) {
+            finished.append(StepReport(step: step, totals: root))
+        }
+        if versions.min() == version {
+            isReportDue = true
+            actions += flushReport(now: now, force: version == stepLimit)
+        }
+        return actions
+    }
+
+    /// A worker wants version `step`, or whatever is newer; the version before the present one is
+    /// still here, for a worker that must finish a step which another shard has not finished.
+    private mutating func fetch(_ peer: PeerIdentity, _ step: Step) -> [Action] {
+        if subscribers.count < configuration.maximumSubscriberCount { subscribers.insert(peer) }
+        guard let versions else { return [] }
+        return zip(configuration.chunks, versions).flatMap { chunk, version -> [Action] in
+            let previous = Step(version.value - 1)
+            var actions: [Action] = []
+            if step <= previous, previous >= restoredVersion, version > restoredVersion {
+                actions.append(.send(chunk: chunk, version: previous, to: [peer]))
+            }
+            return actions + [.send(chunk: chunk, version: version, to: [peer])]
+        }
+    }
+
+    private mutating func unsubscribe(_ peer: PeerIdentity) -> [Action] {
+        subscribers.remove(peer)
+        return []
+    }
+
+    private mutating func changeLimit(_ limit: Step, now: Moment) -> [Action] {
+        stepLimit = limit
+        guard versions != nil else { return [] }
+        isReportDue = true
+        return flushReport(now: now, force: version == limit)
+    }
+
+    private func snapshot(_ step: Step) -> [Action] {
+        guard let versions, versions.allSatisfy({ $0 == step }) else { return [] }
+        return configuration.chunks.map { .snapshot(chunk: $0, step: step) }
+    }
+
+    private mutating func flushReport(now: Moment, force: Bool) -> [Action] {
+        guard isReportDue, let version else { return [] }
+        if !force, let lastReport, now < lastReport + configuration.reportInterval { return [] }
+        // A step counts once every chunk of this shard has it.
+        let reports = finished.filter { $0.step < version }
+        finished.removeAll { $0.step < version }
+        isReportDue = false
+        lastReport = now
+        let progress = Progress(
+            shard: configuration.shard, placement: placement, step: version, reports: reports)
+        return [.report(.progress(progress))]
+    }
+}

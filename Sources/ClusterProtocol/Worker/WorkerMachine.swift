@@ -1,0 +1,218 @@
+/// Decides what a worker computes: which tree nodes, on which version of the weights, what it sends
+/// and what it sends again.
+///
+/// The machine never sees a float. Everything it asks for twice is harmless: a contribution is a pure
+/// function of (run, step, node).
+public struct WorkerMachine: Sendable {
+    /// What a worker must know of the run.
+    public struct Run: Hashable, Sendable {
+        public var tree: ReductionTree
+        public var plan: SlicePlan
+        /// A wait for weights that lasts longer than this is answered by asking again.
+        public var retryInterval: Duration
+
+        public init(tree: ReductionTree, plan: SlicePlan, retryInterval: Duration) {
+            self.tree = tree
+            self.plan = plan
+            self.retryInterval = retryInterval
+        }
+    }
+
+    public enum Event: Hashable, Sendable {
+        case assignment(Assignment)
+        case stepLimit(Step)
+        case hold(Hold)
+        case evaluate(Evaluate)
+        case weights(shard: ShardIndex, chunk: Int, version: Step)
+        case nodeComputed(step: Step, node: TreeNode)
+        case evaluated(Evaluated)
+        case tick
+    }
+
+    public enum Action: Hashable, Sendable {
+        case tell(ControlMessage)
+        /// Connect to these shards, drop connections to others.
+        case connect([ShardPlacement])
+        /// Create the compute engines; comes once, before anything is computed.
+        case useInstructionSet(String)
+        case fetch(shard: ShardIndex, version: Step)
+        /// Copy the chunk just received into the buffer of its version.
+        case store(chunk: Int, version: Step)
+        case abandonWeights(version: Step)
+        /// Compute with this version from now on; what belongs to older steps is not needed any more.
+        case adopt(Step)
+        /// Forget all weights and results.
+        case reset
+        case compute(step: Step, nodes: [TreeNode])
+        case contribute(step: Step, node: TreeNode, shards: [ShardIndex])
+        case evaluate(Evaluate)
+        case assigned(Assignment)
+        case retried(step: Step, shards: [ShardIndex])
+    }
+
+    /// The work on one step.
+    private struct Round: Hashable, Sendable {
+        var step: Step
+        /// Leaves that were asked for in this step.
+        var leaves: Set<Int> = []
+        var pending: Set<TreeNode> = []
+        var contributed: [TreeNode] = []
+    }
+
+    public let run: Run
+    private var weights: WeightAssembly
+    private var assignment: Assignment?
+    /// An assignment whose share holds from a later step on.
+    private var upcoming: Assignment?
+    private var round: Round?
+    private var isHolding = false
+    private var evaluation: Evaluate?
+    private var lastArrival: Moment = .zero
+
+    public init(_ run: Run) {
+        self.run = run
+        weights = WeightAssembly(chunkCount: run.plan.chunks.count)
+    }
+
+    /// The step in work, or the one that would be next.
+    public var currentStep: Step { weights.complete ?? Step(0) }
+    public var generation: Generation { assignment?.generation ?? Generation(0) }
+
+    public mutating func step(_ event: Event, now: Moment) -> [Action] {
+        switch event {
+        case .assignment(let assignment): take(assignment, now: now)
+        case .stepLimit(let limit): changeLimit(limit)
+        case .hold(let hold): self.hold(hold)
+        case .evaluate(let evaluate): prepareEvaluation(evaluate)
+        case .weights(let shard, let chunk, let version):
+            receive(shard, chunk, version, now: now)
+        case .nodeComputed(let step, let node): nodeComputed(step, node)
+        case .evaluated(let evaluated): [.tell(.evaluated(evaluated))]
+        case .tick: retry(now: now)
+        }
+    }
+
+    // MARK: Orders
+
+    private mutating func take(_ next: Assignment, now: Moment) -> [Action] {
+        guard next.generation > generation else { return [] }
+        let former = assignment
+        var actions: [Action] = [.assigned(next)]
+        if former == nil { actions.append(.useInstructionSet(next.instructionSet)) }
+        let isMoved = former?.placement != next.placement
+        if isMoved, former != nil {
+            weights.reset()
+            round = nil
+            evaluation = nil
+            actions.append(.reset)
+        }
+        isHolding = false
+        assignment = next
+        upcoming = nil
+        if let former, !isMoved, next.fromStep > currentStep {
+            // Keep the old share until the step from which the new one holds.
+            assignment?.virtualWorkers = former.virtualWorkers
+            upcoming = next
+        }
+        if isMoved || former?.shards != next.shards {
+            lastArrival = now
+            actions.append(.connect(next.shards))
+            let wanted = weights.wanted ?? Step(0)
+            actions += next.shards.map { .fetch(shard: $0.shard, version: wanted) }
+            actions += contributeAgain(to: next.shards.map(\.shard))
+        }
+        return actions + work()
+    }
+
+    private mutating func changeLimit(_ limit: Step) -> [Action] {
+        guard let assignment, limit != assignment.stepLimit else { return [] }
+        self.assignment?.stepLimit = limit
+        upcoming?.stepLimit = limit
+        return work()
+    }
+
+    private mutating func hold(_ hold: Hold) -> [Action] {
+        isHolding = true
+        let next = round?.step.next ?? currentStep
+        return [.tell(.holding(Holding(number: hold.number, step: next)))]
+    }
+
+    // MARK: Steps
+
+    private mutating func receive(
+        _ shard: ShardIndex, _ chunk: Int, _ version: Step, now: Moment
+    ) -> [Action] {
+        guard run.plan.chunks.indices.contains(chunk), run.plan.chunks[chunk].shard == shard,
+            case .store(let complete, let abandoned) = weights.receive(
+                chunk: chunk, version: version)
+        else { return [] }
+        lastArrival = now
+        var actions: [Action] = [.store(chunk: chunk, version: version)]
+        actions += abandoned.map { .abandonWeights(version: $0) }
+        guard complete else { return actions }
+        round = nil
+        actions.append(.adopt(version))
+        if let next = upcoming, next.fromStep <= version {
+            assignment?.virtualWorkers = next.virtualWorkers
+            upcoming = nil
+        }
+        return actions + work() + startEvaluation()
+    }
+
+    /// Begins the current step, or takes up leaves that were added to it.
+    private mutating func work() -> [Action] {
+        guard let assignment, let step = weights.complete, step < assignment.stepLimit,
+            !isHolding || round != nil
+        else { return [] }
+        var round = self.round ?? Round(step: step)
+        let added = assignment.virtualWorkers.filter {
+            $0 < run.tree.leafCount && !round.leaves.contains($0)
+        }
+        let nodes = run.tree.maximalNodes(covering: added)
+        round.leaves.formUnion(added)
+        round.pending.formUnion(nodes)
+        self.round = round
+        return nodes.isEmpty ? [] : [.compute(step: step, nodes: nodes)]
+    }
+
+    private mutating func nodeComputed(_ step: Step, _ node: TreeNode) -> [Action] {
+        guard round?.step == step, round?.pending.remove(node) != nil else { return [] }
+        round?.contributed.append(node)
+        return [.contribute(step: step, node: node, shards: run.plan.shards)]
+    }
+
+    private func contributeAgain(to shards: [ShardIndex]) -> [Action] {
+        guard let round, !shards.isEmpty else { return [] }
+        return round.contributed.map { .contribute(step: round.step, node: $0, shards: shards) }
+    }
+
+    private mutating func prepareEvaluation(_ evaluate: Evaluate) -> [Action] {
+        evaluation = evaluate
+        return startEvaluation()
+    }
+
+    private mutating func startEvaluation() -> [Action] {
+        guard let evaluation, evaluation.step == weights.complete else { return [] }
+        self.evaluation = nil
+        return [.evaluate(evaluation)]
+    }
+
+    /// Weights that do not come are asked for, and what they wait for is sent again.
+    private mutating func retry(now: Moment) -> [Action] {
+        guard let assignment, !assignment.shards.isEmpty, isWaitingForWeights,
+            now - lastArrival >= run.retryInterval
+        else { return [] }
+        lastArrival = now
+        let late = Set(weights.missing.map { run.plan.chunks[$0].shard }).sorted()
+        let wanted = weights.wanted ?? Step(0)
+        return late.map { .fetch(shard: $0, version: wanted) } + contributeAgain(to: late)
+            + [.retried(step: wanted, shards: late)]
+    }
+
+    private var isWaitingForWeights: Bool {
+        guard let assignment else { return false }
+        guard let step = weights.complete else { return true }
+        if let evaluation, evaluation.step > step { return true }
+        return step < assignment.stepLimit && (round?.pending.isEmpty ?? true)
+    }
+}

@@ -1,0 +1,145 @@
+import ClusterProtocol
+import NeuralNetwork
+import Partitions
+import Synchronization
+import Threads
+
+/// What the compute threads share, and what each of them does.
+final class ComputeCore: Sendable {
+    enum Task: Sendable {
+        case leaf(Int, NodeTask)
+        case evaluate(chunk: Int, EvaluationTask)
+
+        var step: Step {
+            switch self {
+            case .leaf(_, let task): task.step
+            case .evaluate(_, let task): task.step
+            }
+        }
+
+        var weights: FloatBuffer {
+            switch self {
+            case .leaf(_, let task): task.weights
+            case .evaluate(_, let task): task.weights
+            }
+        }
+    }
+
+    let material: RunMaterial
+    let loader: MicrobatchLoader
+    let queue = BlockingQueue<Task>(bound: ReductionTree.maximumLeafCount * 2)
+    private let dataSet: DataSet
+    private let instructionSet: String
+    private let buffers: FloatBufferPool
+    private let report: @Sendable (ComputePool.Result) -> Void
+    private let times = Mutex(ComputeTimes())
+    private let currentStep = Atomic(0)
+
+    init(
+        material: RunMaterial, dataSet: DataSet, threadCount: Int, instructionSet: String,
+        report: @escaping @Sendable (ComputePool.Result) -> Void
+    ) {
+        self.material = material
+        self.dataSet = dataSet
+        self.instructionSet = instructionSet
+        self.report = report
+        let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
+        loader = MicrobatchLoader(
+            dataSet: dataSet, plan: material.batchPlan, bufferCount: ahead + threadCount)
+        buffers = FloatBufferPool(count: material.network.parameters.elementCount)
+    }
+
+    /// Work on steps before this one is not wanted any more.
+    func advance(to step: Step) {
+        guard currentStep.exchange(step.value, ordering: .relaxed) != step.value else { return }
+        queue.removeAll { $0.step != step }
+    }
+
+    func takeTimes() -> ComputeTimes {
+        times.withLock { times in
+            defer { times = ComputeTimes() }
+            return times
+        }
+    }
+
+    func stop() {
+        queue.close()
+        queue.removeAll { _ in true }
+        loader.stop()
+    }
+
+    /// The body of a compute thread.
+    func run() {
+        let engine: any GradientEngine
+        do throws(BackendError) {
+            engine = try Backends.makeEngine(
+                material.backend, network: material.network,
+                configuration: material.engineConfiguration(
+                    instructionSet: material.backend == .oneDNN ? instructionSet : nil))
+        } catch {
+            report(.failed(.data("\(error)")))
+            return
+        }
+        let evaluationBatch = Microbatch(
+            capacity: RunMaterial.evaluationChunkRecordCount, shape: material.data.shape)
+        var loaded: FloatBuffer?
+        while let task = queue.pop() {
+            guard task.step.value == currentStep.load(ordering: .relaxed) else { continue }
+            if loaded !== task.weights {
+                engine.setParameters(task.weights.pointer)
+                loaded = task.weights
+            }
+            do throws(DataError) {
+                switch task {
+                case .leaf(let leaf, let node): try compute(leaf, of: node, with: engine)
+                case .evaluate(let chunk, let evaluation):
+                    try evaluate(chunk, of: evaluation, with: engine, evaluationBatch)
+                }
+            } catch {
+                report(.failed(.data("\(error)")))
+            }
+        }
+    }
+
+    private func compute(
+        _ leaf: Int, of task: NodeTask, with engine: any GradientEngine
+    ) throws(DataError) {
+        let begin = SteadyClock.nanoseconds()
+        let batch = try loader.take(step: task.step.value, virtualWorker: leaf)
+        let loaded = SteadyClock.nanoseconds()
+        let view = MicrobatchView(
+            images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
+        let sum = buffers.take()
+        let statistics = engine.computeGradient(
+            view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer)
+        let totals = ContributionTotals(
+            sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
+            correctCount: statistics.correctCount, recordDigest: batch.recordDigest)
+        loader.recycle(batch)
+        let end = SteadyClock.nanoseconds()
+        times.withLock { times in
+            times.leafCount += 1
+            times.computeNanoseconds += end - loaded
+            times.inputNanoseconds += loaded - begin
+        }
+        if let result = task.add(leaf: leaf, sum: sum, totals: totals, tree: material.tree) {
+            report(.node(step: task.step, node: task.node, result))
+        }
+    }
+
+    private func evaluate(
+        _ chunk: Int, of task: EvaluationTask, with engine: any GradientEngine, _ batch: Microbatch
+    ) throws(DataError) {
+        let records = material.evaluationRecords(chunk: chunk)
+        try batch.load(from: dataSet, .test, records: records.map(UInt64.init))
+        let view = MicrobatchView(
+            images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
+        let statistics = engine.evaluate(view, logits: nil)
+        let result = EvaluationResult(
+            chunk: chunk, recordCount: statistics.sampleCount,
+            correctCount: statistics.correctCount, lossSum: statistics.lossSum)
+        if let all = task.add(result) {
+            report(.evaluated(Evaluated(step: task.step, results: all)))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import ClusterProtocol
+import NeuralNetwork
+import Partitions
+
+/// Everything a process works out from a run's configuration and data set.
+public struct RunMaterial: Sendable {
+    public let configuration: RunConfiguration
+    public let data: DataSummary
+    public let network: Network
+    public let batchPlan: BatchPlan
+    public let tree: ReductionTree
+    public let slicePlan: SlicePlan
+    public let backend: BackendKind
+
+    /// Test records that are evaluated together; it decides the order of the loss sum.
+    public static let evaluationChunkRecordCount = 256
+
+    public init(
+        _ configuration: RunConfiguration, data: DataSummary,
+        backend: BackendKind? = nil
+    ) throws(Failure) {
+        try configuration.validate()
+        self.configuration = configuration
+        self.data = data
+        network = try configuration.network(for: data)
+        do throws(DataError) {
+            batchPlan = try BatchPlan(
+                partitionRecordCounts: data.partitionRecordCounts,
+                batchSize: configuration.training.batchSize,
+                virtualWorkerCount: configuration.training.virtualWorkers,
+                seed: configuration.training.seed)
+        } catch {
+            throw .data("\(error)")
+        }
+        tree = ReductionTree(leafCount: configuration.training.virtualWorkers)
+        let cluster = configuration.cluster
+        slicePlan = SlicePlan(
+            parameterCount: network.parameters.elementCount,
+            shardCount: cluster.servers > 0 ? cluster.servers : cluster.workers)
+        if let backend {
+            self.backend = backend
+        } else {
+            do throws(BackendError) {
+                self.backend = try Backends.resolve(configuration.training.backend)
+            } catch {
+                throw .data("\(error)")
+            }
+        }
+    }
+
+    public var totalSteps: Int {
+        let all = configuration.training.epochs * batchPlan.stepsPerEpoch
+        return min(all, configuration.training.steps ?? all)
+    }
+
+    public var evaluationChunkCount: Int {
+        (data.testCount + Self.evaluationChunkRecordCount - 1) / Self.evaluationChunkRecordCount
+    }
+
+    /// Test records of one evaluation chunk.
+    public func evaluationRecords(chunk: Int) -> Range<Int> {
+        let size = Self.evaluationChunkRecordCount
+        return min(data.testCount, chunk * size)..<min(data.testCount, (chunk + 1) * size)
+    }
+
+    /// Parts of a chunk's state: the weights, then each vector of the optimizer's state.
+    public var partCount: Int { 1 + configuration.optimizer.stateNames.count }
+
+    public var shardHost: ShardHostMachine.Configuration {
+        ShardHostMachine.Configuration(
+            tree: tree, plan: slicePlan, partCount: partCount,
+            checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval)
+    }
+
+    public var worker: WorkerMachine.Run {
+        WorkerMachine.Run(tree: tree, plan: slicePlan, retryInterval: retryInterval)
+    }
+
+    /// Half a heartbeat, but never so short that ordinary steps are asked for twice.
+    private var retryInterval: Duration {
+        max(.milliseconds(200), configuration.cluster.heartbeatInterval / 2)
+    }
+
+    public func engineConfiguration(instructionSet: String?) -> EngineConfiguration {
+        EngineConfiguration(
+            seed: configuration.training.seed, tileSize: configuration.training.tileSize,
+            precision: configuration.training.precision, instructionSet: instructionSet)
+    }
+
+    public static func openData(
+        _ configuration: RunConfiguration
+    ) throws(Failure) -> DataSet {
+        do throws(DataError) {
+            let specification = try DataSpecification(configuration.data.source)
+            let dataSet = try DataSet.open(
+                specification, partitionCount: configuration.data.partitions)
+            guard !configuration.data.transformations.isEmpty else { return dataSet }
+            return try dataSet.transformed(by: configuration.data.transformations)
+        } catch {
+            throw .data("\(error)")
+        }
+    }
+}
+
+extension DataSetDescription {
+    /// What processes that do not open the data set must know of it.
+    public func summary(partitionRecordCounts: [Int]) -> DataSummary {
+        DataSummary(
+            name: name, shape: shape, classCount: classCount, testCount: testCount,
+            fingerprint: fingerprint, partitionRecordCounts: partitionRecordCounts)
+    }
+}

@@ -1,0 +1,59 @@
+import ClusterProtocol
+import Crypto
+import FoundationEssentials
+import NeuralNetwork
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What a process says of itself and its host when it joins.
+public enum HostFacts {
+    public static var hostName: String {
+        var bytes = [CChar](repeating: 0, count: 256)
+        guard gethostname(&bytes, bytes.count - 1) == 0 else { return "unknown" }
+        return String(decoding: bytes.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// SHA-256 of the running executable, its first 16 digits: only equal builds compute equal bits.
+    public static let build: String = {
+        let path = "/proc/self/exe"
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "unknown" }
+        defer { close(descriptor) }
+        var hash = SHA256()
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = read(descriptor, &buffer, buffer.count)
+            guard count > 0 else { break }
+            hash.update(data: buffer[..<count])
+        }
+        return hexadecimal(Array(hash.finalize())).prefix(16).description
+    }()
+
+    public static func hexadecimal(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// The best instruction set of any backend that this build has here.
+    public static var instructionSet: String {
+        Backends.available.contains(.oneDNN)
+            ? Backends.hostInstructionSet(.oneDNN) : Backends.hostInstructionSet(.reference)
+    }
+
+    public static func hello(
+        identity: PeerIdentity, role: Role, threadCount: Int, bulkEndpoint: String?
+    ) -> Hello {
+        Hello(
+            identity: identity, role: role, host: hostName, processIdentifier: Int(getpid()),
+            threadCount: threadCount, build: build,
+            backends: Backends.available.map(\.rawValue), instructionSet: instructionSet,
+            bulkEndpoint: bulkEndpoint)
+    }
+}

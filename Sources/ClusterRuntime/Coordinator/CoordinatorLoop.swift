@@ -1,0 +1,312 @@
+import ClusterProtocol
+import FoundationEssentials
+import Logging
+import Partitions
+import Threads
+import ZeroMQ
+
+/// What the coordinator's socket thread does.
+final class CoordinatorLoop {
+    enum Order: Sendable {
+        case written(CheckpointWriter.Written)
+        case stop
+    }
+
+    private static let batch = 256
+
+    private let plan: CoordinatorProcess.Plan
+    private let context: Context
+    private let control: SocketBox
+    private var monitor: MonitorBox?
+    private let bulk: SocketBox
+    private let mailbox: Mailbox<Order>
+    private let writer: CheckpointWriter
+    private let recorder: RunRecorder
+    private let exchange: StateExchange
+    private let progress: Progress
+    private let log: Logger
+    private var machine: CoordinatorMachine
+    /// The connection each peer last spoke over, and back.
+    private var descriptors: [PeerIdentity: Int32] = [:]
+    private var peers: [Int32: PeerIdentity] = [:]
+    private var outcome: CoordinatorMachine.Outcome?
+    private var instructionSet = "generic"
+    private var lastEvaluation: CoordinatorMachine.EvaluationSummary?
+    private var lastWeightsSHA256: String
+    private var flaws = FlawCounter()
+    private var hasWarnedOfDisk = false
+
+    static func make(
+        _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
+    ) throws(Failure) -> (CoordinatorLoop, PollBox, Mailbox<Order>) {
+        let poll: PollBox
+        do throws(ZeroMQError) { poll = try PollBox() } catch { throw .lost("\(error)") }
+        let mailbox = Mailbox<Order>(waker: poll.waker)
+        let loop = try CoordinatorLoop(plan, mailbox: mailbox, log: log, output: output)
+        return (loop, poll, mailbox)
+    }
+
+    private init(
+        _ plan: CoordinatorProcess.Plan, mailbox: Mailbox<Order>, log: Logger,
+        output: ProgressOutput
+    ) throws(Failure) {
+        self.plan = plan
+        self.mailbox = mailbox
+        self.log = log
+        let settings = plan.settings
+        let material = plan.material
+        let controlEndpoint: String
+        let bulkEndpoint: String
+        do throws(ZeroMQError) {
+            context = try Context()
+            control = try SocketBox(context, .router, options: SocketSettings.controlRouter())
+            monitor = MonitorBox(try control.startMonitor())
+            var options = SocketSettings.bulkRouter(material.slicePlan)
+            let messages = material.slicePlan.chunks.count * material.partCount * 2
+            options.sendHighWaterMark += messages
+            options.receiveHighWaterMark += messages
+            bulk = try SocketBox(context, .router, options: options)
+            controlEndpoint = try control.bind(settings.listen)
+            bulkEndpoint = try bulk.bind(Self.bulkListen(for: settings.listen))
+        } catch {
+            throw .lost("\(error)")
+        }
+        recorder = try RunRecorder(
+            settings.directory, plan: material.batchPlan, firstStep: plan.start.step)
+        if !settings.isResuming {
+            try plan.store.write(plan.start, instructionSet: "none yet")
+        }
+        exchange = StateExchange(
+            material: material, store: plan.store, router: bulk, start: plan.start)
+        writer = CheckpointWriter(plan.store) { mailbox.post(.written($0)) }
+        progress = Progress(output, plan: plan)
+        lastWeightsSHA256 = plan.start.weightsSHA256
+        let cluster = settings.configuration.cluster
+        machine = CoordinatorMachine(
+            .init(
+                run: settings.directory.path, tree: material.tree, plan: material.slicePlan,
+                serverCount: cluster.servers, workerCount: cluster.workers,
+                startStep: Step(plan.start.step), totalSteps: Step(material.totalSteps),
+                stepsPerEpoch: material.batchPlan.stepsPerEpoch,
+                evaluationChunkCount: material.evaluationChunkCount,
+                heartbeatInterval: cluster.heartbeatInterval, startTimeout: settings.startTimeout,
+                lossTimeout: settings.lossTimeout, build: HostFacts.build,
+                backend: material.backend.rawValue,
+                instructionSet: material.backend == .reference
+                    ? "generic" : settings.configuration.training.instructionSet,
+                data: material.data, modelFingerprint: material.network.fingerprint,
+                configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint))
+        try FileSystem.replace(settings.directory.endpoint, with: controlEndpoint + "\n")
+        log.info(
+            "listening",
+            metadata: [LogKey.endpoint: "\(controlEndpoint)", "net.bulk-endpoint": "\(bulkEndpoint)"])
+        for failure in plan.skipped {
+            progress.note("skipped a checkpoint: \(failure.text)")
+            log.warning("skipped a checkpoint", metadata: [LogKey.errorDetail: "\(failure.text)"])
+        }
+        progress.begin(controlEndpoint)
+    }
+
+    /// The bulk socket listens on the same interface, on a port of the system's choice.
+    private static func bulkListen(for endpoint: String) -> String {
+        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else {
+            return endpoint + ".bulk"
+        }
+        return endpoint[..<colon] + ":*"
+    }
+
+    func run(_ poll: PollBox) -> CoordinatorMachine.Outcome {
+        do throws(ZeroMQError) {
+            if plan.start.step >= plan.material.totalSteps {
+                progress.note("the run has finished already")
+            }
+            while outcome == nil { try turn(poll) }
+        } catch {
+            log.error("socket thread failed", metadata: [LogKey.errorDetail: "\(error)"])
+            progress.note("\(error)")
+            outcome = CoordinatorMachine.Outcome(
+                step: Step(0), exitCode: ExitCode.internalError, reason: "\(error)",
+                trainingSeconds: 0, workerCount: 0, instructionSet: instructionSet)
+        }
+        let end = outcome!
+        writer.stop()
+        recorder.flush()
+        let final = finish(end)
+        control.close()
+        bulk.close()
+        monitor = nil
+        context.terminate()
+        return final
+    }
+
+    private func turn(_ poll: PollBox) throws(ZeroMQError) {
+        let now = SteadyClock.now
+        let result = try poll.wait(
+            for: [control.pollItem, bulk.pollItem] + (monitor.map { [$0.pollItem] } ?? []),
+            timeout: min(machine.nextDeadline(now: now) - now, .milliseconds(100)))
+        if result.wasWoken { for order in mailbox.takeAll() { try obey(order) } }
+        try watchConnections()
+        if result.isReady(0) {
+            for _ in 0..<Self.batch {
+                guard outcome == nil, let frames = try control.receive() else { break }
+                try receive(frames)
+            }
+        }
+        if result.isReady(1) {
+            for _ in 0..<Self.batch {
+                guard let frames = try bulk.receive() else { break }
+                if let checkpoint = try exchange.receive(frames) { write(checkpoint) }
+            }
+        }
+        let later = SteadyClock.now
+        if later >= nextTick {
+            nextTick = later + .milliseconds(10)
+            try step(.tick)
+            progress.refresh(recorder, machine: machine, now: later)
+        }
+    }
+
+    private var nextTick: Duration = .zero
+
+    private func write(_ checkpoint: Checkpoint) {
+        guard writer.write(checkpoint, instructionSet: instructionSet) else {
+            log.warning("left a checkpoint out: the disk is too slow")
+            return
+        }
+    }
+
+    private func obey(_ order: Order) throws(ZeroMQError) {
+        switch order {
+        case .stop: try step(.stopRequested)
+        case .written(let written):
+            if let failure = written.failure {
+                progress.note("checkpoint of step \(written.step) not written: \(failure.text)")
+                log.error(
+                    "checkpoint not written",
+                    metadata: [LogKey.errorDetail: "\(failure.text)", LogKey.step: "\(written.step)"])
+                try step(.checkpointFailed(Step(written.step)))
+            } else {
+                lastWeightsSHA256 = written.weightsSHA256
+                log.info("checkpoint written", metadata: [LogKey.step: "\(written.step)"])
+                try step(.checkpointWritten(Step(written.step)))
+            }
+        }
+    }
+
+    // MARK: Messages
+
+    private func receive(_ frames: [Frame]) throws(ZeroMQError) {
+        // A connection that closed before this message's own was opened may have had its number.
+        try watchConnections()
+        guard let peer = frames.first?.peerIdentity, frames.count == 2,
+            let message = try? ControlCodec.decode(frames[1].bytes)
+        else {
+            let peer = frames.first?.peerIdentity
+            if flaws.isFirst(from: peer) {
+                log.warning(
+                    "dropped a control message that is none",
+                    metadata: [LogKey.peerID: "\(peer?.rawValue ?? "unknown")"])
+            }
+            return
+        }
+        if let descriptor = frames[1].sourceFileDescriptor, descriptors[peer] != descriptor {
+            if let old = descriptors[peer] { peers[old] = nil }
+            descriptors[peer] = descriptor
+            peers[descriptor] = peer
+        }
+        try step(.message(message, from: peer))
+    }
+
+    private func watchConnections() throws(ZeroMQError) {
+        while let event = monitor?.nextEvent() {
+            guard event.kind == .disconnected, let descriptor = event.fileDescriptor,
+                let peer = peers.removeValue(forKey: descriptor)
+            else { continue }
+            descriptors[peer] = nil
+            try step(.disconnected(peer))
+        }
+    }
+
+    // MARK: Decisions
+
+    private func step(_ event: CoordinatorMachine.Event) throws(ZeroMQError) {
+        for action in machine.step(event, now: SteadyClock.now) { try perform(action) }
+    }
+
+    private func perform(_ action: CoordinatorMachine.Action) throws(ZeroMQError) {
+        switch action {
+        case .send(let message, let peer):
+            _ = try control.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
+        case .journal(let entry): journal(entry)
+        case .record(let report): recorder.record(report)
+        case .began(let plan):
+            exchange.forgetSource()
+            progress.began(plan)
+            log.info(
+                "training",
+                metadata: ["workers": "\(plan.workers)", LogKey.instructionSet: "\(plan.instructionSet)"])
+        case .evaluated(let summary):
+            lastEvaluation = summary
+            let rate = imagesPerSecond(summary.trainingSeconds)
+            recorder.record(summary, imagesPerSecond: rate)
+            progress.evaluated(summary, recorder, imagesPerSecond: rate)
+            warnOfDisk()
+        case .note(let note):
+            if case .settled(let name) = note { instructionSet = name }
+            log.log(level: note.level, "\(note.sentence)", metadata: note.metadata)
+            if let text = note.screenText { progress.note(text) }
+        case .end(let outcome): self.outcome = outcome
+        }
+    }
+
+    private func journal(_ entry: JournalEntry) {
+        guard let data = try? JSONEncoder().encode(entry) else { return }
+        recorder.journal(String(decoding: data, as: UTF8.self))
+    }
+
+    private func warnOfDisk() {
+        guard !hasWarnedOfDisk, let failure = recorder.failure else { return }
+        hasWarnedOfDisk = true
+        progress.note("the run goes on, but its records are incomplete: \(failure.text)")
+    }
+
+    private func imagesPerSecond(_ seconds: Double) -> Double {
+        seconds > 0 ? Double(recorder.recordCount) / seconds : 0
+    }
+
+    // MARK: The end
+
+    private func finish(_ end: CoordinatorMachine.Outcome) -> CoordinatorMachine.Outcome {
+        var end = end
+        let summary = RunSummary(
+            end, material: plan.material, evaluation: lastEvaluation,
+            trainLoss: recorder.lastReport == nil
+                ? nil : (recorder.lastEpochSums ?? recorder.epochSums).meanLoss,
+            imagesPerSecond: imagesPerSecond(end.trainingSeconds),
+            weightsSHA256: lastWeightsSHA256)
+        if end.exitCode == ExitCode.done || end.exitCode == ExitCode.interrupted
+            || end.exitCode == ExitCode.lost
+        {
+            do throws(Failure) {
+                if let failure = recorder.failure { throw failure }
+                try FileSystem.replace(plan.settings.directory.summary, with: summary.json)
+            } catch {
+                end.exitCode = end.exitCode == 0 ? error.exitCode : end.exitCode
+                end.reason = error.text
+            }
+        }
+        progress.end(end, summary)
+        return end
+    }
+}
+
+/// A socket monitor as an object; it ends with its last holder, after the socket it watches.
+final class MonitorBox {
+    private let monitor: SocketMonitor
+
+    init(_ monitor: consuming SocketMonitor) { self.monitor = monitor }
+
+    var pollItem: PollItem { monitor.pollItem }
+
+    func nextEvent() -> SocketEvent? { monitor.nextEvent() }
+}

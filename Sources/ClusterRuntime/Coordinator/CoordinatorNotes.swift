@@ -1,0 +1,89 @@
+import ClusterProtocol
+import Logging
+
+extension CoordinatorMachine.Note {
+    var level: Logger.Level {
+        switch self {
+        case .lost, .refused, .shardsLost, .unexpected: .warning
+        default: .info
+        }
+    }
+
+    /// A constant sentence for the log.
+    var sentence: String {
+        switch self {
+        case .joined: "joined"
+        case .ready: "ready"
+        case .refused: "refused"
+        case .lost: "lost"
+        case .left: "left"
+        case .assigned: "assigned"
+        case .placing: "placing shards"
+        case .shardsLost: "shards lost"
+        case .waiting: "waiting"
+        case .settled: "instruction set settled"
+        case .stopping: "stopping"
+        case .unexpected: "dropped a message that was not expected"
+        }
+    }
+
+    var metadata: Logger.Metadata {
+        switch self {
+        case .joined(let peer), .ready(let peer), .left(let peer): peer.metadata
+        case .refused(let peer, let failure):
+            [LogKey.peerID: "\(peer)", LogKey.errorDetail: "\(failure.text)"]
+        case .lost(let peer, let reason, let moved, let step):
+            peer.metadata.merging([
+                LogKey.reason: "\(reason)", LogKey.virtualWorkers: "\(moved)",
+                LogKey.step: "\(step)",
+            ]) { $1 }
+        case .assigned(let generation, let shares):
+            [LogKey.generation: "\(generation)", LogKey.virtualWorkers: "\(Self.text(shares))"]
+        case .placing(let shards, let step, let placement):
+            [
+                LogKey.shards: "\(shards)", LogKey.step: "\(step)",
+                LogKey.placement: "\(placement)",
+            ]
+        case .shardsLost(let shards, let peer, let step):
+            peer.metadata.merging([LogKey.shards: "\(shards)", LogKey.step: "\(step)"]) { $1 }
+        case .waiting(let what): [LogKey.reason: "\(what)"]
+        case .settled(let name): [LogKey.instructionSet: "\(name)"]
+        case .stopping(let step): [LogKey.step: "\(step)"]
+        case .unexpected(let kind, let peer): ["kind": "\(kind)", LogKey.peerID: "\(peer)"]
+        }
+    }
+
+    private static func text(_ shares: [String: [Int]]) -> String {
+        shares.keys.sorted().map { "\($0): \(shares[$0] ?? [])" }.joined(separator: ", ")
+    }
+
+    /// What a person at the terminal should see of it.
+    var screenText: String? {
+        switch self {
+        case .lost(let peer, let reason, let moved, let step):
+            moved.isEmpty
+                ? "\(peer.place) lost at step \(step): \(reason)"
+                : "\(peer.place) lost at step \(step): \(reason); its virtual workers "
+                    + "\(moved) go to the others, who compute what is missing"
+        case .left(let peer): "\(peer.place) leaves"
+        case .refused(_, let failure): failure.text
+        case .shardsLost(let shards, let peer, let step):
+            "shards \(shards) were on \(peer.place); going back to the checkpoint of step \(step)"
+        case .waiting(let what): what
+        case .stopping(let step): "stopping at step \(step)"
+        default: nil
+        }
+    }
+}
+
+extension CoordinatorMachine.PeerSummary {
+    var metadata: Logger.Metadata {
+        [
+            LogKey.peerID: "\(identity)", LogKey.peerName: "\(name)", LogKey.peerHost: "\(host)",
+            LogKey.peerProcess: "\(processIdentifier)",
+        ]
+    }
+
+    /// For people: which process, where.
+    var place: String { "\(name) (\(host), pid \(processIdentifier))" }
+}

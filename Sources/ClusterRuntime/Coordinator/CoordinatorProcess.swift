@@ -1,0 +1,135 @@
+import ClusterProtocol
+import Logging
+import NeuralNetwork
+import Partitions
+import Threads
+import ZeroMQ
+
+/// The coordinator: its socket thread and the thread that writes its checkpoints.
+public final class CoordinatorProcess: Sendable {
+    public struct Settings: Sendable {
+        public var configuration: RunConfiguration
+        public var directory: RunDirectory
+        public var listen: String
+        /// Go on with the run in the directory, from its newest whole checkpoint.
+        public var isResuming: Bool
+        public var startTimeout: Duration
+        public var lossTimeout: Duration
+
+        public init(
+            configuration: RunConfiguration, directory: RunDirectory,
+            listen: String = "tcp://127.0.0.1:*", isResuming: Bool = false,
+            startTimeout: Duration = .seconds(30), lossTimeout: Duration = .seconds(60)
+        ) {
+            self.configuration = configuration
+            self.directory = directory
+            self.listen = listen
+            self.isResuming = isResuming
+            self.startTimeout = startTimeout
+            self.lossTimeout = lossTimeout
+        }
+    }
+
+    /// Everything that is worked out before the first socket opens.
+    struct Plan: Sendable {
+        var settings: Settings
+        var material: RunMaterial
+        var description: DataSetDescription
+        var store: CheckpointStore
+        var start: Checkpoint
+        var skipped: [Failure]
+    }
+
+    private let thread: WorkThread
+    private let mailbox: Mailbox<CoordinatorLoop.Order>
+    private let outcome: Monitor<CoordinatorMachine.Outcome?>
+
+    /// Checks configuration, data and run directory, then starts.
+    public init(
+        _ settings: Settings, log: Logger, output: ProgressOutput,
+        onEnd: @escaping @Sendable () -> Void
+    ) throws(Failure) {
+        let plan = try Self.prepare(settings)
+        let outcome = Monitor<CoordinatorMachine.Outcome?>(nil)
+        let ready = Monitor<Result<Mailbox<CoordinatorLoop.Order>, Failure>?>(nil)
+        self.outcome = outcome
+        thread = WorkThread(name: "coordinator") {
+            do throws(Failure) {
+                let (loop, poll, mailbox) = try CoordinatorLoop.make(plan, log: log, output: output)
+                ready.change { $0 = .success(mailbox) }
+                let end = loop.run(poll)
+                outcome.change { $0 = end }
+            } catch {
+                ready.change { $0 = .failure(error) }
+            }
+            onEnd()
+        }
+        switch ready.wait(until: { $0 }) {
+        case .success(let mailbox): self.mailbox = mailbox
+        case .failure(let failure):
+            thread.join()
+            throw failure
+        }
+    }
+
+    private static func prepare(_ settings: Settings) throws(Failure) -> Plan {
+        let configuration = settings.configuration
+        try configuration.validate()
+        let description: DataSetDescription
+        let counts: [Int]
+        do throws(DataError) {
+            let specification = try DataSpecification(configuration.data.source)
+            (description, counts) = try DataSource.survey(
+                specification, partitionCount: configuration.data.partitions,
+                transformations: configuration.data.transformations)
+        } catch {
+            throw .data("\(error)")
+        }
+        let material = try RunMaterial(
+            configuration, data: description.summary(partitionRecordCounts: counts))
+        if configuration.training.precision != .fp32, material.backend == .reference {
+            throw .data(
+                "training.precision: the reference backend computes in fp32 only, found "
+                    + configuration.training.precision.rawValue)
+        }
+        let store = CheckpointStore(settings.directory.checkpoints, material: material)
+        var skipped: [Failure] = []
+        let start: Checkpoint
+        if settings.isResuming {
+            guard let newest = store.newest() else {
+                throw .data(
+                    "\(settings.directory.checkpoints): there is no whole checkpoint to go on from")
+            }
+            start = newest.checkpoint
+            skipped = newest.skipped
+        } else {
+            start = try initial(material)
+        }
+        return Plan(
+            settings: settings, material: material, description: description, store: store,
+            start: start, skipped: skipped)
+    }
+
+    private static func initial(_ material: RunMaterial) throws(Failure) -> Checkpoint {
+        let training = material.configuration.training
+        let network = material.network
+        var start = Checkpoint.initial(
+            network.initialParameters(seed: training.seed), partCount: material.partCount)
+        if let file = training.initialWeights {
+            start.parts[0] = try CheckpointReader.weights(file: file, layout: network.parameters)
+        }
+        return start
+    }
+
+    /// Ctrl-C: everyone rests at one step, which is checkpointed.
+    public func requestStop() { mailbox.post(.stop) }
+
+    public var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
+
+    /// Waits for the end.
+    public func join() -> CoordinatorMachine.Outcome {
+        let result = outcome.wait { $0 }
+        thread.join()
+        return result
+    }
+}

@@ -1,0 +1,103 @@
+import ClusterProtocol
+import Logging
+import ZeroMQ
+
+/// The coordinator's side of state transfer: gives shards the state of a checkpoint, and puts
+/// together what they send of a new one.
+///
+/// Threading: the coordinator's socket thread.
+final class StateExchange {
+    private let material: RunMaterial
+    private let store: CheckpointStore
+    private let router: SocketBox
+    private var source: Checkpoint?
+    private var arriving: [Int: Arriving] = [:]
+    /// Snapshots of this step and earlier ones have been put together before.
+    private var lastComplete: Int
+    private(set) var flawCount = 0
+
+    private struct Arriving {
+        var parts: [FloatBuffer]
+        var missing: Set<Int>
+    }
+
+    init(material: RunMaterial, store: CheckpointStore, router: SocketBox, start: Checkpoint) {
+        self.material = material
+        self.store = store
+        self.router = router
+        source = start
+        lastComplete = start.step
+    }
+
+    /// Takes one message; returns a checkpoint when this was its last piece.
+    func receive(_ frames: [Frame]) throws(ZeroMQError) -> Checkpoint? {
+        guard let peer = frames.first?.peerIdentity,
+            let message = try? BulkMessage(frames.dropFirst())
+        else {
+            flawCount += 1
+            return nil
+        }
+        switch message.header.kind {
+        case .fetch: try answer(message.header, to: peer)
+        case .state: return take(message)
+        case .contribution, .weights, .unsubscribe: flawCount += 1
+        }
+        return nil
+    }
+
+    private func answer(_ request: BulkHeader, to peer: PeerIdentity) throws(ZeroMQError) {
+        guard let checkpoint = checkpoint(step: request.step.value) else { return }
+        for chunk in material.slicePlan.chunks(of: request.shard) {
+            for (part, buffer) in checkpoint.parts.enumerated() {
+                var header = BulkHeader(kind: .state, step: request.step, shard: request.shard)
+                header.chunk = chunk.index
+                header.part = part
+                header.placement = request.placement
+                let frames = BulkMessage.frames(
+                    header, payload: buffer.bytes(chunk.range), owner: buffer)
+                // What does not fit is asked for again.
+                _ = try router.send([Frame(peer.rawValue)] + frames)
+            }
+        }
+    }
+
+    private func checkpoint(step: Int) -> Checkpoint? {
+        if let source, source.step == step { return source }
+        source = try? store.read(step: step)
+        return source
+    }
+
+    /// The state is in place everywhere: it need not be kept in memory.
+    func forgetSource() { source = nil }
+
+    private func take(_ message: BulkMessage) -> Checkpoint? {
+        let header = message.header
+        let chunks = material.slicePlan.chunks
+        guard chunks.indices.contains(header.chunk), header.part < material.partCount,
+            let payload = message.payload,
+            payload.byteCount == chunks[header.chunk].range.count * 4
+        else {
+            flawCount += 1
+            return nil
+        }
+        let step = header.step.value
+        guard step > lastComplete else { return nil }
+        if arriving[step] == nil {
+            // Two may overlap; an older one that never became whole is given up.
+            if arriving.count == 2, let oldest = arriving.keys.min() { arriving[oldest] = nil }
+            arriving[step] = Arriving(
+                parts: (0..<material.partCount).map { _ in
+                    FloatBuffer(count: material.slicePlan.parameterCount)
+                }, missing: Set(0..<chunks.count * material.partCount))
+        }
+        payload.withUnsafeBytes { bytes in
+            arriving[step]?.parts[header.part].copy(
+                bytes, to: chunks[header.chunk].range.lowerBound)
+        }
+        arriving[step]?.missing.remove(header.chunk * material.partCount + header.part)
+        guard let done = arriving[step], done.missing.isEmpty else { return nil }
+        arriving = arriving.filter { $0.key > step }
+        lastComplete = step
+        return Checkpoint(step: step, parts: done.parts)
+    }
+}

@@ -1,0 +1,175 @@
+import ClusterProtocol
+import Crypto
+import FoundationEssentials
+import NeuralNetwork
+import SafeTensors
+import StrictYAML
+
+/// Reads and writes `checkpoints/step-NNNNNNNN/`.
+///
+/// A checkpoint is written under a temporary name, synced file by file, renamed, and the directory
+/// synced: a name without `.tmp` is whole, whatever happened. Which one is newest is decided by its
+/// number, never by its time.
+public struct CheckpointStore: Sendable {
+    public static let modelFile = "model.safetensors"
+    public static let optimizerFile = "optimizer.safetensors"
+    public static let stateFile = "state.json"
+    /// Checkpoints that are kept: the last ones.
+    public static let keptCount = 3
+
+    public let directory: String
+    private let material: RunMaterial
+
+    public init(_ directory: String, material: RunMaterial) {
+        self.directory = directory
+        self.material = material
+    }
+
+    public static func name(step: Int) -> String {
+        let digits = "\(step)"
+        return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
+    }
+
+    public static func step(name: String) -> Int? {
+        guard name.hasPrefix("step-"), !name.hasSuffix(".tmp") else { return nil }
+        return Int(name.dropFirst(5))
+    }
+
+    public static func steps(in directory: String) -> [Int] {
+        FileSystem.names(in: directory).compactMap(step(name:)).sorted()
+    }
+
+    public func path(step: Int) -> String { "\(directory)/\(Self.name(step: step))" }
+
+    // MARK: Writing
+
+    public func write(_ checkpoint: Checkpoint, instructionSet: String) throws(Failure) {
+        let final = path(step: checkpoint.step)
+        let temporary = "\(final).tmp"
+        FileSystem.remove(temporary)
+        do throws(Failure) {
+            try FileSystem.makeDirectories(temporary)
+            var files: [String: CheckpointState.File] = [:]
+            files[Self.modelFile] = try write(
+                tensors(checkpoint.parts[0], prefix: ""), to: "\(temporary)/\(Self.modelFile)")
+            let names = material.configuration.optimizer.stateNames
+            let optimizer = zip(names, checkpoint.parts.dropFirst()).flatMap { name, part in
+                tensors(part, prefix: "\(name).")
+            }
+            files[Self.optimizerFile] = try write(
+                optimizer, to: "\(temporary)/\(Self.optimizerFile)")
+            let description = state(
+                of: checkpoint, files: files, instructionSet: instructionSet)
+            try FileSystem.write(
+                Self.encode(description), to: "\(temporary)/\(Self.stateFile)")
+            try FileSystem.synchronize(directory: temporary)
+            if FileSystem.exists(final) { FileSystem.remove(final) }
+            try FileSystem.rename(temporary, to: final)
+        } catch {
+            FileSystem.remove(temporary)
+            throw error
+        }
+    }
+
+    private func tensors(_ part: FloatBuffer, prefix: String) -> [SafeTensor] {
+        material.network.parameters.slots.map { slot in
+            SafeTensor(
+                name: prefix + slot.name, dataType: .F32, shape: slot.shape,
+                bytes: Array(part.bytes(slot.range)))
+        }
+    }
+
+    private func write(
+        _ tensors: [SafeTensor], to path: String
+    ) throws(Failure) -> CheckpointState.File {
+        let specification = material.network.specification
+        let metadata = [
+            "format": "pt", "model": specification.name, "model_file": specification.yaml,
+            "data": material.configuration.data.source,
+        ]
+        let bytes: [UInt8]
+        do throws(SafeTensorsError) {
+            bytes = try SafeTensorsFile.encode(tensors: tensors, metadata: metadata)
+        } catch {
+            throw .data("\(error)")
+        }
+        try FileSystem.write(bytes, to: path)
+        let sha256 = bytes.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
+        return CheckpointState.File(bytes: bytes.count, sha256: sha256)
+    }
+
+    private func state(
+        of checkpoint: Checkpoint, files: [String: CheckpointState.File], instructionSet: String
+    ) -> CheckpointState {
+        let training = material.configuration.training
+        return CheckpointState(
+            step: checkpoint.step, epoch: material.batchPlan.epoch(ofStep: checkpoint.step),
+            stepInEpoch: material.batchPlan.stepInEpoch(checkpoint.step),
+            model: material.network.specification.name,
+            modelFingerprint: material.network.fingerprint,
+            dataFingerprint: material.data.fingerprint,
+            optimizer: material.configuration.optimizer.name, seed: training.seed,
+            batchSize: training.batchSize, virtualWorkers: training.virtualWorkers,
+            backend: material.backend.rawValue, instructionSet: instructionSet,
+            precision: training.precision.rawValue, weightsSHA256: checkpoint.weightsSHA256,
+            files: files)
+    }
+
+    private static func encode(_ state: CheckpointState) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        // A plain value; encoding it cannot fail.
+        return (try? encoder.encode(state)).map { Array($0) } ?? []
+    }
+
+    /// Removes all but the last few, and what unfinished writes have left.
+    public func prune(keeping extra: Set<Int> = []) {
+        for name in FileSystem.names(in: directory) where name.hasSuffix(".tmp") {
+            FileSystem.remove("\(directory)/\(name)")
+        }
+        for step in Self.steps(in: directory).dropLast(Self.keptCount) where !extra.contains(step) {
+            FileSystem.remove(path(step: step))
+        }
+    }
+
+    // MARK: Reading
+
+    /// Reads a checkpoint and checks everything about it.
+    public func read(step: Int) throws(Failure) -> Checkpoint {
+        let path = path(step: step)
+        let state = try CheckpointReader.state(path)
+        try CheckpointReader.verify(path, state)
+        guard state.modelFingerprint == material.network.fingerprint else {
+            throw .data(
+                "\(path): it holds model \(state.model) (\(state.modelFingerprint)), the run has "
+                    + "\(material.network.specification.name) (\(material.network.fingerprint))")
+        }
+        guard state.step == step else {
+            throw .data("\(path): expected the state of step \(step), found \(state.step)")
+        }
+        let optimizer = try CheckpointReader.tensors("\(path)/\(Self.optimizerFile)")
+        var parts = [
+            try CheckpointReader.flat(
+                CheckpointReader.tensors("\(path)/\(Self.modelFile)"), prefix: "",
+                layout: material.network.parameters, file: "\(path)/\(Self.modelFile)")
+        ]
+        for name in material.configuration.optimizer.stateNames {
+            parts.append(
+                try CheckpointReader.flat(
+                    optimizer, prefix: "\(name).", layout: material.network.parameters,
+                    file: "\(path)/\(Self.optimizerFile)"))
+        }
+        return Checkpoint(step: step, parts: parts)
+    }
+
+    /// The newest checkpoint that is whole, and what was wrong with newer ones.
+    public func newest() -> (checkpoint: Checkpoint, skipped: [Failure])? {
+        var skipped: [Failure] = []
+        for step in Self.steps(in: directory).reversed() {
+            do throws(Failure) { return (try read(step: step), skipped) } catch {
+                skipped.append(error)
+            }
+        }
+        return nil
+    }
+}

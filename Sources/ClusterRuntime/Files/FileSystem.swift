@@ -1,0 +1,124 @@
+import ClusterProtocol
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The few operations on files that need more than Foundation gives: durable, atomic, with errno.
+public enum FileSystem {
+    static func failure(_ what: String, _ path: String, code: Int32 = errno) -> Failure {
+        let advice: String
+        switch code {
+        case ENOSPC, EDQUOT: advice = "; free some space or choose another --run-dir"
+        case EROFS, EACCES, EPERM: advice = "; choose a directory that can be written"
+        default: advice = ""
+        }
+        return .data("cannot \(what) \(path): \(String(cString: strerror(code)))\(advice)")
+    }
+
+    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Makes a directory and those above it.
+    public static func makeDirectories(_ path: String) throws(Failure) {
+        var built = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            built += built.isEmpty || built.hasSuffix("/") ? String(part) : "/\(part)"
+            if mkdir(built, 0o755) != 0, errno != EEXIST {
+                throw failure("create directory", built)
+            }
+        }
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw .data("cannot create directory \(path): a file of this name is in the way")
+        }
+    }
+
+    /// Names in a directory, sorted; empty when it cannot be read.
+    public static func names(in path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Writes a whole file and waits until it is on disk.
+    static func write(_ bytes: some Collection<UInt8>, to path: String) throws(Failure) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw failure("create", path) }
+        let all = Array(bytes)
+        var code: Int32 = 0
+        var offset = 0
+        while offset < all.count, code == 0 {
+            let count = all.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress! + offset, all.count - offset)
+            }
+            if count < 0 { code = errno == EINTR ? 0 : errno } else { offset += count }
+        }
+        if code == 0, fsync(descriptor) != 0 { code = errno }
+        if close(descriptor) != 0, code == 0 { code = errno }
+        if code != 0 { throw failure("write", path, code: code) }
+    }
+
+    /// Replaces a file as a whole: readers see the old or the new content, even after a crash.
+    public static func replace(_ path: String, with text: String) throws(Failure) {
+        let temporary = "\(path).tmp"
+        try write(Array(text.utf8), to: temporary)
+        try rename(temporary, to: path)
+    }
+
+    static func rename(_ source: String, to target: String) throws(Failure) {
+        guard Glibc.rename(source, target) == 0 else { throw failure("rename to", target) }
+        try synchronize(directory: parent(of: target))
+    }
+
+    /// Makes the names in a directory durable.
+    static func synchronize(directory path: String) throws(Failure) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("open directory", path) }
+        defer { close(descriptor) }
+        if fsync(descriptor) != 0, errno != EINVAL { throw failure("sync directory", path) }
+    }
+
+    static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    public static func read(_ path: String) throws(Failure) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("read", path) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw failure("read", path)
+            }
+            if count == 0 { return bytes }
+            bytes += buffer[..<count]
+        }
+    }
+
+    /// Removes a file, or a directory of files.
+    static func remove(_ path: String) {
+        for name in names(in: path) { unlink("\(path)/\(name)") }
+        if rmdir(path) != 0 { unlink(path) }
+    }
+
+    /// The path with the working directory before it, if it is relative.
+    public static func absolute(_ path: String) -> String {
+        if path.hasPrefix("/") { return path }
+        guard let current = getcwd(nil, 0) else { return path }
+        defer { free(current) }
+        return "\(String(cString: current))/\(path)"
+    }
+}

@@ -1,0 +1,20 @@
+/// Keys of log metadata, in one place, so that tools can rely on them.
+public enum LogKey {
+    public static let errorDetail = "error.detail"
+    public static let exitCode = "exit.code"
+    public static let peerID = "peer.id"
+    public static let peerName = "peer.name"
+    public static let peerHost = "peer.host"
+    public static let peerProcess = "peer.pid"
+    public static let runID = "run.id"
+    public static let generation = "cluster.generation"
+    public static let placement = "cluster.placement"
+    public static let step = "train.step"
+    public static let epoch = "train.epoch"
+    public static let virtualWorkers = "train.virtual-workers"
+    public static let shards = "server.shards"
+    public static let instructionSet = "compute.instruction-set"
+    public static let endpoint = "net.endpoint"
+    public static let reason = "reason"
+    public static let path = "file.path"
+}

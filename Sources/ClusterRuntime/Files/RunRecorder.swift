@@ -1,0 +1,154 @@
+import ClusterProtocol
+import Partitions
+import Threads
+
+/// Writes a run's `metrics.jsonl`, `ledger.jsonl` and `journal.jsonl`, and keeps the running sums.
+///
+/// Threading: the coordinator's socket thread.
+final class RunRecorder {
+    /// Sums over the steps of one epoch.
+    struct Sums {
+        var recordCount = 0
+        var lossSum = 0.0
+        var correctCount = 0
+
+        var meanLoss: Double { lossSum / Double(max(1, recordCount)) }
+        var accuracy: Double { Double(correctCount) / Double(max(1, recordCount)) }
+
+        mutating func add(_ report: StepReport) {
+            recordCount += report.sampleCount
+            lossSum += report.lossSum
+            correctCount += report.correctCount
+        }
+    }
+
+    private let plan: BatchPlan
+    private let metrics: AppendingFile
+    private let ledger: AppendingFile
+    private let journal: AppendingFile
+    private(set) var epochSums = Sums()
+    private(set) var lastEpochSums: Sums?
+    /// Records trained by this process's part of the run.
+    private(set) var recordCount = 0
+    private(set) var lastReport: StepReport?
+
+    /// - Parameter firstStep: lines of later steps, from an interrupted run, are removed.
+    init(_ directory: RunDirectory, plan: BatchPlan, firstStep: Int) throws(Failure) {
+        self.plan = plan
+        let kept = try Self.lines(directory.metrics, before: firstStep, isOneBased: true)
+        metrics = try AppendingFile(directory.metrics, keeping: kept.byteCount)
+        let ledgerLines = try Self.lines(directory.ledger, before: firstStep, isOneBased: false)
+        ledger = try AppendingFile(directory.ledger, keeping: ledgerLines.byteCount)
+        journal = try AppendingFile(directory.journal)
+        let epochStart = firstStep - firstStep % plan.stepsPerEpoch
+        for line in kept.steps where line.step > epochStart {
+            epochSums.recordCount += line.records
+            epochSums.lossSum += line.loss * Double(line.records)
+            epochSums.correctCount += Int((line.accuracy * Double(line.records)).rounded())
+        }
+    }
+
+    func record(_ report: StepReport) {
+        let step = report.step.value
+        if plan.stepInEpoch(step) == 0 { epochSums = Sums() }
+        epochSums.add(report)
+        recordCount += report.sampleCount
+        lastReport = report
+        let epoch = plan.epoch(ofStep: step)
+        let count = Double(max(1, report.sampleCount))
+        metrics.append(
+            "{\"kind\":\"step\",\"step\":\(step + 1),\"epoch\":\(epoch + 1),"
+                + "\"records\":\(report.sampleCount),"
+                + "\"loss\":\(JSONText.number(report.lossSum / count)),"
+                + "\"accuracy\":\(Double(report.correctCount) / count),"
+                + "\"time\":\(SteadyClock.wallSeconds)}")
+        ledger.append(
+            LedgerEntry(
+                step: step, epoch: epoch, records: report.sampleCount, digest: report.recordDigest
+            ).line)
+        if plan.stepInEpoch(step + 1) == 0 { lastEpochSums = epochSums }
+    }
+
+    func record(_ evaluation: CoordinatorMachine.EvaluationSummary, imagesPerSecond: Double) {
+        let sums = lastEpochSums ?? epochSums
+        let count = Double(max(1, evaluation.recordCount))
+        let epoch = plan.epoch(ofStep: max(0, evaluation.step.value - 1)) + 1
+        metrics.append(
+            "{\"kind\":\"epoch\",\"epoch\":\(epoch),\"step\":\(evaluation.step),"
+                + "\"train_loss\":\(JSONText.number(sums.meanLoss)),"
+                + "\"train_accuracy\":\(sums.accuracy),"
+                + "\"test_loss\":\(JSONText.number(evaluation.lossSum / count)),"
+                + "\"test_accuracy\":\(Double(evaluation.correctCount) / count),"
+                + "\"images_per_second\":\(JSONText.number(imagesPerSecond)),"
+                + "\"seconds\":\(evaluation.trainingSeconds),\"time\":\(SteadyClock.wallSeconds)}")
+        metrics.flush()
+        ledger.flush()
+    }
+
+    func journal(_ line: String) {
+        journal.append(line)
+        journal.flush(durable: true)
+    }
+
+    func flush() {
+        metrics.flush()
+        ledger.flush()
+    }
+
+    var failure: Failure? { metrics.failure ?? ledger.failure ?? journal.failure }
+
+    // MARK: Taking up an interrupted run
+
+    private struct StepLine {
+        var step: Int
+        var records: Int
+        var loss: Double
+        var accuracy: Double
+    }
+
+    /// How much of a file holds lines of steps below `step`; a torn last line does not count.
+    private static func lines(
+        _ path: String, before step: Int, isOneBased: Bool
+    ) throws(Failure) -> (byteCount: Int, steps: [StepLine]) {
+        guard FileSystem.exists(path) else { return (0, []) }
+        let bytes = try FileSystem.read(path)
+        var byteCount = 0
+        var steps: [StepLine] = []
+        var start = 0
+        while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
+            let text = String(decoding: bytes[start..<end], as: UTF8.self)
+            guard let number = field("step", in: text).flatMap(Int.init),
+                isOneBased ? number <= step : number < step
+            else { break }
+            byteCount = end + 1
+            start = end + 1
+            guard text.contains("\"kind\":\"step\"") else { continue }
+            steps.append(
+                StepLine(
+                    step: number, records: field("records", in: text).flatMap(Int.init) ?? 0,
+                    loss: field("loss", in: text).flatMap(Double.init) ?? 0,
+                    accuracy: field("accuracy", in: text).flatMap(Double.init) ?? 0))
+        }
+        return (byteCount, steps)
+    }
+
+    /// The text of a number in a line that this class wrote.
+    private static func field(_ name: String, in line: String) -> String? {
+        guard let key = line.range(of: "\"\(name)\":") else { return nil }
+        return String(line[key.upperBound...].prefix { $0 != "," && $0 != "}" })
+    }
+}
+
+extension String {
+    /// Where `other` stands in this text, if it does.
+    fileprivate func range(of other: String) -> Range<String.Index>? {
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(other) {
+                return start..<index(start, offsetBy: other.count)
+            }
+            start = index(after: start)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,88 @@
+import ClusterProtocol
+import Partitions
+
+/// Reads what a run or `convoy partition` has written, and says what is good.
+public enum Verifier {
+    /// - Returns: a line for each thing that was found to be good.
+    /// - Throws: the first thing that is not.
+    public static func verify(_ path: String) throws(Failure) -> [String] {
+        if FileSystem.exists("\(path)/\(PartitionManifest.fileName)") {
+            return [try partitions(path)]
+        }
+        if FileSystem.exists("\(path)/\(CheckpointStore.stateFile)") {
+            return [try checkpoint(path)]
+        }
+        if FileSystem.exists(RunDirectory(path).configuration) { return try run(path) }
+        throw .data(
+            "\(path): expected a run directory (config.yaml), a checkpoint (state.json) or a "
+                + "partitioned directory (manifest.json), found none of them")
+    }
+
+    private static func partitions(_ path: String) throws(Failure) -> String {
+        do throws(DataError) {
+            let report = try PartitionVerifier.verify(directory: path)
+            return "\(path): \(report.partitionCount) partitions, \(report.byteCount) bytes, "
+                + "\(report.description.trainingCount) training and "
+                + "\(report.description.testCount) test records: good"
+        } catch {
+            throw .data("\(error)")
+        }
+    }
+
+    private static func checkpoint(_ path: String) throws(Failure) -> String {
+        let state = try CheckpointReader.state(path)
+        try CheckpointReader.verify(path, state)
+        let (network, weights, _) = try CheckpointReader.model(path)
+        let found = Checkpoint(step: state.step, parts: [weights]).weightsSHA256
+        guard found == state.weightsSHA256 else {
+            throw .data(
+                "\(path): expected weights \(state.weightsSHA256.prefix(16))..., found "
+                    + "\(found.prefix(16))...")
+        }
+        return "\(path): step \(state.step), \(network.parameters.elementCount) parameters, "
+            + "weights_sha256 \(found): good"
+    }
+
+    /// Every checkpoint, and the ledger against the plan: each record exactly once an epoch.
+    private static func run(_ path: String) throws(Failure) -> [String] {
+        let directory = RunDirectory(path)
+        var lines: [String] = []
+        for step in CheckpointStore.steps(in: directory.checkpoints) {
+            let name = CheckpointStore.name(step: step)
+            lines.append(try checkpoint("\(directory.checkpoints)/\(name)"))
+        }
+        let configuration = try RunConfiguration.load(file: directory.configuration)
+        do throws(DataError) {
+            let (description, counts) = try DataSource.survey(
+                DataSpecification(configuration.data.source),
+                partitionCount: configuration.data.partitions,
+                transformations: configuration.data.transformations)
+            let plan = try BatchPlan(
+                partitionRecordCounts: counts, batchSize: configuration.training.batchSize,
+                virtualWorkerCount: configuration.training.virtualWorkers,
+                seed: configuration.training.seed)
+            lines.append(try ledger(directory, plan: plan, description))
+        } catch {
+            throw .data("\(error)")
+        }
+        return lines
+    }
+
+    private static func ledger(
+        _ directory: RunDirectory, plan: BatchPlan, _ description: DataSetDescription
+    ) throws(DataError) -> String {
+        let text = (try? FileSystem.read(directory.ledger)) ?? []
+        var entries: [LedgerEntry] = []
+        for line in text.split(separator: UInt8(ascii: "\n")) {
+            entries.append(try LedgerEntry(line: String(decoding: line, as: UTF8.self)))
+        }
+        if let difference = LedgerChecker.firstDifference(plan: plan, entries: entries) {
+            throw DataError(
+                .sizeMismatch, file: directory.ledger, what: "step \(difference.step), \(difference.what)",
+                expected: difference.expected, found: difference.found)
+        }
+        let epochs = entries.count / plan.stepsPerEpoch
+        return "\(directory.ledger): \(entries.count) steps, \(epochs) whole epochs, each of the "
+            + "\(description.trainingCount) records exactly once an epoch: good"
+    }
+}

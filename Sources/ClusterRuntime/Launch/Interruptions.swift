@@ -1,0 +1,79 @@
+import CLinux
+import ClusterProtocol
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What the main thread of every role waits for: Ctrl-C, the end of its parent, the end of the work.
+///
+/// Signals are blocked in all threads and read from a descriptor, so no handler ever runs.
+public final class Interruptions: Sendable {
+    public enum Event: Sendable {
+        /// SIGINT or SIGTERM.
+        case stopRequested
+        /// Standard input, held open by the parent, was closed.
+        case parentGone
+        /// `wake` was called.
+        case woken
+        case timeout
+    }
+
+    private let signals: Int32
+    private let wakeDescriptor: Int32
+    private let watchesParent: Bool
+
+    /// To be made on the main thread before any other thread is started.
+    public init(watchingParent: Bool = false) throws(Failure) {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGTERM)
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        signal(SIGPIPE, SIG_IGN)
+        signals = signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
+        wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        watchesParent = watchingParent
+        guard signals >= 0, wakeDescriptor >= 0 else {
+            throw .internalError("cannot wait for signals: \(String(cString: strerror(errno)))")
+        }
+    }
+
+    deinit {
+        close(signals)
+        close(wakeDescriptor)
+    }
+
+    /// Ends a wait from another thread.
+    public func wake() {
+        var one: UInt64 = 1
+        _ = write(wakeDescriptor, &one, 8)
+    }
+
+    public func wait(timeout: Duration) -> Event {
+        var items = [
+            pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        if watchesParent { items.append(pollfd(fd: 0, events: Int16(POLLIN), revents: 0)) }
+        let milliseconds = Int32(max(0, min(timeout / .milliseconds(1), 60_000)))
+        guard poll(&items, nfds_t(items.count), milliseconds) > 0 else { return .timeout }
+        if items[0].revents != 0 {
+            var information = signalfd_siginfo()
+            if read(signals, &information, MemoryLayout<signalfd_siginfo>.size) > 0 {
+                return .stopRequested
+            }
+        }
+        if watchesParent, items[2].revents != 0 {
+            var byte: UInt8 = 0
+            if read(0, &byte, 1) <= 0 { return .parentGone }
+        }
+        if items[1].revents != 0 {
+            var count: UInt64 = 0
+            _ = read(wakeDescriptor, &count, 8)
+            return .woken
+        }
+        return .timeout
+    }
+}

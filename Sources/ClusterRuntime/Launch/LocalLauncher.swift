@@ -1,0 +1,213 @@
+import ClusterProtocol
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Runs a whole cluster on this machine: starts coordinator, servers and workers as child processes,
+/// replaces those that die, and leaves none behind.
+public final class LocalLauncher {
+    public struct Settings: Sendable {
+        public var executable: String
+        public var configuration: RunConfiguration
+        public var directory: RunDirectory
+        public var isResuming: Bool
+
+        public init(
+            executable: String, configuration: RunConfiguration, directory: RunDirectory,
+            isResuming: Bool
+        ) {
+            self.executable = executable
+            self.configuration = configuration
+            self.directory = directory
+            self.isResuming = isResuming
+        }
+    }
+
+    /// Replacements of members within one minute before the launcher gives up on them.
+    private static let maximumRestartsPerMinute = 120
+
+    private let settings: Settings
+    private let interruptions: Interruptions
+    private let note: (String) -> Void
+    private var coordinator: ChildProcess?
+    private var members: [(role: Role, child: ChildProcess)] = []
+    private var started: [Role: Int] = [:]
+    private var restarts: [Duration] = []
+    private var endpoint = ""
+    private var stopCount = 0
+
+    /// - Parameter note: shows a line to the person who started this.
+    public init(
+        _ settings: Settings, interruptions: Interruptions, note: @escaping (String) -> Void
+    ) {
+        self.settings = settings
+        self.interruptions = interruptions
+        self.note = note
+    }
+
+    /// Runs to the end of the run.
+    ///
+    /// - Returns: the exit code of the run.
+    public func run() throws(Failure) -> Int {
+        let directory = settings.directory
+        if !settings.isResuming { try directory.create() }
+        try FileSystem.makeDirectories(directory.logs)
+        try FileSystem.replace(directory.configuration, with: settings.configuration.yaml)
+        unlink(directory.endpoint)
+        unlink(directory.summary)
+        defer { removeUnusedDirectory() }
+        try startCoordinator()
+        guard let code = try awaitEndpoint() else {
+            for _ in 0..<settings.configuration.cluster.servers { try start(.server) }
+            for _ in 0..<settings.configuration.cluster.workers { try start(.worker) }
+            let code = try supervise()
+            stopMembers()
+            return code
+        }
+        return code
+    }
+
+    // MARK: Starting
+
+    private func startCoordinator() throws(Failure) {
+        var arguments = [
+            "coordinator", "--config", settings.directory.configuration, "--run-dir",
+            settings.directory.path, "--listen", "tcp://127.0.0.1:*", "--exit-with-parent",
+            "--log-file", "\(settings.directory.logs)/coordinator-1.jsonl",
+        ]
+        if settings.isResuming { arguments.append("--resume") }
+        coordinator = try ChildProcess(
+            name: "coordinator", executable: settings.executable, arguments: arguments)
+    }
+
+    /// Waits until the coordinator listens; its exit code when it ends instead.
+    private func awaitEndpoint() throws(Failure) -> Int? {
+        let deadline = SteadyClock.now + .seconds(120)
+        while SteadyClock.now < deadline {
+            if FileSystem.exists(settings.directory.endpoint) {
+                let text = String(
+                    decoding: try FileSystem.read(settings.directory.endpoint), as: UTF8.self)
+                endpoint = text.split(separator: "\n").first.map(String.init) ?? ""
+                if !endpoint.isEmpty { return nil }
+            }
+            if let end = coordinator?.poll() { return code(of: end) }
+            if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
+                coordinator?.stop(asking: SIGINT, within: .seconds(2))
+                return ExitCode.interrupted
+            }
+        }
+        throw .internalError("the coordinator did not begin to listen within 120 s")
+    }
+
+    private func start(_ role: Role) throws(Failure) {
+        let number = (started[role] ?? 0) + 1
+        started[role] = number
+        let name = "\(role.rawValue)-\(number)"
+        var arguments = [
+            role.rawValue, "--coordinator", endpoint, "--exit-with-parent", "--log-file",
+            "\(settings.directory.logs)/\(name).jsonl",
+        ]
+        if role == .worker {
+            arguments += ["--threads", "\(settings.configuration.cluster.threads)"]
+        }
+        let child = try ChildProcess(
+            name: "\(role.rawValue) \(number)", executable: settings.executable,
+            arguments: arguments)
+        members.append((role, child))
+    }
+
+    // MARK: Watching
+
+    private func supervise() throws(Failure) -> Int {
+        while true {
+            if let end = coordinator?.poll() { return code(of: end) }
+            try replaceEnded()
+            guard case .stopRequested = interruptions.wait(timeout: .milliseconds(20)) else {
+                continue
+            }
+            stopCount += 1
+            if stopCount == 1 {
+                note("stopping: the run is checkpointed first; once more to stop at once")
+                coordinator?.send(signal: SIGINT)
+            } else {
+                coordinator?.send(signal: SIGKILL)
+                for member in members { member.child.send(signal: SIGKILL) }
+                return ExitCode.interrupted
+            }
+        }
+    }
+
+    /// A member that died is replaced; one that ended by itself is not.
+    private func replaceEnded() throws(Failure) {
+        for index in members.indices.reversed() {
+            guard let end = members[index].child.poll() else { continue }
+            let (role, child) = members.remove(at: index)
+            let log = "\(settings.directory.logs)/\(child.name.replacing(" ", with: "-")).jsonl"
+            switch end {
+            case .exited(ExitCode.done): break
+            case .exited(let code) where code == ExitCode.data || code == ExitCode.usage:
+                note("\(child.name) ended with exit code \(code), see \(log)")
+            case .exited, .signalled:
+                guard stopCount == 0, mayRestart() else {
+                    note("\(child.name) \(text(end)); it is not replaced")
+                    continue
+                }
+                try start(role)
+                note(
+                    "\(child.name) (pid \(child.processIdentifier)) \(text(end)); "
+                        + "\(members[members.count - 1].child.name) takes its place")
+            }
+        }
+    }
+
+    private func mayRestart() -> Bool {
+        let now = SteadyClock.now
+        restarts.removeAll { now - $0 > .seconds(60) }
+        guard restarts.count < Self.maximumRestartsPerMinute else { return false }
+        restarts.append(now)
+        return true
+    }
+
+    private func text(_ end: ChildProcess.End) -> String {
+        switch end {
+        case .exited(let code): "ended with exit code \(code)"
+        case .signalled(let signal):
+            signal == Int(SIGKILL)
+                ? "was killed (signal 9: by someone, or by the kernel for lack of memory)"
+                : "was ended by signal \(signal)"
+        }
+    }
+
+    private func code(of end: ChildProcess.End) -> Int {
+        switch end {
+        case .exited(let code): return code
+        case .signalled:
+            note("the coordinator \(text(end)); go on with --resume \(settings.directory.path)")
+            return ExitCode.lost
+        }
+    }
+
+    // MARK: Ending
+
+    private func stopMembers() {
+        let deadline = SteadyClock.now + .seconds(5)
+        for member in members {
+            _ = member.child.wait(within: max(.zero, deadline - SteadyClock.now))
+        }
+        for member in members { member.child.stop(within: .seconds(2)) }
+        members = []
+    }
+
+    /// A run that never began leaves no directory in the way of the next try.
+    private func removeUnusedDirectory() {
+        let directory = settings.directory
+        guard !settings.isResuming, CheckpointStore.steps(in: directory.checkpoints).isEmpty else {
+            return
+        }
+        FileSystem.remove(directory.logs)
+        FileSystem.remove(directory.checkpoints)
+        FileSystem.remove(directory.path)
+    }
+}

@@ -1,0 +1,258 @@
+import ClusterProtocol
+import Logging
+import Partitions
+import Threads
+import ZeroMQ
+
+/// What the socket thread of a worker or server does.
+final class MemberLoop {
+    enum Order: Sendable {
+        case prepared(Result<Prepared, Failure>)
+        case computed(ComputePool.Result)
+        case report(ControlMessage)
+        case stop
+    }
+
+    /// What was loaded for the run.
+    struct Prepared: Sendable {
+        var material: RunMaterial
+        /// Nil in a server, which opens no data.
+        var dataSet: DataSet?
+        var welcome: Welcome
+    }
+
+    private static let batch = 64
+
+    private let settings: MemberProcess.Settings
+    private let context: Context
+    private let identity: PeerIdentity
+    private let control: SocketBox
+    private let mailbox: Mailbox<Order>
+    private let shards: ShardService
+    private var log: Logger
+    private var machine: MemberMachine
+    private var worker: WorkerRuntime?
+    private var preparation: WorkThread?
+    private var end: Shutdown?
+    private var flaws = FlawCounter()
+
+    /// - Returns: the loop with the poll set that it runs on.
+    static func make(
+        _ settings: MemberProcess.Settings, log: Logger
+    ) throws(Failure) -> (MemberLoop, PollBox, Mailbox<Order>) {
+        do throws(ZeroMQError) {
+            let poll = try PollBox()
+            let mailbox = Mailbox<Order>(waker: poll.waker)
+            let loop = try MemberLoop(settings, mailbox: mailbox, log: log)
+            return (loop, poll, mailbox)
+        } catch {
+            throw .lost("\(error)")
+        }
+    }
+
+    private init(
+        _ settings: MemberProcess.Settings, mailbox: Mailbox<Order>, log: Logger
+    ) throws(ZeroMQError) {
+        self.settings = settings
+        self.mailbox = mailbox
+        self.log = log
+        context = try Context()
+        identity = PeerIdentity(
+            role: settings.role, random: UInt64.random(in: .min ... .max))
+        self.log[metadataKey: LogKey.peerID] = "\(identity)"
+        shards = try ShardService(
+            context: context, identity: identity, listen: settings.listen, log: log
+        ) { message in mailbox.post(.report(message)) }
+        control = try SocketBox(
+            context, .dealer, options: SocketSettings.controlDealer(identity))
+        try control.connect(settings.coordinatorEndpoint)
+        machine = MemberMachine(
+            .init(
+                heartbeatInterval: .seconds(1), coordinatorTimeout: .seconds(120),
+                connectTimeout: settings.connectTimeout))
+    }
+
+    func run(_ poll: PollBox) -> Shutdown {
+        let hello = HostFacts.hello(
+            identity: identity, role: settings.role, threadCount: settings.threadCount,
+            bulkEndpoint: shards.endpoint)
+        do throws(ZeroMQError) {
+            try step(.started(hello))
+            while end == nil { try turn(poll) }
+        } catch {
+            log.error("socket thread failed", metadata: [LogKey.errorDetail: "\(error)"])
+            end = Shutdown(reason: "\(error)", exitCode: ExitCode.internalError)
+        }
+        shards.stop()
+        worker?.close()
+        preparation?.join()
+        control.close()
+        context.terminate()
+        return end ?? Shutdown(reason: "ended", exitCode: ExitCode.done)
+    }
+
+    private func turn(_ poll: PollBox) throws(ZeroMQError) {
+        let connections = worker?.connections ?? []
+        let items = [control.pollItem] + connections.map(\.pollItem)
+        let now = SteadyClock.now
+        let result = try poll.wait(for: items, timeout: machine.nextDeadline(now: now) - now)
+        if result.wasWoken {
+            for order in mailbox.takeAll() { try obey(order) }
+        }
+        if result.isReady(0) {
+            for _ in 0..<Self.batch {
+                guard let frames = try control.receive() else { break }
+                try receive(frames)
+            }
+        }
+        for (index, socket) in connections.enumerated() where result.isReady(index + 1) {
+            for _ in 0..<Self.batch {
+                guard end == nil, socket.isOpen, let frames = try socket.receive() else { break }
+                try receiveWeights(frames)
+            }
+        }
+        try beat()
+    }
+
+    private func beat() throws(ZeroMQError) {
+        let now = SteadyClock.now
+        guard now >= nextBeat else { return }
+        nextBeat = now + .milliseconds(10)
+        try step(.tick(heartbeat))
+    }
+
+    private var nextBeat: Duration = .zero
+
+    private var heartbeat: Heartbeat {
+        Heartbeat(generation: machine.generation, step: machine.currentStep)
+    }
+
+    // MARK: Arrivals
+
+    private func obey(_ order: Order) throws(ZeroMQError) {
+        switch order {
+        case .stop: try step(.stopRequested)
+        case .report(let message): try step(.report(message))
+        case .prepared(.failure(let failure)): try step(.failed(failure))
+        case .prepared(.success(let prepared)): try take(prepared)
+        case .computed(.failed(let failure)): try step(.failed(failure))
+        case .computed(.evaluated(let evaluated)): try step(.work(.evaluated(evaluated)))
+        case .computed(.node(let step, let node, let result)):
+            worker?.keep(result, node: node, step: step)
+            try self.step(.work(.nodeComputed(step: step, node: node)))
+        }
+    }
+
+    private func take(_ prepared: Prepared) throws(ZeroMQError) {
+        let material = prepared.material
+        shards.post(.configure(material, coordinatorEndpoint: prepared.welcome.bulkEndpoint))
+        if let dataSet = prepared.dataSet {
+            let mailbox = mailbox
+            worker = WorkerRuntime(
+                material: material, context: context, identity: identity,
+                ownEndpoint: (shards.endpoint, shards.insideEndpoint), dataSet: dataSet,
+                threadCount: settings.threadCount
+            ) { mailbox.post(.computed($0)) }
+        }
+        let ready = Ready(
+            dataFingerprint: prepared.dataSet?.description.fingerprint,
+            modelFingerprint: material.network.fingerprint)
+        try step(
+            .prepared(
+                ready, material.worker,
+                heartbeatInterval: material.configuration.cluster.heartbeatInterval))
+    }
+
+    private func receive(_ frames: [Frame]) throws(ZeroMQError) {
+        guard frames.count == 1, let message = try? ControlCodec.decode(frames[0].bytes) else {
+            if flaws.isFirst(from: nil) { log.warning("dropped a control message that is none") }
+            return
+        }
+        try step(.control(message))
+    }
+
+    private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
+        guard let worker, let (header, payload) = worker.weights(in: frames) else { return }
+        let event = WorkerMachine.Event.weights(
+            shard: header.shard, chunk: header.chunk, version: header.step)
+        let actions = machine.step(.work(event), now: SteadyClock.now)
+        for action in actions {
+            if case .work(.store(let chunk, let version)) = action {
+                worker.store(payload, chunk: chunk, version: version)
+            } else {
+                try perform(action)
+            }
+        }
+    }
+
+    // MARK: Decisions
+
+    private func step(_ event: MemberMachine.Event) throws(ZeroMQError) {
+        for action in machine.step(event, now: SteadyClock.now) { try perform(action) }
+    }
+
+    private func perform(_ action: MemberMachine.Action) throws(ZeroMQError) {
+        switch action {
+        case .send(.heartbeat(let beat)):
+            let full = worker?.takeHeartbeat(generation: beat.generation, step: beat.step) ?? beat
+            _ = try control.send([Frame(ControlCodec.encode(.heartbeat(full)))])
+        case .send(let message): _ = try control.send([Frame(ControlCodec.encode(message))])
+        case .prepare(let welcome): prepare(welcome)
+        case .shards(let event): shards.post(.event(event))
+        case .note(let note): log.info("\(note.sentence)", metadata: note.metadata)
+        case .end(let shutdown):
+            log.info(
+                "ended",
+                metadata: [
+                    LogKey.reason: "\(shutdown.reason)", LogKey.exitCode: "\(shutdown.exitCode)",
+                ])
+            end = shutdown
+        case .work(let action):
+            if case .assigned(let assignment) = action {
+                log.info("assigned", metadata: assignment.metadata)
+            }
+            if case .retried(let step, let shards) = action {
+                log.warning(
+                    "asked again for weights",
+                    metadata: [LogKey.step: "\(step)", LogKey.shards: "\(shards)"])
+            }
+            try worker?.perform(action, now: SteadyClock.now)
+        }
+    }
+
+    /// Loads configuration, model and data beside the socket thread, which goes on answering.
+    private func prepare(_ welcome: Welcome) {
+        let mailbox = mailbox
+        let needsData = settings.role == .worker
+        preparation = WorkThread(name: "prepare") {
+            mailbox.post(.prepared(Self.load(welcome, needsData: needsData)))
+        }
+    }
+
+    private static func load(_ welcome: Welcome, needsData: Bool) -> Result<Prepared, Failure> {
+        do throws(Failure) {
+            let configuration = try RunConfiguration.parse(
+                welcome.configuration, fileName: "the coordinator's configuration")
+            let material = try RunMaterial(configuration, data: welcome.data)
+            let dataSet = needsData ? try RunMaterial.openData(configuration) : nil
+            return .success(Prepared(material: material, dataSet: dataSet, welcome: welcome))
+        } catch {
+            return .failure(error)
+        }
+    }
+}
+
+/// A poll set as an object, so that a loop and its maker can share it.
+final class PollBox {
+    private var poll: PollSet
+    let waker: Waker
+
+    init() throws(ZeroMQError) {
+        poll = try PollSet()
+        waker = poll.waker
+    }
+
+    func wait(for items: [PollItem], timeout: Duration?) throws(ZeroMQError) -> PollResult {
+        try poll.wait(for: items, timeout: timeout)
+    }
+}

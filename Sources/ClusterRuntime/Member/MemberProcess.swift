@@ -1,0 +1,72 @@
+import ClusterProtocol
+import Logging
+import Partitions
+import Threads
+import ZeroMQ
+
+/// A worker or a server: its socket thread, its shard service, its compute pool.
+public final class MemberProcess: Sendable {
+    public struct Settings: Sendable {
+        public var role: Role
+        public var coordinatorEndpoint: String
+        public var threadCount: Int
+        public var connectTimeout: Duration
+        /// Where its shards listen.
+        public var listen: String
+
+        public init(
+            role: Role, coordinatorEndpoint: String, threadCount: Int = 1,
+            connectTimeout: Duration = .seconds(30), listen: String = "tcp://127.0.0.1:*"
+        ) {
+            self.role = role
+            self.coordinatorEndpoint = coordinatorEndpoint
+            self.threadCount = threadCount
+            self.connectTimeout = connectTimeout
+            self.listen = listen
+        }
+    }
+
+    private let thread: WorkThread
+    private let mailbox: Mailbox<MemberLoop.Order>
+    private let outcome: Monitor<Shutdown?>
+
+    /// Starts the process's threads; they join the cluster by themselves.
+    ///
+    /// - Parameter onEnd: called once, on the socket thread, when all is over.
+    public init(
+        _ settings: Settings, log: Logger, onEnd: @escaping @Sendable () -> Void
+    ) throws(Failure) {
+        let outcome = Monitor<Shutdown?>(nil)
+        let ready = Monitor<Result<Mailbox<MemberLoop.Order>, Failure>?>(nil)
+        self.outcome = outcome
+        thread = WorkThread(name: settings.role.rawValue) {
+            do throws(Failure) {
+                let (loop, poll, mailbox) = try MemberLoop.make(settings, log: log)
+                ready.change { $0 = .success(mailbox) }
+                let end = loop.run(poll)
+                outcome.change { $0 = end }
+            } catch {
+                ready.change { $0 = .failure(error) }
+            }
+            onEnd()
+        }
+        switch ready.wait(until: { $0 }) {
+        case .success(let mailbox): self.mailbox = mailbox
+        case .failure(let failure):
+            thread.join()
+            throw failure
+        }
+    }
+
+    /// Ctrl-C: the work in hand is given back first; a second call ends at once.
+    public func requestStop() { mailbox.post(.stop) }
+
+    public var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
+
+    /// Waits for the end.
+    public func join() -> Shutdown {
+        let result = outcome.wait { $0 }
+        thread.join()
+        return result
+    }
+}

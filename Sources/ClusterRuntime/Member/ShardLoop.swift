@@ -1,0 +1,230 @@
+import ClusterProtocol
+import Logging
+import Threads
+import ZeroMQ
+
+/// What the shard service's thread does: messages in, decisions by the machine, floats and frames out.
+final class ShardLoop {
+    /// Messages taken from a socket before the others get their turn.
+    private static let batch = 64
+
+    private let context: Context
+    private let identity: PeerIdentity
+    private let router: SocketBox
+    private let mailbox: Mailbox<ShardService.Order>
+    private let report: @Sendable (ControlMessage) -> Void
+    private var log: Logger
+    private var coordinator: SocketBox?
+    private var machine: ShardHostMachine?
+    private var storage: ShardStorage?
+    private var material: RunMaterial?
+    private var isRunning = true
+    private var flaws = FlawCounter()
+
+    init(
+        context: Context, identity: PeerIdentity, router: SocketBox,
+        mailbox: Mailbox<ShardService.Order>, log: Logger,
+        report: @escaping @Sendable (ControlMessage) -> Void
+    ) {
+        self.context = context
+        self.identity = identity
+        self.router = router
+        self.mailbox = mailbox
+        self.log = log
+        self.report = report
+    }
+
+    func run(_ poll: PollBox) {
+        while isRunning {
+            do throws(ZeroMQError) {
+                try turn(poll)
+            } catch {
+                log.error("shard service failed", metadata: [LogKey.errorDetail: "\(error)"])
+                isRunning = false
+            }
+        }
+        router.close()
+        coordinator?.close()
+    }
+
+    private func turn(_ poll: PollBox) throws(ZeroMQError) {
+        var items = [router.pollItem]
+        if let coordinator { items.append(coordinator.pollItem) }
+        let now = SteadyClock.now
+        let deadline = machine?.nextDeadline(now: now).map { max(.zero, $0 - now) }
+        let result = try poll.wait(for: items, timeout: min(deadline ?? .seconds(1), .seconds(1)))
+        if result.wasWoken {
+            for order in mailbox.takeAll() { try obey(order) }
+        }
+        if result.isReady(0) {
+            for _ in 0..<Self.batch {
+                guard let frames = try router.receive() else { break }
+                try receive(frames)
+            }
+        }
+        if items.count == 2, result.isReady(1) {
+            for _ in 0..<Self.batch {
+                guard let frames = try coordinator?.receive() else { break }
+                try receiveState(frames)
+            }
+        }
+        try step(.tick)
+    }
+
+    private func obey(_ order: ShardService.Order) throws(ZeroMQError) {
+        switch order {
+        case .stop: isRunning = false
+        case .configure(let material, let endpoint):
+            guard self.material == nil else { return }
+            self.material = material
+            machine = ShardHostMachine(material.shardHost)
+            storage = ShardStorage(material)
+            var options = SocketSettings.bulkDealer(identity, material.slicePlan)
+            let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
+            options.sendHighWaterMark += snapshotMessages
+            options.receiveHighWaterMark += snapshotMessages
+            let socket = try SocketBox(context, .dealer, options: options)
+            coordinator = socket
+            try socket.connect(endpoint)
+        case .event(let event): try step(event)
+        }
+    }
+
+    // MARK: Messages
+
+    private func receive(_ frames: [Frame]) throws(ZeroMQError) {
+        guard let peer = frames.first?.peerIdentity else { return note(flaw: "identity", nil) }
+        let message: BulkMessage
+        do throws(BulkMessage.Flaw) {
+            message = try BulkMessage(frames.dropFirst())
+        } catch {
+            return note(flaw: "\(error)", peer)
+        }
+        let header = message.header
+        switch header.kind {
+        case .contribution:
+            guard let payload = message.payload, isWholeChunk(header, payload) else {
+                return note(flaw: "contribution of a wrong size", peer)
+            }
+            let event = ShardHostMachine.Event.contribution(
+                shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
+                totals: header.totals)
+            try step(event, payload: payload)
+        case .fetch: try step(.fetch(shard: header.shard, peer: peer, step: header.step))
+        case .unsubscribe: try step(.unsubscribe(peer: peer))
+        case .weights, .state: note(flaw: "unexpected \(header.kind)", peer)
+        }
+    }
+
+    private func receiveState(_ frames: [Frame]) throws(ZeroMQError) {
+        guard let message = try? BulkMessage(frames[...]), message.header.kind == .state,
+            let payload = message.payload, isWholeChunk(message.header, payload)
+        else { return note(flaw: "state", nil) }
+        let header = message.header
+        let event = ShardHostMachine.Event.state(
+            shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
+            placement: header.placement)
+        try step(event, payload: payload)
+    }
+
+    private func isWholeChunk(_ header: BulkHeader, _ payload: Frame) -> Bool {
+        guard let plan = material?.slicePlan, plan.chunks.indices.contains(header.chunk) else {
+            return false
+        }
+        return payload.byteCount == plan.chunks[header.chunk].range.count * 4
+    }
+
+    /// Foreign bytes are counted, logged once a peer, and dropped.
+    private func note(flaw: String, _ peer: PeerIdentity?) {
+        guard flaws.isFirst(from: peer) else { return }
+        log.warning(
+            "dropped a bulk message that is none",
+            metadata: [
+                LogKey.peerID: "\(peer?.rawValue ?? "unknown")", LogKey.errorDetail: "\(flaw)",
+            ])
+    }
+
+    // MARK: Decisions
+
+    private func step(
+        _ event: ShardHostMachine.Event, payload: Frame? = nil
+    ) throws(ZeroMQError) {
+        guard let actions = machine?.step(event, now: SteadyClock.now) else { return }
+        for action in actions { try perform(action, payload) }
+    }
+
+    private func perform(
+        _ action: ShardHostMachine.Action, _ payload: Frame?
+    ) throws(ZeroMQError) {
+        switch action {
+        case .fetchState(let shard, let step, let placement):
+            var header = BulkHeader(kind: .fetch, step: step, shard: shard)
+            header.placement = placement
+            _ = try coordinator?.send(BulkMessage.frames(header))
+        case .storeState(let chunk, let part, let step):
+            if let payload { storage?.store(payload, chunk: chunk, part: part, step: step) }
+        case .clear: storage?.clear()
+        case .drop: break
+        case .shard(let shard, let action): try perform(action, shard, payload)
+        }
+    }
+
+    private func perform(
+        _ action: ShardMachine.Action, _ shard: ShardIndex, _ payload: Frame?
+    ) throws(ZeroMQError) {
+        guard let storage else { return }
+        switch action {
+        case .keep(let chunk, let node, let replaced):
+            if let payload {
+                storage.keep(payload, chunk: chunk, node: node, replaced: replaced)
+            }
+        case .drop: break
+        case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
+        case .update(let chunk, let step, let sampleCount):
+            storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
+        case .send(let chunk, let version, let peers):
+            try sendWeights(shard, chunk, version, to: peers)
+        case .snapshot(let chunk, let step):
+            for (part, buffer) in storage.snapshot(chunk: chunk).enumerated() {
+                var header = BulkHeader(kind: .state, step: step, shard: shard)
+                header.chunk = chunk
+                header.part = part
+                _ = try coordinator?.send(
+                    BulkMessage.frames(header, payload: buffer.bytes, owner: buffer))
+            }
+        case .report(let message): report(message)
+        }
+    }
+
+    /// A peer whose queue is full misses this version and asks for it again; one that is gone is
+    /// taken off the list.
+    private func sendWeights(
+        _ shard: ShardIndex, _ chunk: Int, _ version: Step, to peers: [PeerIdentity]
+    ) throws(ZeroMQError) {
+        guard !peers.isEmpty, let buffer = storage?.weights(chunk: chunk, version: version) else {
+            return
+        }
+        var header = BulkHeader(kind: .weights, step: version, shard: shard)
+        header.chunk = chunk
+        let frames = BulkMessage.frames(header, payload: buffer.bytes, owner: buffer)
+        for peer in peers {
+            let outcome = try router.send([Frame(peer.rawValue)] + frames)
+            if outcome == .unreachable { try step(.unsubscribe(peer: peer)) }
+        }
+    }
+}
+
+/// How often each peer sent what it should not.
+struct FlawCounter {
+    private static let maximumPeerCount = 1024
+    private var counts: [PeerIdentity?: Int] = [:]
+    private(set) var total = 0
+
+    /// Counts a flaw; true for a peer's first.
+    mutating func isFirst(from peer: PeerIdentity?) -> Bool {
+        total += 1
+        guard counts[peer] != nil || counts.count < Self.maximumPeerCount else { return false }
+        counts[peer, default: 0] += 1
+        return counts[peer] == 1
+    }
+}

@@ -1,0 +1,183 @@
+import ClusterProtocol
+import Partitions
+import ZeroMQ
+
+/// Carries out what a worker's machine decides: sockets to the shards, weight buffers, compute.
+///
+/// Threading: everything but the compute pool's reports happens on the member's socket thread.
+final class WorkerRuntime {
+    let material: RunMaterial
+    private let context: Context
+    private let identity: PeerIdentity
+    /// The endpoint of this process's own shards, and their shortcut.
+    private let ownEndpoint: (public: String, inside: String)?
+    private let dataSet: DataSet
+    private let threadCount: Int
+    private let report: @Sendable (ComputePool.Result) -> Void
+    private let buffers: FloatBufferPool
+
+    private var pool: ComputePool?
+    private var sockets: [String: SocketBox] = [:]
+    private var endpoints: [ShardIndex: String] = [:]
+    private var incoming: [Step: FloatBuffer] = [:]
+    private var current: (step: Step, weights: FloatBuffer)?
+    private var results: [TreeNode: NodeTask.Result] = [:]
+    private(set) var flawCount = 0
+    private var lastContribution: Duration?
+    private var waitTotal: Duration = .zero
+    private var waitCount = 0
+
+    init(
+        material: RunMaterial, context: Context, identity: PeerIdentity,
+        ownEndpoint: (public: String, inside: String)?, dataSet: DataSet, threadCount: Int,
+        report: @escaping @Sendable (ComputePool.Result) -> Void
+    ) {
+        self.material = material
+        self.context = context
+        self.identity = identity
+        self.ownEndpoint = ownEndpoint
+        self.dataSet = dataSet
+        self.threadCount = threadCount
+        self.report = report
+        buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
+    }
+
+    /// In a fixed order: the sockets to wait for.
+    var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0] } }
+
+    func close() {
+        pool?.stop()
+        pool = nil
+        for socket in sockets.values { socket.close() }
+        sockets = [:]
+    }
+
+    // MARK: Actions
+
+    func perform(_ action: WorkerMachine.Action, now: Duration) throws(ZeroMQError) {
+        switch action {
+        case .tell, .store, .assigned, .retried: break
+        case .connect(let placements): try connect(placements)
+        case .useInstructionSet(let name):
+            pool = ComputePool(
+                material: material, dataSet: dataSet, threadCount: threadCount,
+                instructionSet: name, report: report)
+        case .fetch(let shard, let version):
+            _ = try send(BulkMessage.frames(
+                BulkHeader(kind: .fetch, step: version, shard: shard)), to: shard)
+        case .abandonWeights(let version): incoming[version] = nil
+        case .adopt(let step): adopt(step, now: now)
+        case .reset:
+            incoming = [:]
+            current = nil
+            results = [:]
+        case .compute(let step, let nodes):
+            guard let current, current.step == step else { return }
+            pool?.compute(step: step, nodes: nodes, weights: current.weights)
+        case .contribute(let step, let node, let shards):
+            try contribute(step, node, to: shards, now: now)
+        case .evaluate(let evaluate):
+            guard let current, current.step == evaluate.step else { return }
+            pool?.evaluate(evaluate, weights: current.weights)
+        }
+    }
+
+    private func adopt(_ step: Step, now: Duration) {
+        guard let weights = incoming.removeValue(forKey: step) else { return }
+        incoming = incoming.filter { $0.key > step }
+        current = (step, weights)
+        results = [:]
+        if let lastContribution {
+            waitTotal += now - lastContribution
+            waitCount += 1
+        }
+        lastContribution = nil
+    }
+
+    /// Keeps a computed node, until its step is over: it may have to be sent again.
+    func keep(_ result: NodeTask.Result, node: TreeNode, step: Step) {
+        guard current?.step == step else { return }
+        results[node] = result
+    }
+
+    private func connect(_ placements: [ShardPlacement]) throws(ZeroMQError) {
+        endpoints = [:]
+        for placement in placements {
+            let isOwn = placement.endpoint == ownEndpoint?.public
+            endpoints[placement.shard] = isOwn ? ownEndpoint?.inside : placement.endpoint
+        }
+        let wanted = Set(endpoints.values)
+        for endpoint in sockets.keys.sorted() where !wanted.contains(endpoint) {
+            sockets.removeValue(forKey: endpoint)?.close()
+        }
+        for endpoint in wanted.sorted() where sockets[endpoint] == nil {
+            let socket = try SocketBox(
+                context, .dealer, options: SocketSettings.bulkDealer(identity, material.slicePlan))
+            sockets[endpoint] = socket
+            try socket.connect(endpoint)
+        }
+    }
+
+    /// A message that finds its queue full is lost; the retry brings it again.
+    private func send(_ frames: [Frame], to shard: ShardIndex) throws(ZeroMQError) -> SendOutcome {
+        guard let endpoint = endpoints[shard], let socket = sockets[endpoint] else {
+            return .unreachable
+        }
+        return try socket.send(frames)
+    }
+
+    private func contribute(
+        _ step: Step, _ node: TreeNode, to shards: [ShardIndex], now: Duration
+    ) throws(ZeroMQError) {
+        guard let result = results[node] else { return }
+        for shard in shards {
+            for chunk in material.slicePlan.chunks(of: shard) {
+                var header = BulkHeader(kind: .contribution, step: step, shard: shard)
+                header.chunk = chunk.index
+                header.node = node
+                header.totals = result.totals
+                let frames = BulkMessage.frames(
+                    header, payload: result.sum.bytes(chunk.range), owner: result.sum)
+                _ = try send(frames, to: shard)
+            }
+        }
+        lastContribution = now
+    }
+
+    // MARK: Arrivals
+
+    /// Weights from a shard, if the message is what it should be.
+    func weights(in frames: [Frame]) -> (BulkHeader, Frame)? {
+        guard let message = try? BulkMessage(frames[...]), message.header.kind == .weights,
+            material.slicePlan.chunks.indices.contains(message.header.chunk),
+            let payload = message.payload,
+            payload.byteCount == material.slicePlan.chunks[message.header.chunk].range.count * 4
+        else {
+            flawCount += 1
+            return nil
+        }
+        return (message.header, payload)
+    }
+
+    func store(_ payload: Frame, chunk: Int, version: Step) {
+        let buffer = incoming[version] ?? buffers.take()
+        incoming[version] = buffer
+        payload.withUnsafeBytes { bytes in
+            buffer.copy(bytes, to: material.slicePlan.chunks[chunk].range.lowerBound)
+        }
+    }
+
+    /// What the next heartbeat says about speed.
+    func takeHeartbeat(generation: Generation, step: Step) -> Heartbeat {
+        let times = pool?.takeTimes() ?? ComputeTimes()
+        let leaves = Int64(max(1, times.leafCount))
+        let wait = waitCount == 0 ? Duration.zero : waitTotal / waitCount
+        waitTotal = .zero
+        waitCount = 0
+        return Heartbeat(
+            generation: generation, step: step,
+            computeMicroseconds: Int(times.computeNanoseconds / leaves / 1000),
+            inputMicroseconds: Int(times.inputNanoseconds / leaves / 1000),
+            waitMicroseconds: Int(wait / .microseconds(1)))
+    }
+}

@@ -1,0 +1,85 @@
+import Synchronization
+
+/// Floats at a fixed, 64-byte aligned address; what compute, sums and frames share without copying.
+///
+/// Safety: memory lives from `init` to `deinit`. One thread writes until it hands the buffer over;
+/// from then on everyone only reads. The memory goes back to its pool when the last holder (often a
+/// frame that libzmq has sent) lets go.
+public final class FloatBuffer: @unchecked Sendable {
+    public let pointer: UnsafeMutablePointer<Float>
+    public let count: Int
+    private let pool: FloatBufferPool?
+
+    /// Memory of its own, all zeros.
+    public init(count: Int) {
+        self.count = count
+        pointer = Self.allocate(count)
+        pool = nil
+    }
+
+    fileprivate init(_ pointer: UnsafeMutablePointer<Float>, pool: FloatBufferPool) {
+        self.pointer = pointer
+        count = pool.count
+        self.pool = pool
+    }
+
+    deinit {
+        if pool?.takeBack(pointer) != true { pointer.deallocate() }
+    }
+
+    public var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: pointer, count: count * 4)
+    }
+
+    /// The bytes of a stretch of elements.
+    public func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: pointer + range.lowerBound, count: range.count * 4)
+    }
+
+    public func copy(_ source: UnsafeRawBufferPointer, to offset: Int = 0) {
+        precondition(offset * 4 + source.count <= count * 4, "copy beyond the buffer's end")
+        guard let base = source.baseAddress else { return }
+        UnsafeMutableRawPointer(pointer + offset).copyMemory(from: base, byteCount: source.count)
+    }
+
+    fileprivate static func allocate(_ count: Int) -> UnsafeMutablePointer<Float> {
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: max(64, count * 4), alignment: 64)
+        let pointer = raw.bindMemory(to: Float.self, capacity: max(16, count))
+        pointer.initialize(repeating: 0, count: count)
+        return pointer
+    }
+}
+
+/// Buffers of one size that are used again and again; keeps at most `bound` idle ones.
+public final class FloatBufferPool: Sendable {
+    /// Safety: an idle pointer is owned by the pool alone.
+    private struct Idle: @unchecked Sendable {
+        var pointers: [UnsafeMutablePointer<Float>] = []
+    }
+
+    public let count: Int
+    private let bound: Int
+    private let idle = Mutex(Idle())
+
+    public init(count: Int, bound: Int = 64) {
+        self.count = count
+        self.bound = bound
+    }
+
+    deinit { idle.withLock { for pointer in $0.pointers { pointer.deallocate() } } }
+
+    /// A buffer with whatever it held before.
+    public func take() -> FloatBuffer {
+        let found = idle.withLock { Idle(pointers: $0.pointers.popLast().map { [$0] } ?? []) }
+        return FloatBuffer(found.pointers.first ?? FloatBuffer.allocate(count), pool: self)
+    }
+
+    fileprivate func takeBack(_ pointer: UnsafeMutablePointer<Float>) -> Bool {
+        let returned = Idle(pointers: [pointer])
+        return idle.withLock { idle in
+            guard idle.pointers.count < bound else { return false }
+            idle.pointers += returned.pointers
+            return true
+        }
+    }
+}

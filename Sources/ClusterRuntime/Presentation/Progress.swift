@@ -1,0 +1,162 @@
+import ClusterProtocol
+import FoundationEssentials
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Where progress is shown: a terminal gets a line that renews itself, anything else plain lines.
+public enum ProgressOutput: Sendable {
+    case terminal, lines, none
+
+    /// What fits the process's standard output.
+    public static var standard: ProgressOutput { isatty(1) == 1 ? .terminal : .lines }
+}
+
+/// What a person sees of a run.
+///
+/// Threading: the coordinator's socket thread.
+final class Progress {
+    private let output: ProgressOutput
+    private let plan: CoordinatorProcess.Plan
+    private var lastShown: Duration = .zero
+    private var lastCount = 0
+    private var rate = 0.0
+    private var hasOpenLine = false
+
+    init(_ output: ProgressOutput, plan: CoordinatorProcess.Plan) {
+        self.output = output
+        self.plan = plan
+    }
+
+    private func show(_ line: String) {
+        if output == .none { return }
+        let clear = hasOpenLine ? "\r\u{1B}[K" : ""
+        hasOpenLine = false
+        Self.write(clear + line + "\n")
+    }
+
+    private static func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = bytes.withUnsafeBytes { Glibc.write(1, $0.baseAddress, bytes.count) }
+    }
+
+    func note(_ text: String) { show("  \(text)") }
+
+    func begin(_ endpoint: String) {
+        let settings = plan.settings
+        show("run directory \(settings.directory.path)")
+        show("coordinator at \(endpoint)")
+        if plan.start.step > 0 { show("going on from step \(plan.start.step)") }
+    }
+
+    /// The plan, in the words of DESIGN.
+    func began(_ began: CoordinatorMachine.Plan) {
+        let material = plan.material
+        let training = material.configuration.training
+        let parameters = material.network.parameters.elementCount
+        let perWorker = Self.grouped(parameters * 4)
+        show(
+            "\(material.network.specification.name) on \(material.data.name): "
+                + "\(Self.grouped(plan.description.trainingCount)) records in "
+                + "\(material.batchPlan.partitionRecordCounts.count) partitions, "
+                + "\(training.virtualWorkers) virtual workers x \(material.batchPlan.microbatchSize)"
+                + " records, \(Self.grouped(material.batchPlan.stepsPerEpoch)) steps an epoch, "
+                + "\(Self.grouped(parameters)) parameters, \(perWorker) bytes a step each way, "
+                + "\(material.backend.rawValue) \(began.instructionSet) "
+                + "\(training.precision.rawValue), \(began.workers) workers x "
+                + "\(began.threads / max(1, began.workers)) threads, \(began.shardCount) shards")
+    }
+
+    /// Renews the progress line, ten times a second on a terminal, every two seconds elsewhere.
+    func refresh(_ recorder: RunRecorder, machine: CoordinatorMachine, now: Duration) {
+        let interval: Duration = output == .terminal ? .milliseconds(100) : .seconds(2)
+        guard output != .none, now - lastShown >= interval, let last = recorder.lastReport,
+            recorder.recordCount > lastCount
+        else { return }
+        let elapsed = (now - lastShown) / .seconds(1)
+        let recent = Double(recorder.recordCount - lastCount) / elapsed
+        rate = lastShown == .zero || rate == 0 ? recent : 0.8 * rate + 0.2 * recent
+        let isFirst = lastShown == .zero
+        lastShown = now
+        lastCount = recorder.recordCount
+        if isFirst { return }
+        let material = plan.material
+        let step = last.step.value + 1
+        let epoch = material.batchPlan.epoch(ofStep: last.step.value) + 1
+        let sums = recorder.epochSums
+        let left = Double(material.totalSteps - step) * Double(material.batchPlan.batchSize)
+        let line =
+            "epoch \(epoch)/\(material.configuration.training.epochs)  "
+            + "step \(Self.grouped(step))/\(Self.grouped(material.totalSteps))  "
+            + "\(Self.grouped(Int(rate))) images/s  loss \(Self.fixed(sums.meanLoss, 4))  "
+            + "accuracy \(Self.fixed(sums.accuracy, 4))  \(Self.clock(left / max(1, rate))) left"
+        if output == .terminal {
+            Self.write("\r\u{1B}[K" + line)
+            hasOpenLine = true
+        } else {
+            show(line)
+        }
+    }
+
+    func evaluated(
+        _ summary: CoordinatorMachine.EvaluationSummary, _ recorder: RunRecorder,
+        imagesPerSecond: Double
+    ) {
+        let material = plan.material
+        let epoch = material.batchPlan.epoch(ofStep: max(0, summary.step.value - 1)) + 1
+        let sums = recorder.lastEpochSums ?? recorder.epochSums
+        let count = Double(max(1, summary.recordCount))
+        show(
+            "epoch \(epoch)/\(material.configuration.training.epochs) done  "
+                + "train loss \(Self.fixed(sums.meanLoss, 4))  "
+                + "test loss \(Self.fixed(summary.lossSum / count, 4))  "
+                + "test accuracy \(Self.fixed(Double(summary.correctCount) / count, 4))  "
+                + "\(Self.grouped(Int(imagesPerSecond))) images/s")
+    }
+
+    func end(_ end: CoordinatorMachine.Outcome, _ summary: RunSummary) {
+        if end.exitCode != ExitCode.done {
+            show("\(end.reason) (exit code \(end.exitCode), step \(end.step))")
+        } else {
+            show(
+                "done: \(summary["steps"] ?? "") steps, test accuracy "
+                    + "\(summary["test_accuracy"] ?? ""), "
+                    + "\(Self.grouped(Int(Double(summary["images_per_second"] ?? "") ?? 0))) images/s")
+        }
+        show("weights_sha256 \((summary["weights_sha256"] ?? "").filter { $0 != "\"" })")
+        let directory = plan.settings.directory
+        show(
+            "checkpoint \(plan.store.path(step: end.step.value)), metrics \(directory.metrics), "
+                + "summary \(directory.summary)")
+    }
+
+    // MARK: Numbers for people
+
+    static func grouped(_ number: Int) -> String {
+        var digits = Array("\(abs(number))")
+        var index = digits.count - 3
+        while index > 0 {
+            digits.insert(",", at: index)
+            index -= 3
+        }
+        return (number < 0 ? "-" : "") + String(digits)
+    }
+
+    static func fixed(_ value: Double, _ places: Int) -> String {
+        guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
+        var scale = 1.0
+        for _ in 0..<places { scale *= 10 }
+        let scaled = Int((abs(value) * scale).rounded())
+        let fraction = "\(scaled % Int(scale))"
+        let padded = String(repeating: "0", count: places - fraction.count) + fraction
+        return "\(value < 0 ? "-" : "")\(scaled / Int(scale)).\(padded)"
+    }
+
+    static func clock(_ seconds: Double) -> String {
+        let total = Int(min(max(0, seconds), 359_999))
+        let (minutes, rest) = total.quotientAndRemainder(dividingBy: 60)
+        return minutes > 0 ? "\(minutes) min \(rest) s" : "\(rest) s"
+    }
+}

@@ -1,0 +1,53 @@
+import ClusterProtocol
+import ZeroMQ
+
+/// A bulk message as received: its header and, where it has one, its payload.
+struct BulkMessage {
+    var header: BulkHeader
+    var payload: Frame?
+
+    /// Why frames are not a bulk message.
+    enum Flaw: Error {
+        case frameCount(Int)
+        case header(BulkHeader.Flaw)
+        case payload(expected: Int, found: Int)
+    }
+
+    init(_ frames: ArraySlice<Frame>) throws(Flaw) {
+        guard let first = frames.first, frames.count <= 2 else { throw .frameCount(frames.count) }
+        do throws(BulkHeader.Flaw) {
+            header = try first.withUnsafeBytes { (bytes) throws(BulkHeader.Flaw) in
+                try BulkHeader(bytes: bytes)
+            }
+        } catch {
+            throw .header(error)
+        }
+        payload = frames.count == 2 ? frames.last : nil
+        let found = payload?.byteCount ?? 0
+        guard found == header.payloadByteCount, found == 0 || header.payloadType == .float32 else {
+            throw .payload(expected: header.payloadByteCount, found: found)
+        }
+    }
+
+    /// Frames to send: the payload is read in place, and its owner kept until libzmq has sent it.
+    static func frames(
+        _ header: BulkHeader, payload: UnsafeRawBufferPointer, owner: FloatBuffer
+    ) -> [Frame] {
+        var header = header
+        header.payloadType = .float32
+        header.payloadByteCount = payload.count
+        return [Frame(header.bytes), Frame(lending: payload, owner: owner)]
+    }
+
+    static func frames(_ header: BulkHeader) -> [Frame] { [Frame(header.bytes)] }
+}
+
+extension Frame {
+    /// The identity that a ROUTER put before a message.
+    var peerIdentity: PeerIdentity? {
+        guard let text, (1...PeerIdentity.maximumByteCount).contains(text.utf8.count) else {
+            return nil
+        }
+        return PeerIdentity(rawValue: text)
+    }
+}

@@ -1,0 +1,57 @@
+import ClusterProtocol
+import ZeroMQ
+
+/// The one place that decides the options of Convoy's sockets.
+enum SocketSettings {
+    /// Control messages waiting for one peer.
+    static let controlHighWaterMark = 10_000
+    /// Bulk messages waiting for one peer.
+    static let bulkHighWaterMark = 4_096
+
+    static func controlRouter() -> SocketOptions {
+        var options = base()
+        options.sendHighWaterMark = controlHighWaterMark
+        options.receiveHighWaterMark = controlHighWaterMark
+        options.maximumMessageByteCount = ControlCodec.maximumByteCount
+        options.linger = .seconds(2)
+        return options
+    }
+
+    static func controlDealer(_ identity: PeerIdentity) -> SocketOptions {
+        var options = controlRouter()
+        options.routingIdentity = Array(identity.rawValue.utf8)
+        options.linger = .milliseconds(500)
+        return options
+    }
+
+    static func bulkRouter(_ plan: SlicePlan?) -> SocketOptions {
+        var options = base()
+        options.sendHighWaterMark = bulkHighWaterMark
+        options.receiveHighWaterMark = bulkHighWaterMark
+        if let plan { options.maximumMessageByteCount = largestMessage(plan) }
+        return options
+    }
+
+    static func bulkDealer(_ identity: PeerIdentity, _ plan: SlicePlan) -> SocketOptions {
+        var options = bulkRouter(plan)
+        options.routingIdentity = Array(identity.rawValue.utf8)
+        options.linger = .milliseconds(500)
+        return options
+    }
+
+    /// Bytes of the largest frame that a plan leads to.
+    private static func largestMessage(_ plan: SlicePlan) -> Int {
+        max(1 << 16, (plan.chunks.map(\.range.count).max() ?? 0) * 4)
+    }
+
+    private static func base() -> SocketOptions {
+        var options = SocketOptions()
+        options.handshakeTimeout = .seconds(5)
+        options.reconnectInterval = .milliseconds(20)
+        options.reconnectMaximum = .seconds(1)
+        options.backlog = 1024
+        options.routerHandover = true
+        options.ipv6 = false
+        return options
+    }
+}

@@ -1,0 +1,79 @@
+import ClusterProtocol
+import CounterRandom
+
+/// A training problem of a few floats whose every gradient depends on every bit of the weights.
+///
+/// A worker that computed with the wrong version, a sum in the wrong order or a contribution counted
+/// twice leads to weights that differ from the serial ones, in the step where it happened.
+public struct SimulatedProblem: Sendable {
+    public let tree: ReductionTree
+    public let plan: SlicePlan
+    public let seed: UInt64
+    /// Parts of a chunk's state: weights and one momentum.
+    public static let partCount = 2
+
+    public init(seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan) {
+        self.seed = seed
+        tree = ReductionTree(leafCount: virtualWorkerCount)
+        self.plan = plan
+    }
+
+    public var initialWeights: [Float] {
+        var stream = RandomStream(seed: seed, purpose: .initialWeights)
+        return (0..<plan.parameterCount).map { _ in stream.nextUniform() - 0.5 }
+    }
+
+    /// The gradient sum of one virtual worker.
+    public func leaf(step: Step, leaf: Int, weights: [Float]) -> ([Float], ContributionTotals) {
+        var stream = RandomStream(
+            seed: seed, purpose: .simulation, UInt64(step.value), UInt64(leaf))
+        let neighbour = weights[1...] + weights[..<1]
+        let gradient = zip(weights, neighbour).map { weight, other in
+            (stream.nextUniform() - 0.5) * (1 + other) + weight * 0.1
+        }
+        let totals = ContributionTotals(
+            sampleCount: 1 + leaf % 3, lossSum: Double(stream.nextUniform()), correctCount: leaf % 2,
+            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(leaf)))
+        return (gradient, totals)
+    }
+
+    /// The sum of a tree node: its leaves added in the shape of the tree.
+    public func node(
+        _ node: TreeNode, step: Step, weights: [Float]
+    ) -> ([Float], ContributionTotals) {
+        if node.level == 0 { return leaf(step: step, leaf: node.index, weights: weights) }
+        let left = TreeNode(level: node.level - 1, index: node.index << 1)
+        let first = self.node(left, step: step, weights: weights)
+        guard tree.contains(left.sibling) else { return first }
+        let second = self.node(left.sibling, step: step, weights: weights)
+        return (Self.sum(first.0, second.0), first.1 + second.1)
+    }
+
+    static func sum(_ left: [Float], _ right: [Float]) -> [Float] { zip(left, right).map { $0 + $1 } }
+
+    /// One update of any stretch of the vector.
+    public static func update(
+        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int
+    ) -> (weights: [Float], momentum: [Float]) {
+        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 / Float(sampleCount) }
+        return (zip(weights, moved).map { $0 - 0.05 * $1 }, moved)
+    }
+
+    /// The weights of every version from 0 to `steps`, computed by one thread in a loop.
+    public func serialVersions(steps: Int) -> [[Float]] {
+        var weights = initialWeights
+        var momentum = [Float](repeating: 0, count: weights.count)
+        var versions = [weights]
+        for step in 0..<steps {
+            let (sum, totals) = node(tree.root, step: Step(step), weights: weights)
+            (weights, momentum) = Self.update(
+                weights: weights, momentum: momentum, sum: sum, sampleCount: totals.sampleCount)
+            versions.append(weights)
+        }
+        return versions
+    }
+
+    public func serialTotals(step: Int, weights: [Float]) -> ContributionTotals {
+        node(tree.root, step: Step(step), weights: weights).1
+    }
+}

@@ -1,0 +1,323 @@
+import ClusterProtocol
+
+/// Carries out what the machines decide.
+extension Simulation {
+    // MARK: Coordinator
+
+    mutating func actOnCoordinator(_ event: CoordinatorMachine.Event) {
+        guard outcome == nil, violation == nil else { return }
+        let generation = coordinator.generation
+        let actions = coordinator.step(event, now: now)
+        if coordinator.generation < generation { violation = "the generation fell" }
+        for action in actions {
+            switch action {
+            case .send(let message, let peer):
+                send(.control(message), from: coordinatorIdentity, to: peer)
+            case .record(let report): record(report)
+            case .note(let note): self.note("\(note)")
+            case .evaluated(let summary): check(summary)
+            case .end(let outcome): end(outcome)
+            case .journal, .began: break
+            }
+        }
+    }
+
+    private mutating func record(_ report: StepReport) {
+        guard report.step.value == recorded else {
+            violation = "step \(report.step) was reported after \(recorded) steps"
+            return
+        }
+        recorded += 1
+        let expected = StepReport(
+            step: report.step,
+            totals: problem.serialTotals(
+                step: report.step.value, weights: oracle[report.step.value]))
+        if report != expected { violation = "totals of step \(report.step) differ: \(report)" }
+    }
+
+    private mutating func check(_ summary: CoordinatorMachine.EvaluationSummary) {
+        let expected = (0..<settings.evaluationChunkCount).reduce(0.0) {
+            $0 + evaluationLoss(chunk: $1, weights: oracle[summary.step.value])
+        }
+        if summary.lossSum != expected { violation = "evaluation at step \(summary.step) differs" }
+    }
+
+    private mutating func end(_ outcome: CoordinatorMachine.Outcome) {
+        self.outcome = outcome
+        guard outcome.exitCode == 0 else {
+            violation = "ended with \(outcome.exitCode): \(outcome.reason)"
+            return
+        }
+        if recorded != settings.totalSteps { violation = "only \(recorded) steps were recorded" }
+        guard let final = checkpoints[Step(settings.totalSteps)] else {
+            violation = "there is no checkpoint of the last step"
+            return
+        }
+        for chunk in problem.plan.chunks
+        where final[chunk.index]?[0] != Array(oracle[settings.totalSteps][chunk.range]) {
+            violation = "chunk \(chunk.index) of the last checkpoint differs"
+        }
+    }
+
+    /// A shard asks for state, or sends a part of a snapshot.
+    mutating func takeState(_ header: BulkHeader, _ payload: [Float], from source: PeerIdentity) {
+        if header.kind == .fetch {
+            guard let state = checkpoints[header.step] else { return }
+            for chunk in problem.plan.chunks(of: header.shard) {
+                for part in 0..<SimulatedProblem.partCount {
+                    var reply = BulkHeader(kind: .state, step: header.step, shard: header.shard)
+                    reply.chunk = chunk.index
+                    reply.part = part
+                    reply.placement = header.placement
+                    send(
+                        .bulk(reply, state[chunk.index]?[part] ?? []), from: coordinatorIdentity,
+                        to: source)
+                }
+            }
+            return
+        }
+        guard checkpoints[header.step] == nil else { return }
+        snapshots[header.step, default: [:]][header.chunk, default: [:]][header.part] = payload
+        let parts = snapshots[header.step]?.values.reduce(0) { $0 + $1.count } ?? 0
+        guard parts == problem.plan.chunks.count * SimulatedProblem.partCount,
+            let whole = snapshots.removeValue(forKey: header.step)
+        else { return }
+        checkpoints[header.step] = whole.mapValues { parts in
+            (0..<SimulatedProblem.partCount).map { parts[$0] ?? [] }
+        }
+        queue.insert(.written(header.step, incarnation: 0), at: now + delay())
+    }
+
+    // MARK: Members
+
+    mutating func actOnMember(_ peer: PeerIdentity, _ event: MemberMachine.Event) {
+        guard let actions = members[peer]?.member.step(event, now: now) else { return }
+        for action in actions { act(action, peer) }
+    }
+
+    private mutating func act(_ action: MemberMachine.Action, _ peer: PeerIdentity) {
+        switch action {
+        case .send(let message): send(.control(message), from: peer, to: coordinatorIdentity)
+        case .prepare:
+            let run = WorkerMachine.Run(
+                tree: problem.tree, plan: problem.plan, retryInterval: .milliseconds(500))
+            let ready = Ready(
+                dataFingerprint: members[peer]?.role == .worker ? "data" : nil,
+                modelFingerprint: "model")
+            actOnMember(
+                peer, .prepared(ready, run, heartbeatInterval: settings.heartbeatInterval))
+        case .work(let action): act(action, peer)
+        case .shards(let event): actOnShards(peer, event)
+        case .note(let note): self.note("\(peer): \(note)")
+        case .end(let shutdown):
+            note("\(peer) ends: \(shutdown.reason)")
+            members[peer] = nil
+        }
+    }
+
+    private mutating func act(_ action: WorkerMachine.Action, _ peer: PeerIdentity) {
+        switch action {
+        case .tell, .useInstructionSet, .store: break
+        case .assigned(let assignment):
+            if let last = members[peer]?.lastGeneration, assignment.generation <= last {
+                violation = "\(peer) took generation \(assignment.generation) after \(last)"
+            }
+            members[peer]?.lastGeneration = assignment.generation
+        case .connect(let placements):
+            members[peer]?.hosts = Dictionary(
+                uniqueKeysWithValues: placements.map { ($0.shard, $0.host) })
+        case .fetch(let shard, let version):
+            guard let host = members[peer]?.hosts[shard] else { return }
+            let header = BulkHeader(kind: .fetch, step: version, shard: shard)
+            send(.bulk(header, []), from: peer, to: host)
+        case .abandonWeights(let version): members[peer]?.versions[version] = nil
+        case .adopt(let step):
+            guard let weights = members[peer]?.versions.removeValue(forKey: step) else { return }
+            if weights != oracle[step.value] { violation = "\(peer) adopted a wrong \(step)" }
+            let newer = members[peer]?.versions.filter { $0.key > step }
+            members[peer]?.versions = newer ?? [:]
+            members[peer]?.current = (step, weights)
+            members[peer]?.computed = [:]
+        case .reset:
+            members[peer]?.versions = [:]
+            members[peer]?.current = nil
+            members[peer]?.computed = [:]
+        case .compute(let step, let nodes):
+            let time = (.milliseconds(2) + delay()) * (members[peer]?.slowness ?? 1)
+            queue.insert(.computed(peer, step: step, nodes: nodes), at: now + time)
+        case .contribute(let step, let node, let shards):
+            contribute(peer, step, node, shards)
+        case .evaluate(let evaluate):
+            queue.insert(.evaluated(peer, evaluate), at: now + .milliseconds(3) + delay())
+        case .retried:
+            retries += 1
+        }
+    }
+
+    mutating func finishCompute(_ peer: PeerIdentity, _ step: Step, _ nodes: [TreeNode]) {
+        guard let current = members[peer]?.current, current.step == step else { return }
+        for node in nodes {
+            members[peer]?.computed[node] = problem.node(
+                node, step: step, weights: current.weights)
+            actOnMember(peer, .work(.nodeComputed(step: step, node: node)))
+        }
+    }
+
+    func evaluationLoss(chunk: Int, weights: [Float]) -> Double {
+        weights.reduce(Double(chunk)) { $0 * 0.5 + Double($1) }
+    }
+
+    mutating func finishEvaluation(_ peer: PeerIdentity, _ evaluate: Evaluate) {
+        guard let current = members[peer]?.current, current.step == evaluate.step else { return }
+        let results = evaluate.chunks.map {
+            EvaluationResult(
+                chunk: $0, recordCount: 10, correctCount: $0,
+                lossSum: evaluationLoss(chunk: $0, weights: current.weights))
+        }
+        actOnMember(peer, .work(.evaluated(Evaluated(step: evaluate.step, results: results))))
+    }
+
+    private mutating func contribute(
+        _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex]
+    ) {
+        guard let member = members[peer], let (values, totals) = member.computed[node] else { return }
+        for shard in shards {
+            guard let host = member.hosts[shard] else { continue }
+            for chunk in problem.plan.chunks(of: shard) {
+                var header = BulkHeader(kind: .contribution, step: step, shard: shard)
+                header.chunk = chunk.index
+                header.node = node
+                header.totals = totals
+                send(.bulk(header, Array(values[chunk.range])), from: peer, to: host)
+            }
+        }
+    }
+
+    mutating func takeBulk(
+        _ header: BulkHeader, _ payload: [Float], from source: PeerIdentity, at peer: PeerIdentity
+    ) {
+        switch header.kind {
+        case .weights:
+            takeWeights(header, payload, at: peer)
+        case .contribution:
+            let event = ShardHostMachine.Event.contribution(
+                shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
+                totals: header.totals)
+            actOnShards(peer, event, payload: payload)
+        case .fetch:
+            actOnShards(peer, .fetch(shard: header.shard, peer: source, step: header.step))
+        case .state:
+            let event = ShardHostMachine.Event.state(
+                shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
+                placement: header.placement)
+            actOnShards(peer, event, payload: payload)
+        case .unsubscribe: actOnShards(peer, .unsubscribe(peer: source))
+        }
+    }
+
+    private mutating func takeWeights(
+        _ header: BulkHeader, _ payload: [Float], at peer: PeerIdentity
+    ) {
+        let event = WorkerMachine.Event.weights(
+            shard: header.shard, chunk: header.chunk, version: header.step)
+        guard let actions = members[peer]?.member.step(.work(event), now: now) else { return }
+        if actions.contains(.work(.store(chunk: header.chunk, version: header.step))) {
+            let empty = [Float](repeating: .nan, count: problem.plan.parameterCount)
+            let range = problem.plan.chunks[header.chunk].range
+            members[peer]?.versions[header.step, default: empty].replaceSubrange(range, with: payload)
+        }
+        for action in actions { act(action, peer) }
+    }
+
+    // MARK: Shards
+
+    mutating func actOnShards(
+        _ peer: PeerIdentity, _ event: ShardHostMachine.Event, payload: [Float] = []
+    ) {
+        guard let actions = members[peer]?.shards.step(event, now: now) else { return }
+        for action in actions {
+            switch action {
+            case .fetchState(let shard, let step, let placement):
+                var header = BulkHeader(kind: .fetch, step: step, shard: shard)
+                header.placement = placement
+                send(.bulk(header, []), from: peer, to: coordinatorIdentity)
+            case .storeState(let chunk, let part, _):
+                let empty = [[Float]](repeating: [], count: SimulatedProblem.partCount)
+                members[peer]?.state[chunk, default: empty][part] = payload
+            case .clear:
+                members[peer]?.state = [:]
+                members[peer]?.previous = [:]
+                members[peer]?.sums = [:]
+            case .drop: break
+            case .shard(let shard, let action): act(action, shard, peer, payload)
+            }
+        }
+    }
+
+    private mutating func act(
+        _ action: ShardMachine.Action, _ shard: ShardIndex, _ peer: PeerIdentity, _ payload: [Float]
+    ) {
+        switch action {
+        case .keep(let chunk, let node, let replaced):
+            for old in replaced { members[peer]?.sums[chunk]?[old] = nil }
+            members[peer]?.sums[chunk, default: [:]][node] = payload
+        case .drop: break
+        case .add(let chunk, let merge):
+            guard let left = members[peer]?.sums[chunk]?.removeValue(forKey: merge.left),
+                let right = members[peer]?.sums[chunk]?.removeValue(forKey: merge.right)
+            else {
+                violation = "\(peer) was to add what it does not have"
+                return
+            }
+            members[peer]?.sums[chunk]?[merge.parent] = SimulatedProblem.sum(left, right)
+        case .update(let chunk, let step, let sampleCount):
+            update(peer, chunk, step, sampleCount)
+        case .send(let chunk, let version, let peers):
+            sendWeights(peer, shard, chunk, version, peers)
+        case .snapshot(let chunk, let step):
+            for (part, values) in (members[peer]?.state[chunk] ?? []).enumerated() {
+                var header = BulkHeader(kind: .state, step: step, shard: shard)
+                header.chunk = chunk
+                header.part = part
+                send(.bulk(header, values), from: peer, to: coordinatorIdentity)
+            }
+        case .report(let message): actOnMember(peer, .report(message))
+        }
+    }
+
+    private mutating func update(_ peer: PeerIdentity, _ chunk: Int, _ step: Step, _ samples: Int) {
+        guard let sum = members[peer]?.sums.removeValue(forKey: chunk)?[problem.tree.root],
+            let state = members[peer]?.state[chunk]
+        else {
+            violation = "\(peer) was to update chunk \(chunk) without its sum"
+            return
+        }
+        let next = SimulatedProblem.update(
+            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples)
+        members[peer]?.previous[chunk] = state[0]
+        members[peer]?.state[chunk] = [next.weights, next.momentum]
+        let range = problem.plan.chunks[chunk].range
+        if next.weights != Array(oracle[step.value + 1][range]) {
+            violation = "chunk \(chunk) of version \(step.next) differs from the serial one"
+        }
+    }
+
+    private mutating func sendWeights(
+        _ peer: PeerIdentity, _ shard: ShardIndex, _ chunk: Int, _ version: Step,
+        _ targets: [PeerIdentity]
+    ) {
+        guard let member = members[peer] else { return }
+        let range = problem.plan.chunks[chunk].range
+        let present = member.state[chunk]?.first
+        let expected = Array(oracle[version.value][range])
+        guard let values = present == expected ? present : member.previous[chunk],
+            values == expected
+        else {
+            violation = "\(peer) cannot send version \(version) of chunk \(chunk)"
+            return
+        }
+        var header = BulkHeader(kind: .weights, step: version, shard: shard)
+        header.chunk = chunk
+        for target in targets { send(.bulk(header, values), from: peer, to: target) }
+    }
+}

@@ -1,0 +1,265 @@
+import ClusterProtocol
+import CounterRandom
+
+/// Runs coordinator, servers and workers in one thread, on a simulated clock and network.
+///
+/// Everything that happens follows from the seed. After each update the chunk is compared, bit for
+/// bit, with the serial computation.
+public struct Simulation {
+    enum Happening {
+        case deliver(SimulatedPacket, from: PeerIdentity, to: PeerIdentity)
+        case computed(PeerIdentity, step: Step, nodes: [TreeNode])
+        case evaluated(PeerIdentity, Evaluate)
+        case tick(PeerIdentity)
+        case written(Step, incarnation: Int)
+        case fault
+        case start(Role)
+        case closed(PeerIdentity, seenBy: PeerIdentity)
+    }
+
+    let settings: SimulationSettings
+    let problem: SimulatedProblem
+    let oracle: [[Float]]
+    var queue = EventQueue<Happening>()
+    var random: RandomStream
+    var now: Duration = .zero
+    var members: [PeerIdentity: SimulatedMember] = [:]
+    var coordinator: CoordinatorMachine
+    var coordinatorIdentity = PeerIdentity(rawValue: "coordinator")
+    var checkpoints: [Step: [Int: [[Float]]]] = [:]
+    var snapshots: [Step: [Int: [Int: [Float]]]] = [:]
+    var lastControl: [String: Duration] = [:]
+    var cuts: [String: Duration] = [:]
+    var recorded = 0
+    var outcome: CoordinatorMachine.Outcome?
+    var violation: String?
+    var delivered = 0
+    var crashes = 0
+    var retries = 0
+    var nextIdentity: UInt64 = 1
+    var trace: [String] = []
+
+    public init(_ settings: SimulationSettings) {
+        self.settings = settings
+        let shardCount = settings.serverCount > 0 ? settings.serverCount : settings.workerCount
+        let plan = SlicePlan(
+            parameterCount: settings.parameterCount, shardCount: shardCount,
+            chunkElementCount: settings.chunkElementCount)
+        problem = SimulatedProblem(
+            seed: settings.seed, virtualWorkerCount: settings.virtualWorkerCount, plan: plan)
+        oracle = problem.serialVersions(steps: settings.totalSteps)
+        random = RandomStream(seed: settings.seed, purpose: .simulation, 0xFA17)
+        coordinator = CoordinatorMachine(
+            .init(
+                run: "simulated", tree: problem.tree, plan: plan,
+                serverCount: settings.serverCount, workerCount: settings.workerCount,
+                startStep: Step(0), totalSteps: Step(settings.totalSteps),
+                stepsPerEpoch: settings.stepsPerEpoch,
+                evaluationChunkCount: settings.evaluationChunkCount,
+                heartbeatInterval: settings.heartbeatInterval, startTimeout: .seconds(20),
+                lossTimeout: .seconds(120), build: "build", backend: "simulated",
+                data: DataSummary(
+                    name: "simulated", shape: [1, 1, 1], classCount: 2, testCount: 30,
+                    fingerprint: "data", partitionRecordCounts: [1]), modelFingerprint: "model", configurationText: "",
+                bulkEndpoint: "coordinator"))
+        checkpoints[Step(0)] = chunked([problem.initialWeights, zeros])
+    }
+
+    private var zeros: [Float] { [Float](repeating: 0, count: problem.plan.parameterCount) }
+
+    private func chunked(_ parts: [[Float]]) -> [Int: [[Float]]] {
+        var result: [Int: [[Float]]] = [:]
+        for chunk in problem.plan.chunks {
+            result[chunk.index] = parts.map { Array($0[chunk.range]) }
+        }
+        return result
+    }
+
+    /// Runs to the end, to a violation, or to the time limit.
+    public mutating func run() -> SimulationResult {
+        for _ in 0..<settings.serverCount { start(.server) }
+        for _ in 0..<settings.workerCount { start(.worker) }
+        queue.insert(.tick(coordinatorIdentity), at: .zero)
+        queue.insert(.fault, at: .milliseconds(10))
+        while violation == nil, outcome == nil, let next = queue.popFirst() {
+            now = next.time
+            if now > settings.timeLimit {
+                violation = "not finished after \(settings.timeLimit) of simulated time"
+                break
+            }
+            happen(next.element)
+        }
+        if violation == nil, outcome == nil { violation = "nothing left to happen" }
+        return SimulationResult(
+            exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
+            violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
+            crashCount: crashes, retryCount: retries, trace: trace)
+    }
+
+    mutating func note(_ text: @autoclosure () -> String) {
+        if trace.count == 200 { trace.removeFirst(50) }
+        trace.append("\(now) \(text())")
+    }
+
+    private mutating func happen(_ happening: Happening) {
+        switch happening {
+        case .deliver(let packet, let source, let target): deliver(packet, source, target)
+        case .computed(let peer, let step, let nodes):
+            guard waitOutPause(peer, happening) else { return }
+            finishCompute(peer, step, nodes)
+        case .evaluated(let peer, let evaluate):
+            guard waitOutPause(peer, happening) else { return }
+            finishEvaluation(peer, evaluate)
+        case .tick(let peer): tick(peer)
+        case .written(let step, _): actOnCoordinator(.checkpointWritten(step))
+        case .fault: makeFaults()
+        case .start(let role): start(role)
+        case .closed(let peer, let observer):
+            if observer == coordinatorIdentity {
+                actOnCoordinator(.disconnected(peer))
+            } else {
+                actOnShards(observer, .unsubscribe(peer: peer))
+            }
+        }
+    }
+
+    /// A paused process does everything later.
+    private mutating func waitOutPause(_ peer: PeerIdentity, _ happening: Happening) -> Bool {
+        guard let until = members[peer]?.isPausedUntil else { return false }
+        guard until > now else { return true }
+        queue.insert(happening, at: until)
+        return false
+    }
+
+    // MARK: Processes
+
+    mutating func start(_ role: Role) {
+        let identity = PeerIdentity(role: role, random: nextIdentity)
+        nextIdentity += 1
+        let plan = problem.plan
+        members[identity] = SimulatedMember(
+            identity: identity, role: role,
+            member: MemberMachine(
+                .init(
+                    heartbeatInterval: settings.heartbeatInterval,
+                    coordinatorTimeout: .seconds(300), connectTimeout: .seconds(120))),
+            shards: ShardHostMachine(
+                .init(
+                    tree: problem.tree, plan: plan, partCount: SimulatedProblem.partCount,
+                    checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500))),
+            slowness: role == .worker && nextIdentity % 2 == 0
+                ? settings.faults.slowWorkerFactor : 1)
+        let hello = Hello(
+            identity: identity, role: role, host: "host", processIdentifier: Int(nextIdentity),
+            threadCount: 1, build: "build", backends: ["simulated"], instructionSet: "generic",
+            bulkEndpoint: identity.rawValue)
+        note("start \(identity)")
+        actOnMember(identity, .started(hello))
+        queue.insert(.tick(identity), at: now + .milliseconds(1))
+    }
+
+    mutating func crash(_ peer: PeerIdentity) {
+        guard let member = members.removeValue(forKey: peer) else { return }
+        crashes += 1
+        note("crash \(peer)")
+        // Some notice the reset at once, others only by silence.
+        for observer in [coordinatorIdentity] + members.keys.sorted()
+        where random.nextUniform() < 0.7 {
+            queue.insert(.closed(peer, seenBy: observer), at: now + delay())
+        }
+        queue.insert(.start(member.role), at: now + .milliseconds(random.next(below: 4000)))
+    }
+
+    private mutating func tick(_ peer: PeerIdentity) {
+        if peer == coordinatorIdentity {
+            actOnCoordinator(.tick)
+            queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 10)
+            return
+        }
+        guard let member = members[peer] else { return }
+        if member.isPausedUntil > now {
+            queue.insert(.tick(peer), at: member.isPausedUntil)
+            return
+        }
+        let heartbeat = Heartbeat(
+            generation: member.member.generation, step: member.member.currentStep)
+        actOnMember(peer, .tick(heartbeat))
+        actOnShards(peer, .tick)
+        queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 20)
+    }
+
+    // MARK: Network
+
+    mutating func delay() -> Duration {
+        let faults = settings.faults
+        let span = faults.maximumDelay - faults.minimumDelay
+        return faults.minimumDelay + span * Double(random.nextUniform())
+    }
+
+    mutating func send(_ packet: SimulatedPacket, from source: PeerIdentity, to target: PeerIdentity) {
+        let isCalm = now > settings.faults.calmAfter
+        if let until = cuts["\(source)>\(target)"], until > now { return }
+        var copies = 1
+        if !isCalm {
+            if Double(random.nextUniform()) < settings.faults.lossProbability { return }
+            if Double(random.nextUniform()) < settings.faults.duplicateProbability { copies = 2 }
+        }
+        for _ in 0..<copies {
+            var time = now + delay()
+            if case .control = packet {
+                // One connection, so in order.
+                let link = "\(source)>\(target)"
+                time = max(time, (lastControl[link] ?? .zero) + .microseconds(1))
+                lastControl[link] = time
+            }
+            queue.insert(.deliver(packet, from: source, to: target), at: time)
+        }
+    }
+
+    private mutating func deliver(
+        _ packet: SimulatedPacket, _ source: PeerIdentity, _ target: PeerIdentity
+    ) {
+        delivered += 1
+        if target == coordinatorIdentity {
+            switch packet {
+            case .control(let message): actOnCoordinator(.message(message, from: source))
+            case .bulk(let header, let payload): takeState(header, payload, from: source)
+            }
+            return
+        }
+        guard waitOutPause(target, .deliver(packet, from: source, to: target)) else { return }
+        switch packet {
+        case .control(let message): actOnMember(target, .control(message))
+        case .bulk(let header, let payload): takeBulk(header, payload, from: source, at: target)
+        }
+    }
+
+    // MARK: Faults
+
+    private mutating func makeFaults() {
+        let faults = settings.faults
+        guard now < faults.calmAfter else { return }
+        let period: Duration = .milliseconds(100)
+        queue.insert(.fault, at: now + period)
+        for peer in members.keys.sorted() {
+            guard let role = members[peer]?.role else { continue }
+            let rate = role == .worker ? faults.workerCrashRate : faults.serverCrashRate
+            if Double(random.nextUniform()) < rate / 10 {
+                crash(peer)
+                continue
+            }
+            if Double(random.nextUniform()) < faults.pauseRate / 10 {
+                note("pause \(peer)")
+                members[peer]?.isPausedUntil =
+                    now + faults.maximumPause * Double(random.nextUniform())
+            }
+            if Double(random.nextUniform()) < faults.cutRate / 10 {
+                let others = [coordinatorIdentity] + members.keys.sorted()
+                let other = others[random.next(below: others.count)]
+                let link = random.nextUniform() < 0.5 ? "\(peer)>\(other)" : "\(other)>\(peer)"
+                note("cut \(link)")
+                cuts[link] = now + faults.maximumCut * Double(random.nextUniform())
+            }
+        }
+    }
+}

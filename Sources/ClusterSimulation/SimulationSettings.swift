@@ -1,0 +1,58 @@
+/// How a simulated cluster looks and what is done to it.
+public struct SimulationSettings: Sendable {
+    public var seed: UInt64
+    public var workerCount = 2
+    public var serverCount = 1
+    public var virtualWorkerCount = 4
+    public var parameterCount = 50
+    public var chunkElementCount = 16
+    public var stepsPerEpoch = 5
+    public var totalSteps = 12
+    public var checkpointEvery = 4
+    public var evaluationChunkCount = 3
+    public var heartbeatInterval: Duration = .seconds(1)
+    public var faults = FaultSettings()
+    /// Simulated time after which a run that has not ended counts as stuck.
+    public var timeLimit: Duration = .seconds(900)
+
+    public init(seed: UInt64) { self.seed = seed }
+}
+
+/// What the network and the hosts do wrong. Probabilities are per message or per process and second.
+public struct FaultSettings: Sendable {
+    public var minimumDelay: Duration = .microseconds(50)
+    public var maximumDelay: Duration = .milliseconds(5)
+    /// Bulk messages may overtake one another.
+    public var duplicateProbability = 0.0
+    public var lossProbability = 0.0
+    /// A process dies; another starts in its place a little later.
+    public var workerCrashRate = 0.0
+    public var serverCrashRate = 0.0
+    public var coordinatorCrashRate = 0.0
+    /// A process stops for a while and then goes on as if nothing had happened.
+    public var pauseRate = 0.0
+    public var maximumPause: Duration = .seconds(8)
+    /// A link is dead in one direction for a while.
+    public var cutRate = 0.0
+    public var maximumCut: Duration = .seconds(6)
+    /// A worker that computes this many times slower than the others.
+    public var slowWorkerFactor = 1.0
+    /// Faults stop at this time; from then on the run must finish.
+    public var calmAfter: Duration = .seconds(60)
+
+    public init() {}
+}
+
+/// How a simulated run ended.
+public struct SimulationResult: Sendable {
+    public var exitCode: Int?
+    public var finalStep: Int
+    /// First thing that must not happen, if it did.
+    public var violation: String?
+    public var simulatedTime: Duration
+    public var deliveredMessageCount: Int
+    public var crashCount: Int
+    public var retryCount: Int
+    /// The last lines of what happened, for a failure's report.
+    public var trace: [String]
+}

@@ -1,0 +1,79 @@
+/// A backend that cannot do what is asked of it here.
+public struct BackendError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let backend: BackendKind
+    public let problem: String
+
+    public init(backend: BackendKind, problem: String) {
+        self.backend = backend
+        self.problem = problem
+    }
+
+    public var description: String { "backend \(backend.rawValue): \(problem)" }
+}
+
+/// The one place that decides a backend.
+public enum Backends {
+    /// What this build has, the slowest first.
+    public static var available: [BackendKind] {
+        #if CONVOY_ONEDNN
+            [.reference, .oneDNN]
+        #else
+            [.reference]
+        #endif
+    }
+
+    /// The backend a choice comes to in this build.
+    public static func resolve(_ choice: BackendChoice) throws(BackendError) -> BackendKind {
+        let kind: BackendKind
+        switch choice {
+        case .auto: return available[available.count - 1]
+        case .oneDNN: kind = .oneDNN
+        case .reference: kind = .reference
+        }
+        guard available.contains(kind) else { throw notBuilt(kind) }
+        return kind
+    }
+
+    /// The backend's name for what this host can run: oneDNN says "sse41", "avx2", "avx512_core",
+    /// "avx512_core_bf16" and so on; the reference backend runs the same code everywhere:
+    /// "generic".
+    public static func hostInstructionSet(_ backend: BackendKind) -> String {
+        switch backend {
+        case .reference: return ReferenceEngine.instructionSet
+        case .oneDNN:
+            #if CONVOY_ONEDNN
+                return OneDNN.hostInstructionSet
+            #else
+                return "none"
+            #endif
+        }
+    }
+
+    /// An engine for one compute thread.
+    public static func makeEngine(
+        _ backend: BackendKind, network: Network, configuration: EngineConfiguration
+    ) throws(BackendError) -> any GradientEngine {
+        guard configuration.tileSize >= 1 else {
+            throw BackendError(
+                backend: backend,
+                problem: "expected a tile size of at least 1, found \(configuration.tileSize)")
+        }
+        switch backend {
+        case .reference:
+            return try ReferenceEngine(network: network, configuration: configuration)
+        case .oneDNN:
+            #if CONVOY_ONEDNN
+                return try OneDNNEngine(network: network, configuration: configuration)
+            #else
+                throw notBuilt(.oneDNN)
+            #endif
+        }
+    }
+
+    private static func notBuilt(_ kind: BackendKind) -> BackendError {
+        BackendError(
+            backend: kind,
+            problem: "is not part of this build; install libdnnl-dev and build again, "
+                + "or use --backend reference")
+    }
+}

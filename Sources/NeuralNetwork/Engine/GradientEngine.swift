@@ -1,0 +1,31 @@
+/// Computes losses and gradients of one network, one sample after another.
+///
+/// Determinism: results are functions of (parameters, batch, epoch, configuration), to the bit;
+/// sums run in the order of the samples. Threading: one compute thread owns one engine; an engine
+/// uses no other thread.
+public protocol GradientEngine: AnyObject {
+    var network: Network { get }
+
+    /// Takes the flat parameter vector; the engine copies or reorders whatever it needs. Once a
+    /// step.
+    func setParameters(_ parameters: UnsafePointer<Float>)
+
+    /// Training mode: overwrites `gradient` (a flat parameter vector) with the sum over the samples
+    /// of d(loss)/d(parameter). Dropout is keyed by (seed, epoch, record, layer index). No samples:
+    /// zeros.
+    func computeGradient(
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
+    ) -> BatchStatistics
+
+    /// Inference mode. `logits`, when given, receives [count, classes].
+    func evaluate(_ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?) -> BatchStatistics
+
+    /// For tests and tools: the last layer's outputs, [count, outputs], of any network. No dropout.
+    func outputs(images: UnsafePointer<Float>, count: Int) -> [Float]
+
+    /// For tests and tools: given d(loss)/d(output) [count, outputs], the gradient of the images
+    /// [count, C, H, W] and, summed over the samples, of the parameters. No loss, no dropout.
+    func gradients(
+        images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
+    ) -> (input: [Float], parameters: [Float])
+}

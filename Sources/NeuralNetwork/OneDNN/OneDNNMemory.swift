@@ -1,0 +1,43 @@
+import COneDNN
+
+/// A layout over bytes.
+///
+/// Safety: owns one handle of the C shim and keeps alive what it refers to; the objects of one
+/// engine stay on its thread.
+final class OneDNNMemory {
+    let handle: OpaquePointer
+    private let buffer: OneDNNBuffer?
+
+    init(
+        _ context: OneDNNContext, _ layout: OneDNNLayout, _ buffer: OneDNNBuffer
+    ) throws(BackendError) {
+        precondition(
+            buffer.byteCount >= layout.byteCount,
+            "a buffer of \(buffer.byteCount) bytes for a layout of \(layout.byteCount)")
+        var handle: OpaquePointer?
+        try OneDNN.check(
+            convoy_dnnl_memory_create(&handle, context.handle, layout.handle, buffer.bytes),
+            "making a memory of shape \(layout.shape)")
+        self.handle = handle!
+        self.buffer = buffer
+    }
+
+    /// Over nobody's bytes yet; see ``point(at:)``.
+    init(_ context: OneDNNContext, pointing layout: OneDNNLayout) throws(BackendError) {
+        precondition(layout.shape == layout.paddedShape, "a pointing memory has no padding")
+        var handle: OpaquePointer?
+        try OneDNN.check(
+            convoy_dnnl_memory_create(&handle, context.handle, layout.handle, nil),
+            "making a memory of shape \(layout.shape)")
+        self.handle = handle!
+        buffer = nil
+    }
+
+    deinit { convoy_dnnl_memory_destroy(handle) }
+
+    /// Borrows bytes until the next call.
+    func point(at bytes: UnsafeMutableRawPointer) {
+        let status = convoy_dnnl_memory_set_bytes(handle, bytes)
+        precondition(status == 0, String(cString: convoy_dnnl_message()))
+    }
+}

@@ -1,0 +1,44 @@
+/// Layers as the plan sees them: a ReLU that follows a layer with weights is part of it, flattening
+/// is only a way to read a shape.
+enum OneDNNStage {
+    case convolution(NetworkLayer, hasReLU: Bool)
+    case dense(NetworkLayer, hasReLU: Bool)
+    /// `masksReLU`: the stage before ends in a ReLU whose gradient is taken here.
+    case pool(NetworkLayer, masksReLU: Bool)
+    case relu
+    case dropout(NetworkLayer, rate: Double)
+
+    static func list(_ network: Network) -> [OneDNNStage] {
+        var stages: [OneDNNStage] = []
+        for layer in network.layers {
+            switch layer.specification {
+            case .conv2D(_, _, _, _, let activation, _):
+                stages.append(.convolution(layer, hasReLU: activation == .relu))
+            case .dense(_, let activation, _):
+                stages.append(.dense(layer, hasReLU: activation == .relu))
+            case .maxPool2D:
+                var masksReLU = false
+                if case .convolution(_, hasReLU: true)? = stages.last { masksReLU = true }
+                stages.append(.pool(layer, masksReLU: masksReLU))
+            case .flatten: break
+            case .relu:
+                switch stages.last {
+                case .convolution(let layer, _):
+                    stages[stages.count - 1] = .convolution(layer, hasReLU: true)
+                case .dense(let layer, _):
+                    stages[stages.count - 1] = .dense(layer, hasReLU: true)
+                default: stages.append(.relu)
+                }
+            case .dropout(let rate): stages.append(.dropout(layer, rate: rate))
+            }
+        }
+        return stages
+    }
+
+    var hasParameters: Bool {
+        switch self {
+        case .convolution, .dense: true
+        case .pool, .relu, .dropout: false
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import CKernels
+
+/// One thing to do to a tile. A plan is a list of these; running one allocates no buffer.
+enum OneDNNStep {
+    case call(OneDNNCall)
+    case weightGradient(OneDNNWeightGradient)
+    case pool(OneDNNPool)
+    case poolBackward(OneDNNPool, outputGradient: OneDNNTensor, inputGradient: OneDNNTensor)
+    case relu(OneDNNTensor)
+    case reluBackward(gradient: OneDNNTensor, output: OneDNNTensor)
+    case dropout(OneDNNDropout, OneDNNTensor)
+    case dropoutBackward(OneDNNDropout, OneDNNTensor)
+
+    /// - Parameters:
+    ///   - isFirstTile: weight gradients are overwritten rather than added to.
+    ///   - dropout: nil where nothing is dropped.
+    func run(_ context: OneDNNContext, isFirstTile: Bool, dropout: OneDNNDropoutKey?) {
+        switch self {
+        case .call(let call): call.run(context)
+        case .weightGradient(let gradient): gradient.run(context, isFirstTile: isFirstTile)
+        case .pool(let pool): pool.forward()
+        case .poolBackward(let pool, let outputGradient, let inputGradient):
+            pool.backward(outputGradient, into: inputGradient)
+        case .relu(let tensor): Self.applyReLU(tensor)
+        case .reluBackward(let gradient, let output): Self.maskGradient(gradient, output)
+        case .dropout(let layer, let tensor):
+            if let dropout {
+                layer.fill(dropout)
+                layer.scale(tensor)
+            }
+        case .dropoutBackward(let layer, let tensor): if dropout != nil { layer.scale(tensor) }
+        }
+    }
+
+    /// For breakdowns of the time.
+    var name: String {
+        switch self {
+        case .call(let call): call.implementation
+        case .weightGradient(let gradient): "weight gradient " + gradient.implementation
+        case .pool: "pool"
+        case .poolBackward: "pool backward"
+        case .relu: "relu"
+        case .reluBackward: "relu backward"
+        case .dropout: "dropout"
+        case .dropoutBackward: "dropout backward"
+        }
+    }
+
+    private static func applyReLU(_ tensor: OneDNNTensor) {
+        let count = tensor.layout.storedElementCount
+        switch tensor.layout.element {
+        case .float32: convoy_relu(tensor.buffer.floats, count)
+        case .bfloat16: convoy_relu_bf16(tensor.buffer.halves, count)
+        }
+    }
+
+    private static func maskGradient(_ gradient: OneDNNTensor, _ output: OneDNNTensor) {
+        let count = output.layout.storedElementCount
+        switch output.layout.element {
+        case .float32: convoy_relu_backward(gradient.buffer.floats, output.buffer.floats, count)
+        case .bfloat16:
+            convoy_relu_backward_bf16(gradient.buffer.halves, output.buffer.halves, count)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import CKernels
+
+/// The gradient of one layer's weights and bias, summed over tiles in tile order.
+///
+/// The first tile of a microbatch writes the sums; the others write beside them and are added. Both
+/// stay in the layout that the primitive likes; see ``OneDNNPlan/storeGradient(into:)``.
+final class OneDNNWeightGradient {
+    let weights: OneDNNTensor
+    let bias: OneDNNTensor
+    private let first: OneDNNCall
+    private let next: OneDNNCall
+    private var nextWeights: OneDNNTensor?
+    private var nextBias: OneDNNTensor?
+
+    init(
+        _ context: OneDNNContext, _ operation: OneDNNOperation, weights: OneDNNLayout,
+        bias: OneDNNLayout
+    ) throws(BackendError) {
+        self.weights = try OneDNNTensor(context, weights)
+        self.bias = try OneDNNTensor(context, bias)
+        first = try OneDNNCall(operation)
+        next = try OneDNNCall(operation)
+        first.bind(.weightsGradient, self.weights.memory)
+        first.bind(.biasGradient, self.bias.memory)
+    }
+
+    /// Both calls.
+    var calls: [OneDNNCall] { [first, next] }
+    var implementation: String { first.implementation }
+
+    /// Where later tiles' gradients go before they are added; all layers may share the two.
+    func bindTemporaries(
+        _ context: OneDNNContext, weights: OneDNNBuffer, bias: OneDNNBuffer
+    ) throws(BackendError) {
+        let nextWeights = try OneDNNTensor(context, self.weights.layout, over: weights)
+        let nextBias = try OneDNNTensor(context, self.bias.layout, over: bias)
+        next.bind(.weightsGradient, nextWeights.memory)
+        next.bind(.biasGradient, nextBias.memory)
+        (self.nextWeights, self.nextBias) = (nextWeights, nextBias)
+    }
+
+    func run(_ context: OneDNNContext, isFirstTile: Bool) {
+        if isFirstTile {
+            first.run(context)
+            return
+        }
+        next.run(context)
+        Self.add(nextWeights!, to: weights)
+        Self.add(nextBias!, to: bias)
+    }
+
+    private static func add(_ tensor: OneDNNTensor, to sum: OneDNNTensor) {
+        convoy_add(
+            sum.buffer.floats, sum.buffer.floats, tensor.buffer.floats,
+            sum.layout.storedElementCount)
+    }
+}

@@ -1,0 +1,100 @@
+/// The reference backend: plain Swift in single precision, sample by sample. It is the oracle the
+/// other backend is compared with, and what runs where nothing else does.
+public final class ReferenceEngine: GradientEngine {
+    /// It is the same code on every host.
+    public static let instructionSet = "generic"
+
+    public let network: Network
+    private let reference: ReferenceNetwork<Float>
+
+    /// Throws: ``BackendError`` for a precision other than fp32 or a foreign instruction set.
+    public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
+        guard configuration.precision == .fp32 else {
+            throw BackendError(
+                backend: .reference,
+                problem: "computes in fp32 only, asked for \(configuration.precision.rawValue)")
+        }
+        if let wanted = configuration.instructionSet, wanted != Self.instructionSet {
+            throw BackendError(
+                backend: .reference,
+                problem: "has the instruction set \(Self.instructionSet) only, asked for \(wanted)")
+        }
+        self.network = network
+        reference = ReferenceNetwork(network: network, seed: configuration.seed)
+    }
+
+    public func setParameters(_ parameters: UnsafePointer<Float>) {
+        reference.setParameters(parameters)
+    }
+
+    public func computeGradient(
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
+    ) -> BatchStatistics {
+        gradient.update(repeating: 0, count: network.parameters.elementCount)
+        let classCount = network.outputElementCount
+        var statistics = BatchStatistics()
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: classCount) { buffer in
+            let outputGradient = buffer.baseAddress!
+            for sample in 0..<batch.count {
+                let logits = reference.forward(
+                    batch.images + sample * network.inputElementCount,
+                    mode: .training(epoch: epoch, record: batch.records[sample]))
+                SoftmaxCrossEntropy.evaluate(
+                    logits: logits, labels: batch.labels + sample, count: 1,
+                    classCount: classCount, gradient: outputGradient, into: &statistics)
+                _ = reference.backward(
+                    outputGradient: outputGradient, parameterGradient: gradient,
+                    wantsInputGradient: false)
+            }
+        }
+        return statistics
+    }
+
+    public func evaluate(
+        _ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?
+    ) -> BatchStatistics {
+        let classCount = network.outputElementCount
+        var statistics = BatchStatistics()
+        for sample in 0..<batch.count {
+            let output = reference.forward(
+                batch.images + sample * network.inputElementCount, mode: .inference)
+            SoftmaxCrossEntropy.evaluate(
+                logits: output, labels: batch.labels + sample, count: 1, classCount: classCount,
+                gradient: nil, into: &statistics)
+            (logits.map { $0 + sample * classCount })?.update(from: output, count: classCount)
+        }
+        return statistics
+    }
+
+    public func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
+        var values: [Float] = []
+        for sample in 0..<count {
+            let output = reference.forward(
+                images + sample * network.inputElementCount, mode: .inference)
+            values += UnsafeBufferPointer(start: output, count: network.outputElementCount)
+        }
+        return values
+    }
+
+    public func gradients(
+        images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
+    ) -> (input: [Float], parameters: [Float]) {
+        precondition(
+            outputGradient.count == count * network.outputElementCount,
+            "expected \(count) output gradients of \(network.outputElementCount) elements, "
+                + "found \(outputGradient.count) elements")
+        var inputGradient: [Float] = []
+        var parameterGradient = [Float](repeating: 0, count: network.parameters.elementCount)
+        outputGradient.withUnsafeBufferPointer { outputs in
+            for sample in 0..<count {
+                _ = reference.forward(
+                    images + sample * network.inputElementCount, mode: .inference)
+                let input = reference.backward(
+                    outputGradient: outputs.baseAddress! + sample * network.outputElementCount,
+                    parameterGradient: &parameterGradient, wantsInputGradient: true)
+                inputGradient += UnsafeBufferPointer(start: input, count: network.inputElementCount)
+            }
+        }
+        return (inputGradient, parameterGradient)
+    }
+}

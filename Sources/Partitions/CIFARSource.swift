@@ -1,0 +1,113 @@
+import FoundationEssentials
+
+/// CIFAR-10 in its binary form: records of one label byte and 3 x 32 x 32 image bytes.
+///
+/// Every `data_batch_N.bin` that is there counts as training data, in order of N.
+/// Source: Krizhevsky's page of the CIFAR-10 data set, section "Binary version".
+struct CIFARSource: ByteSource {
+    let name = "cifar10"
+    let classCount: Int? = 10
+    private let directory: String
+
+    /// - Parameter directory: the batches' directory or the one `cifar-10-batches-bin` lies in.
+    init(directory: String) {
+        let inner = "\(directory)/cifar-10-batches-bin"
+        self.directory = FileManager.default.fileExists(atPath: inner) ? inner : directory
+    }
+
+    func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
+        guard split == .training else {
+            return try CIFARRecordStream(paths: ["\(directory)/test_batch.bin"])
+        }
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
+            throw DataError(
+                .unreadable, file: directory, what: "cannot list the directory",
+                expected: "a directory with data_batch_N.bin", found: "nothing readable")
+        }
+        let batches = names.compactMap { name -> (Int, String)? in
+            guard name.hasPrefix("data_batch_"), name.hasSuffix(".bin"),
+                let number = Int(name.dropFirst(11).dropLast(4)), number >= 0
+            else { return nil }
+            return (number, name)
+        }
+        guard !batches.isEmpty else {
+            throw DataError(
+                .unreadable, file: directory, what: "missing CIFAR-10 batches",
+                expected: "data_batch_1.bin and so on", found: "none",
+                advice: "unpack cifar-10-binary.tar.gz there")
+        }
+        return try CIFARRecordStream(
+            paths: batches.sorted { $0 < $1 }.map { "\(directory)/\($0.1)" })
+    }
+}
+
+/// Some batch files, one after the other.
+final class CIFARRecordStream: RecordStream {
+    static let recordByteCount = 1 + 3 * 32 * 32
+
+    let shape = [3, 32, 32]
+    let recordCount: Int
+    let segments: [SourceSegment]
+    private var streams: [ByteStream] = []
+    private var segmentIndex = 0
+    private var recordIndex = 0
+    private let buffer: UnsafeMutableRawBufferPointer
+    private static let chunkRecordCount = 64
+
+    init(paths: [String]) throws(DataError) {
+        var segments: [SourceSegment] = []
+        for path in paths {
+            let stream = try ByteStream(path: path)
+            let byteCount = stream.maximumByteCount
+            guard !stream.isCompressed, byteCount % Self.recordByteCount == 0 else {
+                throw DataError(
+                    .sizeMismatch, file: path, what: "size of a CIFAR-10 batch",
+                    expected: "a multiple of \(Self.recordByteCount) bytes",
+                    found: stream.isCompressed ? "a gzip file" : "\(byteCount) bytes",
+                    advice: stream.isCompressed ? "unpack it" : "fetch the file again")
+            }
+            guard byteCount > 0 else {
+                throw DataError(
+                    .emptySet, file: path, what: "record count", expected: "at least 1", found: "0")
+            }
+            segments.append(
+                SourceSegment(
+                    file: path, labelFile: path, recordCount: byteCount / Self.recordByteCount))
+            streams.append(stream)
+        }
+        self.segments = segments
+        recordCount = segments.reduce(0) { $0 + $1.recordCount }
+        buffer = .allocate(byteCount: Self.chunkRecordCount * Self.recordByteCount, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    func read(
+        count: Int, images: UnsafeMutableRawPointer, labels: UnsafeMutablePointer<Int32>
+    ) throws(DataError) {
+        var done = 0
+        while done < count {
+            let left = segments[segmentIndex].recordCount - recordIndex
+            let chunk = min(count - done, left, Self.chunkRecordCount)
+            try streams[segmentIndex].fill(
+                UnsafeMutableRawBufferPointer(rebasing: buffer[..<(chunk * Self.recordByteCount)]),
+                what: "records")
+            for index in 0..<chunk {
+                let record = buffer.baseAddress! + index * Self.recordByteCount
+                labels[done + index] = Int32(record.load(as: UInt8.self))
+                (images + (done + index) * imageByteCount).copyMemory(
+                    from: record + 1, byteCount: imageByteCount)
+            }
+            done += chunk
+            recordIndex += chunk
+            if recordIndex == segments[segmentIndex].recordCount {
+                segmentIndex += 1
+                recordIndex = 0
+            }
+        }
+    }
+
+    func finish() throws(DataError) {
+        for stream in streams { try stream.finish() }
+    }
+}

@@ -1,0 +1,194 @@
+/// An open data set: two splits, the training split cut into partitions.
+///
+/// Sources of bytes (IDX, CIFAR-10) are decoded into memory once, as bytes. Partitioned directories
+/// are read partition by partition as records are asked for.
+///
+/// Threading: everything may be called from any number of threads.
+public final class DataSet: Sendable {
+    /// Bound of what a partitioned directory keeps in memory, in bytes.
+    public static let defaultMemoryLimitByteCount = 192 << 20
+
+    public let specification: DataSpecification
+    public let description: DataSetDescription
+    /// Applied in this order whenever a record is read.
+    public let transformations: [Transformation]
+    /// The training split, in record order.
+    public let partitions: [Partition]
+    /// The test split: one piece, or the manifest's own.
+    public let testPartitions: [Partition]
+    private let training: any RecordStore
+    private let test: any RecordStore
+
+    private init(
+        specification: DataSpecification, description: DataSetDescription,
+        transformations: [Transformation] = [], partitions: [Partition],
+        testPartitions: [Partition],
+        training: any RecordStore, test: any RecordStore
+    ) {
+        self.specification = specification
+        self.description = description
+        self.transformations = transformations
+        self.partitions = partitions
+        self.testPartitions = testPartitions
+        self.training = training
+        self.test = test
+    }
+
+    // MARK: Opening
+
+    /// - Parameters:
+    ///   - partitionCount: pieces of the training split; a partitioned directory has its own.
+    ///   - memoryLimitByteCount: what a partitioned directory may keep in memory.
+    public static func open(
+        _ specification: DataSpecification, partitionCount: Int,
+        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount
+    ) throws(DataError) -> DataSet {
+        if case .partitions(let path) = specification {
+            let directory = try PartitionDirectory(path: path)
+            return partitioned(
+                directory, specification: specification, memoryLimitByteCount: memoryLimitByteCount)
+        }
+        try check(partitionCount, recordCount: nil)
+        let source = try DataSource.byteSource(specification)
+        let training = try SplitReader(source, .training)
+        try check(partitionCount, recordCount: training.recordCount)
+        let (trainingSummary, trainingStore) = try training.load()
+        let (testSummary, testStore) = try SplitReader(source, .test).load()
+        let description = try DataSource.description(
+            source, training: trainingSummary, test: testSummary)
+        let origin = Lineage.Step.source(
+            specification: specification.description, fingerprint: description.fingerprint)
+        return DataSet(
+            specification: specification, description: description,
+            partitions: Partition.cut(
+                .training, segments: trainingSummary.segments, count: partitionCount, origin: origin
+            ),
+            testPartitions: Partition.cut(
+                .test, segments: testSummary.segments, count: 1, origin: origin),
+            training: trainingStore, test: testStore)
+    }
+
+    static func check(_ partitionCount: Int, recordCount: Int?) throws(DataError) {
+        guard partitionCount >= 1 else {
+            throw DataError(
+                .badSetting, file: "partitions", what: "partition count", expected: "at least 1",
+                found: "\(partitionCount)")
+        }
+        guard let recordCount, partitionCount > recordCount else { return }
+        throw DataError(
+            .badSetting, file: "partitions", what: "partition count",
+            expected: "at most the \(recordCount) training records",
+            found: "\(partitionCount) partitions",
+            advice: "use fewer partitions")
+    }
+
+    private static func partitioned(
+        _ directory: PartitionDirectory, specification: DataSpecification, memoryLimitByteCount: Int
+    ) -> DataSet {
+        let cache = PartitionCache(directory: directory, memoryLimitByteCount: memoryLimitByteCount)
+        let description = directory.description
+        let origin = Lineage.Step.source(
+            specification: specification.description, fingerprint: description.fingerprint)
+        func partitions(_ split: DataSplit) -> [Partition] {
+            var start = 0
+            return directory.manifest.entries(split).enumerated().map { index, entry in
+                defer { start += entry.records }
+                let file = "\(directory.path)/\(entry.file)"
+                return Partition(
+                    index: index, split: split, recordRange: start..<start + entry.records,
+                    lineage: Lineage(steps: [
+                        origin, .records(file: file, range: 0..<entry.records),
+                    ]))
+            }
+        }
+        return DataSet(
+            specification: specification, description: description,
+            partitions: partitions(.training),
+            testPartitions: partitions(.test),
+            training: PartitionStore(cache: cache, split: .training),
+            test: PartitionStore(cache: cache, split: .test))
+    }
+
+    /// The same records behind further transformations; nothing is computed before a record is
+    /// read.
+    public func transformed(by added: [Transformation]) throws(DataError) -> DataSet {
+        for transformation in added { try transformation.check(shape: description.shape) }
+        return DataSet(
+            specification: specification, description: description.transformed(by: added),
+            transformations: transformations + added,
+            partitions: partitions.map { $0.transformed(by: added) },
+            testPartitions: testPartitions.map {
+                $0.transformed(by: added.filter { !$0.isRandom })
+            },
+            training: training, test: test)
+    }
+
+    // MARK: Reading
+
+    /// Records of each training partition, as a batch plan needs them.
+    public var partitionRecordCounts: [Int] { partitions.map(\.recordCount) }
+
+    /// Reads records in the order given.
+    ///
+    /// Shapes: `images` [count, C, H, W], `labels` [count].
+    /// Pixels stored as bytes become value / 255 by true division; stored floats stay as they are.
+    ///
+    /// - Parameters:
+    ///   - records: numbers within the split; one outside it is a programmer's mistake.
+    ///   - augmentation: names the random numbers; nil leaves the random transformations out, as
+    ///     the test split always does.
+    /// - Throws: only for partitioned directories, whose files are read and checked on the way.
+    public func gather(
+        _ split: DataSplit, records: UnsafeBufferPointer<UInt64>,
+        augmentation: AugmentationKey? = nil,
+        images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
+    ) throws(DataError) {
+        let store = store(split)
+        for record in records {
+            precondition(
+                record < UInt64(store.recordCount),
+                "record \(record) of the \(split) split, expected below \(store.recordCount)")
+        }
+        try store.gather(records, images: images, labels: labels)
+        guard !transformations.isEmpty else { return }
+        let key = split == .training ? augmentation : nil
+        for (position, record) in records.enumerated() {
+            var random = key?.stream(record: record)
+            for transformation in transformations {
+                transformation.apply(
+                    to: images + position * description.elementCount, shape: description.shape,
+                    random: &random)
+            }
+        }
+    }
+
+    /// The same into new arrays, for tools and tests.
+    public func gather(
+        _ split: DataSplit, records: [Int], augmentation: AugmentationKey? = nil
+    ) throws(DataError) -> (images: [Float], labels: [Int32]) {
+        let batch = Microbatch(capacity: records.count, shape: description.shape)
+        try batch.load(
+            from: self, split, records: records.map(UInt64.init), augmentation: augmentation)
+        return (
+            Array(
+                UnsafeBufferPointer(
+                    start: batch.images, count: records.count * description.elementCount)),
+            Array(UnsafeBufferPointer(start: batch.labels, count: records.count))
+        )
+    }
+
+    /// Images as they are stored, without transformations, and labels.
+    public func stored(
+        _ split: DataSplit, range: Range<Int>
+    ) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
+        let store = store(split)
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= store.recordCount,
+            "records \(range) of the \(split) split, expected within 0..<\(store.recordCount)")
+        return try store.stored(range)
+    }
+
+    private func store(_ split: DataSplit) -> any RecordStore {
+        split == .training ? training : test
+    }
+}

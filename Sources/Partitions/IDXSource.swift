@@ -1,0 +1,150 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The four IDX files of the MNIST family, plain or gzip, in either spelling.
+///
+/// Format: big-endian magic (0x803 images, 0x801 labels), one 32-bit count a dimension, then bytes.
+/// Source: LeCun, Cortes, Burges, "The MNIST database", section "File formats".
+struct IDXSource: ByteSource {
+    /// Where Debian's package `dataset-fashion-mnist` puts its files.
+    static let fashionMNISTDirectory = "/usr/share/datasets/fashion-mnist"
+
+    let name: String
+    let classCount: Int?
+    private let directory: String
+
+    init(directory: String) {
+        self.directory = directory
+        let last = directory.split(separator: "/").last.map(String.init)
+        name = last ?? "idx"
+        classCount = nil
+    }
+
+    /// Debian's Fashion-MNIST, or a copy of it in another directory.
+    init(fashionMNISTIn directory: String) throws(DataError) {
+        guard access(directory, R_OK | X_OK) == 0 else {
+            throw DataError(
+                .missingPackage, file: directory, what: "Fashion-MNIST is not installed",
+                expected: "the files of Debian's package dataset-fashion-mnist",
+                found: "no directory",
+                advice: "run: apt-get install dataset-fashion-mnist")
+        }
+        self.directory = directory
+        name = "fashion-mnist"
+        classCount = 10
+    }
+
+    func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
+        let prefix = split == .training ? "train" : "t10k"
+        return try IDXRecordStream(
+            images: ByteStream(path: locate("\(prefix)-images", rank: 3)),
+            labels: ByteStream(path: locate("\(prefix)-labels", rank: 1)))
+    }
+
+    private func locate(_ stem: String, rank: Int) throws(DataError) -> String {
+        for separator in ["-", "."] {
+            for ending in ["", ".gz"] {
+                let path = "\(directory)/\(stem)\(separator)idx\(rank)-ubyte\(ending)"
+                if access(path, F_OK) == 0 { return path }
+            }
+        }
+        throw DataError(
+            .unreadable, file: directory, what: "missing IDX file",
+            expected: "\(stem)-idx\(rank)-ubyte or .idx\(rank)-ubyte, plain or .gz",
+            found: "neither")
+    }
+}
+
+/// One pair of IDX files.
+final class IDXRecordStream: RecordStream {
+    let shape: [Int]
+    let recordCount: Int
+    let segments: [SourceSegment]
+    private let images: ByteStream
+    private let labels: ByteStream
+
+    init(images: ByteStream, labels: ByteStream) throws(DataError) {
+        let imageDimensions = try Self.dimensions(images, magic: 0x803)
+        let labelDimensions = try Self.dimensions(labels, magic: 0x801)
+        recordCount = imageDimensions[0]
+        guard labelDimensions[0] == recordCount else {
+            throw DataError(
+                .sizeMismatch, file: labels.path, what: "labels for the images of \(images.path)",
+                expected: "\(recordCount) records", found: "\(labelDimensions[0])",
+                advice: "use the two files of one data set")
+        }
+        shape = [1, imageDimensions[1], imageDimensions[2]]
+        self.images = images
+        self.labels = labels
+        segments = [
+            SourceSegment(file: images.path, labelFile: labels.path, recordCount: recordCount)
+        ]
+    }
+
+    /// Reads and checks a header: the magic, then `magic & 0xFF` dimensions.
+    private static func dimensions(
+        _ stream: ByteStream, magic: Int
+    ) throws(DataError) -> [Int] {
+        let rank = magic & 0xFF
+        let header = try stream.bytes(4 + 4 * rank, what: "IDX header")
+        let words = (0...rank).map { word in
+            header[4 * word..<4 * word + 4].reduce(0) { $0 << 8 | Int($1) }
+        }
+        guard words[0] == magic else {
+            throw DataError(
+                .wrongMagic, file: stream.path, what: "IDX magic number",
+                expected: "0x\(String(magic, radix: 16))",
+                found: "0x\(String(words[0], radix: 16))",
+                advice: "check that the file is an IDX file of the kind its name says")
+        }
+        let dimensions = Array(words.dropFirst())
+        guard dimensions[0] > 0 else {
+            throw DataError(
+                .emptySet, file: stream.path, what: "record count", expected: "at least 1",
+                found: "0")
+        }
+        var byteCount = 1
+        for dimension in dimensions {
+            let (product, overflow) = byteCount.multipliedReportingOverflow(by: dimension)
+            byteCount = overflow ? Int.max : product
+        }
+        guard byteCount > 0 else {
+            throw DataError(
+                .sizeMismatch, file: stream.path, what: "IDX dimensions",
+                expected: "all at least 1",
+                found: "\(dimensions)")
+        }
+        guard byteCount <= stream.maximumByteCount - header.count else {
+            throw DataError(
+                .truncated, file: stream.path, what: "records of dimensions \(dimensions)",
+                expected: "\(byteCount) bytes",
+                found: "at most \(stream.maximumByteCount - header.count)",
+                advice: "fetch the file again")
+        }
+        return dimensions
+    }
+
+    func read(
+        count: Int, images: UnsafeMutableRawPointer, labels: UnsafeMutablePointer<Int32>
+    ) throws(DataError) {
+        try self.images.fill(
+            UnsafeMutableRawBufferPointer(start: images, count: count * imageByteCount),
+            what: "images")
+        // The labels come as bytes into the back of their own memory and are widened from the
+        // front.
+        let bytes = UnsafeMutableRawPointer(labels) + 3 * count
+        try self.labels.fill(
+            UnsafeMutableRawBufferPointer(start: bytes, count: count), what: "labels")
+        for index in 0..<count {
+            labels[index] = Int32(bytes.load(fromByteOffset: index, as: UInt8.self))
+        }
+    }
+
+    func finish() throws(DataError) {
+        try images.finish()
+        try labels.finish()
+    }
+}

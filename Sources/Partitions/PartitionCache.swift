@@ -1,0 +1,121 @@
+import Threads
+import SafeTensors
+
+/// The partitions of a directory that are in memory, within a bound.
+///
+/// A partition is loaded and checked when it is first asked for; the one unused for longest makes
+/// room. When those in memory are all in use, a partition checked before is read record by record
+/// instead: a virtual worker that walks more partitions at once than fit would otherwise load one a
+/// record.
+///
+/// Threading: any thread; two that want the same partition load it once.
+final class PartitionCache: Sendable {
+    /// Where a record comes from.
+    enum Access {
+        case memory(PartitionContent)
+        /// Labels in memory, images by `pread`.
+        case file(ReadOnlyFile, PartitionDirectory.Layout, [Int32])
+    }
+
+    private enum Residence {
+        case absent
+        case loading
+        case loaded(PartitionContent, lastUse: UInt64)
+        /// Dropped, but known to be good.
+        case checked(PartitionDirectory.Layout, [Int32])
+    }
+
+    private struct State {
+        var residences: [Residence]
+        var byteCount = 0
+        var clock: UInt64 = 0
+    }
+
+    private enum Step {
+        case use(Access)
+        case read(PartitionDirectory.Layout, [Int32])
+        case load
+    }
+
+    /// A partition used within so many accesses is in use.
+    private static let recentAccessCount: UInt64 = 4096
+
+    let directory: PartitionDirectory
+    private let entries: [PartitionManifest.Entry]
+    private let byteLimit: Int
+    private let monitor: Monitor<State>
+
+    init(directory: PartitionDirectory, memoryLimitByteCount: Int) {
+        self.directory = directory
+        entries = directory.manifest.training + directory.manifest.test
+        byteLimit = memoryLimitByteCount
+        monitor = Monitor(State(residences: Array(repeating: .absent, count: entries.count)))
+    }
+
+    /// The partition with this place among training and then test partitions.
+    func access(_ index: Int) throws(DataError) -> Access {
+        let step = monitor.wait { state -> Step? in
+            state.clock += 1
+            switch state.residences[index] {
+            case .loading: return nil
+            case .loaded(let content, _):
+                state.residences[index] = .loaded(content, lastUse: state.clock)
+                return .use(.memory(content))
+            case .checked(let layout, let labels):
+                guard makeRoom(size(index), in: &state) else { return .read(layout, labels) }
+                state.residences[index] = .loading
+                return .load
+            case .absent:
+                state.residences[index] = .loading
+                return .load
+            }
+        }
+        switch step {
+        case .use(let access): return access
+        case .read(let layout, let labels):
+            return .file(try directory.open(entries[index]), layout, labels)
+        case .load: return .memory(try load(index))
+        }
+    }
+
+    /// About the file's size, from the manifest.
+    private func size(_ index: Int) -> Int {
+        let manifest = directory.manifest
+        return entries[index].records * (manifest.elementCount * manifest.dtype.byteCount + 4)
+    }
+
+    private func load(_ index: Int) throws(DataError) -> PartitionContent {
+        do throws(DataError) {
+            let content = try PartitionContent(entries[index], of: directory)
+            monitor.change { state in
+                if makeRoom(content.byteCount, in: &state) {
+                    state.residences[index] = .loaded(content, lastUse: state.clock)
+                    state.byteCount += content.byteCount
+                } else {
+                    state.residences[index] = .checked(content.layout, content.labels)
+                }
+            }
+            return content
+        } catch {
+            monitor.change { $0.residences[index] = .absent }
+            throw error
+        }
+    }
+
+    /// Drops what is out of use until `byteCount` more fit; false when they cannot.
+    private func makeRoom(_ byteCount: Int, in state: inout State) -> Bool {
+        while state.byteCount + byteCount > byteLimit {
+            var victim: (index: Int, content: PartitionContent, lastUse: UInt64)?
+            for (index, residence) in state.residences.enumerated() {
+                guard case .loaded(let content, let lastUse) = residence else { continue }
+                if victim == nil || lastUse < victim!.lastUse { victim = (index, content, lastUse) }
+            }
+            guard let victim, victim.lastUse + Self.recentAccessCount < state.clock else {
+                return false
+            }
+            state.byteCount -= victim.content.byteCount
+            state.residences[victim.index] = .checked(victim.content.layout, victim.content.labels)
+        }
+        return true
+    }
+}

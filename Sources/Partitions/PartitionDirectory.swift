@@ -1,0 +1,145 @@
+import Crypto
+import SafeTensors
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A directory with a manifest and one safetensors file a partition.
+struct PartitionDirectory: Sendable {
+    let path: String
+    let manifest: PartitionManifest
+
+    init(path: String) throws(DataError) {
+        self.path = path
+        manifest = try PartitionManifest.read(path: "\(path)/\(PartitionManifest.fileName)")
+    }
+
+    var description: DataSetDescription {
+        var lines = [
+            "convoy-partitions 1", "\(manifest.dtype) \(manifest.shape) \(manifest.classes)",
+        ]
+        for split in DataSplit.allCases {
+            for entry in manifest.entries(split) {
+                lines.append("\(split.rawValue) \(entry.records) \(entry.sha256)")
+            }
+        }
+        let fingerprint = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
+        return DataSetDescription(
+            name: manifest.name, shape: manifest.shape, classCount: manifest.classes,
+            trainingCount: manifest.recordCount(.training), testCount: manifest.recordCount(.test),
+            elementType: manifest.dtype, fingerprint: hexadecimal(fingerprint))
+    }
+
+    /// Opens a partition's file, which must lie below the directory, also after following links.
+    func open(_ entry: PartitionManifest.Entry) throws(DataError) -> ReadOnlyFile {
+        let components = entry.file.split(separator: "/", omittingEmptySubsequences: false)
+        let isPlain = components.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
+        guard isPlain, !entry.file.utf8.contains(0) else {
+            throw forbidden(entry, leadsTo: entry.file)
+        }
+        let joined = "\(path)/\(entry.file)"
+        let root = try resolve(path)
+        let file = try resolve(joined)
+        guard file.hasPrefix(root.hasSuffix("/") ? root : root + "/") else {
+            throw forbidden(entry, leadsTo: file)
+        }
+        return try reading { () throws(SystemCallError) in try ReadOnlyFile(path: file) }
+    }
+
+    private func resolve(_ path: String) throws(DataError) -> String {
+        guard let resolved = realpath(path, nil) else {
+            throw DataError(reading: SystemCallError(path: path, action: "find"))
+        }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    private func forbidden(_ entry: PartitionManifest.Entry, leadsTo: String) -> DataError {
+        DataError(
+            .forbiddenPath, file: "\(path)/\(PartitionManifest.fileName)", what: "partition's path",
+            expected: "a file below \(path), without '..' or a leading '/'", found: "'\(leadsTo)'",
+            advice: "copy the file into the directory")
+    }
+
+    /// Where images and labels are in a file, after comparing its header with the manifest.
+    struct Layout: Sendable {
+        let images: Range<Int>
+        let labels: Range<Int>
+    }
+
+    func layout(
+        _ header: SafeTensorsHeader, _ entry: PartitionManifest.Entry, file: String
+    ) throws(DataError) -> Layout {
+        func tensor(
+            _ name: String, _ dataType: String, _ shape: [Int]
+        ) throws(DataError) -> Range<Int> {
+            let found = header[name]
+            guard let found, found.dataType.rawValue == dataType, found.shape == shape else {
+                throw DataError(
+                    .badPartitionFile, file: file, what: "tensor '\(name)'",
+                    expected: "\(dataType) \(shape)",
+                    found: found.map { "\($0.dataType) \($0.shape)" } ?? "none",
+                    advice: "write the partition or its manifest again")
+            }
+            return found.byteRange
+        }
+        return try Layout(
+            images: tensor("images", manifest.dtype.rawValue, [entry.records] + manifest.shape),
+            labels: tensor("labels", "I32", [entry.records]))
+    }
+
+    /// The labels among `bytes`, compared with the classes and the histogram.
+    func labels(
+        _ bytes: UnsafeRawBufferPointer, _ entry: PartitionManifest.Entry, file: String
+    ) throws(DataError) -> [Int32] {
+        var histogram = [Int](repeating: 0, count: manifest.classes)
+        var labels: [Int32] = []
+        labels.reserveCapacity(entry.records)
+        for record in 0..<entry.records {
+            let label = Int32(
+                littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * record, as: Int32.self))
+            guard (0..<Int32(manifest.classes)).contains(label) else {
+                throw DataError(
+                    .labelOutOfRange, file: file, what: "label of record \(record)",
+                    expected: "0 to \(manifest.classes - 1)", found: "\(label)")
+            }
+            histogram[Int(label)] += 1
+            labels.append(label)
+        }
+        guard histogram == entry.histogram else {
+            throw DataError(
+                .badPartitionFile, file: file, what: "class histogram",
+                expected: "the manifest's \(entry.histogram)", found: "\(histogram)",
+                advice: "write the manifest again")
+        }
+        return labels
+    }
+
+    /// Checks header, length and labels of a partition without reading its images.
+    func inspect(_ entry: PartitionManifest.Entry) throws(DataError) {
+        let file = try open(entry)
+        let header = try tensors { () throws(SafeTensorsError) in
+            try SafeTensorsFile.readHeader(file)
+        }
+        let layout = try layout(header, entry, file: file.path)
+        let bytes = try reading { () throws(SystemCallError) in
+            try file.bytes(at: layout.labels.lowerBound, byteCount: layout.labels.count)
+        }
+        guard bytes.count == layout.labels.count else {
+            throw DataError(
+                .truncated, file: file.path, what: "labels",
+                expected: "\(layout.labels.count) bytes",
+                found: "\(bytes.count)")
+        }
+        var failure: DataError?
+        bytes.withUnsafeBytes { buffer in
+            do throws(DataError) { _ = try labels(buffer, entry, file: file.path) } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+    }
+}

@@ -1,0 +1,104 @@
+import SafeTensors
+
+/// One split of a partitioned directory.
+final class PartitionStore: RecordStore {
+    let recordCount: Int
+    private let cache: PartitionCache
+    /// Number of the split's first partition in the cache.
+    private let firstPartition: Int
+    /// First record of each partition, then the record count.
+    private let starts: [Int]
+    private let elementCount: Int
+    private let elementType: DataSetDescription.ElementType
+
+    init(cache: PartitionCache, split: DataSplit) {
+        let manifest = cache.directory.manifest
+        self.cache = cache
+        firstPartition = split == .training ? 0 : manifest.training.count
+        var starts = [0]
+        for entry in manifest.entries(split) { starts.append(starts.last! + entry.records) }
+        self.starts = starts
+        recordCount = starts.last!
+        elementCount = manifest.elementCount
+        elementType = manifest.dtype
+    }
+
+    func gather(
+        _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
+        labels: UnsafeMutablePointer<Int32>
+    ) throws(DataError) {
+        var current = -1
+        var access: PartitionCache.Access?
+        for (position, record) in records.enumerated() {
+            let partition = partition(of: Int(record))
+            if partition != current {
+                access = try cache.access(firstPartition + partition)
+                current = partition
+            }
+            let index = Int(record) - starts[partition]
+            let destination = images + position * elementCount
+            switch access! {
+            case .memory(let content):
+                content.image(
+                    index, elementCount: elementCount, type: elementType, into: destination)
+                labels[position] = content.labels[index]
+            case .file(let file, let layout, let known):
+                let bytes = try imageBytes(index, of: file, layout)
+                bytes.withUnsafeBytes {
+                    decodeImage(
+                        $0.baseAddress!, elementCount: elementCount, type: elementType,
+                        into: destination)
+                }
+                labels[position] = known[index]
+            }
+        }
+    }
+
+    func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
+        let size = elementCount * elementType.byteCount
+        var images: [UInt8] = []
+        var labels: [Int32] = []
+        images.reserveCapacity(range.count * size)
+        for partition in 0..<starts.count - 1 {
+            let part = range.clamped(to: starts[partition]..<starts[partition + 1])
+            guard !part.isEmpty else { continue }
+            let local = part.lowerBound - starts[partition]..<part.upperBound - starts[partition]
+            switch try cache.access(firstPartition + partition) {
+            case .memory(let content):
+                images += content.storedImages(local, imageByteCount: size)
+                labels += content.labels[local]
+            case .file(let file, let layout, let known):
+                for index in local { images += try imageBytes(index, of: file, layout) }
+                labels += known[local]
+            }
+        }
+        return (images, labels)
+    }
+
+    private func imageBytes(
+        _ index: Int, of file: ReadOnlyFile, _ layout: PartitionDirectory.Layout
+    ) throws(DataError) -> [UInt8] {
+        let size = elementCount * elementType.byteCount
+        let bytes = try reading { () throws(SystemCallError) in
+            try file.bytes(at: layout.images.lowerBound + index * size, byteCount: size)
+        }
+        guard bytes.count == size else {
+            throw DataError(
+                .truncated, file: file.path, what: "image \(index)", expected: "\(size) bytes",
+                found: "\(bytes.count)",
+                advice: "the file changed while it was in use; copy it again")
+        }
+        return bytes
+    }
+
+    /// The last partition that starts at or before `record` and is not empty.
+    private func partition(of record: Int) -> Int {
+        var low = 0
+        var high = starts.count - 1
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if starts[middle] <= record { low = middle } else { high = middle }
+        }
+        return low
+    }
+}

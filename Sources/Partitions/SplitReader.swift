@@ -1,0 +1,113 @@
+import Crypto
+
+/// What reading one split to its end shows.
+struct SplitSummary {
+    let shape: [Int]
+    let recordCount: Int
+    let largestLabel: Int
+    /// SHA-256 of all images, then of all labels, in hexadecimal.
+    let digests: [String]
+    let segments: [SourceSegment]
+}
+
+/// Reads a split in chunks, checking labels and hashing while the bytes are in the cache.
+struct SplitReader {
+    static let chunkByteCount = 256 << 10
+
+    private let stream: any RecordStream
+    /// Labels must be below this.
+    private let labelBound: Int
+
+    init(_ source: any ByteSource, _ split: DataSplit) throws(DataError) {
+        stream = try source.stream(split)
+        labelBound = source.classCount ?? 256
+    }
+
+    var shape: [Int] { stream.shape }
+    var recordCount: Int { stream.recordCount }
+    private var chunkRecordCount: Int { max(1, Self.chunkByteCount / stream.imageByteCount) }
+
+    /// Reads everything and keeps nothing.
+    func scan() throws(DataError) -> SplitSummary {
+        let count = min(chunkRecordCount, recordCount)
+        let images = UnsafeMutableRawPointer.allocate(
+            byteCount: count * stream.imageByteCount, alignment: 16)
+        let labels = UnsafeMutablePointer<Int32>.allocate(capacity: count)
+        defer {
+            images.deallocate()
+            labels.deallocate()
+        }
+        return try run(images: images, labels: labels, keeping: false)
+    }
+
+    /// Reads everything into memory.
+    func load() throws(DataError) -> (summary: SplitSummary, store: MemoryStore) {
+        var result: Result<SplitSummary, DataError>?
+        var labels: [Int32] = []
+        let images = [UInt8](
+            unsafeUninitializedCapacity: recordCount * stream.imageByteCount
+        ) { images, imageCount in
+            labels = [Int32](unsafeUninitializedCapacity: recordCount) { labels, labelCount in
+                do throws(DataError) {
+                    let summary = try run(
+                        images: UnsafeMutableRawPointer(images.baseAddress!),
+                        labels: labels.baseAddress!, keeping: true)
+                    result = .success(summary)
+                    (imageCount, labelCount) = (images.count, recordCount)
+                } catch {
+                    result = .failure(error)
+                    (imageCount, labelCount) = (0, 0)
+                }
+            }
+        }
+        return (
+            try result!.get(),
+            MemoryStore(images: images, labels: labels, elementCount: stream.imageByteCount)
+        )
+    }
+
+    private func run(
+        images: UnsafeMutableRawPointer, labels: UnsafeMutablePointer<Int32>, keeping: Bool
+    ) throws(DataError) -> SplitSummary {
+        var imageHash = SHA256()
+        var labelHash = SHA256()
+        var largestLabel = 0
+        var done = 0
+        while done < recordCount {
+            let count = min(chunkRecordCount, recordCount - done)
+            let position = keeping ? done : 0
+            let chunk = images + position * stream.imageByteCount
+            let chunkLabels = labels + position
+            try stream.read(count: count, images: chunk, labels: chunkLabels)
+            for index in 0..<count {
+                let label = Int(chunkLabels[index])
+                largestLabel = max(largestLabel, label)
+                if label >= labelBound { throw labelError(record: done + index, label: label) }
+            }
+            imageHash.update(
+                bufferPointer: UnsafeRawBufferPointer(
+                    start: chunk, count: count * stream.imageByteCount))
+            labelHash.update(
+                bufferPointer: UnsafeRawBufferPointer(start: chunkLabels, count: 4 * count))
+            done += count
+        }
+        try stream.finish()
+        return SplitSummary(
+            shape: shape, recordCount: recordCount, largestLabel: largestLabel,
+            digests: [hexadecimal(imageHash.finalize()), hexadecimal(labelHash.finalize())],
+            segments: stream.segments)
+    }
+
+    private func labelError(record: Int, label: Int) -> DataError {
+        var local = record
+        var file = ""
+        for segment in stream.segments {
+            file = segment.labelFile
+            if local < segment.recordCount { break }
+            local -= segment.recordCount
+        }
+        return DataError(
+            .labelOutOfRange, file: file, what: "label of record \(local)",
+            expected: "0 to \(labelBound - 1)", found: "\(label)", advice: "fetch the file again")
+    }
+}

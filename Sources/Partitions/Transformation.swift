@@ -1,0 +1,129 @@
+import CounterRandom
+
+/// A change of an image that happens each time it is read; nothing is stored.
+///
+/// Determinism: the random ones draw from a stream named by (seed, epoch, record), in the order
+/// they are listed, so who reads a record, when and how often makes no difference.
+public enum Transformation: Sendable, Codable, Hashable {
+    /// (value - mean[c]) / deviation[c] for every channel c; on both splits.
+    case standardize(mean: [Float], deviation: [Float])
+    /// Mirrors left and right with probability one half; on the training split.
+    case randomHorizontalFlip
+    /// Puts `padding` zeros around the image and cuts a window of the old size at a random place;
+    /// on the training split. Before `standardize` zero is black, after it zero is the mean.
+    case randomCrop(padding: Int)
+
+    public var isRandom: Bool {
+        switch self {
+        case .standardize: false
+        case .randomHorizontalFlip, .randomCrop: true
+        }
+    }
+
+    /// The same for equal values on every machine, since Swift prints floats exactly.
+    var canonicalText: String {
+        switch self {
+        case .standardize(let mean, let deviation):
+            "standardize mean \(mean) deviation \(deviation)"
+        case .randomHorizontalFlip: "random-horizontal-flip"
+        case .randomCrop(let padding): "random-crop padding \(padding)"
+        }
+    }
+
+    /// Throws when it does not fit images of `shape` ([C, H, W]).
+    func check(shape: [Int]) throws(DataError) {
+        switch self {
+        case .standardize(let mean, let deviation):
+            guard mean.count == shape[0], deviation.count == shape[0] else {
+                throw DataError(
+                    .badSetting, file: "standardize", what: "means and deviations",
+                    expected: "\(shape[0]) of each, one a channel",
+                    found: "\(mean.count) and \(deviation.count)")
+            }
+            guard deviation.allSatisfy({ $0.isFinite && $0 > 0 }), mean.allSatisfy(\.isFinite)
+            else {
+                throw DataError(
+                    .badSetting, file: "standardize", what: "means and deviations",
+                    expected: "finite, deviations above 0", found: "\(mean) and \(deviation)")
+            }
+        case .randomHorizontalFlip: return
+        case .randomCrop(let padding):
+            guard padding >= 0, padding <= min(shape[1], shape[2]) else {
+                throw DataError(
+                    .badSetting, file: "random crop", what: "padding",
+                    expected: "0 to \(min(shape[1], shape[2])), the image's side",
+                    found: "\(padding)")
+            }
+        }
+    }
+
+    /// Changes `image` ([C, H, W]) in place.
+    func apply(
+        to image: UnsafeMutablePointer<Float>, shape: [Int], random: inout RandomStream?
+    ) {
+        switch self {
+        case .standardize(let mean, let deviation):
+            let area = shape[1] * shape[2]
+            for channel in 0..<shape[0] {
+                let plane = image + channel * area
+                let (m, d) = (mean[channel], deviation[channel])
+                for index in 0..<area { plane[index] = (plane[index] - m) / d }
+            }
+        case .randomHorizontalFlip:
+            guard random != nil, random!.next32() & 1 == 1 else { return }
+            let width = shape[2]
+            for row in 0..<shape[0] * shape[1] {
+                var pixels = UnsafeMutableBufferPointer(start: image + row * width, count: width)
+                pixels.reverse()
+            }
+        case .randomCrop(let padding):
+            guard random != nil else { return }
+            let down = random!.next(below: 2 * padding + 1) - padding
+            let right = random!.next(below: 2 * padding + 1) - padding
+            shift(image, shape: shape, down: down, right: right)
+        }
+    }
+
+    /// pixel [c, y, x] = old pixel [c, y + down, x + right], zero outside.
+    private func shift(
+        _ image: UnsafeMutablePointer<Float>, shape: [Int], down: Int, right: Int
+    ) {
+        let (height, width) = (shape[1], shape[2])
+        // The source row is read before it is overwritten: from the top when it lies below.
+        let rows = down >= 0 ? Array(0..<height) : (0..<height).reversed()
+        for channel in 0..<shape[0] {
+            let plane = image + channel * height * width
+            for y in rows {
+                let row = plane + y * width
+                guard (0..<height).contains(y + down) else {
+                    row.update(repeating: 0, count: width)
+                    continue
+                }
+                let source = plane + (y + down) * width
+                let kept = max(0, width - abs(right))
+                if right >= 0 {
+                    row.update(from: source + (width - kept), count: kept)
+                    (row + kept).update(repeating: 0, count: width - kept)
+                } else {
+                    (row + (width - kept)).update(from: source, count: kept)
+                    row.update(repeating: 0, count: width - kept)
+                }
+            }
+        }
+    }
+}
+
+/// Names the random numbers of one pass over the training data.
+public struct AugmentationKey: Sendable, Hashable {
+    public var seed: UInt64
+    public var epoch: Int
+
+    public init(seed: UInt64, epoch: Int) {
+        self.seed = seed
+        self.epoch = epoch
+    }
+
+    func stream(record: UInt64) -> RandomStream {
+        RandomStream(seed: seed, purpose: .augmentation, UInt64(epoch), record)
+    }
+}

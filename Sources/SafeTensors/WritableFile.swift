@@ -1,0 +1,93 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A file being written from its front, replacing what was there.
+package struct WritableFile: ~Copyable {
+    package let path: String
+    private var descriptor: Int32
+
+    private init(path: String, descriptor: Int32) {
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    package static func create(path: String) throws(SystemCallError) -> WritableFile {
+        guard !path.utf8.contains(0) else {
+            throw SystemCallError(path: path, action: "create", reason: "the path holds a NUL byte")
+        }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw SystemCallError(path: path, action: "create") }
+        return WritableFile(path: path, descriptor: descriptor)
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(SystemCallError) {
+        var done = 0
+        while done < bytes.count {
+            #if canImport(Glibc)
+                let count = Glibc.write(
+                    descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
+            #else
+                let count = Musl.write(
+                    descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
+            #endif
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemCallError(path: path, action: "write")
+            }
+            done += count
+        }
+    }
+
+    package func write(_ bytes: [UInt8]) throws(SystemCallError) {
+        var failure: SystemCallError?
+        bytes.withUnsafeBytes { buffer in
+            do throws(SystemCallError) {
+                try write(buffer)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Ends the file. With `synchronizing` its bytes are on the disk when this returns.
+    ///
+    /// Closing is checked too: some file systems report a full disk only then.
+    package consuming func finish(synchronizing: Bool) throws(SystemCallError) {
+        if synchronizing, fsync(descriptor) != 0 {
+            throw SystemCallError(path: path, action: "write to the disk")
+        }
+        let ended = descriptor
+        descriptor = -1
+        guard close(ended) == 0 else { throw SystemCallError(path: path, action: "close") }
+    }
+
+    /// Makes the names in a directory durable, which `fsync` of a file alone does not.
+    package static func synchronizeDirectory(_ path: String) throws(SystemCallError) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemCallError(path: path, action: "open") }
+        let failed = fsync(descriptor) != 0
+        let error = SystemCallError(path: path, action: "write to the disk")
+        close(descriptor)
+        if failed { throw error }
+    }
+
+    /// Gives `path` the new name `destination`, replacing a file of that name in one step.
+    package static func rename(_ path: String, to destination: String) throws(SystemCallError) {
+        #if canImport(Glibc)
+            let status = Glibc.rename(path, destination)
+        #else
+            let status = Musl.rename(path, destination)
+        #endif
+        guard status == 0 else {
+            throw SystemCallError(path: destination, action: "rename from \(path)")
+        }
+    }
+}

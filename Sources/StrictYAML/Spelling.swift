@@ -1,0 +1,34 @@
+/// Finds what somebody probably meant.
+public enum Spelling {
+    /// The candidate that needs the fewest single-letter changes, when that is few enough to guess;
+    /// case and the choice among `-`, `_` and nothing between words do not count.
+    public static func nearest(to name: String, among candidates: [String]) -> String? {
+        let wanted = simplified(name)
+        guard wanted.count <= 64 else { return nil }
+        var best: (candidate: String, distance: Int)?
+        for candidate in candidates {
+            let distance = distance(wanted, simplified(candidate))
+            if distance < best?.distance ?? Int.max { best = (candidate, distance) }
+        }
+        guard let best, best.distance <= max(1, wanted.count / 3) else { return nil }
+        return best.candidate
+    }
+
+    private static func simplified(_ text: String) -> [Character] {
+        Array(text.lowercased().filter { $0 != "-" && $0 != "_" && $0 != " " })
+    }
+
+    /// The number of letters to insert, delete or exchange (Levenshtein's distance).
+    private static func distance(_ a: [Character], _ b: [Character]) -> Int {
+        var previous = Array(0...b.count)
+        for (i, letter) in a.enumerated() {
+            var current = [i + 1]
+            for (j, other) in b.enumerated() {
+                let exchanged = previous[j] + (letter == other ? 0 : 1)
+                current.append(min(exchanged, previous[j + 1] + 1, current[j] + 1))
+            }
+            previous = current
+        }
+        return previous[b.count]
+    }
+}

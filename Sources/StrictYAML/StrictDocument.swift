@@ -1,0 +1,147 @@
+import Glibc
+import Yams
+
+/// Reads YAML as settings files use it: one document, one mapping, nothing clever.
+///
+/// Refused, each with the file and line: anchors and aliases (the first anchor, before
+/// anything that repeats it is visited), tags, duplicate keys, keys that are not plain text,
+/// several documents, nesting beyond ``maximumDepth`` and text beyond ``maximumByteCount``.
+public enum StrictDocument {
+    /// The largest text that is read, in bytes.
+    public static let maximumByteCount = 1 << 20
+
+    /// How deep lists and mappings may be nested.
+    public static let maximumDepth = 16
+
+    /// Reads the file at `path`.
+    ///
+    /// Throws: ``SettingsError`` when it cannot be read or is not strict YAML with a mapping at its
+    /// root.
+    public static func load(file path: String) throws(SettingsError) -> StrictMapping {
+        guard let text = String(validating: try readBytes(path), as: UTF8.self) else {
+            throw SettingsError(fileName: path, problem: "is not UTF-8 text")
+        }
+        return try parse(text, fileName: path)
+    }
+
+    /// Reads `text`; `fileName` is what errors call it. An empty text is an empty mapping.
+    public static func parse(_ text: String, fileName: String) throws(SettingsError)
+        -> StrictMapping
+    {
+        if text.utf8.count > maximumByteCount { throw tooLarge(text.utf8.count, fileName) }
+        // The parser owns the anchors: nodes forget theirs when it goes, so it must outlive
+        // `check`.
+        let parser: Parser
+        let root: Node?
+        do {
+            parser = try Parser(yaml: text, encoding: .utf8)
+            root = try parser.singleRoot()
+        } catch let error as YamlError {
+            throw SettingsError(error, fileName: fileName)
+        } catch {
+            throw SettingsError(fileName: fileName, problem: "is not YAML: \(error)")
+        }
+        let outcome = withExtendedLifetime(parser) { () -> SettingsError? in
+            guard let root else { return nil }
+            do throws(SettingsError) {
+                try check(root, fileName: fileName, path: "", depth: 0)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let outcome { throw outcome }
+        guard let root else {
+            return StrictMapping(fileName: fileName, line: 1, path: "", entries: [])
+        }
+        let value = StrictValue(node: root, fileName: fileName, path: "", fallbackLine: 1)
+        if value.isEmpty {
+            return StrictMapping(fileName: fileName, line: 1, path: "", entries: [])
+        }
+        return try value.mapping()
+    }
+
+    /// The file's bytes; reads at most one byte beyond the limit, whatever the path names.
+    private static func readBytes(_ path: String) throws(SettingsError) -> [UInt8] {
+        func failure() -> SettingsError {
+            let reason = String(cString: strerror(errno))
+            return SettingsError(fileName: path, problem: "cannot be read: \(reason)")
+        }
+        guard let file = fopen(path, "rbe") else { throw failure() }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: maximumByteCount + 1)
+        let byteCount = fread(&bytes, 1, bytes.count, file)
+        if ferror(file) != 0 { throw failure() }
+        if byteCount > maximumByteCount {
+            throw SettingsError(
+                fileName: path, problem: "is larger than \(maximumByteCount) bytes of settings")
+        }
+        return Array(bytes[..<byteCount])
+    }
+
+    private static func tooLarge(_ byteCount: Int, _ fileName: String) -> SettingsError {
+        SettingsError(
+            fileName: fileName,
+            problem: "expected at most \(maximumByteCount) bytes of settings, found \(byteCount)")
+    }
+
+    /// Walks in document order, so it meets an anchor before any alias that repeats its node.
+    private static func check(
+        _ node: Node, fileName: String, path: String, depth: Int
+    ) throws(SettingsError) {
+        func refuse(_ problem: String) -> SettingsError {
+            SettingsError(fileName: fileName, line: node.mark?.line, path: path, problem: problem)
+        }
+        if node.anchor != nil {
+            throw refuse("anchors (&) and aliases (*) are not supported; write the value out")
+        }
+        if depth > maximumDepth {
+            throw refuse("nested too deeply: expected at most \(maximumDepth) levels")
+        }
+        if let tag = StrictValue.explicitTag(of: node) {
+            throw refuse("tags (\(tag)) are not supported; write the plain value")
+        }
+        switch node {
+        case .scalar: break
+        case .alias: throw refuse("aliases (*) are not supported; write the value out")
+        case .sequence(let sequence):
+            for (index, element) in sequence.enumerated() {
+                try check(element, fileName: fileName, path: "\(path)[\(index)]", depth: depth + 1)
+            }
+        case .mapping(let mapping):
+            for (key, value) in mapping {
+                guard let name = key.scalar?.string, key.anchor == nil else {
+                    throw SettingsError(
+                        fileName: fileName, line: key.mark?.line ?? node.mark?.line, path: path,
+                        problem: "expected a key of plain text")
+                }
+                try check(
+                    value, fileName: fileName, path: path.isEmpty ? name : "\(path).\(name)",
+                    depth: depth + 1)
+            }
+        }
+    }
+}
+
+extension SettingsError {
+    /// The YAML parser's complaint as one line.
+    fileprivate init(_ error: YamlError, fileName: String) {
+        switch error {
+        case .scanner(let context, let problem, let mark, _),
+            .parser(let context, let problem, let mark, _),
+            .composer(let context, let problem, let mark, _):
+            let text = [context?.text, problem].compactMap { $0 }.joined(separator: ", ")
+            self.init(fileName: fileName, line: mark.line, problem: "is not valid YAML: \(text)")
+        case .reader(let problem, let offset, _, _):
+            let place = offset.map { " at byte \($0)" } ?? ""
+            self.init(fileName: fileName, problem: "is not valid YAML: \(problem)\(place)")
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            let keys = duplicates.sorted().map { "\"\($0)\"" }.joined(separator: ", ")
+            self.init(
+                fileName: fileName, line: context.mark.line,
+                problem: "the key \(keys) is given more than once; keep one")
+        default:
+            self.init(fileName: fileName, problem: "is not valid YAML: \(error)")
+        }
+    }
+}

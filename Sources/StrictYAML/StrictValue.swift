@@ -1,0 +1,167 @@
+import Yams
+
+/// One value of a settings file, with the place it stands at; its typed readings throw that place.
+public struct StrictValue {
+    let node: Node
+    /// The file's name as the user gave it.
+    public let fileName: String
+    /// The path of keys that leads here, for instance `layers[2].dense.units`.
+    public let path: String
+    /// The line, from 1.
+    public let line: Int
+
+    init(node: Node, fileName: String, path: String, fallbackLine: Int) {
+        self.node = node
+        self.fileName = fileName
+        self.path = path
+        line = node.mark?.line ?? fallbackLine
+    }
+
+    /// An error at this place.
+    public func error(_ problem: String) -> SettingsError {
+        SettingsError(fileName: fileName, line: line, path: path, problem: problem)
+    }
+
+    /// Whether nothing is written here (`key:`, `key: ~` or `key: null`).
+    public var isEmpty: Bool {
+        guard let text = plainText else { return false }
+        return text.isEmpty || text == "~" || text.lowercased() == "null"
+    }
+
+    public var isList: Bool { node.sequence != nil }
+    public var isMapping: Bool { node.mapping != nil }
+    public var isScalar: Bool { node.scalar != nil && !isEmpty }
+
+    /// A text, quoted or plain.
+    public func string() throws(SettingsError) -> String {
+        guard let scalar = node.scalar, !isEmpty else { throw expected("a text") }
+        return scalar.string
+    }
+
+    /// A whole number in decimal digits, not quoted.
+    public func integer(in range: ClosedRange<Int>) throws(SettingsError) -> Int {
+        let limits: String
+        if range.upperBound == Int.max {
+            limits = range.lowerBound == Int.min ? "" : " of at least \(range.lowerBound)"
+        } else {
+            limits = " from \(range.lowerBound) to \(range.upperBound)"
+        }
+        guard let text = plainText,
+            text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2D }),
+            let value = Int(text), range.contains(value)
+        else { throw expected("a whole number\(limits)") }
+        return value
+    }
+
+    /// A whole number from 0 to 2⁶⁴ - 1 in decimal digits, not quoted.
+    public func unsignedInteger() throws(SettingsError) -> UInt64 {
+        guard let text = plainText, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let value = UInt64(text)
+        else { throw expected("a whole number from 0 to \(UInt64.max)") }
+        return value
+    }
+
+    /// A finite number in decimal notation, not quoted; `requirement` says in words what
+    /// `isAllowed` asks.
+    public func double(
+        _ requirement: String = "", where isAllowed: (Double) -> Bool = { _ in true }
+    ) throws(SettingsError) -> Double {
+        guard let text = plainText,
+            text.utf8.allSatisfy({ (0x30...0x39).contains($0) || "+-.eE".utf8.contains($0) }),
+            let value = Double(text), value.isFinite, isAllowed(value)
+        else { throw expected(requirement.isEmpty ? "a number" : "a number \(requirement)") }
+        return value
+    }
+
+    /// `true` or `false`, not quoted.
+    public func boolean() throws(SettingsError) -> Bool {
+        switch plainText {
+        case "true": return true
+        case "false": return false
+        default: throw expected("true or false")
+        }
+    }
+
+    /// One of the given texts.
+    public func oneOf(_ allowed: [String]) throws(SettingsError) -> String {
+        guard let text = node.scalar?.string, allowed.contains(text) else {
+            throw expected("one of \(allowed.joined(separator: ", "))")
+        }
+        return text
+    }
+
+    /// One of an enumeration's raw values.
+    public func oneOf<Choice: RawRepresentable<String> & CaseIterable>(
+        _ type: Choice.Type
+    ) throws(SettingsError) -> Choice {
+        let text = try oneOf(Choice.allCases.map(\.rawValue))
+        return Choice(rawValue: text)!
+    }
+
+    /// The elements of a list.
+    public func list() throws(SettingsError) -> [StrictValue] {
+        guard let sequence = node.sequence else { throw expected("a list") }
+        return sequence.enumerated().map { index, element in
+            StrictValue(
+                node: element, fileName: fileName, path: "\(path)[\(index)]", fallbackLine: line)
+        }
+    }
+
+    /// The keys and values of a mapping.
+    public func mapping() throws(SettingsError) -> StrictMapping {
+        guard let mapping = node.mapping else { throw expected("keys and values") }
+        let entries = mapping.map { key, value in
+            let name = key.scalar?.string ?? ""
+            return StrictMapping.Entry(
+                key: name, line: key.mark?.line ?? line,
+                value: StrictValue(
+                    node: value, fileName: fileName, path: path.isEmpty ? name : "\(path).\(name)",
+                    fallbackLine: key.mark?.line ?? line))
+        }
+        return StrictMapping(fileName: fileName, line: line, path: path, entries: entries)
+    }
+
+    /// The error for a value of another kind than `what`.
+    public func expected(_ what: String) -> SettingsError {
+        error("expected \(what), found \(found)")
+    }
+
+    /// What stands here, in words, short.
+    private var found: String {
+        if isEmpty { return "nothing" }
+        switch node {
+        case .scalar(let scalar):
+            let short = scalar.string.prefix(60).split(
+                separator: "\n", omittingEmptySubsequences: false)
+            let text = short.first.map(String.init) ?? ""
+            return text.count < scalar.string.count ? "\"\(text)…\"" : "\"\(text)\""
+        case .sequence(let sequence): return "a list of \(sequence.count)"
+        case .mapping, .alias: return "keys and values"
+        }
+    }
+
+    /// The text of a scalar that is not quoted.
+    private var plainText: String? {
+        guard let scalar = node.scalar else { return nil }
+        switch scalar.style {
+        case .any, .plain: return scalar.string
+        default: return nil
+        }
+    }
+
+    /// The tag the text spells out, if any.
+    static func explicitTag(of node: Node) -> String? {
+        let tag: String
+        switch node {
+        case .scalar(let scalar):
+            tag = scalar.tag.description
+            // The parser itself gives this one to quoted texts.
+            let isQuoted = scalar.style != .plain && scalar.style != .any
+            if isQuoted, tag == Tag.Name.str.rawValue { return nil }
+        case .sequence(let sequence): tag = sequence.tag.description
+        case .mapping(let mapping): tag = mapping.tag.description
+        case .alias: return nil
+        }
+        return tag.isEmpty || tag == "!" ? nil : tag
+    }
+}

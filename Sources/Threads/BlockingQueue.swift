@@ -1,0 +1,54 @@
+/// Work handed from one thread to several others, in order, with a bound.
+public final class BlockingQueue<Element: Sendable>: Sendable {
+    private struct State {
+        var elements: [Element] = []
+        var head = 0
+        var isClosed = false
+
+        mutating func popFirst() -> Element? {
+            guard head < elements.count else { return nil }
+            defer {
+                head += 1
+                if head == elements.count {
+                    elements.removeAll(keepingCapacity: true)
+                    head = 0
+                }
+            }
+            return elements[head]
+        }
+    }
+
+    private let monitor = Monitor(State())
+    private let bound: Int
+
+    public init(bound: Int) { self.bound = bound }
+
+    /// Adds an element; false when the queue is full or closed.
+    @discardableResult
+    public func push(_ element: Element) -> Bool {
+        monitor.change { state in
+            guard !state.isClosed, state.elements.count - state.head < bound else { return false }
+            state.elements.append(element)
+            return true
+        }
+    }
+
+    /// The next element, as soon as there is one; nil when the queue was closed and is empty.
+    public func pop() -> Element? {
+        monitor.wait { state -> Element?? in
+            if let element = state.popFirst() { return .some(element) }
+            return state.isClosed ? .some(nil) : nil
+        }
+    }
+
+    /// Drops the elements that are to be dropped.
+    public func removeAll(where isDropped: (Element) -> Bool) {
+        monitor.change { state in
+            state.elements = state.elements[state.head...].filter { !isDropped($0) }
+            state.head = 0
+        }
+    }
+
+    /// Whoever waits is let go once the queue is empty.
+    public func close() { monitor.change { $0.isClosed = true } }
+}

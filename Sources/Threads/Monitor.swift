@@ -1,0 +1,48 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// State that threads share and wait on.
+///
+/// Safety: `state` is touched only between locking and unlocking `mutex`; both C objects live at fixed
+/// addresses from `init` to `deinit`, and no reference to the state leaves a closure.
+public final class Monitor<State>: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var state: State
+
+    public init(_ state: sending State) {
+        self.state = state
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Runs `body` alone, then lets every waiting thread look again.
+    public func change<Value>(_ body: (inout State) -> Value) -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        let value = body(&state)
+        pthread_cond_broadcast(condition)
+        return value
+    }
+
+    /// Runs `body` alone, again after each change by another thread until it gives a value.
+    public func wait<Value>(until body: (inout State) -> Value?) -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while true {
+            if let value = body(&state) { return value }
+            pthread_cond_wait(condition, mutex)
+        }
+    }
+}
+

@@ -1,0 +1,44 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A thread of the operating system that is joined once.
+///
+/// Safety: `handle` is written once before anyone sees it.
+public final class WorkThread: Sendable {
+    private let handle: pthread_t
+
+    /// - Parameter name: what `top -H` shows; cut to 15 bytes.
+    public init(name: String = "convoy", _ body: @escaping @Sendable () -> Void) {
+        final class Box: Sendable {
+            let body: @Sendable () -> Void
+            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+        }
+        let named: @Sendable () -> Void = {
+            Self.nameThisThread(name)
+            body()
+        }
+        var handle = pthread_t()
+        let status = pthread_create(
+            &handle, nil,
+            { context in
+                Unmanaged<Box>.fromOpaque(context!).takeRetainedValue().body()
+                return nil
+            }, Unmanaged.passRetained(Box(named)).toOpaque())
+        precondition(status == 0, "pthread_create failed with \(status), expected 0")
+        self.handle = handle
+    }
+
+    private static func nameThisThread(_ name: String) {
+        let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else { return }
+        let bytes = Array(name.utf8.prefix(15))
+        _ = write(file, bytes, bytes.count)
+        close(file)
+    }
+
+    /// Waits for its end; to be called exactly once.
+    public func join() { pthread_join(handle, nil) }
+}

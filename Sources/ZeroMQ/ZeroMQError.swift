@@ -1,0 +1,47 @@
+import CZeroMQ
+import Glibc
+
+/// What went wrong in libzmq: which operation, at which endpoint, why, and what to do about it.
+///
+/// `description` reads like
+/// `cannot bind tcp://127.0.0.1:5555: address already in use (EADDRINUSE); choose another port
+/// ...`.
+public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
+    /// The reason as a case to switch over.
+    public let code: Code
+    /// What was attempted, as a verb phrase: "bind", "set the option linger of a dealer socket".
+    public let operation: String
+    /// The endpoint it was attempted at, where there is one.
+    public let endpoint: String?
+    /// The `errno` libzmq reported; 0 when the error did not come from a call of libzmq.
+    public let number: Int32
+
+    public init(code: Code, operation: String, endpoint: String?, number: Int32) {
+        self.code = code
+        self.operation = operation
+        self.endpoint = endpoint
+        self.number = number
+    }
+
+    /// Builds the error of an `errno`; the only place where numbers become codes.
+    public init(number: Int32, operation: String, endpoint: String? = nil) {
+        self.init(
+            code: Code.ofNumber[number] ?? .other, operation: operation, endpoint: endpoint,
+            number: number)
+    }
+
+    public var description: String {
+        var text = "cannot \(operation)"
+        if let endpoint { text += " \(endpoint)" }
+        text += ": \(reason)"
+        if let advice = code.facts?.advice { text += "; \(advice)" }
+        return text
+    }
+
+    private var reason: String {
+        if let facts = code.facts {
+            return facts.symbol.map { "\(facts.sentence) (\($0))" } ?? facts.sentence
+        }
+        return "\(String(cString: zmq_strerror(number))) (errno \(number))"
+    }
+}

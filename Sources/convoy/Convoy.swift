@@ -1,0 +1,50 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Trains convolutional networks data-parallel, with the same bits whatever happens.
+@main
+struct Convoy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convoy",
+        abstract: "Trains convolutional networks data-parallel across processes and hosts.",
+        discussion: """
+            Exit codes: 0 done, 64 usage, 65 bad data, configuration or file, 69 cluster lost or \
+            coordinator not reached, 70 internal error, 130 interrupted after a checkpoint.
+            """,
+        version: "convoy 0.1.0",
+        subcommands: [
+            TrainCommand.self, CoordinatorCommand.self, ServerCommand.self, WorkerCommand.self,
+            EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
+            DoctorCommand.self,
+        ])
+}
+
+/// What subcommands share: errors to standard error, in one line, with their exit code.
+enum Terminal {
+    static func fail(_ failure: Failure) -> any Error {
+        report(failure.text)
+        return ArgumentParser.ExitCode(Int32(failure.exitCode))
+    }
+
+    static func report(_ text: String) {
+        let line = "convoy: error: \(text)\n"
+        _ = line.withCString { write(2, $0, strlen($0)) }
+    }
+
+    static func show(_ text: String) {
+        let line = text + "\n"
+        _ = line.withCString { write(1, $0, strlen($0)) }
+    }
+
+    /// Runs the body of a subcommand.
+    static func run(_ body: () throws(Failure) -> Int) throws {
+        let code: Int
+        do throws(Failure) { code = try body() } catch { throw fail(error) }
+        if code != 0 { throw ArgumentParser.ExitCode(Int32(code)) }
+    }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+
+struct CoordinatorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "coordinator",
+        abstract: "Coordinate a run whose servers and workers are started elsewhere.")
+
+    @OptionGroup var options: RunOptions
+    @OptionGroup var role: RoleOptions
+
+    @Option(help: "Where everything of the run is written.")
+    var runDir: String
+
+    @Option(help: "Endpoint to listen at; * as port lets the system choose one.")
+    var listen: String
+
+    @Flag(help: "Go on with the run in the run directory.")
+    var resume = false
+
+    func run() throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            let interruptions = try Interruptions(watchingParent: role.exitWithParent)
+            let directory = RunDirectory(runDir)
+            let configuration = try prepare(directory)
+            let log = role.installLog(role: "coordinator")
+            let process = try CoordinatorProcess(
+                .init(
+                    configuration: configuration, directory: directory, listen: listen,
+                    isResuming: resume), log: log, output: .standard
+            ) { interruptions.wake() }
+            while !process.hasEnded {
+                switch interruptions.wait(timeout: .seconds(1)) {
+                case .stopRequested: process.requestStop()
+                case .parentGone:
+                    Terminal.report("the process that started this coordinator is gone")
+                    return ExitCode.lost
+                case .woken, .timeout: break
+                }
+            }
+            let end = process.join()
+            if end.exitCode != 0, end.exitCode != ExitCode.interrupted {
+                Terminal.report(end.reason)
+            }
+            return end.exitCode
+        }
+    }
+
+    /// A coordinator started by hand makes its run directory; `convoy train` has made it before.
+    private func prepare(_ directory: RunDirectory) throws(Failure) -> RunConfiguration {
+        if role.exitWithParent { return try options.configuration() }
+        if resume {
+            try directory.requireExisting()
+            return try options.configuration(
+                over: RunConfiguration.load(file: directory.configuration))
+        }
+        let configuration = try options.configuration()
+        try directory.create()
+        try FileSystem.replace(directory.configuration, with: configuration.yaml)
+        return configuration
+    }
+}
+
+struct ServerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "server", abstract: "Hold slices of the parameters for a coordinator's run.")
+
+    @OptionGroup var member: MemberOptions
+    @OptionGroup var role: RoleOptions
+
+    func run() throws { try member.run(.server, threadCount: 1, options: role) }
+}
+
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker", abstract: "Compute gradients for a coordinator's run.")
+
+    @OptionGroup var member: MemberOptions
+    @OptionGroup var role: RoleOptions
+
+    @Option(help: "Compute threads.")
+    var threads: Int = 1
+
+    func run() throws {
+        guard (1...1024).contains(threads) else {
+            throw Terminal.fail(
+                .usage("--threads: expected a whole number from 1 to 1024, found \(threads)"))
+        }
+        try member.run(.worker, threadCount: threads, options: role)
+    }
+}

@@ -1,0 +1,43 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import Partitions
+
+struct PartitionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "partition",
+        abstract: "Write a data set as a directory of partitions with a manifest.")
+
+    @Option(help: "Data set: fashion-mnist, idx:DIR, cifar10:DIR or partitions:DIR.")
+    var data: String
+
+    @Option(help: "Pieces the training records are cut into.")
+    var partitions: Int
+
+    @Option(help: "A directory that does not exist yet, or is empty.")
+    var output: String
+
+    func run() throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            guard partitions >= 1 else {
+                throw .usage("--partitions: expected at least 1, found \(partitions)")
+            }
+            let specification: DataSpecification
+            do throws(DataError) { specification = try DataSpecification(data) } catch {
+                throw .usage("--data: \(error)")
+            }
+            do throws(DataError) {
+                let dataSet = try DataSet.open(specification, partitionCount: partitions)
+                let manifest = try PartitionWriter.write(
+                    dataSet, partitionCount: partitions, directory: output)
+                Terminal.show(
+                    "\(manifest.recordCount(.training)) training records in "
+                        + "\(manifest.training.count) partitions, \(manifest.recordCount(.test)) "
+                        + "test records in \(manifest.test.count): \(output)")
+            } catch {
+                throw .data("\(error)")
+            }
+            return ExitCode.done
+        }
+    }
+}

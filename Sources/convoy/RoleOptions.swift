@@ -1,0 +1,56 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import Logging
+
+/// Flags of every role that runs as a process of its own.
+struct RoleOptions: ParsableArguments {
+    @Option(help: "Write the log there as JSON lines instead of standard error.")
+    var logFile: String?
+
+    @Flag(help: .hidden)
+    var exitWithParent = false
+
+    func installLog(role: String) -> Logger {
+        let output = logFile.map { LogOutput.file($0) } ?? .standardError
+        output.install(role: role)
+        return Logger(label: role)
+    }
+}
+
+/// Flags of workers and servers.
+struct MemberOptions: ParsableArguments {
+    @Option(help: "The coordinator's endpoint, for instance tcp://127.0.0.1:5555.")
+    var coordinator: String
+
+    @Option(help: "Give up when no coordinator answers within this many seconds.")
+    var connectTimeout: Double = 30
+
+    /// Runs a worker or server to its end.
+    func run(_ role: Role, threadCount: Int, options: RoleOptions) throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            guard connectTimeout > 0, connectTimeout <= 86_400 else {
+                throw .usage(
+                    "--connect-timeout: expected seconds above 0, found \(connectTimeout)")
+            }
+            let interruptions = try Interruptions(watchingParent: options.exitWithParent)
+            let log = options.installLog(role: role.rawValue)
+            let settings = MemberProcess.Settings(
+                role: role, coordinatorEndpoint: coordinator, threadCount: threadCount,
+                connectTimeout: .milliseconds(Int(connectTimeout * 1000)))
+            let process = try MemberProcess(settings, log: log) { interruptions.wake() }
+            while !process.hasEnded {
+                switch interruptions.wait(timeout: .seconds(1)) {
+                case .stopRequested: process.requestStop()
+                case .parentGone:
+                    process.requestStop()
+                    process.requestStop()
+                case .woken, .timeout: break
+                }
+            }
+            let end = process.join()
+            if end.exitCode != 0, !options.exitWithParent { Terminal.report(end.reason) }
+            return end.exitCode
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Train on this machine: coordinator, servers and workers as processes.")
+
+    @OptionGroup var options: RunOptions
+
+    @Option(help: "Where everything of the run is written; must not hold anything yet.")
+    var runDir: String?
+
+    @Option(help: "Go on with the run in this directory, from its newest checkpoint.")
+    var resume: String?
+
+    func run() throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            let interruptions = try Interruptions()
+            if resume != nil, runDir != nil {
+                throw .usage("--resume and --run-dir exclude each other")
+            }
+            let directory = RunDirectory(resume ?? runDir ?? Self.defaultDirectory())
+            var base: RunConfiguration?
+            if resume != nil {
+                try directory.requireExisting()
+                base = try RunConfiguration.load(file: directory.configuration)
+            }
+            let settings = LocalLauncher.Settings(
+                executable: try Self.executable(),
+                configuration: try options.configuration(over: base), directory: directory,
+                isResuming: resume != nil)
+            let launcher = LocalLauncher(settings, interruptions: interruptions) {
+                Terminal.show("  \($0)")
+            }
+            return try launcher.run()
+        }
+    }
+
+    /// `runs/` and the time, in the working directory.
+    private static func defaultDirectory() -> String {
+        var now = time(nil)
+        var parts = tm()
+        localtime_r(&now, &parts)
+        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let day = "\(1900 + parts.tm_year)\(two(parts.tm_mon + 1))\(two(parts.tm_mday))"
+        let clock = "\(two(parts.tm_hour))\(two(parts.tm_min))\(two(parts.tm_sec))"
+        return "runs/\(day)-\(clock)-\(getpid())"
+    }
+
+    private static func executable() throws(Failure) -> String {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        guard count > 0 else { throw .internalError("cannot find the running executable") }
+        return String(
+            decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+}

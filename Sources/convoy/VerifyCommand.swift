@@ -1,0 +1,20 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import Partitions
+
+struct VerifyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Read a run directory, a checkpoint or a partitioned directory through.")
+
+    @Argument(help: "What to verify.")
+    var path: String
+
+    func run() throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            for line in try Verifier.verify(path) { Terminal.show(line) }
+            return ExitCode.done
+        }
+    }
+}

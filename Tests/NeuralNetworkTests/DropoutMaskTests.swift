@@ -1,0 +1,33 @@
+import NeuralNetwork
+import Testing
+
+@Suite struct DropoutMaskTests {
+    private func mask(
+        _ count: Int = 1000, rate: Double = 0.4, seed: UInt64 = 1, epoch: Int = 0,
+        record: UInt64 = 0, layer: Int = 0
+    ) -> [Float] {
+        var values = [Float](repeating: .nan, count: count)
+        DropoutMask.fill(
+            &values, count: count, rate: rate, seed: seed, epoch: epoch, record: record,
+            layerIndex: layer)
+        return values
+    }
+
+    @Test func keepsAndScalesTheRightShare() {
+        let values = mask(100_000)
+        let kept = values.filter { $0 != 0 }
+        #expect(kept.allSatisfy { $0 == Float(1 / 0.6) })
+        #expect(abs(Double(kept.count) / 100_000 - 0.6) < 0.01)
+        #expect(mask(rate: 0).allSatisfy { $0 == 1 })
+    }
+
+    @Test func isAFunctionOfItsKeys() {
+        #expect(mask() == mask())
+        #expect(mask(10) == Array(mask()[..<10]))
+        let others = [mask(seed: 2), mask(epoch: 1), mask(record: 1), mask(layer: 1)]
+        for (index, other) in others.enumerated() {
+            #expect(other != mask())
+            for another in others[..<index] { #expect(other != another) }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import FoundationEssentials
+import NeuralNetwork
+import StrictYAML
+import Testing
+
+/// One case of a golden file, which a script in Scripts/golden wrote with PyTorch.
+struct GoldenCase: CustomTestStringConvertible, Sendable {
+    let name: String
+    let settings: [String: Double]
+    /// The case's model, when it has one.
+    let specification: ModelSpecification?
+    private let tensors: [String: [Float]]
+
+    var testDescription: String { name }
+
+    /// A tensor, by its name.
+    subscript(_ tensor: String) -> [Float] {
+        guard let values = tensors[tensor] else { fatalError("\(name) has no tensor \(tensor)") }
+        return values
+    }
+
+    /// A number, by its name.
+    func number(_ key: String) -> Double {
+        guard let value = settings[key] else { fatalError("\(name) has no setting \(key)") }
+        return value
+    }
+
+    func count(_ key: String) -> Int { Int(number(key)) }
+
+    var network: Network {
+        get throws { try Network(specification!) }
+    }
+
+    /// Every case of Golden/`file`.json.
+    static func load(_ file: String) -> [GoldenCase] {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+        do {
+            let index = try Data(contentsOf: folder.appending(path: "\(file).json"))
+            let bytes = [UInt8](try Data(contentsOf: folder.appending(path: "\(file).bin")))
+            let stored = try JSONDecoder().decode([Stored].self, from: index)
+            return try stored.map { try GoldenCase($0, bytes) }
+        } catch {
+            fatalError("Golden/\(file) cannot be read: \(error)")
+        }
+    }
+
+    private init(_ stored: Stored, _ bytes: [UInt8]) throws {
+        name = stored.name
+        settings = stored.settings
+        specification =
+            stored.model.isEmpty
+            ? nil
+            : try ModelSpecification(
+                name: stored.name,
+                mapping: StrictDocument.parse(stored.model, fileName: stored.name))
+        tensors = stored.tensors.mapValues { place in
+            (place.offset..<place.offset + place.count).map { element in
+                bytes.withUnsafeBytes {
+                    Float(
+                        bitPattern: UInt32(
+                            littleEndian: $0.loadUnaligned(
+                                fromByteOffset: 4 * element, as: UInt32.self)))
+                }
+            }
+        }
+    }
+
+    private struct Stored: Decodable {
+        struct Place: Decodable {
+            let offset: Int
+            let count: Int
+        }
+        let name: String
+        let model: String
+        let settings: [String: Double]
+        let tensors: [String: Place]
+    }
+}
+
+/// The inputs of golden cases: the same numbers as `values` in Scripts/golden/golden.py.
+enum GoldenInput {
+    /// Numbers in [-1, 1), multiples of 2⁻²³: a hash of their index.
+    static func values(_ count: Int, salt: UInt64) -> [Float] {
+        (0..<UInt64(count)).map { index in
+            var h = (index &* 2_654_435_761 &+ salt &* 0x9E37_79B9) & 0xFFFF_FFFF
+            h ^= h >> 16
+            h = (h &* 0x45D9_F3B) & 0xFFFF_FFFF
+            h ^= h >> 16
+            return Float(Double(h >> 8) * 0x1p-23 - 1)
+        }
+    }
+
+    /// Weights of Glorot's size and small biases.
+    static func parameters(_ network: Network) -> [Float] {
+        var values = values(network.parameters.elementCount, salt: 2)
+        for slot in network.parameters.slots {
+            let scale: Float =
+                slot.kind == .bias
+                ? 0.1 : Float((6 / Double(slot.fanIn + slot.fanOut)).squareRoot())
+            for element in slot.range { values[element] *= scale }
+        }
+        return values
+    }
+}

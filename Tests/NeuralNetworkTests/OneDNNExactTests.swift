@@ -1,0 +1,73 @@
+import NeuralNetwork
+import Testing
+
+/// Small whole numbers, which every precision keeps exactly, through every network: the oneDNN
+/// backend must then equal the reference element by element. Most windows of a pool have ties, and
+/// many sums are exactly zero, so this also fixes who wins a tie and which way ReLU goes at zero.
+@Suite(.enabled(if: Backends.available.contains(.oneDNN), "built without oneDNN"))
+struct OneDNNExactTests {
+    @Test(arguments: OneDNNCase.all)
+    func inSinglePrecision(_ testCase: OneDNNCase) throws {
+        try compare(testCase, .fp32)
+    }
+
+    @Test(
+        .enabled(if: OneDNNCase.hostHasBF16, "this host has no bf16 instructions"),
+        arguments: OneDNNCase.all)
+    func inBFloat16(_ testCase: OneDNNCase) throws {
+        try compare(testCase, .bf16)
+    }
+
+    private func compare(_ testCase: OneDNNCase, _ precision: Precision) throws {
+        let network = try testCase.network()
+        let oneDNN = try Backends.makeEngine(
+            .oneDNN, network: network,
+            configuration: EngineConfiguration(tileSize: 4, precision: precision))
+        let reference = try Backends.makeEngine(
+            .reference, network: network, configuration: EngineConfiguration())
+        let parameters = Self.parameters(network)
+        oneDNN.setParameters(parameters)
+        reference.setParameters(parameters)
+        let count = 7
+        let images = GoldenInput.values(count * network.inputElementCount, salt: 4)
+            .map { (2 * $0).rounded() }
+        let outputGradient = GoldenInput.values(count * network.outputElementCount, salt: 5)
+            .map { $0.rounded() }
+
+        let outputs = reference.outputs(images: images, count: count)
+        expectClose(
+            oneDNN.outputs(images: images, count: count), outputs, absolute: 0, relative: 0,
+            "outputs")
+        let actual = oneDNN.gradients(
+            images: images, count: count, outputGradient: outputGradient)
+        let expected = reference.gradients(
+            images: images, count: count, outputGradient: outputGradient)
+        expectClose(
+            actual.input, expected.input, absolute: 0, relative: 0, "input gradient")
+        expectClose(
+            actual.parameters, expected.parameters, absolute: 0, relative: 0,
+            "parameter gradient")
+        // Otherwise the comparison says little.
+        #expect(expected.parameters.contains { $0 != 0 } || network.parameters.elementCount == 0)
+        #expect(expected.input.contains { $0 != 0 })
+    }
+
+    /// Two weights of an output are 1 or -1, the others 0, so sums stay small.
+    private static func parameters(_ network: Network) -> [Float] {
+        var parameters = [Float](repeating: 0, count: network.parameters.elementCount)
+        var salt: UInt64 = 6
+        for slot in network.parameters.slots where slot.kind == .weight {
+            salt += 1
+            let outputCount = slot.shape[0]
+            let fanIn = slot.elementCount / outputCount
+            let choices = GoldenInput.values(2 * outputCount, salt: salt)
+            for output in 0..<outputCount {
+                for (which, value) in [(0, Float(1)), (1, output % 3 == 0 ? -1 : 1)] {
+                    let place = Int((choices[2 * output + which] + 1) / 2 * Float(fanIn))
+                    parameters[slot.offset + output * fanIn + min(place, fanIn - 1)] = value
+                }
+            }
+        }
+        return parameters
+    }
+}
