@@ -61,8 +61,8 @@ public struct ShardHostMachine: Sendable {
     /// When `tick` is wanted, if at all.
     public func nextDeadline(now: Moment) -> Moment? {
         let reports = shards.values.compactMap(\.nextDeadline)
-        let retry = pending.map { $0.lastAsked + configuration.retryInterval }
-        return (reports + (retry.map { [$0] } ?? [])).min()
+        guard let pending, !pending.missing.isEmpty else { return reports.min() }
+        return (reports + [pending.lastAsked + configuration.retryInterval]).min()
     }
 
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
