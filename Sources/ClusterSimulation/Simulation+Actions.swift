@@ -5,19 +5,24 @@ extension Simulation {
     // MARK: Coordinator
 
     mutating func actOnCoordinator(_ event: CoordinatorMachine.Event) {
-        guard outcome == nil, violation == nil else { return }
+        guard outcome == nil, violation == nil, !isCoordinatorDown else { return }
         let generation = coordinator.generation
         let actions = coordinator.step(event, now: now)
         if coordinator.generation < generation { violation = "the generation fell" }
         for action in actions {
             switch action {
             case .send(let message, let peer):
+                if case .alive = message { durableCount = recorded }
                 send(.control(message), from: coordinatorIdentity, to: peer)
             case .record(let report): record(report)
             case .note(let note): self.note("\(note)")
             case .evaluated(let summary): check(summary)
             case .end(let outcome): end(outcome)
-            case .journal, .began: break
+            case .journal(let entry): journal.append(entry)
+            case .writeCheckpoint(let step):
+                durableCount = recorded
+                queue.insert(.written(step, incarnation: incarnation), at: now + delay())
+            case .began: break
             }
         }
     }
@@ -46,6 +51,7 @@ extension Simulation {
         self.outcome = outcome
         guard outcome.exitCode == 0 else {
             violation = "ended with \(outcome.exitCode): \(outcome.reason)"
+            noteStates()
             return
         }
         if recorded != settings.totalSteps { violation = "only \(recorded) steps were recorded" }
@@ -76,16 +82,16 @@ extension Simulation {
             }
             return
         }
-        guard checkpoints[header.step] == nil else { return }
+        guard checkpoints[header.step] == nil, arrived[header.step] == nil else { return }
         snapshots[header.step, default: [:]][header.chunk, default: [:]][header.part] = payload
         let parts = snapshots[header.step]?.values.reduce(0) { $0 + $1.count } ?? 0
         guard parts == problem.plan.chunks.count * SimulatedProblem.partCount,
             let whole = snapshots.removeValue(forKey: header.step)
         else { return }
-        checkpoints[header.step] = whole.mapValues { parts in
+        arrived[header.step] = whole.mapValues { parts in
             (0..<SimulatedProblem.partCount).map { parts[$0] ?? [] }
         }
-        queue.insert(.written(header.step, incarnation: 0), at: now + delay())
+        actOnCoordinator(.snapshotArrived(header.step))
     }
 
     // MARK: Members
@@ -219,7 +225,8 @@ extension Simulation {
         _ header: BulkHeader, _ payload: [Float], at peer: PeerIdentity
     ) {
         let event = WorkerMachine.Event.weights(
-            shard: header.shard, chunk: header.chunk, version: header.step)
+            shard: header.shard, chunk: header.chunk, version: header.step,
+            placement: header.placement)
         guard let actions = members[peer]?.member.step(.work(event), now: now) else { return }
         if actions.contains(.work(.store(chunk: header.chunk, version: header.step))) {
             let empty = [Float](repeating: .nan, count: problem.plan.parameterCount)
@@ -272,8 +279,8 @@ extension Simulation {
             members[peer]?.sums[chunk]?[merge.parent] = SimulatedProblem.sum(left, right)
         case .update(let chunk, let step, let sampleCount):
             update(peer, chunk, step, sampleCount)
-        case .send(let chunk, let version, let peers):
-            sendWeights(peer, shard, chunk, version, peers)
+        case .send(let chunk, let version, let placement, let peers):
+            sendWeights(peer, shard, chunk, version, placement, peers)
         case .snapshot(let chunk, let step):
             for (part, values) in (members[peer]?.state[chunk] ?? []).enumerated() {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)
@@ -303,7 +310,7 @@ extension Simulation {
     }
 
     private mutating func sendWeights(
-        _ peer: PeerIdentity, _ shard: ShardIndex, _ chunk: Int, _ version: Step,
+        _ peer: PeerIdentity, _ shard: ShardIndex, _ chunk: Int, _ version: Step, _ placement: Int,
         _ targets: [PeerIdentity]
     ) {
         guard let member = members[peer] else { return }
@@ -318,6 +325,7 @@ extension Simulation {
         }
         var header = BulkHeader(kind: .weights, step: version, shard: shard)
         header.chunk = chunk
+        header.placement = placement
         for target in targets { send(.bulk(header, values), from: peer, to: target) }
     }
 }

@@ -15,6 +15,7 @@ public struct Simulation {
         case fault
         case start(Role)
         case closed(PeerIdentity, seenBy: PeerIdentity)
+        case restartCoordinator
     }
 
     let settings: SimulationSettings
@@ -25,6 +26,14 @@ public struct Simulation {
     var now: Duration = .zero
     var members: [PeerIdentity: SimulatedMember] = [:]
     var coordinator: CoordinatorMachine
+    var coordinatorConfiguration: CoordinatorMachine.Configuration
+    var isCoordinatorDown = false
+    /// Counts the coordinator's lives: what an earlier one had begun to write is lost.
+    var incarnation = 0
+    var journal: [JournalEntry] = []
+    /// Ledger lines that would survive a crash.
+    var durableCount = 0
+    var arrived: [Step: [Int: [[Float]]]] = [:]
     var coordinatorIdentity = PeerIdentity(rawValue: "coordinator")
     var checkpoints: [Step: [Int: [[Float]]]] = [:]
     var snapshots: [Step: [Int: [Int: [Float]]]] = [:]
@@ -49,9 +58,8 @@ public struct Simulation {
             seed: settings.seed, virtualWorkerCount: settings.virtualWorkerCount, plan: plan)
         oracle = problem.serialVersions(steps: settings.totalSteps)
         random = RandomStream(seed: settings.seed, purpose: .simulation, 0xFA17)
-        coordinator = CoordinatorMachine(
-            .init(
-                run: "simulated", tree: problem.tree, plan: plan,
+        coordinatorConfiguration = .init(
+            run: "simulated", tree: problem.tree, plan: plan,
                 serverCount: settings.serverCount, workerCount: settings.workerCount,
                 startStep: Step(0), totalSteps: Step(settings.totalSteps),
                 stepsPerEpoch: settings.stepsPerEpoch,
@@ -61,7 +69,8 @@ public struct Simulation {
                 data: DataSummary(
                     name: "simulated", shape: [1, 1, 1], classCount: 2, testCount: 30,
                     fingerprint: "data", partitionRecordCounts: [1]), modelFingerprint: "model", configurationText: "",
-                bulkEndpoint: "coordinator"))
+                bulkEndpoint: "coordinator")
+        coordinator = CoordinatorMachine(coordinatorConfiguration)
         checkpoints[Step(0)] = chunked([problem.initialWeights, zeros])
     }
 
@@ -85,6 +94,7 @@ public struct Simulation {
             now = next.time
             if now > settings.timeLimit {
                 violation = "not finished after \(settings.timeLimit) of simulated time"
+                noteStates()
                 break
             }
             happen(next.element)
@@ -94,6 +104,17 @@ public struct Simulation {
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
             crashCount: crashes, retryCount: retries, trace: trace)
+    }
+
+    /// Where everyone is, for the report of a run that got stuck.
+    mutating func noteStates() {
+        let (text, count) = (coordinator.stateText, recorded)
+        note("coordinator: \(text), recorded \(count)")
+        for peer in members.keys.sorted() {
+            guard let member = members[peer] else { continue }
+            let step = member.member.currentStep
+            note("\(peer): at \(step), \(member.member.stateText), \(member.shards.stateText)")
+        }
     }
 
     mutating func note(_ text: @autoclosure () -> String) {
@@ -111,7 +132,12 @@ public struct Simulation {
             guard waitOutPause(peer, happening) else { return }
             finishEvaluation(peer, evaluate)
         case .tick(let peer): tick(peer)
-        case .written(let step, _): actOnCoordinator(.checkpointWritten(step))
+        case .written(let step, let incarnation):
+            guard incarnation == self.incarnation, let state = arrived.removeValue(forKey: step)
+            else { return }
+            checkpoints[step] = state
+            actOnCoordinator(.checkpointWritten(step))
+        case .restartCoordinator: restartCoordinator()
         case .fault: makeFaults()
         case .start(let role): start(role)
         case .closed(let peer, let observer):
@@ -170,6 +196,32 @@ public struct Simulation {
         queue.insert(.start(member.role), at: now + .milliseconds(random.next(below: 4000)))
     }
 
+    mutating func crashCoordinator() {
+        crashes += 1
+        note("crash coordinator")
+        isCoordinatorDown = true
+        incarnation += 1
+        queue.insert(.restartCoordinator, at: now + .milliseconds(50 + random.next(below: 3000)))
+    }
+
+    /// A new coordinator knows what the disk has: the journal, whole checkpoints, the ledger.
+    private mutating func restartCoordinator() {
+        note("restart coordinator")
+        isCoordinatorDown = false
+        snapshots = [:]
+        arrived = [:]
+        let newest = checkpoints.keys.max() ?? Step(0)
+        // Lines that were written but not yet said to be there may survive or not.
+        recorded = durableCount + random.next(below: recorded - durableCount + 1)
+        recorded = max(recorded, newest.value)
+        var recovery = CoordinatorMachine.Recovery()
+        for entry in journal { recovery.add(entry) }
+        recovery.recorded = Step(recorded)
+        var configuration = coordinatorConfiguration
+        configuration.startStep = newest
+        coordinator = CoordinatorMachine(configuration, recovery: recovery, now: now)
+    }
+
     private mutating func tick(_ peer: PeerIdentity) {
         if peer == coordinatorIdentity {
             actOnCoordinator(.tick)
@@ -221,6 +273,7 @@ public struct Simulation {
     ) {
         delivered += 1
         if target == coordinatorIdentity {
+            if isCoordinatorDown { return }
             switch packet {
             case .control(let message): actOnCoordinator(.message(message, from: source))
             case .bulk(let header, let payload): takeState(header, payload, from: source)
@@ -241,6 +294,9 @@ public struct Simulation {
         guard now < faults.calmAfter else { return }
         let period: Duration = .milliseconds(100)
         queue.insert(.fault, at: now + period)
+        if !isCoordinatorDown, Double(random.nextUniform()) < faults.coordinatorCrashRate / 10 {
+            crashCoordinator()
+        }
         for peer in members.keys.sorted() {
             guard let role = members[peer]?.role else { continue }
             let rate = role == .worker ? faults.workerCrashRate : faults.serverCrashRate

@@ -16,8 +16,11 @@ struct CoordinatorCommand: ParsableCommand {
     @Option(help: "Endpoint to listen at; * as port lets the system choose one.")
     var listen: String
 
-    @Flag(help: "Go on with the run in the run directory.")
+    @Flag(help: "Go on with the run in the run directory; members still at work are taken back.")
     var resume = false
+
+    @Flag(help: .hidden)
+    var freshMembers = false
 
     func run() throws {
         try Terminal.run { () throws(Failure) -> Int in
@@ -28,7 +31,7 @@ struct CoordinatorCommand: ParsableCommand {
             let process = try CoordinatorProcess(
                 .init(
                     configuration: configuration, directory: directory, listen: listen,
-                    isResuming: resume), log: log, output: .standard
+                    isResuming: resume, mayHaveMembers: resume && !freshMembers), log: log, output: .standard
             ) { interruptions.wake() }
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {

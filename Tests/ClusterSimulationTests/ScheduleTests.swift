@@ -1,5 +1,6 @@
 import ClusterSimulation
 import CounterRandom
+import FoundationEssentials
 import Testing
 
 /// Thousands of schedules, each from a seed; a failure prints the seed and the last things that happened.
@@ -59,6 +60,45 @@ import Testing
             settings.faults.pauseRate = 0.05
             settings.faults.calmAfter = .seconds(20)
             Self.expectGood(settings)
+        }
+    }
+
+    @Test func coordinatorCrashes() {
+        for seed in 6001...6500 {
+            var settings = Self.settings(seed: UInt64(seed))
+            settings.totalSteps += 40
+            settings.faults.maximumDelay = .milliseconds(60)
+            settings.faults.coordinatorCrashRate = 0.5
+            settings.faults.calmAfter = .seconds(30)
+            Self.expectGood(settings)
+        }
+    }
+
+    static func everything(seed: UInt64) -> SimulationSettings {
+        var settings = settings(seed: seed)
+        settings.totalSteps += 30
+        settings.faults.workerCrashRate = 0.3
+        settings.faults.serverCrashRate = 0.1
+        settings.faults.coordinatorCrashRate = 0.1
+        settings.faults.pauseRate = 0.05
+        settings.faults.cutRate = 0.05
+        settings.faults.lossProbability = 0.005
+        settings.faults.duplicateProbability = 0.02
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    @Test func everything() {
+        for seed in 7001...8000 { Self.expectGood(Self.everything(seed: UInt64(seed))) }
+    }
+
+    /// `CONVOY_SIMULATION_SEEDS=7049-7051 swift test --filter replay`: chosen seeds, or many more.
+    @Test func replay() {
+        let text = ProcessInfo.processInfo.environment["CONVOY_SIMULATION_SEEDS"] ?? "7001-7001"
+        for part in text.split(separator: ",") {
+            let ends = part.split(separator: "-").compactMap { UInt64($0) }
+            guard let first = ends.first, let last = ends.last, first <= last else { continue }
+            for seed in first...last { Self.expectGood(Self.everything(seed: seed)) }
         }
     }
 }

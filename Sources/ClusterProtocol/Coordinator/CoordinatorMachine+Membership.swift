@@ -2,9 +2,8 @@
 extension CoordinatorMachine {
     mutating func join(_ hello: Hello, from peer: PeerIdentity, now: Moment) -> [Action] {
         guard hello.identity == peer else { return [.note(.unexpected(kind: "hello", peer))] }
-        if let known = peers[peer] {
-            // A hello sent again because the answer was slow.
-            guard known.state == .preparing else { return [] }
+        if peers[peer] != nil {
+            // A hello sent again because the answer was slow or lost.
             peers[peer]?.lastHeard = now
             return [.send(.welcome(welcome), to: peer)]
         }
@@ -64,7 +63,9 @@ extension CoordinatorMachine {
     }
 
     mutating func becomeReady(_ peer: PeerIdentity, _ ready: Ready, now: Moment) -> [Action] {
-        guard let member = peers[peer], member.state == .preparing else { return [] }
+        guard let member = peers[peer], member.state == .preparing else {
+            return sendAssignment(to: peer)
+        }
         func refuse(_ what: String, _ theirs: String, _ ours: String) -> [Action] {
             let failure = Failure(
                 text: "the coordinator refused this \(member.hello.role.rawValue): its \(what) "
@@ -87,6 +88,27 @@ extension CoordinatorMachine {
         default: break
         }
         return actions + advance(now: now)
+    }
+
+    /// What a heartbeat shows to be lost is said again.
+    mutating func hear(_ heartbeat: Heartbeat, from peer: PeerIdentity) -> [Action] {
+        peers[peer]?.heartbeat = heartbeat
+        guard let member = peers[peer] else { return [] }
+        if member.state == .preparing {
+            return heartbeat.isReady ? [.send(.introduce(Introduce()), to: peer)] : []
+        }
+        return heartbeat.generation < generation ? sendAssignment(to: peer) : []
+    }
+
+    private func sendAssignment(to peer: PeerIdentity) -> [Action] {
+        guard let member = peers[peer], member.state == .ready, member.hello.role == .worker else {
+            return []
+        }
+        switch phase {
+        case .training, .evaluating, .holding, .finishing:
+            return [.send(.assignment(assignment(for: member)), to: peer)]
+        case .gathering, .recovering, .placing, .ended: return []
+        }
     }
 
     mutating func leave(_ peer: PeerIdentity, now: Moment) -> [Action] {
@@ -122,7 +144,7 @@ extension CoordinatorMachine {
             if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
         case .evaluating:
             if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
-            actions += dealEvaluation()
+            actions += dealEvaluation(now: now)
         default: break
         }
         return actions + advance(now: now)
@@ -136,17 +158,16 @@ extension CoordinatorMachine {
 
     /// Gives every worker its share under a new generation.
     ///
-    /// - Parameter rebalanced: deal anew, from a step a little ahead, rather than only hand out what
-    ///   nobody has, at once.
-    mutating func assign(rebalanced: Bool) -> [Action] {
+    /// - Parameters:
+    ///   - rebalanced: deal anew, from a step a little ahead, rather than only hand out what nobody
+    ///     has, at once.
+    ///   - isFresh: nobody has anything yet, so that a new deal may hold at once.
+    mutating func assign(rebalanced: Bool, isFresh: Bool = false) -> [Action] {
         let leafCount = configuration.tree.leafCount
-        let deal: AssignmentPlanner.Deal
-        if rebalanced {
-            deal = AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates)
-        } else {
-            deal = AssignmentPlanner.completed(
-                peers.mapValues(\.virtualWorkers), leafCount: leafCount, candidates: candidates)
-        }
+        let interim = AssignmentPlanner.completed(
+            peers.mapValues(\.virtualWorkers), leafCount: leafCount, candidates: candidates)
+        let deal = rebalanced
+            ? AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates) : interim
         for identity in peers.keys.sorted() {
             peers[identity]?.virtualWorkers = deal[identity] ?? []
         }
@@ -157,18 +178,21 @@ extension CoordinatorMachine {
             .journal(.assigned(generation: generation, virtualWorkers: byName)),
             .note(.assigned(generation, byName)),
         ]
-        let fromStep = rebalanced ? Step(lastRecorded.value + 2) : Step(0)
+        let fromStep = rebalanced && !isFresh ? Step(lastRecorded.value + 2) : Step(0)
         for peer in readyPeers(.worker) {
-            actions.append(
-                .send(.assignment(assignment(for: peer, from: fromStep)), to: peer.hello.identity))
+            let message = assignment(
+                for: peer, interim: interim[peer.hello.identity], from: fromStep)
+            actions.append(.send(.assignment(message), to: peer.hello.identity))
         }
         return actions
     }
 
-    private func assignment(for peer: Peer, from step: Step) -> Assignment {
+    private func assignment(
+        for peer: Peer, interim: [Int]? = nil, from step: Step = Step(0)
+    ) -> Assignment {
         Assignment(
-            generation: generation, virtualWorkers: peer.virtualWorkers, fromStep: step,
-            stepLimit: limit, shards: placements, placement: placement,
+            generation: generation, virtualWorkers: peer.virtualWorkers,
+            interimVirtualWorkers: interim, fromStep: step, stepLimit: limit, shards: placements, placement: placement,
             instructionSet: instructionSet ?? "generic")
     }
 }

@@ -42,7 +42,7 @@ extension CoordinatorMachine {
             shards[index].version = lastCheckpoint
             shards[index].isReady = false
         }
-        if lastCheckpoint < limit { limit = nextLimit(after: lastCheckpoint) }
+        limit = nextLimit(after: lastCheckpoint)
         phase = .placing(since: now, waiting: Set(configuration.plan.shards))
         let places = shards.compactMap(\.host)
         return [
@@ -53,7 +53,7 @@ extension CoordinatorMachine {
         ] + hostMessages()
     }
 
-    private func hostMessages() -> [Action] {
+    func hostMessages() -> [Action] {
         hosts.compactMap { host in
             let mine = zip(configuration.plan.shards, shards)
                 .filter { $0.1.host == host.hello.identity }.map(\.0)
@@ -82,11 +82,13 @@ extension CoordinatorMachine {
         let lost = configuration.plan.shards.filter { shards[$0.value].host == identity }
         guard !lost.isEmpty else { return [] }
         for shard in lost { shards[shard.value].host = nil }
+        if stop != nil { return end(exitCode: 130, reason: "interrupted") }
         switch phase {
-        case .gathering, .ended, .finishing: return []
+        case .gathering, .ended: return []
+        case .finishing where restingStep == lastCheckpoint: return []
         case .training(let since): training += now - since
         case .holding(let holding): training += now - holding.trainingSince
-        case .placing, .evaluating: break
+        case .placing, .evaluating, .recovering, .finishing: break
         }
         phase = .placing(since: now, waiting: Set(configuration.plan.shards))
         return [.note(.shardsLost(lost, member.summary, backTo: lastCheckpoint))]
@@ -103,10 +105,17 @@ extension CoordinatorMachine {
             shards[progress.shard.value].version, progress.step)
         var actions: [Action] = []
         for report in progress.reports.sorted(by: { $0.step < $1.step })
-        where report.step >= lastRecorded {
+        where report.step == lastRecorded {
             lastRecorded = report.step.next
             actions.append(.record(report))
         }
-        return actions + advance(now: now)
+        return actions + writeWhenRecorded() + advance(now: now)
+    }
+
+    /// A checkpoint ahead of the ledger would let a resumed run lose the steps in between.
+    mutating func writeWhenRecorded() -> [Action] {
+        guard let step = arrivedSnapshot, step <= lastRecorded else { return [] }
+        arrivedSnapshot = nil
+        return [.writeCheckpoint(step)]
     }
 }

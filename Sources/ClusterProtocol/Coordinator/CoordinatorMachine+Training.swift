@@ -4,23 +4,22 @@ extension CoordinatorMachine {
     mutating func advance(now: Moment) -> [Action] {
         switch phase {
         case .gathering(let since): return gather(since: since, now: now)
+        case .recovering(let since, let recovery):
+            return takeBack(recovery, since: since, now: now)
         case .placing(let since, let waiting):
             return waiting.isEmpty ? beginTraining(now: now) : awaitHosts(since: since, now: now)
         case .training(let since): return train(since: since, now: now)
         case .evaluating(let evaluation): return finishEvaluation(evaluation, now: now)
         case .holding(let holding): return finishHolding(holding, now: now)
         case .finishing(let since, let exitCode, let reason):
-            let patience = max(.seconds(10), configuration.heartbeatInterval * 10)
-            if lastCheckpoint == restingStep || now - since > patience {
-                return end(exitCode: exitCode, reason: reason)
-            }
-            return []
+            if lastCheckpoint == restingStep { return end(exitCode: exitCode, reason: reason) }
+            return giveUp(waitingFor: "the last checkpoint", since: since, now: now)
         case .ended: return []
         }
     }
 
     /// The version all shards rest at, if they do.
-    private var restingStep: Step? {
+    var restingStep: Step? {
         guard let first = shards.first?.version else { return nil }
         return shards.allSatisfy { $0.version == first } ? first : nil
     }
@@ -49,6 +48,34 @@ extension CoordinatorMachine {
         ] + place(now: now)
     }
 
+    /// Members of the run that are still at work come back by themselves; when all have, or no more
+    /// do, the run goes on where it is. Slices that did not come back mean going back to a checkpoint.
+    private mutating func takeBack(
+        _ recovery: Recovery, since: Moment, now: Moment
+    ) -> [Action] {
+        let back = Set(readyPeers().map(\.hello.identity))
+        let hasTimedOut = now - since > configuration.heartbeatInterval * 3
+        guard recovery.members.isSubset(of: back) || hasTimedOut else { return [] }
+        let hostsAreBack = !recovery.hosts.isEmpty && recovery.hosts.count == shards.count
+            && recovery.hosts.allSatisfy { host in
+                back.contains(host)
+                    && peers[host]?.hello.session?.placement == recovery.placement
+            }
+        guard hostsAreBack, !readyPeers(.worker).isEmpty else {
+            guard hasTimedOut else { return [] }
+            phase = .gathering(since: now)
+            return advance(now: now)
+        }
+        // The same placement once more: shards in place say so, one whose state was still on its way
+        // goes on waiting for it.
+        for (index, host) in recovery.hosts.enumerated() {
+            shards[index] = Shard(host: host, version: lastCheckpoint)
+        }
+        training = .seconds(recovery.trainingSeconds)
+        phase = .placing(since: now, waiting: Set(configuration.plan.shards))
+        return hostMessages()
+    }
+
     private mutating func awaitHosts(since: Moment, now: Moment) -> [Action] {
         guard shards.contains(where: { $0.host == nil }) else {
             return giveUp(waitingFor: "the shards' state to arrive", since: since, now: now)
@@ -64,7 +91,8 @@ extension CoordinatorMachine {
         let plan = Plan(
             workers: workers.count, threads: workers.reduce(0) { $0 + $1.hello.threadCount },
             instructionSet: instructionSet ?? "generic", shardCount: shards.count)
-        return [.began(plan)] + assign(rebalanced: true) + advance(now: now)
+        return [.began(plan), .journal(.limit(limit))] + announceLimit() + assign(rebalanced: true, isFresh: true)
+            + advance(now: now)
     }
 
     // MARK: Training
@@ -86,21 +114,24 @@ extension CoordinatorMachine {
     /// All shards have reached the limit.
     private mutating func rest(now: Moment) -> [Action] {
         if let stop { return finish(stop.exitCode, stop.reason, now: now) }
-        phase = .evaluating(Evaluation(step: limit))
-        return dealEvaluation() + advance(now: now)
+        if let evaluated, limit <= evaluated { return continueTraining(now: now) }
+        phase = .evaluating(Evaluation(step: limit, dealtAt: now))
+        return dealEvaluation(now: now) + advance(now: now)
     }
 
     // MARK: Evaluation
 
-    /// Hands out the chunks that nobody has.
-    mutating func dealEvaluation() -> [Action] {
+    /// Hands out the chunks that nobody has, or all that are open.
+    mutating func dealEvaluation(again: Bool = false, now: Moment) -> [Action] {
         guard case .evaluating(var evaluation) = phase else { return [] }
         let workers = readyPeers(.worker)
         guard !workers.isEmpty else { return [] }
         let open = (0..<configuration.evaluationChunkCount).filter { chunk in
             guard evaluation.results[chunk] == nil else { return false }
-            return evaluation.owners[chunk].map { peers[$0] == nil } ?? true
+            return again || (evaluation.owners[chunk].map { peers[$0] == nil } ?? true)
         }
+        guard !open.isEmpty else { return [] }
+        evaluation.dealtAt = now
         let deal = AssignmentPlanner.contiguous(
             leafCount: open.count,
             candidates: workers.map {
@@ -134,7 +165,7 @@ extension CoordinatorMachine {
         guard evaluation.results.count == configuration.evaluationChunkCount else {
             guard readyPeers(.worker).isEmpty else {
                 waitingSince = nil
-                return dealEvaluation()
+                return dealEvaluation(now: now)
             }
             let from = waitingSince ?? now
             waitingSince = from
@@ -146,17 +177,20 @@ extension CoordinatorMachine {
             correctCount: results.reduce(0) { $0 + $1.correctCount },
             lossSum: results.reduce(0) { $0 + Double(bitPattern: $1.lossBits) },
             trainingSeconds: Self.exactSeconds(training))
-        let actions: [Action] = [.evaluated(summary), .journal(.evaluated(summary))]
-        guard evaluation.step < configuration.totalSteps else {
-            return actions + finish(0, "finished", now: now)
-        }
+        evaluated = evaluation.step
+        return [.evaluated(summary), .journal(.evaluated(summary))] + continueTraining(now: now)
+    }
+
+    /// On to the next epoch, or to the end.
+    private mutating func continueTraining(now: Moment) -> [Action] {
+        guard limit < configuration.totalSteps else { return finish(0, "finished", now: now) }
         limit = nextLimit(after: limit)
         phase = .training(since: now)
-        return actions + [.journal(.limit(limit))] + announceLimit()
+        return [.journal(.limit(limit))] + announceLimit()
     }
 
     private func announceLimit() -> [Action] {
-        readyPeers().map { .send(.alive(Alive(stepLimit: limit)), to: $0.hello.identity) }
+        readyPeers().map { .send(alive, to: $0.hello.identity) }
     }
 
     // MARK: Checkpoints
@@ -181,7 +215,7 @@ extension CoordinatorMachine {
         guard stop == nil else { return [] }
         stop = (130, "interrupted")
         switch phase {
-        case .gathering, .placing:
+        case .gathering, .placing, .recovering:
             return end(exitCode: 130, reason: "interrupted before training")
         case .evaluating: return finish(130, "interrupted", now: now)
         case .training(let since):
@@ -217,9 +251,15 @@ extension CoordinatorMachine {
     }
 
     /// Takes the last checkpoint, then ends.
-    private mutating func finish(_ exitCode: Int, _ reason: String, now: Moment) -> [Action] {
+    mutating func finish(_ exitCode: Int, _ reason: String, now: Moment) -> [Action] {
         phase = .finishing(since: now, exitCode: exitCode, reason: reason)
-        guard let step = restingStep, step != lastCheckpoint else { return advance(now: now) }
+        guard restingStep != lastCheckpoint else { return advance(now: now) }
+        lastAsked = now
+        return askForSnapshot()
+    }
+
+    func askForSnapshot() -> [Action] {
+        guard let step = restingStep else { return [] }
         let hosts = Set(shards.compactMap(\.host)).sorted()
         return hosts.map { .send(.snapshot(Snapshot(step: step)), to: $0) }
     }

@@ -66,6 +66,8 @@ public struct CoordinatorMachine: Sendable {
         case message(ControlMessage, from: PeerIdentity)
         /// The connection over which the peer last spoke is gone.
         case disconnected(PeerIdentity)
+        /// Every part of the state at this version has arrived.
+        case snapshotArrived(Step)
         case checkpointWritten(Step)
         case checkpointFailed(Step)
         case stopRequested
@@ -77,6 +79,8 @@ public struct CoordinatorMachine: Sendable {
         case journal(JournalEntry)
         /// A step is finished everywhere it is reported from; each step comes once, in order.
         case record(StepReport)
+        /// Write the snapshot that has arrived: the ledger has every step before it.
+        case writeCheckpoint(Step)
         /// The workers begin (again) to train; the time until `rested` counts as training time.
         case began(Plan)
         case evaluated(EvaluationSummary)
@@ -169,6 +173,8 @@ public struct CoordinatorMachine: Sendable {
 
     enum Phase: Hashable, Sendable {
         case gathering(since: Moment)
+        /// A coordinator that has restarted waits for the members of its run to come back.
+        case recovering(since: Moment, Recovery)
         /// Slices are being put in place.
         case placing(since: Moment, waiting: Set<ShardIndex>)
         case training(since: Moment)
@@ -182,6 +188,7 @@ public struct CoordinatorMachine: Sendable {
 
     struct Evaluation: Hashable, Sendable {
         var step: Step
+        var dealtAt: Moment
         var owners: [Int: PeerIdentity] = [:]
         var results: [Int: EvaluationResult] = [:]
     }
@@ -191,6 +198,43 @@ public struct CoordinatorMachine: Sendable {
         var trainingSince: Moment
         var waiting: Set<PeerIdentity>
         var lowest: Step?
+    }
+
+    /// What a coordinator knows of its run from the journal of the one before it.
+    public struct Recovery: Hashable, Sendable {
+        public var generation = Generation(0)
+        public var placement = 0
+        public var hosts: [PeerIdentity] = []
+        public var members: Set<PeerIdentity> = []
+        public var limit: Step?
+        /// The last step that was evaluated.
+        public var evaluated: Step?
+        public var trainingSeconds = 0.0
+        public var instructionSet: String?
+        /// Steps in the ledger.
+        public var recorded = Step(0)
+        /// Whether members of the run may still be at work: false when all were started anew.
+        public var mayHaveMembers = true
+
+        public init() {}
+
+        /// Takes in a line of the journal.
+        public mutating func add(_ entry: JournalEntry) {
+            switch entry {
+            case .started, .checkpoint, .finished: break
+            case .settled(let name): instructionSet = name
+            case .joined(let peer, _, _, _): members.insert(peer)
+            case .lost(let peer, _): members.remove(peer)
+            case .placed(let placement, _, let hosts):
+                self.placement = placement
+                self.hosts = hosts
+            case .assigned(let generation, _): self.generation = max(self.generation, generation)
+            case .limit(let step): limit = step
+            case .evaluated(let summary):
+                evaluated = summary.step
+                trainingSeconds = summary.trainingSeconds
+            }
+        }
     }
 
     struct Shard: Hashable, Sendable {
@@ -210,16 +254,25 @@ public struct CoordinatorMachine: Sendable {
     var stop: (exitCode: Int, reason: String)?
     var instructionSet: String?
     var lastCheckpoint: Step
+    /// Steps in the ledger: all below this one.
     var lastRecorded: Step
+    /// A snapshot that is here, but ahead of the ledger.
+    var arrivedSnapshot: Step?
+    /// The last step whose weights were evaluated.
+    var evaluated: Step?
+    var lastAsked: Moment = .zero
     var training = Duration.zero
     var holdCount = 0
     var waitingSince: Moment?
     var lastAlive: Moment = .zero
     var lastNotice: Moment?
 
-    public init(_ configuration: Configuration) {
+    /// - Parameter recovery: what is known of the run, for a coordinator that goes on with it.
+    public init(
+        _ configuration: Configuration, recovery: Recovery? = nil, now: Moment = .zero
+    ) {
         self.configuration = configuration
-        phase = .gathering(since: .zero)
+        phase = .gathering(since: now)
         shards = configuration.plan.shards.map { _ in
             Shard(host: nil, version: configuration.startStep)
         }
@@ -228,6 +281,19 @@ public struct CoordinatorMachine: Sendable {
         instructionSet = configuration.instructionSet
         limit = configuration.startStep
         limit = nextLimit(after: configuration.startStep)
+        if let recovery { recover(recovery, now: now) }
+    }
+
+    private mutating func recover(_ recovery: Recovery, now: Moment) {
+        generation = recovery.generation
+        placement = recovery.placement
+        instructionSet = instructionSet ?? recovery.instructionSet
+        if let step = recovery.evaluated, step <= configuration.startStep { evaluated = step }
+        guard recovery.mayHaveMembers else { return }
+        evaluated = recovery.evaluated
+        lastRecorded = max(lastRecorded, recovery.recorded)
+        if let reached = recovery.limit, reached > limit { limit = reached }
+        phase = .recovering(since: now, recovery)
     }
 
     /// The next place where steps rest: the end of the epoch, or of the run.
@@ -241,6 +307,9 @@ public struct CoordinatorMachine: Sendable {
         switch event {
         case .message(let message, let peer): return receive(message, from: peer, now: now)
         case .disconnected(let peer): return lose(peer, reason: "connection closed", now: now)
+        case .snapshotArrived(let step):
+            arrivedSnapshot = max(arrivedSnapshot ?? step, step)
+            return writeWhenRecorded()
         case .checkpointWritten(let step): return checkpointed(step, now: now)
         case .checkpointFailed(let step): return checkpointFailed(step)
         case .stopRequested: return requestStop(now: now)
@@ -256,9 +325,7 @@ public struct CoordinatorMachine: Sendable {
         peers[peer]?.lastHeard = now
         switch message {
         case .ready(let ready): return becomeReady(peer, ready, now: now)
-        case .heartbeat(let heartbeat):
-            peers[peer]?.heartbeat = heartbeat
-            return []
+        case .heartbeat(let heartbeat): return hear(heartbeat, from: peer)
         case .shardReady(let ready): return shardReady(ready, from: peer, now: now)
         case .progress(let progress): return progressed(progress, from: peer, now: now)
         case .holding(let holding): return held(holding, by: peer, now: now)
@@ -283,10 +350,39 @@ public struct CoordinatorMachine: Sendable {
         if now - lastAlive >= configuration.heartbeatInterval {
             lastAlive = now
             for peer in readyPeers() {
-                actions.append(.send(.alive(Alive(stepLimit: limit)), to: peer.hello.identity))
+                actions.append(.send(alive, to: peer.hello.identity))
             }
         }
+        if now - lastAsked >= max(.seconds(1), configuration.heartbeatInterval) {
+            lastAsked = now
+            actions += askAgain(now: now)
+        }
         return actions + advance(now: now)
+    }
+
+    var alive: ControlMessage { .alive(Alive(stepLimit: limit, recorded: lastRecorded)) }
+
+    /// Messages can be lost with a connection that broke unnoticed: whatever is waited for is asked
+    /// for again. Asking twice changes nothing.
+    private mutating func askAgain(now: Moment) -> [Action] {
+        switch phase {
+        case .placing: return hostMessages()
+        case .holding(let holding):
+            return holding.waiting.sorted().map {
+                .send(.hold(Hold(number: holding.number)), to: $0)
+            }
+        case .finishing: return askForSnapshot()
+        case .evaluating(let evaluation):
+            let patience = max(.seconds(5), configuration.heartbeatInterval * 5)
+            return now - evaluation.dealtAt > patience ? dealEvaluation(again: true, now: now) : []
+        case .gathering, .recovering, .training, .ended: return []
+        }
+    }
+
+    /// For reports of simulations.
+    public var stateText: String {
+        "\(phase), limit \(limit), recorded \(lastRecorded), checkpoint \(lastCheckpoint), "
+            + "placement \(placement), shards \(shards)"
     }
 
     static func seconds(_ duration: Duration) -> Double {

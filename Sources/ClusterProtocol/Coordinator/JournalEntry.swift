@@ -6,6 +6,7 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case lost(peer: PeerIdentity, reason: String)
     case placed(placement: Int, step: Step, hosts: [PeerIdentity])
     case assigned(generation: Generation, virtualWorkers: [String: [Int]])
+    /// Steps below this one may run.
     case limit(Step)
     case evaluated(CoordinatorMachine.EvaluationSummary)
     case checkpoint(Step)

@@ -66,6 +66,8 @@ public struct MemberMachine: Sendable {
     private var hello: Hello?
     private var ready: Ready?
     private var runName: String?
+    /// Of the shards this process was told to host.
+    private var placement = 0
     private var worker: WorkerMachine?
     private var lastHeard: Moment = .zero
     private var lastHeartbeat: Moment = .zero
@@ -77,6 +79,9 @@ public struct MemberMachine: Sendable {
     public var hasEnded: Bool { phase == .ended }
     public var currentStep: Step { worker?.currentStep ?? Step(0) }
     public var generation: Generation { worker?.generation ?? Generation(0) }
+
+    /// For reports of simulations.
+    public var stateText: String { "\(phase), \(worker?.stateText ?? "no worker")" }
 
     /// When `tick` is wanted at the latest.
     public func nextDeadline(now: Moment) -> Moment { now + configuration.heartbeatInterval / 10 }
@@ -126,9 +131,11 @@ public struct MemberMachine: Sendable {
             phase = .ended
             return [.end(shutdown)]
         case .alive(let alive):
-            return [.shards(.stepLimit(alive.stepLimit))]
+            return [.shards(.alive(stepLimit: alive.stepLimit, recorded: alive.recorded))]
                 + work(.stepLimit(alive.stepLimit), now: now)
-        case .host(let host): return [.shards(.host(host))]
+        case .host(let host):
+            placement = max(placement, host.placement)
+            return [.shards(.host(host))]
         case .snapshot(let snapshot): return [.shards(.snapshot(snapshot.step))]
         case .assignment(let assignment):
             guard phase == .ready else { return [] }
@@ -157,7 +164,8 @@ public struct MemberMachine: Sendable {
     /// Joins once more, with everything that is loaded; the work in hand goes on meanwhile.
     private mutating func introduce(now: Moment) -> [Action] {
         guard phase == .ready, var hello, let runName else { return [] }
-        hello.session = Hello.Session(run: runName, generation: generation)
+        hello.session = Hello.Session(
+            run: runName, generation: generation, placement: placement)
         self.hello = hello
         phase = .joining(since: now)
         lastHello = now
@@ -210,6 +218,8 @@ public struct MemberMachine: Sendable {
     private mutating func beat(_ heartbeat: Heartbeat, now: Moment) -> [Action] {
         guard now - lastHeartbeat >= configuration.heartbeatInterval else { return [] }
         lastHeartbeat = now
+        var heartbeat = heartbeat
+        heartbeat.isReady = ready != nil
         return [.send(.heartbeat(heartbeat))]
     }
 

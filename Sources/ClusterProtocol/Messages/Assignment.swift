@@ -15,9 +15,11 @@ public struct ShardPlacement: Hashable, Codable, Sendable {
 /// What one worker does from now on; a later generation replaces an earlier one.
 public struct Assignment: Hashable, Codable, Sendable {
     public var generation: Generation
-    /// The virtual workers it runs, ascending; empty for a spare.
+    /// The virtual workers it runs from `fromStep` on, ascending; empty for a spare.
     public var virtualWorkers: [Int]
-    /// First step it holds for. A step already begun beyond it takes it up at once.
+    /// The virtual workers it runs until then. The shares of all workers cover the whole tree on either
+    /// side of `fromStep`, so that one who never got an earlier assignment leaves no gap.
+    public var interimVirtualWorkers: [Int]
     public var fromStep: Step
     /// Steps below this one may run; the worker rests when its weights reach it.
     public var stepLimit: Step
@@ -29,11 +31,13 @@ public struct Assignment: Hashable, Codable, Sendable {
     public var instructionSet: String
 
     public init(
-        generation: Generation, virtualWorkers: [Int], fromStep: Step, stepLimit: Step,
+        generation: Generation, virtualWorkers: [Int], interimVirtualWorkers: [Int]? = nil,
+        fromStep: Step = Step(0), stepLimit: Step,
         shards: [ShardPlacement], placement: Int, instructionSet: String
     ) {
         self.generation = generation
         self.virtualWorkers = virtualWorkers
+        self.interimVirtualWorkers = interimVirtualWorkers ?? virtualWorkers
         self.fromStep = fromStep
         self.stepLimit = stepLimit
         self.shards = shards

@@ -48,7 +48,7 @@ public struct BulkHeader: Hashable, Sendable {
     public var part = 0
     public var node = TreeNode.leaf(0)
     public var totals = ContributionTotals()
-    /// Which placement of the shard a state belongs to.
+    /// Which placement of the shards a state, or weights, belong to.
     public var placement = 0
     public var payloadByteCount = 0
 

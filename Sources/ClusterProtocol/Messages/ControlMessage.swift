@@ -51,10 +51,13 @@ public struct Hello: Hashable, Codable, Sendable {
     public struct Session: Hashable, Codable, Sendable {
         public var run: String
         public var generation: Generation
+        /// The placement its shards belong to; 0 when it hosts none.
+        public var placement: Int
 
-        public init(run: String, generation: Generation) {
+        public init(run: String, generation: Generation, placement: Int) {
             self.run = run
             self.generation = generation
+            self.placement = placement
         }
     }
 
@@ -93,6 +96,8 @@ public struct Ready: Hashable, Codable, Sendable {
 public struct Heartbeat: Hashable, Codable, Sendable {
     public var generation: Generation
     public var step: Step
+    /// Everything is loaded: said again here in case `ready` was lost.
+    public var isReady: Bool
     /// Time a virtual worker took since the last heartbeat, mean, in microseconds; 0 when none ran.
     public var computeMicroseconds: Int
     /// Of that, waiting for input.
@@ -101,11 +106,12 @@ public struct Heartbeat: Hashable, Codable, Sendable {
     public var waitMicroseconds: Int
 
     public init(
-        generation: Generation, step: Step, computeMicroseconds: Int = 0,
+        generation: Generation, step: Step, isReady: Bool = false, computeMicroseconds: Int = 0,
         inputMicroseconds: Int = 0, waitMicroseconds: Int = 0
     ) {
         self.generation = generation
         self.step = step
+        self.isReady = isReady
         self.computeMicroseconds = computeMicroseconds
         self.inputMicroseconds = inputMicroseconds
         self.waitMicroseconds = waitMicroseconds
@@ -308,8 +314,13 @@ public struct Evaluate: Hashable, Codable, Sendable {
 /// The coordinator's sign of life.
 public struct Alive: Hashable, Codable, Sendable {
     public var stepLimit: Step
+    /// Reports of steps below this one are in the ledger, and need not be kept any longer.
+    public var recorded: Step
 
-    public init(stepLimit: Step) { self.stepLimit = stepLimit }
+    public init(stepLimit: Step, recorded: Step) {
+        self.stepLimit = stepLimit
+        self.recorded = recorded
+    }
 }
 
 /// The coordinator does not know the sender (it restarted, or gave the sender up): say hello again.

@@ -23,7 +23,7 @@ public struct ShardHostMachine: Sendable {
 
     public enum Event: Hashable, Sendable {
         case host(HostShards)
-        case stepLimit(Step)
+        case alive(stepLimit: Step, recorded: Step)
         case snapshot(Step)
         /// A part of a chunk's state has come from the coordinator.
         case state(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int)
@@ -68,9 +68,9 @@ public struct ShardHostMachine: Sendable {
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .host(let host): return self.host(host, now: now)
-        case .stepLimit(let limit):
+        case .alive(let limit, let recorded):
             pending?.host.stepLimit = limit
-            return forAll(.stepLimit(limit), now: now)
+            return forAll(.alive(stepLimit: limit, recorded: recorded), now: now)
         case .snapshot(let step): return forAll(.snapshot(step), now: now)
         case .state(let shard, let chunk, let part, let step, let placement):
             return receive(shard, chunk, part, step, placement, now: now)
@@ -88,6 +88,12 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
+    /// For reports of simulations.
+    public var stateText: String {
+        let parts = shards.keys.sorted().map { "shard \($0) \(shards[$0]?.stateText ?? "")" }
+        return parts.joined(separator: ", ") + (pending?.missing.isEmpty == false ? " pending" : "")
+    }
+
     private mutating func one(
         _ shard: ShardIndex, _ event: ShardMachine.Event, now: Moment
     ) -> [Action] {
@@ -102,7 +108,11 @@ public struct ShardHostMachine: Sendable {
     }
 
     private mutating func host(_ host: HostShards, now: Moment) -> [Action] {
-        if let pending, pending.host.placement >= host.placement { return [] }
+        if let pending, pending.host.placement >= host.placement {
+            // Said again: whoever is in place says so again.
+            guard pending.host.placement == host.placement else { return [] }
+            return forAll(.announce, now: now)
+        }
         shards = [:]
         var missing: [ShardIndex: Set<Int>] = [:]
         for shard in host.shards {

@@ -36,8 +36,10 @@ public struct ShardMachine: Sendable {
         case contribution(step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
         case fetch(peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
-        case stepLimit(Step)
+        case alive(stepLimit: Step, recorded: Step)
         case snapshot(Step)
+        /// The coordinator asks whether this shard is in place.
+        case announce
         case tick
     }
 
@@ -57,7 +59,7 @@ public struct ShardMachine: Sendable {
         /// keep the result beside the version before it.
         case update(chunk: Int, step: Step, sampleCount: Int)
         /// Send this version of the chunk's weights.
-        case send(chunk: Int, version: Step, to: [PeerIdentity])
+        case send(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
         /// Copy the state of a chunk that has just reached `step`, and send it to the coordinator.
         case snapshot(chunk: Int, step: Step)
         case report(ControlMessage)
@@ -70,7 +72,12 @@ public struct ShardMachine: Sendable {
     private var placement = 0
     private var stepLimit = Step(0)
     private var subscribers: Set<PeerIdentity> = []
+    /// Reports that the coordinator has not said it has, in order.
     private var finished: [StepReport] = []
+    /// Reports below this step were sent.
+    private var sentThrough = Step(0)
+    /// The same, when the coordinator was heard last.
+    private var sentBefore = Step(0)
     private var isReportDue = false
     private var lastReport: Moment?
     private var restoredVersion = Step(0)
@@ -96,10 +103,16 @@ public struct ShardMachine: Sendable {
             contribute(step, chunk, node, totals, now: now)
         case .fetch(let peer, let step): fetch(peer, step)
         case .unsubscribe(let peer): unsubscribe(peer)
-        case .stepLimit(let limit): changeLimit(limit, now: now)
+        case .alive(let limit, let recorded): heard(limit, recorded: recorded, now: now)
         case .snapshot(let step): snapshot(step)
+        case .announce: announce()
         case .tick: flushReport(now: now, force: false)
         }
+    }
+
+    /// For reports of simulations.
+    public var stateText: String {
+        "placement \(placement), versions \(versions ?? []), missing \(sums.map(\.missingLeaves))"
     }
 
     private mutating func restore(
@@ -111,12 +124,17 @@ public struct ShardMachine: Sendable {
         self.placement = placement
         self.stepLimit = stepLimit
         finished = []
+        sentThrough = step
+        sentBefore = step
         isReportDue = false
-        let ready = ShardReady(shard: configuration.shard, placement: placement, step: step)
-        let sends = configuration.chunks.map { chunk in
-            Action.send(chunk: chunk, version: step, to: subscribers.sorted())
-        }
-        return [.report(.shardReady(ready))] + (subscribers.isEmpty ? [] : sends)
+        return announce()
+    }
+
+    private func announce() -> [Action] {
+        guard versions != nil else { return [] }
+        let ready = ShardReady(
+            shard: configuration.shard, placement: placement, step: restoredVersion)
+        return [.report(.shardReady(ready))]
     }
 
     private mutating func contribute(
@@ -141,18 +159,18 @@ public struct ShardMachine: Sendable {
         self.versions = versions
         sums[position] = NodeSet(tree: configuration.tree)
         actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
-        actions.append(.send(chunk: chunk, version: version, to: subscribers.sorted()))
-        if configuration.checkpointEvery > 0,
-            version.value.isMultiple(of: configuration.checkpointEvery)
-        {
-            actions.append(.snapshot(chunk: chunk, step: version))
-        }
+        actions.append(
+            .send(
+                chunk: chunk, version: version, placement: placement, to: subscribers.sorted()))
+        let isCheckpoint = configuration.checkpointEvery > 0
+            && version.value.isMultiple(of: configuration.checkpointEvery)
+        if isCheckpoint { actions.append(.snapshot(chunk: chunk, step: version)) }
         if position == 0, configuration.shard == ShardIndex(0) {
             finished.append(StepReport(step: step, totals: root))
         }
         if versions.min() == version {
             isReportDue = true
-            actions += flushReport(now: now, force: version == stepLimit)
+            actions += flushReport(now: now, force: isCheckpoint || version == stepLimit)
         }
         return actions
     }
@@ -166,9 +184,11 @@ public struct ShardMachine: Sendable {
             let previous = Step(version.value - 1)
             var actions: [Action] = []
             if step <= previous, previous >= restoredVersion, version > restoredVersion {
-                actions.append(.send(chunk: chunk, version: previous, to: [peer]))
+                actions.append(
+                    .send(chunk: chunk, version: previous, placement: placement, to: [peer]))
             }
-            return actions + [.send(chunk: chunk, version: version, to: [peer])]
+            return actions
+                + [.send(chunk: chunk, version: version, placement: placement, to: [peer])]
         }
     }
 
@@ -177,9 +197,15 @@ public struct ShardMachine: Sendable {
         return []
     }
 
-    private mutating func changeLimit(_ limit: Step, now: Moment) -> [Action] {
+    /// The coordinator is there: what it has in its ledger need not be kept, what it lacks is sent
+    /// again, and it hears where this shard is.
+    private mutating func heard(_ limit: Step, recorded: Step, now: Moment) -> [Action] {
         stepLimit = limit
-        guard versions != nil else { return [] }
+        finished.removeAll { $0.step < recorded }
+        // Sent a whole heartbeat ago and still not there: lost.
+        if recorded < sentBefore { sentThrough = min(sentThrough, recorded) }
+        sentBefore = sentThrough
+        guard let version else { return [] }
         isReportDue = true
         return flushReport(now: now, force: version == limit)
     }
@@ -192,13 +218,22 @@ public struct ShardMachine: Sendable {
     private mutating func flushReport(now: Moment, force: Bool) -> [Action] {
         guard isReportDue, let version else { return [] }
         if !force, let lastReport, now < lastReport + configuration.reportInterval { return [] }
-        // A step counts once every chunk of this shard has it.
-        let reports = finished.filter { $0.step < version }
-        finished.removeAll { $0.step < version }
+        // A step counts once every chunk of this shard has it. Reports are kept until the coordinator
+        // says that they are in its ledger.
+        let reports = finished.filter { $0.step >= sentThrough && $0.step < version }
+        sentThrough = max(sentThrough, version)
         isReportDue = false
         lastReport = now
-        let progress = Progress(
-            shard: configuration.shard, placement: placement, step: version, reports: reports)
-        return [.report(.progress(progress))]
+        return stride(from: 0, to: max(1, reports.count), by: Self.maximumReportCount).map { first in
+            let part = reports[first..<min(reports.count, first + Self.maximumReportCount)]
+            return .report(
+                .progress(
+                    Progress(
+                        shard: configuration.shard, placement: placement, step: version,
+                        reports: Array(part))))
+        }
     }
+
+    /// Step reports in one message.
+    private static let maximumReportCount = 1000
 }

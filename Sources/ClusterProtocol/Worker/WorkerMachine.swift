@@ -23,7 +23,8 @@ public struct WorkerMachine: Sendable {
         case stepLimit(Step)
         case hold(Hold)
         case evaluate(Evaluate)
-        case weights(shard: ShardIndex, chunk: Int, version: Step)
+        /// `placement` is the sender's: what shards sent before they were put back does not count.
+        case weights(shard: ShardIndex, chunk: Int, version: Step, placement: Int)
         case nodeComputed(step: Step, node: TreeNode)
         case evaluated(Evaluated)
         case tick
@@ -62,8 +63,6 @@ public struct WorkerMachine: Sendable {
     public let run: Run
     private var weights: WeightAssembly
     private var assignment: Assignment?
-    /// An assignment whose share holds from a later step on.
-    private var upcoming: Assignment?
     private var round: Round?
     private var isHolding = false
     private var evaluation: Evaluate?
@@ -78,14 +77,22 @@ public struct WorkerMachine: Sendable {
     public var currentStep: Step { weights.complete ?? Step(0) }
     public var generation: Generation { assignment?.generation ?? Generation(0) }
 
+    /// For reports of simulations.
+    public var stateText: String {
+        "generation \(generation), virtual workers \(assignment?.virtualWorkers ?? []), "
+            + "limit \(assignment?.stepLimit ?? Step(0)), placement \(assignment?.placement ?? 0), "
+            + "hosts \(assignment?.shards.map(\.host) ?? []), holding \(isHolding), "
+            + "from \(assignment?.fromStep ?? Step(0)), round \(round.map { "\($0)" } ?? "none")"
+    }
+
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .assignment(let assignment): take(assignment, now: now)
         case .stepLimit(let limit): changeLimit(limit)
         case .hold(let hold): self.hold(hold)
         case .evaluate(let evaluate): prepareEvaluation(evaluate)
-        case .weights(let shard, let chunk, let version):
-            receive(shard, chunk, version, now: now)
+        case .weights(let shard, let chunk, let version, let placement):
+            placement == assignment?.placement ? receive(shard, chunk, version, now: now) : []
         case .nodeComputed(let step, let node): nodeComputed(step, node)
         case .evaluated(let evaluated): [.tell(.evaluated(evaluated))]
         case .tick: retry(now: now)
@@ -108,12 +115,6 @@ public struct WorkerMachine: Sendable {
         }
         isHolding = false
         assignment = next
-        upcoming = nil
-        if let former, !isMoved, next.fromStep > currentStep {
-            // Keep the old share until the step from which the new one holds.
-            assignment?.virtualWorkers = former.virtualWorkers
-            upcoming = next
-        }
         if isMoved || former?.shards != next.shards {
             lastArrival = now
             actions.append(.connect(next.shards))
@@ -127,7 +128,6 @@ public struct WorkerMachine: Sendable {
     private mutating func changeLimit(_ limit: Step) -> [Action] {
         guard let assignment, limit != assignment.stepLimit else { return [] }
         self.assignment?.stepLimit = limit
-        upcoming?.stepLimit = limit
         return work()
     }
 
@@ -152,10 +152,6 @@ public struct WorkerMachine: Sendable {
         guard complete else { return actions }
         round = nil
         actions.append(.adopt(version))
-        if let next = upcoming, next.fromStep <= version {
-            assignment?.virtualWorkers = next.virtualWorkers
-            upcoming = nil
-        }
         return actions + work() + startEvaluation()
     }
 
@@ -165,7 +161,9 @@ public struct WorkerMachine: Sendable {
             !isHolding || round != nil
         else { return [] }
         var round = self.round ?? Round(step: step)
-        let added = assignment.virtualWorkers.filter {
+        let share = step < assignment.fromStep
+            ? assignment.interimVirtualWorkers : assignment.virtualWorkers
+        let added = share.filter {
             $0 < run.tree.leafCount && !round.leaves.contains($0)
         }
         let nodes = run.tree.maximalNodes(covering: added)

@@ -33,6 +33,8 @@ final class CoordinatorLoop {
     private var instructionSet = "generic"
     private var lastEvaluation: CoordinatorMachine.EvaluationSummary?
     private var lastWeightsSHA256: String
+    /// Snapshots that wait for the ledger.
+    private var arrived: [Int: Checkpoint] = [:]
     private var flaws = FlawCounter()
     private var hasWarnedOfDisk = false
 
@@ -66,13 +68,14 @@ final class CoordinatorLoop {
             options.sendHighWaterMark += messages
             options.receiveHighWaterMark += messages
             bulk = try SocketBox(context, .router, options: options)
-            controlEndpoint = try control.bind(settings.listen)
-            bulkEndpoint = try bulk.bind(Self.bulkListen(for: settings.listen))
+            let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
+            controlEndpoint = try control.bind(known?.control ?? settings.listen)
+            bulkEndpoint = try bulk.bind(known?.bulk ?? Self.bulkListen(for: settings.listen))
         } catch {
             throw .lost("\(error)")
         }
         recorder = try RunRecorder(
-            settings.directory, plan: material.batchPlan, firstStep: plan.start.step)
+            settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount)
         if !settings.isResuming {
             try plan.store.write(plan.start, instructionSet: "none yet")
         }
@@ -95,8 +98,11 @@ final class CoordinatorLoop {
                 instructionSet: material.backend == .reference
                     ? "generic" : settings.configuration.training.instructionSet,
                 data: material.data, modelFingerprint: material.network.fingerprint,
-                configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint))
-        try FileSystem.replace(settings.directory.endpoint, with: controlEndpoint + "\n")
+                configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint),
+            recovery: plan.recovery, now: SteadyClock.now)
+        instructionSet = plan.recovery?.instructionSet ?? instructionSet
+        try FileSystem.replace(
+            settings.directory.endpoint, with: "\(controlEndpoint)\n\(bulkEndpoint)\n")
         log.info(
             "listening",
             metadata: [LogKey.endpoint: "\(controlEndpoint)", "net.bulk-endpoint": "\(bulkEndpoint)"])
@@ -155,7 +161,9 @@ final class CoordinatorLoop {
         if result.isReady(1) {
             for _ in 0..<Self.batch {
                 guard let frames = try bulk.receive() else { break }
-                if let checkpoint = try exchange.receive(frames) { write(checkpoint) }
+                guard let checkpoint = try exchange.receive(frames) else { continue }
+                arrived[checkpoint.step] = checkpoint
+                try step(.snapshotArrived(Step(checkpoint.step)))
             }
         }
         let later = SteadyClock.now
@@ -168,10 +176,13 @@ final class CoordinatorLoop {
 
     private var nextTick: Duration = .zero
 
-    private func write(_ checkpoint: Checkpoint) {
-        guard writer.write(checkpoint, instructionSet: instructionSet) else {
+    /// The ledger first: a checkpoint must never be ahead of it.
+    private func write(_ step: Step) {
+        guard let checkpoint = arrived[step.value] else { return }
+        arrived = arrived.filter { $0.key > step.value }
+        recorder.flush(durable: true)
+        if !writer.write(checkpoint, instructionSet: instructionSet) {
             log.warning("left a checkpoint out: the disk is too slow")
-            return
         }
     }
 
@@ -235,7 +246,10 @@ final class CoordinatorLoop {
 
     private func perform(_ action: CoordinatorMachine.Action) throws(ZeroMQError) {
         switch action {
+        case .writeCheckpoint(let step): write(step)
         case .send(let message, let peer):
+            // Reports said to be recorded are forgotten by the shards.
+            if case .alive = message { recorder.flush() }
             _ = try control.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
         case .journal(let entry): journal(entry)
         case .record(let report): recorder.record(report)

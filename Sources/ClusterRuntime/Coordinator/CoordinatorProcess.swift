@@ -13,18 +13,21 @@ public final class CoordinatorProcess: Sendable {
         public var listen: String
         /// Go on with the run in the directory, from its newest whole checkpoint.
         public var isResuming: Bool
+        /// Members of the run may still be at work, and are taken back: the coordinator alone died.
+        public var mayHaveMembers: Bool
         public var startTimeout: Duration
         public var lossTimeout: Duration
 
         public init(
             configuration: RunConfiguration, directory: RunDirectory,
             listen: String = "tcp://127.0.0.1:*", isResuming: Bool = false,
-            startTimeout: Duration = .seconds(30), lossTimeout: Duration = .seconds(60)
+            mayHaveMembers: Bool = false, startTimeout: Duration = .seconds(30), lossTimeout: Duration = .seconds(60)
         ) {
             self.configuration = configuration
             self.directory = directory
             self.listen = listen
             self.isResuming = isResuming
+            self.mayHaveMembers = mayHaveMembers
             self.startTimeout = startTimeout
             self.lossTimeout = lossTimeout
         }
@@ -38,6 +41,9 @@ public final class CoordinatorProcess: Sendable {
         var store: CheckpointStore
         var start: Checkpoint
         var skipped: [Failure]
+        var recovery: CoordinatorMachine.Recovery?
+        /// Steps whose lines stay in the run's records.
+        var recordedCount: Int
     }
 
     private let thread: WorkThread
@@ -105,9 +111,21 @@ public final class CoordinatorProcess: Sendable {
         } else {
             start = try initial(material)
         }
+        var recovery: CoordinatorMachine.Recovery?
+        var recordedCount = start.step
+        if settings.isResuming {
+            var known = try JournalReader.recovery(settings.directory)
+            known.mayHaveMembers = settings.mayHaveMembers
+            if settings.mayHaveMembers {
+                let count = try RunRecorder.stepCount(settings.directory)
+                recordedCount = max(start.step, count)
+            }
+            known.recorded = Step(recordedCount)
+            recovery = known
+        }
         return Plan(
             settings: settings, material: material, description: description, store: store,
-            start: start, skipped: skipped)
+            start: start, skipped: skipped, recovery: recovery, recordedCount: recordedCount)
     }
 
     private static func initial(_ material: RunMaterial) throws(Failure) -> Checkpoint {

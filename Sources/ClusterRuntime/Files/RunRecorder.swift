@@ -90,9 +90,16 @@ final class RunRecorder {
         journal.flush(durable: true)
     }
 
-    func flush() {
+    func flush(durable: Bool = false) {
         metrics.flush()
-        ledger.flush()
+        ledger.flush(durable: durable)
+    }
+
+    /// Steps, from the first on, that both records hold whole lines of.
+    static func stepCount(_ directory: RunDirectory) throws(Failure) -> Int {
+        let ledger = try lines(directory.ledger, before: .max, isOneBased: false).last
+        let metrics = try lines(directory.metrics, before: .max, isOneBased: true).last
+        return min(ledger + 1, metrics)
     }
 
     var failure: Failure? { metrics.failure ?? ledger.failure ?? journal.failure }
@@ -109,8 +116,9 @@ final class RunRecorder {
     /// How much of a file holds lines of steps below `step`; a torn last line does not count.
     private static func lines(
         _ path: String, before step: Int, isOneBased: Bool
-    ) throws(Failure) -> (byteCount: Int, steps: [StepLine]) {
-        guard FileSystem.exists(path) else { return (0, []) }
+    ) throws(Failure) -> (byteCount: Int, steps: [StepLine], last: Int) {
+        var last = isOneBased ? 0 : -1
+        guard FileSystem.exists(path) else { return (0, [], last) }
         let bytes = try FileSystem.read(path)
         var byteCount = 0
         var steps: [StepLine] = []
@@ -120,6 +128,7 @@ final class RunRecorder {
             guard let number = field("step", in: text).flatMap(Int.init),
                 isOneBased ? number <= step : number < step
             else { break }
+            last = number
             byteCount = end + 1
             start = end + 1
             guard text.contains("\"kind\":\"step\"") else { continue }
@@ -129,7 +138,7 @@ final class RunRecorder {
                     loss: field("loss", in: text).flatMap(Double.init) ?? 0,
                     accuracy: field("accuracy", in: text).flatMap(Double.init) ?? 0))
         }
-        return (byteCount, steps)
+        return (byteCount, steps, last)
     }
 
     /// The text of a number in a line that this class wrote.

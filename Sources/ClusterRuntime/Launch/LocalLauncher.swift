@@ -71,13 +71,18 @@ public final class LocalLauncher {
 
     // MARK: Starting
 
-    private func startCoordinator() throws(Failure) {
+    /// - Parameter isReplacing: the one before it died, and members of the run are at work.
+    private func startCoordinator(isReplacing: Bool = false) throws(Failure) {
+        let number = (started[.coordinator] ?? 0) + 1
+        started[.coordinator] = number
         var arguments = [
             "coordinator", "--config", settings.directory.configuration, "--run-dir",
-            settings.directory.path, "--listen", "tcp://127.0.0.1:*", "--exit-with-parent",
-            "--log-file", "\(settings.directory.logs)/coordinator-1.jsonl",
+            settings.directory.path, "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
+            "--exit-with-parent", "--log-file",
+            "\(settings.directory.logs)/coordinator-\(number).jsonl",
         ]
-        if settings.isResuming { arguments.append("--resume") }
+        if settings.isResuming || isReplacing { arguments.append("--resume") }
+        if !isReplacing { arguments.append("--fresh-members") }
         coordinator = try ChildProcess(
             name: "coordinator", executable: settings.executable, arguments: arguments)
     }
@@ -122,7 +127,7 @@ public final class LocalLauncher {
 
     private func supervise() throws(Failure) -> Int {
         while true {
-            if let end = coordinator?.poll() { return code(of: end) }
+            if let end = coordinator?.poll(), try !replaceCoordinator(end) { return code(of: end) }
             try replaceEnded()
             guard case .stopRequested = interruptions.wait(timeout: .milliseconds(20)) else {
                 continue
@@ -137,6 +142,15 @@ public final class LocalLauncher {
                 return ExitCode.interrupted
             }
         }
+    }
+
+    /// A coordinator that was killed is replaced; it finds the run in the journal, and the members,
+    /// who have gone on meanwhile, find it at its old address.
+    private func replaceCoordinator(_ end: ChildProcess.End) throws(Failure) -> Bool {
+        guard case .signalled = end, stopCount == 0, mayRestart() else { return false }
+        note("the coordinator \(text(end)); another takes its place")
+        try startCoordinator(isReplacing: true)
+        return true
     }
 
     /// A member that died is replaced; one that ended by itself is not.

@@ -174,7 +174,8 @@ final class MemberLoop {
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
         guard let worker, let (header, payload) = worker.weights(in: frames) else { return }
         let event = WorkerMachine.Event.weights(
-            shard: header.shard, chunk: header.chunk, version: header.step)
+            shard: header.shard, chunk: header.chunk, version: header.step,
+            placement: header.placement)
         let actions = machine.step(.work(event), now: SteadyClock.now)
         for action in actions {
             if case .work(.store(let chunk, let version)) = action {

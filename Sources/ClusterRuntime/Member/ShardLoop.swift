@@ -182,8 +182,8 @@ final class ShardLoop {
         case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
         case .update(let chunk, let step, let sampleCount):
             storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
-        case .send(let chunk, let version, let peers):
-            try sendWeights(shard, chunk, version, to: peers)
+        case .send(let chunk, let version, let placement, let peers):
+            try sendWeights(shard, chunk, version, placement, to: peers)
         case .snapshot(let chunk, let step):
             for (part, buffer) in storage.snapshot(chunk: chunk).enumerated() {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)
@@ -199,13 +199,15 @@ final class ShardLoop {
     /// A peer whose queue is full misses this version and asks for it again; one that is gone is
     /// taken off the list.
     private func sendWeights(
-        _ shard: ShardIndex, _ chunk: Int, _ version: Step, to peers: [PeerIdentity]
+        _ shard: ShardIndex, _ chunk: Int, _ version: Step, _ placement: Int,
+        to peers: [PeerIdentity]
     ) throws(ZeroMQError) {
         guard !peers.isEmpty, let buffer = storage?.weights(chunk: chunk, version: version) else {
             return
         }
         var header = BulkHeader(kind: .weights, step: version, shard: shard)
         header.chunk = chunk
+        header.placement = placement
         let frames = BulkMessage.frames(header, payload: buffer.bytes, owner: buffer)
         for peer in peers {
             let outcome = try router.send([Frame(peer.rawValue)] + frames)

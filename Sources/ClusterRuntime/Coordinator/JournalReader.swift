@@ -1,0 +1,26 @@
+import ClusterProtocol
+import FoundationEssentials
+
+/// Reads `journal.jsonl`: what an earlier coordinator of the run has said of itself.
+enum JournalReader {
+    /// Lines are whole or, at the end of a crash, torn: a line that cannot be read ends the journal.
+    static func recovery(_ directory: RunDirectory) throws(Failure) -> CoordinatorMachine.Recovery {
+        var recovery = CoordinatorMachine.Recovery()
+        guard FileSystem.exists(directory.journal) else { return recovery }
+        let bytes = try FileSystem.read(directory.journal)
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            guard let entry = try? JSONDecoder().decode(JournalEntry.self, from: Data(line)) else {
+                continue
+            }
+            recovery.add(entry)
+        }
+        return recovery
+    }
+
+    /// Control and bulk endpoint of the run's last coordinator, which its members know.
+    static func endpoints(_ directory: RunDirectory) -> (control: String, bulk: String)? {
+        guard let bytes = try? FileSystem.read(directory.endpoint) else { return nil }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+        return lines.count == 2 ? (lines[0], lines[1]) : nil
+    }
+}
