@@ -136,6 +136,10 @@ extension Simulation {
             guard let host = members[peer]?.hosts[shard] else { return }
             let header = BulkHeader(kind: .fetch, step: version, shard: shard)
             send(.bulk(header, []), from: peer, to: host)
+        case .inquire(let shard, let step):
+            guard let host = members[peer]?.hosts[shard] else { return }
+            send(
+                .bulk(BulkHeader(kind: .inquiry, step: step, shard: shard), []), from: peer, to: host)
         case .abandonWeights(let version): members[peer]?.versions[version] = nil
         case .adopt(let step):
             guard let weights = members[peer]?.versions.removeValue(forKey: step) else { return }
@@ -210,6 +214,12 @@ extension Simulation {
                 shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
                 totals: header.totals)
             actOnShards(peer, event, payload: payload)
+        case .inquiry:
+            actOnShards(peer, .inquiry(shard: header.shard, peer: source, step: header.step))
+        case .missing:
+            helps += 1
+            actOnMember(
+                peer, .work(.missing(step: header.step, leaves: payload.map { Int($0) })))
         case .fetch:
             actOnShards(peer, .fetch(shard: header.shard, peer: source, step: header.step))
         case .state:
@@ -281,6 +291,9 @@ extension Simulation {
             update(peer, chunk, step, sampleCount)
         case .send(let chunk, let version, let placement, let peers):
             sendWeights(peer, shard, chunk, version, placement, peers)
+        case .tellMissing(let step, let leaves, let target):
+            let header = BulkHeader(kind: .missing, step: step, shard: shard)
+            send(.bulk(header, leaves.map { Float($0) }), from: peer, to: target)
         case .snapshot(let chunk, let step):
             for (part, values) in (members[peer]?.state[chunk] ?? []).enumerated() {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)

@@ -45,6 +45,8 @@ public struct Simulation {
     var delivered = 0
     var crashes = 0
     var retries = 0
+    /// Answers to workers who asked what is missing.
+    var helps = 0
     var nextIdentity: UInt64 = 1
     var trace: [String] = []
 
@@ -103,7 +105,7 @@ public struct Simulation {
         return SimulationResult(
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
-            crashCount: crashes, retryCount: retries, trace: trace)
+            crashCount: crashes, retryCount: retries, helpCount: helps, trace: trace)
     }
 
     /// Where everyone is, for the report of a run that got stuck.
@@ -234,7 +236,8 @@ public struct Simulation {
             return
         }
         let heartbeat = Heartbeat(
-            generation: member.member.generation, step: member.member.currentStep)
+            generation: member.member.generation, step: member.member.currentStep,
+            computeMicroseconds: member.role == .worker ? Int(2000 * member.slowness) : 0)
         actOnMember(peer, .tick(heartbeat))
         actOnShards(peer, .tick)
         queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 20)

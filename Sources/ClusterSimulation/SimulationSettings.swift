@@ -53,6 +53,7 @@ public struct SimulationResult: Sendable {
     public var deliveredMessageCount: Int
     public var crashCount: Int
     public var retryCount: Int
+    public var helpCount: Int
     /// The last lines of what happened, for a failure's report.
     public var trace: [String]
 }

@@ -74,6 +74,18 @@ import Testing
         }
     }
 
+    @Test func slowWorkers() {
+        for seed in 9001...9300 {
+            var settings = Self.settings(seed: UInt64(seed))
+            settings.workerCount = max(2, settings.workerCount)
+            settings.virtualWorkerCount = 16
+            settings.totalSteps += 60
+            settings.faults.slowWorkerFactor = 40
+            settings.faults.duplicateProbability = 0.05
+            Self.expectGood(settings)
+        }
+    }
+
     static func everything(seed: UInt64) -> SimulationSettings {
         var settings = settings(seed: seed)
         settings.totalSteps += 30

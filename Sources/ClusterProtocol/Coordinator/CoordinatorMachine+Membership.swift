@@ -91,13 +91,21 @@ extension CoordinatorMachine {
     }
 
     /// What a heartbeat shows to be lost is said again.
-    mutating func hear(_ heartbeat: Heartbeat, from peer: PeerIdentity) -> [Action] {
+    mutating func hear(
+        _ heartbeat: Heartbeat, from peer: PeerIdentity, now: Moment
+    ) -> [Action] {
         peers[peer]?.heartbeat = heartbeat
+        let time = Double(heartbeat.computeMicroseconds + heartbeat.inputMicroseconds)
+        if time > 0 {
+            let former = peers[peer]?.leafMicroseconds ?? time
+            peers[peer]?.leafMicroseconds = (former + time) / 2
+        }
         guard let member = peers[peer] else { return [] }
         if member.state == .preparing {
             return heartbeat.isReady ? [.send(.introduce(Introduce()), to: peer)] : []
         }
-        return heartbeat.generation < generation ? sendAssignment(to: peer) : []
+        if heartbeat.generation < generation { return sendAssignment(to: peer) }
+        return rebalance(now: now)
     }
 
     private func sendAssignment(to peer: PeerIdentity) -> [Action] {
@@ -150,9 +158,14 @@ extension CoordinatorMachine {
         return actions + advance(now: now)
     }
 
-    private var candidates: [AssignmentPlanner.Candidate] {
-        readyPeers(.worker).map {
-            .init(identity: $0.hello.identity, weight: Double(max(1, $0.hello.threadCount)))
+    /// Workers with their measured speeds; one that has not worked yet counts as average.
+    var candidates: [AssignmentPlanner.Candidate] {
+        let workers = readyPeers(.worker)
+        let known = workers.compactMap(\.leafMicroseconds)
+        let mean = known.isEmpty ? 1 : known.reduce(0, +) / Double(known.count)
+        return workers.map { worker in
+            let speed = Double(max(1, worker.hello.threadCount)) / (worker.leafMicroseconds ?? mean)
+            return .init(identity: worker.hello.identity, weight: speed)
         }
     }
 

@@ -140,6 +140,8 @@ public struct CoordinatorMachine: Sendable {
         case waiting(String)
         case settled(instructionSet: String)
         case stopping(step: Step)
+        /// Virtual workers move from slow to fast workers; factors are against the fastest.
+        case rebalanced(slowest: PeerSummary, factor: Double, phase: String, shares: [String: Int])
         case unexpected(kind: String, PeerIdentity)
     }
 
@@ -163,6 +165,8 @@ public struct CoordinatorMachine: Sendable {
         var lastHeard: Moment
         var virtualWorkers: [Int] = []
         var heartbeat: Heartbeat?
+        /// Time of one virtual worker on one of its threads, smoothed; nil before the first step.
+        var leafMicroseconds: Double?
 
         var summary: PeerSummary {
             PeerSummary(
@@ -266,6 +270,7 @@ public struct CoordinatorMachine: Sendable {
     var waitingSince: Moment?
     var lastAlive: Moment = .zero
     var lastNotice: Moment?
+    var lastRebalance: Moment = .zero
 
     /// - Parameter recovery: what is known of the run, for a coordinator that goes on with it.
     public init(
@@ -325,7 +330,7 @@ public struct CoordinatorMachine: Sendable {
         peers[peer]?.lastHeard = now
         switch message {
         case .ready(let ready): return becomeReady(peer, ready, now: now)
-        case .heartbeat(let heartbeat): return hear(heartbeat, from: peer)
+        case .heartbeat(let heartbeat): return hear(heartbeat, from: peer, now: now)
         case .shardReady(let ready): return shardReady(ready, from: peer, now: now)
         case .progress(let progress): return progressed(progress, from: peer, now: now)
         case .holding(let holding): return held(holding, by: peer, now: now)

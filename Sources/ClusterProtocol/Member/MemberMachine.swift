@@ -84,7 +84,10 @@ public struct MemberMachine: Sendable {
     public var stateText: String { "\(phase), \(worker?.stateText ?? "no worker")" }
 
     /// When `tick` is wanted at the latest.
-    public func nextDeadline(now: Moment) -> Moment { now + configuration.heartbeatInterval / 10 }
+    public func nextDeadline(now: Moment) -> Moment {
+        let regular = now + configuration.heartbeatInterval / 10
+        return worker?.nextDeadline.map { max(now, min($0, regular)) } ?? regular
+    }
 
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         if phase == .ended { return [] }

@@ -11,14 +11,18 @@ public enum BulkKind: UInt8, Sendable, CaseIterable {
     case state = 4
     /// Worker to shard: I am leaving, send no more.
     case unsubscribe = 5
+    /// Worker to shard: I have done my share of this step and wait; what is missing?
+    case inquiry = 6
+    /// Shard to worker: the virtual workers of this step whose contributions are missing.
+    case missing = 7
 }
 
 /// How the payload's elements are written.
 public enum PayloadType: UInt8, Sendable, CaseIterable {
     case none = 0
     case float32 = 1
-
-    public var byteCount: Int { self == .float32 ? 4 : 0 }
+    /// UInt32, little-endian.
+    case indices = 2
 }
 
 /// The fixed first frame of every bulk message: 64 bytes, little-endian.

@@ -30,6 +30,7 @@ public struct ShardHostMachine: Sendable {
         case contribution(
             shard: ShardIndex, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
         case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step)
+        case inquiry(shard: ShardIndex, peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
         case tick
     }
@@ -81,6 +82,8 @@ public struct ShardHostMachine: Sendable {
         case .fetch(let shard, let peer, let step):
             subscribers[shard, default: []].insert(peer)
             return one(shard, .fetch(peer: peer, step: step), now: now)
+        case .inquiry(let shard, let peer, let step):
+            return one(shard, .inquiry(peer: peer, step: step), now: now)
         case .unsubscribe(let peer):
             for shard in subscribers.keys { subscribers[shard]?.remove(peer) }
             return forAll(.unsubscribe(peer: peer), now: now)

@@ -35,6 +35,7 @@ public struct ShardMachine: Sendable {
         case restored(step: Step, placement: Int, stepLimit: Step)
         case contribution(step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
         case fetch(peer: PeerIdentity, step: Step)
+        case inquiry(peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
         case alive(stepLimit: Step, recorded: Step)
         case snapshot(Step)
@@ -60,6 +61,7 @@ public struct ShardMachine: Sendable {
         case update(chunk: Int, step: Step, sampleCount: Int)
         /// Send this version of the chunk's weights.
         case send(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
+        case tellMissing(step: Step, leaves: [Int], to: PeerIdentity)
         /// Copy the state of a chunk that has just reached `step`, and send it to the coordinator.
         case snapshot(chunk: Int, step: Step)
         case report(ControlMessage)
@@ -102,6 +104,7 @@ public struct ShardMachine: Sendable {
         case .contribution(let step, let chunk, let node, let totals):
             contribute(step, chunk, node, totals, now: now)
         case .fetch(let peer, let step): fetch(peer, step)
+        case .inquiry(let peer, let step): answer(peer, step)
         case .unsubscribe(let peer): unsubscribe(peer)
         case .alive(let limit, let recorded): heard(limit, recorded: recorded, now: now)
         case .snapshot(let step): snapshot(step)
@@ -191,6 +194,17 @@ public struct ShardMachine: Sendable {
                 + [.send(chunk: chunk, version: version, placement: placement, to: [peer])]
         }
     }
+
+    /// A worker with nothing to do may compute what others are late with.
+    private func answer(_ peer: PeerIdentity, _ step: Step) -> [Action] {
+        guard let versions else { return [] }
+        let open = zip(versions, sums).filter { $0.0 == step }.map(\.1)
+        let leaves = Set(open.flatMap(\.missingLeaves)).sorted().prefix(Self.maximumMissingCount)
+        return leaves.isEmpty ? [] : [.tellMissing(step: step, leaves: Array(leaves), to: peer)]
+    }
+
+    /// Virtual workers named in one answer.
+    private static let maximumMissingCount = 1024
 
     private mutating func unsubscribe(_ peer: PeerIdentity) -> [Action] {
         subscribers.remove(peer)

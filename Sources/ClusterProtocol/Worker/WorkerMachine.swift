@@ -10,11 +10,14 @@ public struct WorkerMachine: Sendable {
         public var plan: SlicePlan
         /// A wait for weights that lasts longer than this is answered by asking again.
         public var retryInterval: Duration
+        /// Differs from worker to worker, so that two who help do not help with the same.
+        public var salt: Int
 
-        public init(tree: ReductionTree, plan: SlicePlan, retryInterval: Duration) {
+        public init(tree: ReductionTree, plan: SlicePlan, retryInterval: Duration, salt: Int = 0) {
             self.tree = tree
             self.plan = plan
             self.retryInterval = retryInterval
+            self.salt = salt
         }
     }
 
@@ -26,6 +29,8 @@ public struct WorkerMachine: Sendable {
         /// `placement` is the sender's: what shards sent before they were put back does not count.
         case weights(shard: ShardIndex, chunk: Int, version: Step, placement: Int)
         case nodeComputed(step: Step, node: TreeNode)
+        /// A shard's answer: the virtual workers it still waits for.
+        case missing(step: Step, leaves: [Int])
         case evaluated(Evaluated)
         case tick
     }
@@ -37,6 +42,7 @@ public struct WorkerMachine: Sendable {
         /// Create the compute engines; comes once, before anything is computed.
         case useInstructionSet(String)
         case fetch(shard: ShardIndex, version: Step)
+        case inquire(shard: ShardIndex, step: Step)
         /// Copy the chunk just received into the buffer of its version.
         case store(chunk: Int, version: Step)
         case abandonWeights(version: Step)
@@ -58,6 +64,12 @@ public struct WorkerMachine: Sendable {
         var leaves: Set<Int> = []
         var pending: Set<TreeNode> = []
         var contributed: [TreeNode] = []
+        /// When it began, and when everything asked for so far was done.
+        var begun: Moment
+        var idleSince: Moment?
+        /// Leaves of others, computed for lack of other work.
+        var helpCount = 0
+        var lastInquiry: Moment?
     }
 
     public let run: Run
@@ -67,6 +79,8 @@ public struct WorkerMachine: Sendable {
     private var isHolding = false
     private var evaluation: Evaluate?
     private var lastArrival: Moment = .zero
+    /// How long its own share takes this worker, smoothed.
+    private var ownTime: Duration?
 
     public init(_ run: Run) {
         self.run = run
@@ -88,14 +102,15 @@ public struct WorkerMachine: Sendable {
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .assignment(let assignment): take(assignment, now: now)
-        case .stepLimit(let limit): changeLimit(limit)
+        case .stepLimit(let limit): changeLimit(limit, now: now)
         case .hold(let hold): self.hold(hold)
         case .evaluate(let evaluate): prepareEvaluation(evaluate)
         case .weights(let shard, let chunk, let version, let placement):
             placement == assignment?.placement ? receive(shard, chunk, version, now: now) : []
-        case .nodeComputed(let step, let node): nodeComputed(step, node)
+        case .nodeComputed(let step, let node): nodeComputed(step, node, now: now)
+        case .missing(let step, let leaves): help(step, leaves)
         case .evaluated(let evaluated): [.tell(.evaluated(evaluated))]
-        case .tick: retry(now: now)
+        case .tick: inquire(now: now) + retry(now: now)
         }
     }
 
@@ -122,13 +137,13 @@ public struct WorkerMachine: Sendable {
             actions += next.shards.map { .fetch(shard: $0.shard, version: wanted) }
             actions += contributeAgain(to: next.shards.map(\.shard))
         }
-        return actions + work()
+        return actions + work(now: now)
     }
 
-    private mutating func changeLimit(_ limit: Step) -> [Action] {
+    private mutating func changeLimit(_ limit: Step, now: Moment) -> [Action] {
         guard let assignment, limit != assignment.stepLimit else { return [] }
         self.assignment?.stepLimit = limit
-        return work()
+        return work(now: now)
     }
 
     private mutating func hold(_ hold: Hold) -> [Action] {
@@ -152,15 +167,15 @@ public struct WorkerMachine: Sendable {
         guard complete else { return actions }
         round = nil
         actions.append(.adopt(version))
-        return actions + work() + startEvaluation()
+        return actions + work(now: now) + startEvaluation()
     }
 
     /// Begins the current step, or takes up leaves that were added to it.
-    private mutating func work() -> [Action] {
+    private mutating func work(now: Moment) -> [Action] {
         guard let assignment, let step = weights.complete, step < assignment.stepLimit,
             !isHolding || round != nil
         else { return [] }
-        var round = self.round ?? Round(step: step)
+        var round = self.round ?? Round(step: step, begun: now, idleSince: now)
         let share = step < assignment.fromStep
             ? assignment.interimVirtualWorkers : assignment.virtualWorkers
         let added = share.filter {
@@ -169,14 +184,65 @@ public struct WorkerMachine: Sendable {
         let nodes = run.tree.maximalNodes(covering: added)
         round.leaves.formUnion(added)
         round.pending.formUnion(nodes)
+        if !nodes.isEmpty { round.idleSince = nil }
         self.round = round
         return nodes.isEmpty ? [] : [.compute(step: step, nodes: nodes)]
     }
 
-    private mutating func nodeComputed(_ step: Step, _ node: TreeNode) -> [Action] {
-        guard round?.step == step, round?.pending.remove(node) != nil else { return [] }
-        round?.contributed.append(node)
-        return [.contribute(step: step, node: node, shards: run.plan.shards)]
+    private mutating func nodeComputed(_ step: Step, _ node: TreeNode, now: Moment) -> [Action] {
+        guard var round, round.step == step, round.pending.remove(node) != nil else { return [] }
+        round.contributed.append(node)
+        if round.pending.isEmpty {
+            round.idleSince = now
+            if round.helpCount == 0 {
+                let time = now - round.begun
+                ownTime = ownTime.map { $0 * 0.8 + time * 0.2 } ?? time
+            }
+        }
+        self.round = round
+        let contribute = Action.contribute(step: step, node: node, shards: run.plan.shards)
+        return [contribute] + (round.helpCount > 0 ? inquire(now: now) : [])
+    }
+
+    // MARK: Helping
+
+    /// Waiting for others this long, a worker offers to compute what they are late with.
+    private var patience: Duration { max(.milliseconds(5), (ownTime ?? .milliseconds(20)) * 0.5) }
+
+    /// When `tick` is wanted, apart from heartbeats.
+    public var nextDeadline: Moment? {
+        guard isWaitingForWeights, let round, let idle = round.idleSince else { return nil }
+        return max(idle, round.lastInquiry ?? idle) + patience
+    }
+
+    private mutating func inquire(now: Moment) -> [Action] {
+        guard isWaitingForWeights, var round, let idle = round.idleSince, run.tree.leafCount > 1
+        else { return [] }
+        let isHelping = round.helpCount > 0 && round.lastInquiry.map { $0 < idle } ?? true
+        guard isHelping || now - max(idle, round.lastInquiry ?? idle) >= patience,
+            let late = weights.missing.first
+        else { return [] }
+        round.lastInquiry = now
+        self.round = round
+        return [.inquire(shard: run.plan.chunks[late].shard, step: round.step)]
+    }
+
+    /// Takes one of the missing leaves; a second copy of a contribution changes nothing.
+    private mutating func help(_ step: Step, _ leaves: [Int]) -> [Action] {
+        guard var round, round.step == step, round.pending.isEmpty, isWaitingForWeights else {
+            return []
+        }
+        let open = leaves.filter { $0 < run.tree.leafCount && !round.leaves.contains($0) }
+        guard !open.isEmpty else { return [] }
+        // From the end: whoever is late has most likely begun at the beginning.
+        let choice = open.count - 1 - (run.salt &+ round.helpCount) % open.count
+        let node = run.tree.canonical(.leaf(open[choice]))
+        round.leaves.insert(open[choice])
+        round.pending.insert(node)
+        round.helpCount += 1
+        round.idleSince = nil
+        self.round = round
+        return [.compute(step: step, nodes: [node])]
     }
 
     private func contributeAgain(to shards: [ShardIndex]) -> [Action] {

@@ -72,8 +72,9 @@ public struct RunMaterial: Sendable {
             checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval)
     }
 
-    public var worker: WorkerMachine.Run {
-        WorkerMachine.Run(tree: tree, plan: slicePlan, retryInterval: retryInterval)
+    public func worker(salt: Int) -> WorkerMachine.Run {
+        WorkerMachine.Run(
+            tree: tree, plan: slicePlan, retryInterval: retryInterval, salt: salt)
     }
 
     /// Half a heartbeat, but never so short that ordinary steps are asked for twice.

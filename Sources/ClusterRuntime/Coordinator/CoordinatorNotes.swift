@@ -23,6 +23,7 @@ extension CoordinatorMachine.Note {
         case .waiting: "waiting"
         case .settled: "instruction set settled"
         case .stopping: "stopping"
+        case .rebalanced: "rebalanced"
         case .unexpected: "dropped a message that was not expected"
         }
     }
@@ -49,6 +50,11 @@ extension CoordinatorMachine.Note {
         case .waiting(let what): [LogKey.reason: "\(what)"]
         case .settled(let name): [LogKey.instructionSet: "\(name)"]
         case .stopping(let step): [LogKey.step: "\(step)"]
+        case .rebalanced(let peer, let factor, let phase, let shares):
+            peer.metadata.merging([
+                "slow.factor": "\(factor)", "slow.phase": "\(phase)",
+                LogKey.virtualWorkers: "\(shares.sorted { $0.key < $1.key })",
+            ]) { $1 }
         case .unexpected(let kind, let peer): ["kind": "\(kind)", LogKey.peerID: "\(peer)"]
         }
     }
@@ -71,6 +77,11 @@ extension CoordinatorMachine.Note {
             "shards \(shards) were on \(peer.place); going back to the checkpoint of step \(step)"
         case .waiting(let what): what
         case .stopping(let step): "stopping at step \(step)"
+        case .rebalanced(let peer, let factor, let phase, let shares):
+            "\(peer.place) is \(Progress.fixed(factor, 1)) times slower than the fastest, in its "
+                + "\(phase); virtual workers now: "
+                + shares.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
+                .joined(separator: ", ")
         default: nil
         }
     }

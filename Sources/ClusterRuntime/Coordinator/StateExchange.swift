@@ -40,7 +40,7 @@ final class StateExchange {
         switch message.header.kind {
         case .fetch: try answer(message.header, to: peer)
         case .state: return take(message)
-        case .contribution, .weights, .unsubscribe: flawCount += 1
+        case .contribution, .weights, .unsubscribe, .inquiry, .missing: flawCount += 1
         }
         return nil
     }

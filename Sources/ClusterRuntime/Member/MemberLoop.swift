@@ -4,6 +4,10 @@ import Partitions
 import Threads
 import ZeroMQ
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What the socket thread of a worker or server does.
 final class MemberLoop {
     enum Order: Sendable {
@@ -117,7 +121,7 @@ final class MemberLoop {
     private func beat() throws(ZeroMQError) {
         let now = SteadyClock.now
         guard now >= nextBeat else { return }
-        nextBeat = now + .milliseconds(10)
+        nextBeat = now + .milliseconds(2)
         try step(.tick(heartbeat))
     }
 
@@ -159,7 +163,7 @@ final class MemberLoop {
             modelFingerprint: material.network.fingerprint)
         try step(
             .prepared(
-                ready, material.worker,
+                ready, material.worker(salt: Int(getpid())),
                 heartbeatInterval: material.configuration.cluster.heartbeatInterval))
     }
 
@@ -172,7 +176,13 @@ final class MemberLoop {
     }
 
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
-        guard let worker, let (header, payload) = worker.weights(in: frames) else { return }
+        guard let worker, let arrival = worker.arrival(in: frames) else { return }
+        guard case .weights(let header, let payload) = arrival else {
+            if case .missing(let step, let leaves) = arrival {
+                try self.step(.work(.missing(step: step, leaves: leaves)))
+            }
+            return
+        }
         let event = WorkerMachine.Event.weights(
             shard: header.shard, chunk: header.chunk, version: header.step,
             placement: header.placement)

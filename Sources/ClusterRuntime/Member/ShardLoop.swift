@@ -110,9 +110,11 @@ final class ShardLoop {
                 shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
                 totals: header.totals)
             try step(event, payload: payload)
+        case .inquiry:
+            try step(.inquiry(shard: header.shard, peer: peer, step: header.step))
         case .fetch: try step(.fetch(shard: header.shard, peer: peer, step: header.step))
         case .unsubscribe: try step(.unsubscribe(peer: peer))
-        case .weights, .state: note(flaw: "unexpected \(header.kind)", peer)
+        case .weights, .state, .missing: note(flaw: "unexpected \(header.kind)", peer)
         }
     }
 
@@ -128,9 +130,9 @@ final class ShardLoop {
     }
 
     private func isWholeChunk(_ header: BulkHeader, _ payload: Frame) -> Bool {
-        guard let plan = material?.slicePlan, plan.chunks.indices.contains(header.chunk) else {
-            return false
-        }
+        guard let plan = material?.slicePlan, plan.chunks.indices.contains(header.chunk),
+            header.payloadType == .float32
+        else { return false }
         return payload.byteCount == plan.chunks[header.chunk].range.count * 4
     }
 
@@ -184,6 +186,10 @@ final class ShardLoop {
             storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
         case .send(let chunk, let version, let placement, let peers):
             try sendWeights(shard, chunk, version, placement, to: peers)
+        case .tellMissing(let step, let leaves, let peer):
+            let header = BulkHeader(kind: .missing, step: step, shard: shard)
+            _ = try router.send(
+                [Frame(peer.rawValue)] + BulkMessage.frames(header, indices: leaves))
         case .snapshot(let chunk, let step):
             for (part, buffer) in storage.snapshot(chunk: chunk).enumerated() {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)

@@ -65,6 +65,9 @@ final class WorkerRuntime {
         case .fetch(let shard, let version):
             _ = try send(BulkMessage.frames(
                 BulkHeader(kind: .fetch, step: version, shard: shard)), to: shard)
+        case .inquire(let shard, let step):
+            _ = try send(
+                BulkMessage.frames(BulkHeader(kind: .inquiry, step: step, shard: shard)), to: shard)
         case .abandonWeights(let version): incoming[version] = nil
         case .adopt(let step): adopt(step, now: now)
         case .reset:
@@ -146,9 +149,21 @@ final class WorkerRuntime {
 
     // MARK: Arrivals
 
-    /// Weights from a shard, if the message is what it should be.
-    func weights(in frames: [Frame]) -> (BulkHeader, Frame)? {
-        guard let message = try? BulkMessage(frames[...]), message.header.kind == .weights,
+    enum Arrival {
+        case weights(BulkHeader, Frame)
+        case missing(step: Step, leaves: [Int])
+    }
+
+    /// What a shard sent, if the message is what it should be.
+    func arrival(in frames: [Frame]) -> Arrival? {
+        guard let message = try? BulkMessage(frames[...]) else {
+            flawCount += 1
+            return nil
+        }
+        if message.header.kind == .missing {
+            return .missing(step: message.header.step, leaves: message.indices)
+        }
+        guard message.header.kind == .weights, message.header.payloadType == .float32,
             material.slicePlan.chunks.indices.contains(message.header.chunk),
             let payload = message.payload,
             payload.byteCount == material.slicePlan.chunks[message.header.chunk].range.count * 4
@@ -156,7 +171,7 @@ final class WorkerRuntime {
             flawCount += 1
             return nil
         }
-        return (message.header, payload)
+        return .weights(message.header, payload)
     }
 
     func store(_ payload: Frame, chunk: Int, version: Step) {

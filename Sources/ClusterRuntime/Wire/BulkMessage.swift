@@ -24,7 +24,9 @@ struct BulkMessage {
         }
         payload = frames.count == 2 ? frames.last : nil
         let found = payload?.byteCount ?? 0
-        guard found == header.payloadByteCount, found == 0 || header.payloadType == .float32 else {
+        guard found == header.payloadByteCount, (found == 0) == (header.payloadType == .none),
+            found.isMultiple(of: 4)
+        else {
             throw .payload(expected: header.payloadByteCount, found: found)
         }
     }
@@ -40,6 +42,24 @@ struct BulkMessage {
     }
 
     static func frames(_ header: BulkHeader) -> [Frame] { [Frame(header.bytes)] }
+
+    static func frames(_ header: BulkHeader, indices: [Int]) -> [Frame] {
+        var header = header
+        header.payloadType = .indices
+        header.payloadByteCount = indices.count * 4
+        let bytes = indices.flatMap { index in
+            (0..<4).map { UInt8(truncatingIfNeeded: index >> ($0 * 8)) }
+        }
+        return [Frame(header.bytes), Frame(bytes)]
+    }
+
+    /// The payload as indices; empty when it is something else.
+    var indices: [Int] {
+        guard header.payloadType == .indices, let bytes = payload?.bytes else { return [] }
+        return stride(from: 0, to: bytes.count - 3, by: 4).map { start in
+            (0..<4).reduce(0) { $0 | Int(bytes[start + $1]) << ($1 * 8) }
+        }
+    }
 }
 
 extension Frame {
