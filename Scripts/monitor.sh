@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Usage: Scripts/monitor.sh [--every N] [--once] [RUN_DIR]
+#
+# Follows a run (RUN_DIR: the newest in runs/): a line an epoch, a line every N steps (100; 0 for
+# none), and the warnings and errors of every process. Ends when the run has ended, with the run's
+# exit code; with --once it shows what there is and ends. The coordinator writes the figures of
+# steps once a heartbeat.
+set -euo pipefail
+export LC_ALL=C
+
+fail() {
+    echo "monitor: error: $1" >&2
+    exit "${2:-65}"
+}
+
+every=100
+once=false
+run_dir=
+while (($# > 0)); do
+    case $1 in
+    --every)
+        every=${2:-}
+        [[ $every =~ ^[0-9]+$ ]] || fail "--every: expected a number of steps" 64
+        shift
+        ;;
+    --once) once=true ;;
+    -*) fail "$1: not known" 64 ;;
+    *) run_dir=${1%/} ;;
+    esac
+    shift
+done
+if [[ -z $run_dir ]]; then
+    for directory in runs/*/; do
+        directory=${directory%/}
+        if [[ -d $directory && (-z $run_dir || $directory -nt $run_dir) ]]; then
+            run_dir=$directory
+        fi
+    done
+fi
+[[ -d ${run_dir:-runs} ]] || fail "$run_dir is not there"
+[[ -n $run_dir && -f $run_dir/config.yaml ]] ||
+    fail "${run_dir:-runs} is no run directory: it has no config.yaml"
+
+# Values of one line of JSON without nesting, as Convoy writes it.
+# shellcheck disable=SC2016 # a program for awk
+json='
+function text(name,    start, rest, value, character) {
+    start = index($0, "\"" name "\":\"")
+    if (!start) return ""
+    rest = substr($0, start + length(name) + 4)
+    while (rest != "" && (character = substr(rest, 1, 1)) != "\"") {
+        if (character == "\\") { rest = substr(rest, 2); character = substr(rest, 1, 1) }
+        value = value character
+        rest = substr(rest, 2)
+    }
+    return value
+}
+function number(name,    start, rest) {
+    start = index($0, "\"" name "\":")
+    if (!start) return "?"
+    rest = substr($0, start + length(name) + 3)
+    sub(/[,}].*/, "", rest)
+    return rest
+}
+'
+# shellcheck disable=SC2016
+metrics=$json'
+text("kind") == "epoch" {
+    printf "epoch %d  step %d  train loss %.4f  train accuracy %.4f  test loss %.4f  ", \
+        number("epoch"), number("step"), number("train_loss"), number("train_accuracy"), \
+        number("test_loss")
+    printf "test accuracy %.4f  %d images/s\n", number("test_accuracy"), \
+        number("images_per_second")
+}
+text("kind") == "step" && every > 0 && number("step") % every == 0 {
+    printf "epoch %d  step %d  loss %.4f  accuracy %.4f\n", number("epoch"), number("step"), \
+        number("loss"), number("accuracy")
+}'
+# shellcheck disable=SC2016
+warnings=$json'
+text("level") ~ /^(warning|error|critical)$/ {
+    line = text("level") ": " name ": " text("message")
+    split("peer.name reason error.detail train.step server.shards", keys, " ")
+    for (i = 1; i in keys; i++) {
+        if (text(keys[i]) != "") line = line "  " keys[i] "=" text(keys[i])
+    }
+    print line
+}'
+
+# Whole lines that were added to a file since it was last read: added FILE
+declare -A offsets=()
+added() {
+    local file=$1 offset=${offsets[$1]:-0} size
+    size=$(stat --format=%s "$file" 2>/dev/null) || size=0
+    # Shorter than before: the run was taken up at an earlier step.
+    if ((size < offset)); then offset=0; fi
+    lines=
+    if ((size > offset)); then
+        lines=$(
+            tail --bytes=+$((offset + 1)) "$file" | head --bytes=$((size - offset)) || true
+            echo .
+        )
+        lines=${lines%.}
+        # The last line may still be being written.
+        if [[ $lines == *$'\n'* ]]; then lines=${lines%"${lines##*$'\n'}"}; else lines=; fi
+    fi
+    offsets[$file]=$((offset + ${#lines}))
+}
+
+show_new() {
+    added "$run_dir/metrics.jsonl"
+    if [[ -n $lines ]]; then awk -v every="$every" "$metrics" <<<"$lines"; fi
+    local log name
+    for log in "$run_dir"/logs/*.jsonl; do
+        [[ -f $log ]] || continue
+        added "$log"
+        name=${log##*/}
+        if [[ -n $lines ]]; then awk -v name="${name%.jsonl}" "$warnings" <<<"$lines"; fi
+    done
+}
+
+# A summary older than the endpoint is that of an earlier part of the run.
+has_ended() {
+    [[ -f $run_dir/summary.json && ! $run_dir/endpoint -nt $run_dir/summary.json ]]
+}
+
+while true; do
+    ended=false
+    if has_ended; then ended=true; fi
+    show_new
+    if $ended; then
+        # shellcheck disable=SC2016
+        awk "$json"'{ $0 = all $0; all = $0 }
+            { gsub(/": /, "\":") }
+            END { printf "ended at step %d: %s  test accuracy %s  weights_sha256 %s\n", \
+                number("steps"), text("reason"), number("test_accuracy"), text("weights_sha256")
+                exit number("exit_code") }' "$run_dir/summary.json"
+        exit
+    fi
+    if $once; then break; fi
+    sleep 1
+done

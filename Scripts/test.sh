@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Usage: Scripts/test.sh [flags of swift test]
+#
+# Installs what is missing, then runs every test on a release build, and once more the tests of
+# NeuralNetwork on a build without oneDNN. With CI=true warnings are errors. The scripts are checked
+# too where shellcheck is installed. Flags, for instance --filter ZeroMQTests, go to the first run.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cd -- "$root"
+
+section() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+
+Scripts/setup.sh
+
+if [[ ${CI:-} == true ]]; then export CONVOY_WERROR=on; fi
+
+if command -v shellcheck >/dev/null; then
+    section "shellcheck"
+    shellcheck Scripts/*.sh .ci/run
+fi
+
+section "build"
+swift build -c release --build-tests
+
+section "test"
+swift test -c release --skip-build "$@"
+
+section "build and test without oneDNN"
+CONVOY_ONEDNN=off swift test -c release --scratch-path .build/no-onednn \
+    --filter NeuralNetworkTests
+
+section "all tests passed"
