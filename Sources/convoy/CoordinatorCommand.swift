@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import Logging
 
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,6 +20,9 @@ struct CoordinatorCommand: ParsableCommand {
     @Flag(help: "Go on with the run in the run directory; members still at work are taken back.")
     var resume = false
 
+    @Flag(help: "Allow to listen beyond this machine without encryption or authentication.")
+    var insecure = false
+
     @Flag(help: .hidden)
     var freshMembers = false
 
@@ -26,13 +30,13 @@ struct CoordinatorCommand: ParsableCommand {
         try Terminal.run { () throws(Failure) -> Int in
             let interruptions = try Interruptions(watchingParent: role.exitWithParent)
             let directory = RunDirectory(runDir)
+            try Endpoint.requireSafe(listen, insecure: insecure)
             let configuration = try prepare(directory)
             let log = role.installLog(role: "coordinator")
-            let process = try CoordinatorProcess(
-                .init(
+            if insecure { log.warning("listening without encryption or authentication") }
+            let process = try start(.init(
                     configuration: configuration, directory: directory, listen: listen,
-                    isResuming: resume, mayHaveMembers: resume && !freshMembers), log: log, output: .standard
-            ) { interruptions.wake() }
+                    isResuming: resume, mayHaveMembers: resume && !freshMembers), log, interruptions)
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {
                 case .stopRequested: process.requestStop()
@@ -47,6 +51,20 @@ struct CoordinatorCommand: ParsableCommand {
                 Terminal.report(end.reason)
             }
             return end.exitCode
+        }
+    }
+
+    /// A run that never began leaves no directory in the way of the next try.
+    private func start(
+        _ settings: CoordinatorProcess.Settings, _ log: Logger, _ interruptions: Interruptions
+    ) throws(Failure) -> CoordinatorProcess {
+        do throws(Failure) {
+            return try CoordinatorProcess(settings, log: log, output: .standard) {
+                interruptions.wake()
+            }
+        } catch {
+            if !resume { settings.directory.removeIfUnused() }
+            throw error
         }
     }
 

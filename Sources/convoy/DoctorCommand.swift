@@ -27,7 +27,7 @@ struct DoctorCommand: ParsableCommand {
             }
             check("host") {
                 "\(HostFacts.hostName), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores, "
-                    + "\(sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) >> 20) MiB"
+                    + "\((sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))) >> 20) MiB"
             }
             check("build") { "\(HostFacts.build), Swift 6" }
             check("backend") {

@@ -19,8 +19,16 @@ struct ModelOptions: ParsableArguments {
     /// Images computed together.
     static let batchSize = 256
 
-    func engine() throws(Failure) -> any GradientEngine {
-        let (network, weights, _) = try CheckpointReader.model(checkpoint)
+    /// The model, ready to compute, and the data set behind the transformations it was trained with.
+    func open(data: String) throws(Failure) -> (any GradientEngine, DataSet) {
+        let model = try CheckpointReader.model(checkpoint)
+        let engine = try engine(model.network, model.weights)
+        return (engine, try open(data, for: engine, model.transformations))
+    }
+
+    private func engine(
+        _ network: Network, _ weights: FloatBuffer
+    ) throws(Failure) -> any GradientEngine {
         guard let choice = BackendChoice(rawValue: backend) else {
             throw .usage("--backend: expected auto, onednn or reference, found \(backend)")
         }
@@ -38,13 +46,16 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
-    static func open(_ data: String, for engine: any GradientEngine) throws(Failure) -> DataSet {
+    private func open(
+        _ data: String, for engine: any GradientEngine, _ transformations: [Transformation]
+    ) throws(Failure) -> DataSet {
+        let specification: DataSpecification
+        do throws(DataError) { specification = try DataSpecification(data) } catch {
+            throw .usage("--data: \(error)")
+        }
         do throws(DataError) {
-            let specification: DataSpecification
-            do throws(DataError) { specification = try DataSpecification(data) } catch {
-                throw error
-            }
             let dataSet = try DataSet.open(specification, partitionCount: 1)
+                .transformed(by: transformations)
             let shape = engine.network.specification.inputShape
             guard dataSet.description.shape == shape,
                 dataSet.description.classCount <= engine.network.outputElementCount
@@ -77,8 +88,7 @@ struct EvaluateCommand: ParsableCommand {
 
     func run() throws {
         try Terminal.run { () throws(Failure) -> Int in
-            let engine = try model.engine()
-            let dataSet = try ModelOptions.open(data, for: engine)
+            let (engine, dataSet) = try model.open(data: data)
             let count = dataSet.description.testCount
             let classes = engine.network.outputElementCount
             let batch = Microbatch(
@@ -146,8 +156,7 @@ struct PredictCommand: ParsableCommand {
 
     func run() throws {
         try Terminal.run { () throws(Failure) -> Int in
-            let engine = try model.engine()
-            let dataSet = try ModelOptions.open(data, for: engine)
+            let (engine, dataSet) = try model.open(data: data)
             let classes = engine.network.outputElementCount
             for number in record {
                 guard (0..<dataSet.description.testCount).contains(number) else {

@@ -11,6 +11,9 @@ struct RoleOptions: ParsableArguments {
     @Flag(help: .hidden)
     var exitWithParent = false
 
+    @Option(help: "A name for people, in place of a number in the order of joining.")
+    var label: String?
+
     func installLog(role: String) -> Logger {
         let output = logFile.map { LogOutput.file($0) } ?? .standardError
         output.install(role: role)
@@ -37,7 +40,7 @@ struct MemberOptions: ParsableArguments {
             let log = options.installLog(role: role.rawValue)
             let settings = MemberProcess.Settings(
                 role: role, coordinatorEndpoint: coordinator, threadCount: threadCount,
-                connectTimeout: .milliseconds(Int(connectTimeout * 1000)))
+                connectTimeout: .milliseconds(Int(connectTimeout * 1000)), label: options.label)
             let process = try MemberProcess(settings, log: log) { interruptions.wake() }
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {

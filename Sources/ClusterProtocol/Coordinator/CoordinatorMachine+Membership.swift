@@ -186,7 +186,7 @@ extension CoordinatorMachine {
         }
         generation = generation.next
         let names = readyPeers(.worker).map { ($0.summary.name, $0.virtualWorkers) }
-        let byName = Dictionary(uniqueKeysWithValues: names)
+        let byName = Dictionary(names) { $1 }
         var actions: [Action] = [
             .journal(.assigned(generation: generation, virtualWorkers: byName)),
             .note(.assigned(generation, byName)),

@@ -30,7 +30,7 @@ extension CoordinatorMachine {
                 .rebalanced(
                     slowest: slowest.summary, factor: slowestTime / fastest,
                     phase: isInput ? "input" : "compute",
-                    shares: Dictionary(uniqueKeysWithValues: shares)))
+                    shares: Dictionary(shares) { $1 }))
         ] + actions
     }
 

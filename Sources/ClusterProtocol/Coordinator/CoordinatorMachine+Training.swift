@@ -13,6 +13,10 @@ extension CoordinatorMachine {
         case .holding(let holding): return finishHolding(holding, now: now)
         case .finishing(let since, let exitCode, let reason):
             if lastCheckpoint == restingStep { return end(exitCode: exitCode, reason: reason) }
+            // An earlier checkpoint will do for a run that is cut short.
+            if exitCode != 0, now - since > max(.seconds(3), configuration.heartbeatInterval * 3) {
+                return end(exitCode: exitCode, reason: reason)
+            }
             return giveUp(waitingFor: "the last checkpoint", since: since, now: now)
         case .ended: return []
         }
@@ -91,7 +95,8 @@ extension CoordinatorMachine {
         let plan = Plan(
             workers: workers.count, threads: workers.reduce(0) { $0 + $1.hello.threadCount },
             instructionSet: instructionSet ?? "generic", shardCount: shards.count)
-        return [.began(plan), .journal(.limit(limit))] + announceLimit() + assign(rebalanced: true, isFresh: true)
+        return [.began(plan), .journal(.limit(limit, trainingSeconds: Self.exactSeconds(training)))]
+            + announceLimit() + assign(rebalanced: true, isFresh: true)
             + advance(now: now)
     }
 
@@ -186,7 +191,8 @@ extension CoordinatorMachine {
         guard limit < configuration.totalSteps else { return finish(0, "finished", now: now) }
         limit = nextLimit(after: limit)
         phase = .training(since: now)
-        return [.journal(.limit(limit))] + announceLimit()
+        let seconds = Self.exactSeconds(training)
+        return [.journal(.limit(limit, trainingSeconds: seconds))] + announceLimit()
     }
 
     private func announceLimit() -> [Action] {
@@ -282,6 +288,7 @@ extension CoordinatorMachine {
     ) -> [Action] {
         let limit = configuration.lossTimeout
         guard now - since > limit else {
+            guard now - since > .seconds(3) else { return [] }
             return notice("waiting for \(what), at most \(limit)", now: now)
         }
         return end(exitCode: 69, reason: "gave up after waiting \(limit) for \(what)")

@@ -151,8 +151,9 @@ public struct CoordinatorMachine: Sendable {
         public var ordinal: Int
         public var host: String
         public var processIdentifier: Int
+        public var label: String?
 
-        public var name: String { "\(role.rawValue) \(ordinal)" }
+        public var name: String { label.map { String($0.prefix(32)) } ?? "\(role.rawValue) \(ordinal)" }
     }
 
     struct Peer: Hashable, Sendable {
@@ -171,7 +172,7 @@ public struct CoordinatorMachine: Sendable {
         var summary: PeerSummary {
             PeerSummary(
                 identity: hello.identity, role: hello.role, ordinal: ordinal, host: hello.host,
-                processIdentifier: hello.processIdentifier)
+                processIdentifier: hello.processIdentifier, label: hello.label)
         }
     }
 
@@ -233,10 +234,10 @@ public struct CoordinatorMachine: Sendable {
                 self.placement = placement
                 self.hosts = hosts
             case .assigned(let generation, _): self.generation = max(self.generation, generation)
-            case .limit(let step): limit = step
-            case .evaluated(let summary):
-                evaluated = summary.step
-                trainingSeconds = summary.trainingSeconds
+            case .limit(let step, let seconds):
+                limit = step
+                trainingSeconds = seconds
+            case .evaluated(let summary): evaluated = summary.step
             }
         }
     }

@@ -6,8 +6,8 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case lost(peer: PeerIdentity, reason: String)
     case placed(placement: Int, step: Step, hosts: [PeerIdentity])
     case assigned(generation: Generation, virtualWorkers: [String: [Int]])
-    /// Steps below this one may run.
-    case limit(Step)
+    /// Steps below this one may run, from now on, after so much time spent in training.
+    case limit(Step, trainingSeconds: Double)
     case evaluated(CoordinatorMachine.EvaluationSummary)
     case checkpoint(Step)
     case finished(step: Step, exitCode: Int)

@@ -44,6 +44,8 @@ public struct Hello: Hashable, Codable, Sendable {
     public var instructionSet: String
     /// Where its shards can be reached.
     public var bulkEndpoint: String?
+    /// What its launcher calls it, for people, for instance "worker 2".
+    public var label: String?
     /// What an earlier coordinator told it, if this is not its first run in the job.
     public var session: Session?
 
@@ -64,7 +66,7 @@ public struct Hello: Hashable, Codable, Sendable {
     public init(
         identity: PeerIdentity, role: Role, host: String, processIdentifier: Int, threadCount: Int,
         build: String, backends: [String], instructionSet: String, bulkEndpoint: String?,
-        session: Session? = nil
+        label: String? = nil, session: Session? = nil
     ) {
         self.identity = identity
         self.role = role
@@ -76,6 +78,7 @@ public struct Hello: Hashable, Codable, Sendable {
         self.backends = backends
         self.instructionSet = instructionSet
         self.bulkEndpoint = bulkEndpoint
+        self.label = label
         self.session = session
     }
 }

@@ -80,6 +80,9 @@ public struct ShardHostMachine: Sendable {
                 shard, .contribution(step: step, chunk: chunk, node: node, totals: totals),
                 now: now)
         case .fetch(let shard, let peer, let step):
+            guard (0..<configuration.plan.shardCount).contains(shard.value),
+                (subscribers[shard]?.count ?? 0) < ShardMachine.maximumSubscriberCount
+            else { return [.drop(.foreignChunk)] }
             subscribers[shard, default: []].insert(peer)
             return one(shard, .fetch(peer: peer, step: step), now: now)
         case .inquiry(let shard, let peer, let step):

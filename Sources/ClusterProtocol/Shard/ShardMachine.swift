@@ -14,19 +14,15 @@ public struct ShardMachine: Sendable {
         public var checkpointEvery: Int
         /// Progress is reported at most once in this time, except at the step limit.
         public var reportInterval: Duration
-        /// Most workers served.
-        public var maximumSubscriberCount: Int
-
         public init(
             shard: ShardIndex, chunks: [Int], tree: ReductionTree, checkpointEvery: Int,
-            reportInterval: Duration = .milliseconds(20), maximumSubscriberCount: Int = 4096
+            reportInterval: Duration = .milliseconds(20)
         ) {
             self.shard = shard
             self.chunks = chunks
             self.tree = tree
             self.checkpointEvery = checkpointEvery
             self.reportInterval = reportInterval
-            self.maximumSubscriberCount = maximumSubscriberCount
         }
     }
 
@@ -181,7 +177,7 @@ public struct ShardMachine: Sendable {
     /// A worker wants version `step`, or whatever is newer; the version before the present one is
     /// still here, for a worker that must finish a step which another shard has not finished.
     private mutating func fetch(_ peer: PeerIdentity, _ step: Step) -> [Action] {
-        if subscribers.count < configuration.maximumSubscriberCount { subscribers.insert(peer) }
+        if subscribers.count < Self.maximumSubscriberCount { subscribers.insert(peer) }
         guard let versions else { return [] }
         return zip(configuration.chunks, versions).flatMap { chunk, version -> [Action] in
             let previous = Step(version.value - 1)
@@ -203,6 +199,8 @@ public struct ShardMachine: Sendable {
         return leaves.isEmpty ? [] : [.tellMissing(step: step, leaves: Array(leaves), to: peer)]
     }
 
+    /// Most workers served.
+    static let maximumSubscriberCount = 4096
     /// Virtual workers named in one answer.
     private static let maximumMissingCount = 1024
 

@@ -48,12 +48,13 @@ public enum HostFacts {
     }
 
     public static func hello(
-        identity: PeerIdentity, role: Role, threadCount: Int, bulkEndpoint: String?
+        identity: PeerIdentity, role: Role, threadCount: Int, bulkEndpoint: String?,
+        label: String?
     ) -> Hello {
         Hello(
             identity: identity, role: role, host: hostName, processIdentifier: Int(getpid()),
             threadCount: threadCount, build: build,
             backends: Backends.available.map(\.rawValue), instructionSet: instructionSet,
-            bulkEndpoint: bulkEndpoint)
+            bulkEndpoint: bulkEndpoint, label: label)
     }
 }

@@ -25,6 +25,7 @@ final class CoordinatorLoop {
     private let exchange: StateExchange
     private let progress: Progress
     private let log: Logger
+    private let runLock: RunLock
     private var machine: CoordinatorMachine
     /// The connection each peer last spoke over, and back.
     private var descriptors: [PeerIdentity: Int32] = [:]
@@ -37,6 +38,7 @@ final class CoordinatorLoop {
     private var arrived: [Int: Checkpoint] = [:]
     private var flaws = FlawCounter()
     private var hasWarnedOfDisk = false
+    private var hasNotedFlaw = false
 
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
@@ -57,13 +59,14 @@ final class CoordinatorLoop {
         self.log = log
         let settings = plan.settings
         let material = plan.material
+        runLock = try RunLock(settings.directory)
         let controlEndpoint: String
         let bulkEndpoint: String
         do throws(ZeroMQError) {
             context = try Context()
             control = try SocketBox(context, .router, options: SocketSettings.controlRouter())
             monitor = MonitorBox(try control.startMonitor())
-            var options = SocketSettings.bulkRouter(material.slicePlan)
+            var options = SocketSettings.bulkRouter()
             let messages = material.slicePlan.chunks.count * material.partCount * 2
             options.sendHighWaterMark += messages
             options.receiveHighWaterMark += messages
@@ -75,7 +78,8 @@ final class CoordinatorLoop {
             throw .lost("\(error)")
         }
         recorder = try RunRecorder(
-            settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount)
+            settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount,
+            countingFrom: settings.mayHaveMembers ? 0 : plan.recordedCount)
         if !settings.isResuming {
             try plan.store.write(plan.start, instructionSet: "none yet")
         }
@@ -161,7 +165,10 @@ final class CoordinatorLoop {
         if result.isReady(1) {
             for _ in 0..<Self.batch {
                 guard let frames = try bulk.receive() else { break }
-                guard let checkpoint = try exchange.receive(frames) else { continue }
+                guard let checkpoint = try exchange.receive(frames) else {
+                    noteFlaw()
+                    continue
+                }
                 arrived[checkpoint.step] = checkpoint
                 try step(.snapshotArrived(Step(checkpoint.step)))
             }
@@ -175,6 +182,12 @@ final class CoordinatorLoop {
     }
 
     private var nextTick: Duration = .zero
+
+    private func noteFlaw() {
+        guard exchange.flawCount > 0, !hasNotedFlaw else { return }
+        hasNotedFlaw = true
+        log.warning("dropped a bulk message that is none")
+    }
 
     /// The ledger first: a checkpoint must never be ahead of it.
     private func write(_ step: Step) {
@@ -274,7 +287,8 @@ final class CoordinatorLoop {
     }
 
     private func journal(_ entry: JournalEntry) {
-        guard let data = try? JSONEncoder().encode(entry) else { return }
+        let line = JournalLine(time: SteadyClock.wallSeconds, entry: entry)
+        guard let data = try? JSONEncoder().encode(line) else { return }
         recorder.journal(String(decoding: data, as: UTF8.self))
     }
 

@@ -1,5 +1,13 @@
 import ClusterProtocol
 import FoundationEssentials
+import Threads
+
+/// A line of `journal.jsonl`.
+struct JournalLine: Codable {
+    /// Seconds since 1970.
+    var time: Double
+    var entry: JournalEntry
+}
 
 /// Reads `journal.jsonl`: what an earlier coordinator of the run has said of itself.
 enum JournalReader {
@@ -8,11 +16,17 @@ enum JournalReader {
         var recovery = CoordinatorMachine.Recovery()
         guard FileSystem.exists(directory.journal) else { return recovery }
         let bytes = try FileSystem.read(directory.journal)
+        var lastLimit: Double?
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
-            guard let entry = try? JSONDecoder().decode(JournalEntry.self, from: Data(line)) else {
+            guard let line = try? JSONDecoder().decode(JournalLine.self, from: Data(line)) else {
                 continue
             }
-            recovery.add(entry)
+            recovery.add(line.entry)
+            if case .limit = line.entry { lastLimit = line.time }
+        }
+        // Steps went on while nobody coordinated, so that time counts.
+        if let lastLimit {
+            recovery.trainingSeconds += max(0, SteadyClock.wallSeconds - lastLimit)
         }
         return recovery
     }

@@ -2,6 +2,7 @@ import ClusterProtocol
 import Crypto
 import FoundationEssentials
 import NeuralNetwork
+import Partitions
 import SafeTensors
 import StrictYAML
 
@@ -75,7 +76,11 @@ public enum CheckpointReader {
     }
 
     /// A model with its weights, from a checkpoint directory, a run directory (its newest), or a file.
-    public static func model(_ path: String) throws(Failure) -> (Network, FloatBuffer, String) {
+    public static func model(
+        _ path: String
+    ) throws(Failure) -> (
+        network: Network, weights: FloatBuffer, transformations: [Transformation]
+    ) {
         let file = try modelFile(path)
         let tensors = try tensors(file)
         guard let text = tensors.metadata["model_file"] else {
@@ -87,7 +92,9 @@ public enum CheckpointReader {
             let network = try Network(ModelSpecification(name: name, mapping: mapping))
             let weights = try flat(
                 tensors, prefix: "", layout: network.parameters, file: file)
-            return (network, weights, file)
+            let transformations = try TransformationText.decode(
+                tensors.metadata["transformations"], file: file)
+            return (network, weights, transformations)
         } catch let failure as Failure {
             throw failure
         } catch {

@@ -86,6 +86,8 @@ public struct CheckpointStore: Sendable {
         let metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
             "data": material.configuration.data.source,
+            "transformations": TransformationText.encode(
+                material.configuration.data.transformations),
         ]
         let bytes: [UInt8]
         do throws(SafeTensorsError) {
@@ -144,6 +146,7 @@ public struct CheckpointStore: Sendable {
                 "\(path): it holds model \(state.model) (\(state.modelFingerprint)), the run has "
                     + "\(material.network.specification.name) (\(material.network.fingerprint))")
         }
+        try requireSameRun(state, path)
         guard state.step == step else {
             throw .data("\(path): expected the state of step \(step), found \(state.step)")
         }
@@ -160,6 +163,25 @@ public struct CheckpointStore: Sendable {
                     file: "\(path)/\(Self.optimizerFile)"))
         }
         return Checkpoint(step: step, parts: parts)
+    }
+
+    /// What decides the bits must be as it was when the checkpoint was written.
+    private func requireSameRun(_ state: CheckpointState, _ path: String) throws(Failure) {
+        let training = material.configuration.training
+        let pairs: [(String, String, String)] = [
+            ("data.source", state.dataFingerprint, material.data.fingerprint),
+            ("training.seed", "\(state.seed)", "\(training.seed)"),
+            ("training.batch-size", "\(state.batchSize)", "\(training.batchSize)"),
+            ("training.virtual-workers", "\(state.virtualWorkers)", "\(training.virtualWorkers)"),
+            ("training.precision", state.precision, training.precision.rawValue),
+            ("training.backend", state.backend, material.backend.rawValue),
+            ("optimizer.name", state.optimizer, material.configuration.optimizer.name),
+        ]
+        for (key, written, now) in pairs where written != now {
+            throw .data(
+                "\(path): it was written with \(key) \(written), the run now has \(now); a run "
+                    + "goes on with the settings that decide its bits, or begins anew")
+        }
     }
 
     /// The newest checkpoint that is whole, and what was wrong with newer ones.

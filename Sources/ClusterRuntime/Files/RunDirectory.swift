@@ -27,6 +27,14 @@ public struct RunDirectory: Sendable, Hashable {
         try FileSystem.makeDirectories(logs)
     }
 
+    /// Removes what `create` made, if no run has begun in it.
+    public func removeIfUnused() {
+        guard CheckpointStore.steps(in: checkpoints).isEmpty else { return }
+        FileSystem.remove(logs)
+        FileSystem.remove(checkpoints)
+        FileSystem.remove(path)
+    }
+
     /// Checks that there is a run to go on with.
     public func requireExisting() throws(Failure) {
         guard FileSystem.exists(configuration) else {

@@ -32,9 +32,16 @@ final class RunRecorder {
     private(set) var recordCount = 0
     private(set) var lastReport: StepReport?
 
-    /// - Parameter firstStep: lines of later steps, from an interrupted run, are removed.
-    init(_ directory: RunDirectory, plan: BatchPlan, firstStep: Int) throws(Failure) {
+    /// - Parameters:
+    ///   - firstStep: lines of later steps, from an interrupted run, are removed.
+    ///   - countingFrom: records of steps from this one on count as trained here.
+    init(
+        _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int
+    ) throws(Failure) {
         self.plan = plan
+        recordCount = (countingFrom..<max(countingFrom, firstStep)).reduce(0) {
+            $0 + plan.recordCount(step: $1)
+        }
         let kept = try Self.lines(directory.metrics, before: firstStep, isOneBased: true)
         metrics = try AppendingFile(directory.metrics, keeping: kept.byteCount)
         let ledgerLines = try Self.lines(directory.ledger, before: firstStep, isOneBased: false)

@@ -32,14 +32,14 @@ public enum Verifier {
     private static func checkpoint(_ path: String) throws(Failure) -> String {
         let state = try CheckpointReader.state(path)
         try CheckpointReader.verify(path, state)
-        let (network, weights, _) = try CheckpointReader.model(path)
-        let found = Checkpoint(step: state.step, parts: [weights]).weightsSHA256
+        let model = try CheckpointReader.model(path)
+        let found = Checkpoint(step: state.step, parts: [model.weights]).weightsSHA256
         guard found == state.weightsSHA256 else {
             throw .data(
                 "\(path): expected weights \(state.weightsSHA256.prefix(16))..., found "
                     + "\(found.prefix(16))...")
         }
-        return "\(path): step \(state.step), \(network.parameters.elementCount) parameters, "
+        return "\(path): step \(state.step), \(model.network.parameters.elementCount) parameters, "
             + "weights_sha256 \(found): good"
     }
 

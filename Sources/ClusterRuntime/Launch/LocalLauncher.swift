@@ -57,7 +57,7 @@ public final class LocalLauncher {
         try FileSystem.replace(directory.configuration, with: settings.configuration.yaml)
         unlink(directory.endpoint)
         unlink(directory.summary)
-        defer { removeUnusedDirectory() }
+        defer { if !settings.isResuming { directory.removeIfUnused() } }
         try startCoordinator()
         guard let code = try awaitEndpoint() else {
             for _ in 0..<settings.configuration.cluster.servers { try start(.server) }
@@ -111,7 +111,8 @@ public final class LocalLauncher {
         started[role] = number
         let name = "\(role.rawValue)-\(number)"
         var arguments = [
-            role.rawValue, "--coordinator", endpoint, "--exit-with-parent", "--log-file",
+            role.rawValue, "--coordinator", endpoint, "--exit-with-parent", "--label",
+            "\(role.rawValue) \(number)", "--log-file",
             "\(settings.directory.logs)/\(name).jsonl",
         ]
         if role == .worker {
@@ -212,16 +213,5 @@ public final class LocalLauncher {
         }
         for member in members { member.child.stop(within: .seconds(2)) }
         members = []
-    }
-
-    /// A run that never began leaves no directory in the way of the next try.
-    private func removeUnusedDirectory() {
-        let directory = settings.directory
-        guard !settings.isResuming, CheckpointStore.steps(in: directory.checkpoints).isEmpty else {
-            return
-        }
-        FileSystem.remove(directory.logs)
-        FileSystem.remove(directory.checkpoints)
-        FileSystem.remove(directory.path)
     }
 }

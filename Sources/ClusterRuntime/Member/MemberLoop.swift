@@ -79,7 +79,7 @@ final class MemberLoop {
     func run(_ poll: PollBox) -> Shutdown {
         let hello = HostFacts.hello(
             identity: identity, role: settings.role, threadCount: settings.threadCount,
-            bulkEndpoint: shards.endpoint)
+            bulkEndpoint: shards.endpoint, label: settings.label)
         do throws(ZeroMQError) {
             try step(.started(hello))
             while end == nil { try turn(poll) }
@@ -126,6 +126,7 @@ final class MemberLoop {
     }
 
     private var nextBeat: Duration = .zero
+    private var lastRetried: Step?
 
     private var heartbeat: Heartbeat {
         Heartbeat(generation: machine.generation, step: machine.currentStep)
@@ -176,7 +177,11 @@ final class MemberLoop {
     }
 
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
-        guard let worker, let arrival = worker.arrival(in: frames) else { return }
+        guard let worker else { return }
+        guard let arrival = worker.arrival(in: frames) else {
+            if flaws.isFirst(from: nil) { log.warning("dropped a bulk message that is none") }
+            return
+        }
         guard case .weights(let header, let payload) = arrival else {
             if case .missing(let step, let leaves) = arrival {
                 try self.step(.work(.missing(step: step, leaves: leaves)))
@@ -222,7 +227,8 @@ final class MemberLoop {
             if case .assigned(let assignment) = action {
                 log.info("assigned", metadata: assignment.metadata)
             }
-            if case .retried(let step, let shards) = action {
+            if case .retried(let step, let shards) = action, lastRetried != step {
+                lastRetried = step
                 log.warning(
                     "asked again for weights",
                     metadata: [LogKey.step: "\(step)", LogKey.shards: "\(shards)"])

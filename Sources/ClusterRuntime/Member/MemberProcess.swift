@@ -13,16 +13,20 @@ public final class MemberProcess: Sendable {
         public var connectTimeout: Duration
         /// Where its shards listen.
         public var listen: String
+        /// What people call it.
+        public var label: String?
 
         public init(
             role: Role, coordinatorEndpoint: String, threadCount: Int = 1,
-            connectTimeout: Duration = .seconds(30), listen: String = "tcp://127.0.0.1:*"
+            connectTimeout: Duration = .seconds(30), listen: String = "tcp://127.0.0.1:*",
+            label: String? = nil
         ) {
             self.role = role
             self.coordinatorEndpoint = coordinatorEndpoint
             self.threadCount = threadCount
             self.connectTimeout = connectTimeout
             self.listen = listen
+            self.label = label
         }
     }
 

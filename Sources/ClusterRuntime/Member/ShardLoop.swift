@@ -79,7 +79,7 @@ final class ShardLoop {
             self.material = material
             machine = ShardHostMachine(material.shardHost)
             storage = ShardStorage(material)
-            var options = SocketSettings.bulkDealer(identity, material.slicePlan)
+            var options = SocketSettings.bulkDealer(identity)
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
             options.sendHighWaterMark += snapshotMessages
             options.receiveHighWaterMark += snapshotMessages

@@ -35,7 +35,7 @@ final class ShardService: Sendable {
                 let poll = try PollBox()
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let router = try SocketBox(
-                    context, .router, options: SocketSettings.bulkRouter(nil))
+                    context, .router, options: SocketSettings.bulkRouter())
                 let endpoint = try router.bind(listen)
                 _ = try router.bind(inside)
                 let loop = ShardLoop(

@@ -22,7 +22,6 @@ final class WorkerRuntime {
     private var incoming: [Step: FloatBuffer] = [:]
     private var current: (step: Step, weights: FloatBuffer)?
     private var results: [TreeNode: NodeTask.Result] = [:]
-    private(set) var flawCount = 0
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
@@ -48,7 +47,13 @@ final class WorkerRuntime {
     func close() {
         pool?.stop()
         pool = nil
-        for socket in sockets.values { socket.close() }
+        for (endpoint, socket) in sockets {
+            for shard in endpoints.keys.sorted() where endpoints[shard] == endpoint {
+                let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: shard)
+                _ = try? socket.send(BulkMessage.frames(header))
+            }
+            socket.close()
+        }
         sockets = [:]
     }
 
@@ -115,7 +120,7 @@ final class WorkerRuntime {
         }
         for endpoint in wanted.sorted() where sockets[endpoint] == nil {
             let socket = try SocketBox(
-                context, .dealer, options: SocketSettings.bulkDealer(identity, material.slicePlan))
+                context, .dealer, options: SocketSettings.bulkDealer(identity))
             sockets[endpoint] = socket
             try socket.connect(endpoint)
         }
@@ -157,7 +162,6 @@ final class WorkerRuntime {
     /// What a shard sent, if the message is what it should be.
     func arrival(in frames: [Frame]) -> Arrival? {
         guard let message = try? BulkMessage(frames[...]) else {
-            flawCount += 1
             return nil
         }
         if message.header.kind == .missing {
@@ -168,7 +172,6 @@ final class WorkerRuntime {
             let payload = message.payload,
             payload.byteCount == material.slicePlan.chunks[message.header.chunk].range.count * 4
         else {
-            flawCount += 1
             return nil
         }
         return .weights(message.header, payload)

@@ -24,6 +24,7 @@ final class Progress {
     private var lastCount = 0
     private var rate = 0.0
     private var hasOpenLine = false
+    private var hasBegun = false
 
     init(_ output: ProgressOutput, plan: CoordinatorProcess.Plan) {
         self.output = output
@@ -48,11 +49,18 @@ final class Progress {
         let settings = plan.settings
         show("run directory \(settings.directory.path)")
         show("coordinator at \(endpoint)")
-        if plan.start.step > 0 { show("going on from step \(plan.start.step)") }
+        if settings.mayHaveMembers {
+            show("going on with the run; \(Self.grouped(plan.recordedCount)) steps are recorded")
+        } else if plan.start.step > 0 {
+            show("going on from step \(Self.grouped(plan.start.step))")
+        }
     }
 
     /// The plan, in the words of DESIGN.
     func began(_ began: CoordinatorMachine.Plan) {
+        // After a loss the run goes on; there is nothing new to say.
+        guard !hasBegun, began.workers > 0 else { return }
+        hasBegun = true
         let material = plan.material
         let training = material.configuration.training
         let parameters = material.network.parameters.elementCount
@@ -108,8 +116,12 @@ final class Progress {
         let epoch = material.batchPlan.epoch(ofStep: max(0, summary.step.value - 1)) + 1
         let sums = recorder.lastEpochSums ?? recorder.epochSums
         let count = Double(max(1, summary.recordCount))
+        let isWhole = material.batchPlan.stepInEpoch(summary.step.value) == 0
+        let place = isWhole
+            ? "epoch \(epoch)/\(material.configuration.training.epochs) done"
+            : "step \(Self.grouped(summary.step.value)) done"
         show(
-            "epoch \(epoch)/\(material.configuration.training.epochs) done  "
+            "\(place)  "
                 + "train loss \(Self.fixed(sums.meanLoss, 4))  "
                 + "test loss \(Self.fixed(summary.lossSum / count, 4))  "
                 + "test accuracy \(Self.fixed(Double(summary.correctCount) / count, 4))  "

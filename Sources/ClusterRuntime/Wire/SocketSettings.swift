@@ -24,24 +24,20 @@ enum SocketSettings {
         return options
     }
 
-    static func bulkRouter(_ plan: SlicePlan?) -> SocketOptions {
+    static func bulkRouter() -> SocketOptions {
         var options = base()
         options.sendHighWaterMark = bulkHighWaterMark
         options.receiveHighWaterMark = bulkHighWaterMark
-        if let plan { options.maximumMessageByteCount = largestMessage(plan) }
+        // No chunk is larger; a peer that sends more is disconnected.
+        options.maximumMessageByteCount = SlicePlan.defaultChunkElementCount * 4
         return options
     }
 
-    static func bulkDealer(_ identity: PeerIdentity, _ plan: SlicePlan) -> SocketOptions {
-        var options = bulkRouter(plan)
+    static func bulkDealer(_ identity: PeerIdentity) -> SocketOptions {
+        var options = bulkRouter()
         options.routingIdentity = Array(identity.rawValue.utf8)
         options.linger = .milliseconds(500)
         return options
-    }
-
-    /// Bytes of the largest frame that a plan leads to.
-    private static func largestMessage(_ plan: SlicePlan) -> Int {
-        max(1 << 16, (plan.chunks.map(\.range.count).max() ?? 0) * 4)
     }
 
     private static func base() -> SocketOptions {
