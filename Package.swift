@@ -86,6 +86,16 @@ let package = Package(
             name: "NeuralNetworkTests",
             dependencies: ["NeuralNetwork", "CounterRandom", "CKernels", "StrictYAML"],
             exclude: ["Golden"], swiftSettings: strict),
+        .testTarget(name: "ThreadsTests", dependencies: ["Threads"], swiftSettings: strict),
+        .testTarget(
+            name: "ClusterProtocolTests", dependencies: ["ClusterProtocol", "CounterRandom"],
+            exclude: ["Transcripts"], swiftSettings: strict),
+        .testTarget(
+            name: "ClusterRuntimeTests",
+            dependencies: [
+                "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork", "Partitions",
+                "Threads",
+            ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests", dependencies: ["ClusterSimulation", "CounterRandom"],
             swiftSettings: strict),

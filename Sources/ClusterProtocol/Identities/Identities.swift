@@ -47,7 +47,7 @@ public struct Generation: Hashable, Comparable, Codable, Sendable, CustomStringC
     public init(_ value: Int) { self.value = value }
 
     public init(from decoder: any Decoder) throws {
-        value = try decoder.singleValueContainer().decode(Int.self)
+        value = try decoder.wholeNumber(below: 1 << 48)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -67,7 +67,7 @@ public struct ShardIndex: Hashable, Comparable, Codable, Sendable, CustomStringC
     public init(_ value: Int) { self.value = value }
 
     public init(from decoder: any Decoder) throws {
-        value = try decoder.singleValueContainer().decode(Int.self)
+        value = try decoder.wholeNumber(below: 1 << 16)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -88,7 +88,7 @@ public struct Step: Hashable, Comparable, Codable, Sendable, CustomStringConvert
     public init(_ value: Int) { self.value = value }
 
     public init(from decoder: any Decoder) throws {
-        value = try decoder.singleValueContainer().decode(Int.self)
+        value = try decoder.wholeNumber(below: 1 << 48)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -103,3 +103,17 @@ public struct Step: Hashable, Comparable, Codable, Sendable, CustomStringConvert
 
 /// Time on a machine's own clock, since an origin of its choice. Machines never read a clock.
 public typealias Moment = Duration
+
+extension Decoder {
+    /// A number from 0 to `limit` - 1; what comes from outside must not overflow a later sum.
+    fileprivate func wholeNumber(below limit: Int) throws -> Int {
+        let value = try singleValueContainer().decode(Int.self)
+        guard (0..<limit).contains(value) else {
+            throw DecodingError.dataCorrupted(
+                .init(
+                    codingPath: codingPath,
+                    debugDescription: "expected a whole number below \(limit), found \(value)"))
+        }
+        return value
+    }
+}

@@ -63,8 +63,11 @@ public struct CheckpointStore: Sendable {
             try FileSystem.write(
                 Self.encode(description), to: "\(temporary)/\(Self.stateFile)")
             try FileSystem.synchronize(directory: temporary)
-            if FileSystem.exists(final) { FileSystem.remove(final) }
-            try FileSystem.rename(temporary, to: final)
+            if FileSystem.exists(final) {
+                try FileSystem.replaceDirectory(final, with: temporary)
+            } else {
+                try FileSystem.rename(temporary, to: final)
+            }
         } catch {
             FileSystem.remove(temporary)
             throw error

@@ -1,3 +1,4 @@
+import CLinux
 import ClusterProtocol
 import FoundationEssentials
 
@@ -76,6 +77,17 @@ public enum FileSystem {
     static func rename(_ source: String, to target: String) throws(Failure) {
         guard Glibc.rename(source, target) == 0 else { throw failure("rename to", target) }
         try synchronize(directory: parent(of: target))
+    }
+
+    /// Puts a directory in the place of another: one of the two has the name at any moment.
+    static func replaceDirectory(_ target: String, with source: String) throws(Failure) {
+        guard convoy_exchange(source, target) == 0 else {
+            // This file system cannot exchange names (NFS, for instance).
+            remove(target)
+            return try rename(source, to: target)
+        }
+        try synchronize(directory: parent(of: target))
+        remove(source)
     }
 
     /// Makes the names in a directory durable.

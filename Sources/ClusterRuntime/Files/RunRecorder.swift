@@ -5,15 +5,15 @@ import Threads
 /// Writes a run's `metrics.jsonl`, `ledger.jsonl` and `journal.jsonl`, and keeps the running sums.
 ///
 /// Threading: the coordinator's socket thread.
-final class RunRecorder {
+package final class RunRecorder {
     /// Sums over the steps of one epoch.
-    struct Sums {
-        var recordCount = 0
-        var lossSum = 0.0
-        var correctCount = 0
+    package struct Sums {
+        package var recordCount = 0
+        package var lossSum = 0.0
+        package var correctCount = 0
 
-        var meanLoss: Double { lossSum / Double(max(1, recordCount)) }
-        var accuracy: Double { Double(correctCount) / Double(max(1, recordCount)) }
+        package var meanLoss: Double { lossSum / Double(max(1, recordCount)) }
+        package var accuracy: Double { Double(correctCount) / Double(max(1, recordCount)) }
 
         mutating func add(_ report: StepReport) {
             recordCount += report.sampleCount
@@ -26,16 +26,16 @@ final class RunRecorder {
     private let metrics: AppendingFile
     private let ledger: AppendingFile
     private let journal: AppendingFile
-    private(set) var epochSums = Sums()
-    private(set) var lastEpochSums: Sums?
+    package private(set) var epochSums = Sums()
+    package private(set) var lastEpochSums: Sums?
     /// Records trained by this process's part of the run.
-    private(set) var recordCount = 0
-    private(set) var lastReport: StepReport?
+    package private(set) var recordCount = 0
+    package private(set) var lastReport: StepReport?
 
     /// - Parameters:
     ///   - firstStep: lines of later steps, from an interrupted run, are removed.
     ///   - countingFrom: records of steps from this one on count as trained here.
-    init(
+    package init(
         _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int
     ) throws(Failure) {
         self.plan = plan
@@ -46,7 +46,8 @@ final class RunRecorder {
         metrics = try AppendingFile(directory.metrics, keeping: kept.byteCount)
         let ledgerLines = try Self.lines(directory.ledger, before: firstStep, isOneBased: false)
         ledger = try AppendingFile(directory.ledger, keeping: ledgerLines.byteCount)
-        journal = try AppendingFile(directory.journal)
+        journal = try AppendingFile(
+            directory.journal, keeping: Self.wholeLinesByteCount(directory.journal))
         let epochStart = firstStep - firstStep % plan.stepsPerEpoch
         for line in kept.steps where line.step > epochStart {
             epochSums.recordCount += line.records
@@ -55,7 +56,7 @@ final class RunRecorder {
         }
     }
 
-    func record(_ report: StepReport) {
+    package func record(_ report: StepReport) {
         let step = report.step.value
         if plan.stepInEpoch(step) == 0 { epochSums = Sums() }
         epochSums.add(report)
@@ -76,7 +77,7 @@ final class RunRecorder {
         if plan.stepInEpoch(step + 1) == 0 { lastEpochSums = epochSums }
     }
 
-    func record(_ evaluation: CoordinatorMachine.EvaluationSummary, imagesPerSecond: Double) {
+    package func record(_ evaluation: CoordinatorMachine.EvaluationSummary, imagesPerSecond: Double) {
         let sums = lastEpochSums ?? epochSums
         let count = Double(max(1, evaluation.recordCount))
         let epoch = plan.epoch(ofStep: max(0, evaluation.step.value - 1)) + 1
@@ -92,12 +93,12 @@ final class RunRecorder {
         ledger.flush()
     }
 
-    func journal(_ line: String) {
+    package func journal(_ line: String) {
         journal.append(line)
         journal.flush(durable: true)
     }
 
-    func flush(durable: Bool = false) {
+    package func flush(durable: Bool = false) {
         metrics.flush()
         ledger.flush(durable: durable)
     }
@@ -109,7 +110,7 @@ final class RunRecorder {
         return min(ledger + 1, metrics)
     }
 
-    var failure: Failure? { metrics.failure ?? ledger.failure ?? journal.failure }
+    package var failure: Failure? { metrics.failure ?? ledger.failure ?? journal.failure }
 
     // MARK: Taking up an interrupted run
 
@@ -118,6 +119,13 @@ final class RunRecorder {
         var records: Int
         var loss: Double
         var accuracy: Double
+    }
+
+    /// How much of a file there is without a torn last line.
+    private static func wholeLinesByteCount(_ path: String) throws(Failure) -> Int {
+        guard FileSystem.exists(path) else { return 0 }
+        let bytes = try FileSystem.read(path)
+        return bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
     }
 
     /// How much of a file holds lines of steps below `step`; a torn last line does not count.

@@ -2,11 +2,11 @@ import ClusterProtocol
 import FoundationEssentials
 
 /// Control messages as JSON frames: version and kind first, then the body.
-enum ControlCodec {
+package enum ControlCodec {
     /// Longest control frame that is sent or taken in.
-    static let maximumByteCount = 1 << 20
+    package static let maximumByteCount = 1 << 20
 
-    static func encode(_ message: ControlMessage) -> [UInt8] {
+    package static func encode(_ message: ControlMessage) -> [UInt8] {
         let head = "{\"version\":\(ControlMessage.version),\"kind\":\"\(message.kind)\",\"body\":"
         // Every body is a plain value; encoding one cannot fail.
         let body = try? encode(message.body)
@@ -18,7 +18,7 @@ enum ControlCodec {
     }
 
     /// - Throws: whatever is wrong with the bytes; the caller drops them.
-    static func decode(_ bytes: [UInt8]) throws -> ControlMessage {
+    package static func decode(_ bytes: [UInt8]) throws -> ControlMessage {
         guard bytes.count <= maximumByteCount else {
             throw ControlEnvelope.Foreign(version: 0, kind: "too large")
         }

@@ -1,0 +1,96 @@
+import ClusterProtocol
+import CounterRandom
+import Testing
+
+/// Every tree of up to 70 leaves against its dumb twin.
+@Suite struct ReductionTreeTests {
+    @Test func shapeEqualsTheTwins() {
+        for leafCount in 1...70 {
+            let tree = ReductionTree(leafCount: leafCount)
+            let twin = TreeTwin(leafCount: leafCount)
+            #expect(tree.height == twin.height)
+            #expect(tree.root == TreeNode(level: twin.height, index: 0))
+            for level in -1...(twin.height + 2) {
+                for index in -1...(leafCount + 1) {
+                    let node = TreeNode(level: level, index: index)
+                    #expect(tree.contains(node) == (twin.nodes[node] != nil), "V \(leafCount) \(node)")
+                    guard let leaves = twin.nodes[node] else { continue }
+                    #expect(Array(tree.leaves(of: node)) == leaves, "V \(leafCount) \(node)")
+                    let canonical = twin.canonical(node)
+                    #expect(tree.canonical(node) == canonical, "V \(leafCount) \(node)")
+                }
+            }
+        }
+    }
+
+    /// Every contiguous range, and random sets: exactly covered, by maximal nodes, in leaf order.
+    @Test func maximalNodesCoverExactly() {
+        for leafCount in 1...70 {
+            let tree = ReductionTree(leafCount: leafCount)
+            let canonical = TreeTwin(leafCount: leafCount).canonicalNodes.map {
+                ($0, Set(tree.leaves(of: $0)))
+            }
+            for lower in 0..<leafCount {
+                for upper in lower...leafCount {
+                    check(tree, canonical, Array(lower..<upper), "range")
+                }
+            }
+            for seed in TestSeed.seeds(100) {
+                var random = RandomStream(seed: seed, purpose: .simulation, UInt64(leafCount))
+                let share = random.nextUniform()
+                var leaves = (0..<leafCount).filter { _ in random.nextUniform() < share }
+                random.shuffle(&leaves)
+                check(tree, canonical, leaves, "seed \(seed)")
+            }
+        }
+    }
+
+    private func check(
+        _ tree: ReductionTree, _ canonical: [(TreeNode, Set<Int>)], _ leaves: [Int], _ label: String
+    ) {
+        let wanted = Set(leaves)
+        // Those within the set that no other within the set contains: the one smallest exact cover.
+        let within = canonical.filter { $0.1.isSubset(of: wanted) }
+        let maximal = within.filter { node in
+            !within.contains { $0.1.isStrictSuperset(of: node.1) }
+        }
+        let expected = maximal.sorted { $0.1.min()! < $1.1.min()! }.map(\.0)
+        let found = tree.maximalNodes(covering: leaves)
+        #expect(found == expected, "\(label): V \(tree.leafCount), leaves \(leaves.sorted())")
+        let covered = found.flatMap { Array(tree.leaves(of: $0)) }
+        #expect(covered == leaves.sorted(), "\(label): V \(tree.leafCount)")
+    }
+
+    @Test func leavesThatDoNotExistAreNobodys() {
+        let tree = ReductionTree(leafCount: 5)
+        #expect(tree.maximalNodes(covering: []) == [])
+        #expect(tree.maximalNodes(covering: [5, 6, 7]) == [])
+        #expect(tree.maximalNodes(covering: [4, 5, 6, 7]) == [TreeNode(level: 2, index: 1)])
+    }
+
+    /// The tree of five leaves, written out: leaf 4 has no sibling, so it *is* node 2.1.
+    @Test func fiveLeaves() {
+        let tree = ReductionTree(leafCount: 5)
+        let four = TreeNode(level: 2, index: 1)
+        #expect(tree.height == 3)
+        #expect(tree.canonical(.leaf(4)) == four)
+        #expect(tree.canonical(TreeNode(level: 1, index: 2)) == four)
+        #expect(tree.canonical(four) == four)
+        #expect(tree.leaves(of: four) == 4..<5)
+        #expect(tree.canonical(.leaf(3)) == .leaf(3))
+        #expect(tree.maximalNodes(covering: [0, 1, 2, 3, 4]) == [tree.root])
+        #expect(tree.maximalNodes(covering: [0, 1, 2, 3]) == [TreeNode(level: 2, index: 0)])
+        #expect(
+            tree.maximalNodes(covering: [1, 2, 3, 4])
+                == [.leaf(1), TreeNode(level: 1, index: 1), four])
+    }
+
+    @Test func theLargestTreeIsWhole() {
+        let tree = ReductionTree(leafCount: ReductionTree.maximumLeafCount)
+        #expect(tree.height == 16)
+        #expect(tree.leaves(of: tree.root).count == ReductionTree.maximumLeafCount)
+        #expect(!tree.contains(TreeNode(level: 17, index: 0)))
+        #expect(!tree.contains(TreeNode(level: Int.max, index: Int.max)))
+        #expect(tree.maximalNodes(covering: Array(0..<(1 << 16))) == [tree.root])
+    }
+}

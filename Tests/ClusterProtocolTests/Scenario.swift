@@ -1,0 +1,269 @@
+import ClusterProtocol
+
+/// A small cluster of machines without clock, network or floats, for transcripts.
+///
+/// Messages arrive at once and in order; time passes only when told. Nothing is computed before the
+/// transcript says up to which step.
+struct Scenario {
+    struct Member {
+        var machine: MemberMachine
+        var shards: ShardHostMachine
+        var hosts: [ShardIndex: PeerIdentity] = [:]
+        var fingerprint = "data"
+        var role: Role
+        /// What waits to be computed.
+        var parked: [(step: Step, node: TreeNode)] = []
+    }
+
+    enum Delivery {
+        case toCoordinator(CoordinatorMachine.Event)
+        case toMember(PeerIdentity, MemberMachine.Event)
+        case toShards(PeerIdentity, ShardHostMachine.Event)
+    }
+
+    static let coordinatorName = "coordinator"
+
+    let tree: ReductionTree
+    let plan: SlicePlan
+    let checkpointEvery: Int
+    var coordinator: CoordinatorMachine
+    var members: [PeerIdentity: Member] = [:]
+    var now: Moment = .zero
+    var queue: [Delivery] = []
+    /// Lines since they were last taken.
+    var lines: [String] = []
+    /// Steps below this one are computed.
+    var gate = Step(0)
+    private var limits: [PeerIdentity: Int] = [:]
+    private var snapshots: [Step: Set<Int>] = [:]
+    private var written: Set<Step> = []
+
+    init(_ settings: [String: String]) {
+        func number(_ name: String, _ fallback: Int) -> Int {
+            settings[name].flatMap(Int.init) ?? fallback
+        }
+        tree = ReductionTree(leafCount: number("virtual-workers", 4))
+        let servers = number("servers", 1)
+        plan = SlicePlan(parameterCount: 32 * max(1, servers), shardCount: max(1, servers))
+        checkpointEvery = number("checkpoint-every", 0)
+        coordinator = CoordinatorMachine(
+            .init(
+                run: "run-1", tree: tree, plan: plan, serverCount: servers,
+                workerCount: number("workers", 2), startStep: Step(0),
+                totalSteps: Step(number("steps", 4)), stepsPerEpoch: number("steps-per-epoch", 4),
+                evaluationChunkCount: 2, heartbeatInterval: .seconds(1), build: "b1",
+                backend: "reference", instructionSet: settings["instruction-set"],
+                data: DataSummary(
+                    name: "sample", shape: [1, 4, 4], classCount: 2, testCount: 20,
+                    fingerprint: "data", partitionRecordCounts: [100]),
+                modelFingerprint: "model", configurationText: "", bulkEndpoint: "c"))
+    }
+
+    // MARK: What a transcript can say
+
+    mutating func start(_ name: String, _ settings: [String: String]) {
+        let identity = PeerIdentity(rawValue: name)
+        let role = name.hasPrefix("server") ? Role.server : .worker
+        let machine = MemberMachine(
+            .init(
+                heartbeatInterval: .seconds(1), coordinatorTimeout: .seconds(60),
+                connectTimeout: .seconds(30)))
+        let shards = ShardHostMachine(
+            .init(
+                tree: tree, plan: plan, partCount: 1, checkpointEvery: checkpointEvery,
+                retryInterval: .seconds(1)))
+        var member = Member(machine: machine, shards: shards, role: role)
+        member.fingerprint = settings["data"] ?? "data"
+        members[identity] = member
+        let hello = Hello(
+            identity: identity, role: role, host: "host", processIdentifier: 1,
+            threadCount: settings["threads"].flatMap(Int.init) ?? 1, build: settings["build"] ?? "b1",
+            backends: [settings["backend"] ?? "reference"],
+            instructionSet: settings["instruction-set"] ?? "avx2", bulkEndpoint: "at-\(name)")
+        deliver(.toMember(identity, .started(hello)))
+    }
+
+    /// The process is gone; the coordinator sees the connection close, or does not.
+    mutating func kill(_ name: String, isSeen: Bool) {
+        let identity = PeerIdentity(rawValue: name)
+        members[identity] = nil
+        if isSeen { deliver(.toCoordinator(.disconnected(identity))) }
+    }
+
+    mutating func tick(milliseconds: Int) {
+        let end = now + .milliseconds(milliseconds)
+        while now < end {
+            now += .milliseconds(100)
+            deliver(.toCoordinator(.tick))
+            for peer in members.keys.sorted() {
+                guard let member = members[peer]?.machine else { continue }
+                let heartbeat = Heartbeat(generation: member.generation, step: member.currentStep)
+                deliver(.toMember(peer, .tick(heartbeat)))
+                deliver(.toShards(peer, .tick))
+            }
+        }
+    }
+
+    /// Everything below `step` is computed, by everyone.
+    mutating func run(to step: Int) {
+        gate = Step(step)
+        for peer in members.keys.sorted() { compute(peer) }
+    }
+
+    /// What one worker has begun is computed.
+    mutating func compute(_ peer: PeerIdentity) {
+        let work = members[peer]?.parked ?? []
+        members[peer]?.parked = []
+        for (step, node) in work {
+            deliver(.toMember(peer, .work(.nodeComputed(step: step, node: node))))
+        }
+    }
+
+    mutating func deliver(_ delivery: Delivery) {
+        queue.append(delivery)
+        // Bounded, so that a machine that talks to itself fails a test rather than hangs it.
+        var budget = 100_000
+        while !queue.isEmpty, budget > 0 {
+            budget -= 1
+            switch queue.removeFirst() {
+            case .toCoordinator(let event):
+                for action in coordinator.step(event, now: now) { carryOut(action) }
+            case .toMember(let peer, let event):
+                for action in members[peer]?.machine.step(event, now: now) ?? [] {
+                    carryOut(action, at: peer)
+                }
+            case .toShards(let peer, let event):
+                for action in members[peer]?.shards.step(event, now: now) ?? [] {
+                    carryOut(action, at: peer)
+                }
+            }
+        }
+        if budget == 0 { lines.append("the machines never come to rest") }
+    }
+
+    // MARK: Carrying out
+
+    private mutating func carryOut(_ action: CoordinatorMachine.Action) {
+        switch action {
+        case .send(let message, let peer):
+            note(message, from: Self.coordinatorName, to: peer.rawValue)
+            queue.append(.toMember(peer, .control(message)))
+        case .record(let report): lines.append("coordinator: record step \(report.step)")
+        case .journal: break
+        case .writeCheckpoint(let step):
+            lines.append("coordinator: write checkpoint of step \(step)")
+            queue.append(.toCoordinator(.checkpointWritten(step)))
+        default: lines.append("coordinator: \(Rendering.text(action))")
+        }
+    }
+
+    private mutating func carryOut(_ action: MemberMachine.Action, at peer: PeerIdentity) {
+        switch action {
+        case .send(let message):
+            note(message, from: peer.rawValue, to: Self.coordinatorName)
+            queue.append(.toCoordinator(.message(message, from: peer)))
+        case .prepare:
+            guard let member = members[peer] else { return }
+            let run = WorkerMachine.Run(tree: tree, plan: plan, retryInterval: .milliseconds(500))
+            let ready = Ready(
+                dataFingerprint: member.role == .worker ? member.fingerprint : nil,
+                modelFingerprint: "model")
+            queue.append(.toMember(peer, .prepared(ready, run, heartbeatInterval: .seconds(1))))
+        case .work(let action): carryOut(action, at: peer)
+        case .shards(let event): queue.append(.toShards(peer, event))
+        case .end(let shutdown):
+            lines.append("\(peer): end: \(shutdown.exitCode), \(shutdown.reason)")
+            members[peer] = nil
+        default: lines.append("\(peer): \(Rendering.text(action))")
+        }
+    }
+
+    private mutating func carryOut(_ action: WorkerMachine.Action, at peer: PeerIdentity) {
+        switch action {
+        case .connect(let placements):
+            members[peer]?.hosts = Dictionary(
+                uniqueKeysWithValues: placements.map { ($0.shard, $0.host) })
+        case .fetch(let shard, let version):
+            guard let host = members[peer]?.hosts[shard] else { return }
+            queue.append(.toShards(host, .fetch(shard: shard, peer: peer, step: version)))
+        case .compute(let step, let nodes):
+            lines.append("\(peer): compute step \(step): \(Rendering.text(nodes))")
+            for node in nodes {
+                guard step < gate else {
+                    members[peer]?.parked.append((step, node))
+                    continue
+                }
+                queue.append(.toMember(peer, .work(.nodeComputed(step: step, node: node))))
+            }
+        case .contribute(let step, let node, let shards): contribute(peer, step, node, shards)
+        case .evaluate(let evaluate):
+            let results = evaluate.chunks.map {
+                EvaluationResult(chunk: $0, recordCount: 10, correctCount: 5, lossSum: 1.5)
+            }
+            let evaluated = Evaluated(step: evaluate.step, results: results)
+            queue.append(.toMember(peer, .work(.evaluated(evaluated))))
+        default: break
+        }
+    }
+
+    private mutating func contribute(
+        _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex]
+    ) {
+        let totals = ContributionTotals(sampleCount: tree.leaves(of: node).count)
+        for shard in shards {
+            guard let host = members[peer]?.hosts[shard] else { continue }
+            for chunk in plan.chunks(of: shard) {
+                queue.append(
+                    .toShards(
+                        host,
+                        .contribution(
+                            shard: shard, step: step, chunk: chunk.index, node: node, totals: totals)))
+            }
+        }
+    }
+
+    private mutating func carryOut(_ action: ShardHostMachine.Action, at peer: PeerIdentity) {
+        switch action {
+        case .fetchState(let shard, let step, let placement):
+            for chunk in plan.chunks(of: shard) {
+                queue.append(
+                    .toShards(
+                        peer,
+                        .state(
+                            shard: shard, chunk: chunk.index, part: 0, step: step,
+                            placement: placement)))
+            }
+        case .shard(let shard, .send(let chunk, let version, let placement, let peers)):
+            for worker in peers {
+                queue.append(
+                    .toMember(
+                        worker,
+                        .work(
+                            .weights(
+                                shard: shard, chunk: chunk, version: version, placement: placement))))
+            }
+        case .shard(_, .report(let message)): queue.append(.toMember(peer, .report(message)))
+        case .shard(_, .snapshot(let chunk, let step)):
+            snapshots[step, default: []].insert(chunk)
+            if snapshots[step]?.count == plan.chunks.count, written.insert(step).inserted {
+                queue.append(.toCoordinator(.snapshotArrived(step)))
+            }
+        default: break
+        }
+    }
+
+    /// Heartbeats are left out, and signs of life that say nothing new.
+    private mutating func note(_ message: ControlMessage, from source: String, to target: String) {
+        switch message {
+        case .heartbeat, .progress: return
+        case .hello(let hello):
+            lines.append("\(source) > \(target) hello: \(hello.role), \(hello.instructionSet)")
+        case .alive(let alive):
+            let peer = PeerIdentity(rawValue: target)
+            guard limits[peer] != alive.stepLimit.value else { return }
+            limits[peer] = alive.stepLimit.value
+            lines.append("\(source) > \(target) alive: stepLimit \(alive.stepLimit)")
+        default: lines.append("\(source) > \(target) \(Rendering.text(message))")
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import ClusterProtocol
+
+/// The reduction tree as its definition says it, without a thought for speed: every node is the list
+/// of its leaves.
+struct TreeTwin {
+    let leafCount: Int
+    let height: Int
+    /// Nodes with a leaf below them, and their leaves.
+    let nodes: [TreeNode: [Int]]
+
+    init(leafCount: Int) {
+        self.leafCount = leafCount
+        var height = 0
+        while 1 << height < leafCount { height += 1 }
+        self.height = height
+        var nodes: [TreeNode: [Int]] = [:]
+        for level in 0...height {
+            for leaf in 0..<leafCount {
+                nodes[TreeNode(level: level, index: leaf / (1 << level)), default: []].append(leaf)
+            }
+        }
+        self.nodes = nodes
+    }
+
+    /// The highest node with the same leaves.
+    func canonical(_ node: TreeNode) -> TreeNode {
+        let mine = nodes[node]!
+        return nodes.filter { $0.value == mine }.keys.max { $0.level < $1.level }!
+    }
+
+    /// One node for each set of leaves, the highest.
+    var canonicalNodes: [TreeNode] {
+        var byLeaves: [[Int]: TreeNode] = [:]
+        for (node, leaves) in nodes where (byLeaves[leaves]?.level ?? -1) < node.level {
+            byLeaves[leaves] = node
+        }
+        return byLeaves.values.sorted()
+    }
+
+    /// The sum of the leaves below `node`, left + right at every fork.
+    func sum<Value>(
+        _ node: TreeNode, _ values: [Value], _ add: (Value, Value) -> Value
+    ) -> Value {
+        if node.level == 0 { return values[node.index] }
+        let left = TreeNode(level: node.level - 1, index: node.index * 2)
+        let right = TreeNode(level: node.level - 1, index: node.index * 2 + 1)
+        let leftSum = sum(left, values, add)
+        return nodes[right] == nil ? leftSum : add(leftSum, sum(right, values, add))
+    }
+}

@@ -1,0 +1,250 @@
+import ClusterProtocol
+import ClusterRuntime
+import CounterRandom
+import NeuralNetwork
+import Partitions
+import Testing
+
+@Suite struct RunConfigurationTests {
+    /// The defaults as the design's run file gives them.
+    private static let designFile = """
+        data: {source: fashion-mnist, partitions: 8}
+        model: cnn
+        training: {epochs: 10, batch-size: 64, virtual-workers: 4, seed: 1, precision: fp32, \
+        checkpoint-every: 500}
+        optimizer: {name: adam, learning-rate: 0.001}
+        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000}
+        """
+
+    private func parse(_ text: String) throws -> RunConfiguration {
+        try RunConfiguration.parse(text, fileName: "run.yaml")
+    }
+
+    @Test func defaultsAreTheDesigns() throws {
+        let defaults = RunConfiguration()
+        #expect(defaults.data.source == "fashion-mnist" && defaults.data.partitions == 8)
+        #expect(defaults.data.transformations.isEmpty)
+        #expect(defaults.model == .builtIn("cnn"))
+        #expect(defaults.training.epochs == 10 && defaults.training.batchSize == 64)
+        #expect(defaults.training.virtualWorkers == 4 && defaults.training.seed == 1)
+        #expect(defaults.training.precision == .fp32 && defaults.training.checkpointEvery == 500)
+        #expect(defaults.training.steps == nil && defaults.training.backend == .auto)
+        #expect(defaults.training.instructionSet == nil && defaults.training.tileSize == 8)
+        #expect(
+            defaults.optimizer
+                == .adam(Adam(learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7)))
+        #expect(defaults.cluster.workers == 2 && defaults.cluster.threads == 1)
+        #expect(defaults.cluster.servers == 1)
+        #expect(defaults.cluster.heartbeatInterval == .seconds(1))
+        #expect(try parse(Self.designFile) == defaults)
+        #expect(try parse("") == defaults)
+        #expect(try parse("training:\ncluster: {}\n") == defaults)
+        try defaults.validate()
+    }
+
+    @Test func everyKeyIsRead() throws {
+        let text = """
+            data:
+              source: idx:images
+              partitions: 3
+              transformations:
+                - standardize: {mean: [0.5], deviation: [0.25]}
+                - random-horizontal-flip: {}
+                - random-crop: {padding: 4}
+            model:
+              input: [1, 4, 4]
+              layers: [flatten: {}, dense: {units: 3}]
+            training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
+              precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
+              instruction-set: avx2, init: start.safetensors}
+            optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true}
+            cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50}
+            """
+        let read = try parse(text)
+        #expect(read.data.source == "idx:images" && read.data.partitions == 3)
+        #expect(
+            read.data.transformations == [
+                .standardize(mean: [0.5], deviation: [0.25]), .randomHorizontalFlip,
+                .randomCrop(padding: 4),
+            ])
+        let model = ModelSpecification(
+            name: "model", inputShape: [1, 4, 4], layers: [.flatten, .dense(units: 3)])
+        #expect(read.model == .specification(model))
+        #expect(read.training.epochs == 2 && read.training.steps == 77)
+        #expect(read.training.batchSize == 12 && read.training.virtualWorkers == 3)
+        #expect(read.training.seed == .max && read.training.precision == .bf16)
+        #expect(read.training.checkpointEvery == 9 && read.training.backend == .reference)
+        #expect(read.training.tileSize == 5 && read.training.instructionSet == "avx2")
+        #expect(read.training.initialWeights == "start.safetensors")
+        #expect(read.optimizer == .sgd(SGD(learningRate: 0.5, momentum: 0.9, nesterov: true)))
+        #expect(read.cluster.workers == 5 && read.cluster.threads == 2)
+        #expect(read.cluster.servers == 0)
+        #expect(read.cluster.heartbeatIntervalMilliseconds == 50)
+        #expect(try parse(read.yaml) == read)
+    }
+
+    @Test(
+        arguments: [
+            ("trainin: {}", "run.yaml:1: trainin: unknown key \"trainin\"; did you mean \"training\"?"),
+            (
+                "training:\n  batchsize: 8",
+                "run.yaml:2: training.batchsize: unknown key \"batchsize\"; did you mean \"batch-size\"?"
+            ),
+            ("data: {sourc: x}", "data.sourc: unknown key \"sourc\"; did you mean \"source\"?"),
+            ("cluster: {hosts: 3}", "cluster.hosts: unknown key \"hosts\";"),
+            ("optimizer: {name: adam, momentum: 1}", "optimizer.momentum: unknown key \"momentum\";"),
+            (
+                "data: {transformations: [rotate: {}]}",
+                "data.transformations[0]: unknown transformation \"rotate\";"
+            ),
+        ])
+    func unknownKeysAreRefused(text: String, problem: String) {
+        expect(text, problem)
+    }
+
+    @Test(
+        arguments: [
+            ("training: {epochs: many}", "training.epochs: expected a whole number from 1 to 1000000, found \"many\""),
+            ("training: {epochs: 0}", "training.epochs: expected a whole number from 1"),
+            ("training: {epochs: 2.5}", "training.epochs: expected a whole number from 1"),
+            ("training: {epochs: \"2\"}", "training.epochs: expected a whole number from 1"),
+            ("training: {seed: -1}", "training.seed: expected a whole number from 0 to 18446744073709551615"),
+            ("training: {precision: fp64}", "training.precision: expected one of fp32, bf16, found \"fp64\""),
+            ("training: {virtual-workers: 65537}", "training.virtual-workers: expected a whole number from 1 to 65536"),
+            ("training: {instruction-set: mmx}", "training.instruction-set: expected one of auto, generic, "),
+            ("training: [1]", "training: expected keys and values, found a list of 1"),
+            ("cluster: {servers: -1}", "cluster.servers: expected a whole number from 0 to 1024"),
+            ("cluster: {workers: 0}", "cluster.workers: expected a whole number from 1 to 4096"),
+            ("optimizer: {learning-rate: fast}", "optimizer.learning-rate: expected a number"),
+            ("optimizer: {name: lamb}", "optimizer.name: expected one of adam, adamw, sgd, found \"lamb\""),
+            ("data: {transformations: [{a: {}, b: {}}]}", "data.transformations[0]: expected one transformation"),
+            ("- a list", "run.yaml"),
+            ("training: {epochs: 1, epochs: 2}", "run.yaml"),
+        ])
+    func wrongTypesAreRefused(text: String, problem: String) {
+        expect(text, problem)
+    }
+
+    private func expect(_ text: String, _ problem: String) {
+        let failure = failure { try parse(text) }
+        #expect(failure?.exitCode == 65)
+        #expect(failure?.text.contains(problem) == true, "\(failure?.text ?? "nothing thrown")")
+        #expect(failure?.text.hasPrefix("run.yaml") == true)
+    }
+
+    @Test func contradictionsAreRefused() throws {
+        var configuration = RunConfiguration()
+        configuration.training.batchSize = 63
+        let failure = failure { try configuration.validate() }
+        #expect(failure?.exitCode == 65)
+        #expect(
+            failure?.text == "training.batch-size: expected a multiple of training.virtual-workers "
+                + "(4), found 63")
+        configuration.training.virtualWorkers = 0
+        #expect(
+            ClusterRuntimeTests.failure { try configuration.validate() }?.text
+                == "training.virtual-workers: expected at least 1, found 0")
+        configuration = RunConfiguration()
+        configuration.optimizer.learningRate = -1
+        #expect(
+            ClusterRuntimeTests.failure { try configuration.validate() }?.text.contains("learning-rate")
+                == true)
+    }
+
+    @Test func aModelMustFitTheData() throws {
+        let configuration = try parse("model: {input: [1, 4, 4], layers: [flatten: {}, dense: {units: 3}]}")
+        func data(_ shape: [Int], _ classes: Int) -> DataSummary {
+            DataSummary(
+                name: "sample", shape: shape, classCount: classes, testCount: 1, fingerprint: "",
+                partitionRecordCounts: [1])
+        }
+        #expect(try configuration.network(for: data([1, 4, 4], 3)).parameters.elementCount == 51)
+        let shape = failure { try configuration.network(for: data([3, 4, 4], 3)) }
+        #expect(shape?.text.contains("[3, 4, 4]") == true, "\(shape?.text ?? "")")
+        let classes = failure { try configuration.network(for: data([1, 4, 4], 10)) }
+        #expect(classes?.text.contains("10") == true, "\(classes?.text ?? "")")
+        // The built-in model fits itself.
+        let cnn = try RunConfiguration().network(for: data([3, 32, 32], 10))
+        #expect(cnn.parameters.elementCount == 122_570)
+    }
+
+    /// Any configuration reads back equal from the file it writes.
+    @Test func randomConfigurationsRoundTrip() throws {
+        for seed in TestSeed.seeds(2_000) {
+            var random = RandomStream(seed: seed, purpose: .simulation, 7)
+            let configuration = Self.random(&random)
+            let read = try? parse(configuration.yaml)
+            #expect(read == configuration, "seed \(seed):\n\(configuration.yaml)")
+        }
+    }
+
+    /// Texts that need quoting; every one is a possible path.
+    private static let texts = [
+        "fashion-mnist", "idx:a b", "~", "null", "true", "12", "a: b", "# x", "\"q\"", "back\\slash",
+        "ends ", " starts", "tab\there", "line\nfeed", "return\rhere", "{a}", "[b]", "ä€😀", "-", "- a",
+        "bell\u{7}", "next\u{85}line", "separator\u{2028}", "mark\u{FEFF}", "%", "@", "&a", "*a", "!t",
+    ]
+
+    private static func random(_ random: inout RandomStream) -> RunConfiguration {
+        func text(_ random: inout RandomStream) -> String {
+            let first = texts[random.next(below: texts.count)]
+            return random.next(below: 2) == 0 ? first : first + texts[random.next(below: texts.count)]
+        }
+        var result = RunConfiguration()
+        result.data.source = text(&random)
+        result.data.partitions = 1 + random.next(below: 1_000_000)
+        for _ in 0..<random.next(below: 3) {
+            switch random.next(below: 3) {
+            case 0:
+                let numbers = (0..<4).map { _ in (random.nextUniform() - 0.5) * 1e-3 }
+                result.data.transformations.append(
+                    .standardize(mean: [numbers[0], numbers[1] * 1e9], deviation: [numbers[2], 1e-30]))
+            case 1: result.data.transformations.append(.randomHorizontalFlip)
+            default:
+                result.data.transformations.append(.randomCrop(padding: 1 + random.next(below: 64)))
+            }
+        }
+        if random.next(below: 2) == 0 {
+            result.model = .specification(
+                ModelSpecification(
+                    name: text(&random), inputShape: [1 + random.next(below: 3), 28, 30],
+                    layers: [
+                        .conv2D(
+                            filters: 1 + random.next(below: 64),
+                            kernel: Size2D(height: 3, width: 1 + random.next(below: 5)),
+                            padding: .same, activation: .relu, initializer: .heUniform),
+                        .maxPool2D(size: Size2D(2), stride: Size2D(1 + random.next(below: 2))),
+                        .relu, .dropout(rate: Double(random.nextUniform()) * 0.99), .flatten,
+                        .dense(units: 1 + random.next(below: 100)),
+                    ]))
+        }
+        result.training.epochs = 1 + random.next(below: 1_000_000)
+        if random.next(below: 2) == 0 { result.training.steps = 1 + random.next(below: 1_000_000_000) }
+        result.training.virtualWorkers = 1 + random.next(below: 64)
+        result.training.batchSize = result.training.virtualWorkers * (1 + random.next(below: 100))
+        result.training.seed = random.next()
+        result.training.precision = random.next(below: 2) == 0 ? .fp32 : .bf16
+        result.training.checkpointEvery = 1 + random.next(below: 1_000_000_000)
+        let backends = BackendChoice.allCases
+        result.training.backend = backends[random.next(below: backends.count)]
+        result.training.tileSize = 1 + random.next(below: 4096)
+        if random.next(below: 2) == 0 {
+            let names = InstructionSet.ascending
+            result.training.instructionSet = names[random.next(below: names.count)]
+        }
+        if random.next(below: 2) == 0 { result.training.initialWeights = text(&random) }
+        let rate = Double(random.nextUniform()) * 0.9 + 1e-9
+        switch random.next(below: 3) {
+        case 0: result.optimizer = .adam(Adam(learningRate: rate, beta1: rate, epsilon: rate * 1e-9))
+        case 1: result.optimizer = .adamW(AdamW(learningRate: rate / 3, weightDecay: rate * 0.1))
+        default:
+            result.optimizer = .sgd(
+                SGD(learningRate: rate, momentum: rate / 7, nesterov: random.next(below: 2) == 0))
+        }
+        result.cluster.workers = 1 + random.next(below: 4096)
+        result.cluster.threads = 1 + random.next(below: 1024)
+        result.cluster.servers = random.next(below: 1025)
+        result.cluster.heartbeatIntervalMilliseconds = 10 + random.next(below: 3_599_990)
+        return result
+    }
+}

@@ -1,0 +1,13 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Where random tests begin: CONVOY_TEST_SEED, or 1. A failure prints the seed of its case, and the
+/// same seed gives the same case again.
+enum TestSeed {
+    static let base: UInt64 = getenv("CONVOY_TEST_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
+
+    static func seeds(_ count: Int) -> Range<UInt64> { base..<(base + UInt64(count)) }
+}
