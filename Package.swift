@@ -97,6 +97,12 @@ let package = Package(
                 "Threads",
             ], swiftSettings: strict),
         .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "CKernels", "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork",
+                "Partitions", "SafeTensors", "Threads", "ZeroMQ", "convoy", crypto,
+            ], swiftSettings: strict),
+        .testTarget(
             name: "ClusterSimulationTests", dependencies: ["ClusterSimulation", "CounterRandom"],
             swiftSettings: strict),
     ]

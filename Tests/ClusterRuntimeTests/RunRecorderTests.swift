@@ -32,7 +32,8 @@ import Testing
     /// Steps 0..<count, an evaluation at the end of each epoch.
     private func write(_ directory: TemporaryDirectory, from first: Int, to count: Int) throws {
         let recorder = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: first)
+            RunDirectory(directory.path), plan: Self.plan(), firstStep: first,
+            countingFrom: first)
         for step in first..<count {
             recorder.record(Self.report(step))
             if step % 3 == 2 { recorder.record(try Self.evaluation(step + 1), imagesPerSecond: 100) }
@@ -88,7 +89,8 @@ import Testing
         try write(undisturbed, from: 0, to: 9)
         try write(directory, from: 0, to: 7)
         let resumed = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: firstStep)
+            RunDirectory(directory.path), plan: Self.plan(), firstStep: firstStep,
+            countingFrom: firstStep)
         #expect(try ledger(directory) == (0..<firstStep).map(Self.entry))
         #expect(try metrics(directory).filter { $0.kind == "step" }.count == firstStep)
         // The sums of the epoch in hand come back from the lines.
@@ -125,7 +127,7 @@ import Testing
         let directory = try TemporaryDirectory()
         try directory.write(Array("{\"a\":1}\n{\"b\":".utf8), "journal.jsonl")
         let recorder = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: 0)
+            RunDirectory(directory.path), plan: Self.plan(), firstStep: 0, countingFrom: 0)
         recorder.journal("{\"c\":3}")
         #expect(try directory.text("journal.jsonl") == "{\"a\":1}\n{\"c\":3}\n")
     }
@@ -133,7 +135,7 @@ import Testing
     @Test func lossesThatAreNoNumbersAreNull() throws {
         let directory = try TemporaryDirectory()
         let recorder = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: 0)
+            RunDirectory(directory.path), plan: Self.plan(), firstStep: 0, countingFrom: 0)
         recorder.record(
             StepReport(
                 step: Step(0), totals: ContributionTotals(sampleCount: 8, lossSum: .nan)))

@@ -1,5 +1,8 @@
 /// Who is in: joining, readiness, loss, and the shares of the work.
 extension CoordinatorMachine {
+    /// Whether a process has joined and was found fit.
+    public func isMember(_ peer: PeerIdentity) -> Bool { peers[peer]?.state == .ready }
+
     mutating func join(_ hello: Hello, from peer: PeerIdentity, now: Moment) -> [Action] {
         guard hello.identity == peer else { return [.note(.unexpected(kind: "hello", peer))] }
         if peers[peer] != nil {
@@ -52,6 +55,11 @@ extension CoordinatorMachine {
             return refuse("place", "number \(peers.count + 1)", "full")
         }
         guard hello.role == .worker else { return nil }
+        if InstructionSet.rank(hello.instructionSet) < 0 {
+            return refuse(
+                "instruction set", hello.instructionSet,
+                "one of \(InstructionSet.ascending.joined(separator: ", "))")
+        }
         if !hello.backends.contains(configuration.backend) {
             return refuse(
                 "list of backends", hello.backends.joined(separator: ","), configuration.backend)

@@ -105,7 +105,7 @@ extension CoordinatorMachine {
             shards[progress.shard.value].version, progress.step)
         var actions: [Action] = []
         for report in progress.reports.sorted(by: { $0.step < $1.step })
-        where report.step == lastRecorded {
+        where report.step == lastRecorded && report.isPlausible {
             lastRecorded = report.step.next
             actions.append(.record(report))
         }

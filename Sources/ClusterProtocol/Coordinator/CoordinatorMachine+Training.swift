@@ -159,7 +159,7 @@ extension CoordinatorMachine {
             return []
         }
         for result in evaluated.results
-        where (0..<configuration.evaluationChunkCount).contains(result.chunk) {
+        where (0..<configuration.evaluationChunkCount).contains(result.chunk) && result.isPlausible {
             evaluation.results[result.chunk] = result
         }
         phase = .evaluating(evaluation)

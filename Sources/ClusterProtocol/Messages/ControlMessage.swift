@@ -145,6 +145,11 @@ public struct StepReport: Hashable, Codable, Sendable {
 
     public var lossSum: Double { Double(bitPattern: lossBits) }
 
+    /// Whether the counts can be those of a step at all: they came over the network.
+    var isPlausible: Bool {
+        (0..<(1 << 40)).contains(sampleCount) && (0...sampleCount).contains(correctCount)
+    }
+
     public init(step: Step, totals: ContributionTotals) {
         self.step = step
         sampleCount = totals.sampleCount
@@ -193,6 +198,11 @@ public struct EvaluationResult: Hashable, Codable, Sendable {
         self.recordCount = recordCount
         self.correctCount = correctCount
         lossBits = lossSum.bitPattern
+    }
+
+    /// Whether the counts can be those of a chunk at all: they came over the network.
+    var isPlausible: Bool {
+        (0..<(1 << 40)).contains(recordCount) && (0...recordCount).contains(correctCount)
     }
 }
 

@@ -14,7 +14,7 @@ final class CheckpointWriter: Sendable {
         var instructionSet: String
     }
 
-    private let queue = BlockingQueue<Job>(bound: 2)
+    private let queue = BlockingQueue<Job>(bound: 4)
     private let thread: WorkThread
 
     init(_ store: CheckpointStore, done: @escaping @Sendable (Written) -> Void) {
@@ -36,7 +36,7 @@ final class CheckpointWriter: Sendable {
         }
     }
 
-    /// False when two are waiting already: this one is left out.
+    /// False when several are waiting already: this one is left out.
     func write(_ checkpoint: Checkpoint, instructionSet: String) -> Bool {
         queue.push(Job(checkpoint: checkpoint, instructionSet: instructionSet))
     }

@@ -39,6 +39,7 @@ final class CoordinatorLoop {
     private var flaws = FlawCounter()
     private var hasWarnedOfDisk = false
     private var hasNotedFlaw = false
+    private var checkpointFailure: Failure?
 
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
@@ -75,7 +76,8 @@ final class CoordinatorLoop {
             controlEndpoint = try control.bind(known?.control ?? settings.listen)
             bulkEndpoint = try bulk.bind(known?.bulk ?? Self.bulkListen(for: settings.listen))
         } catch {
-            throw .lost("\(error)")
+            throw error.endpoint == settings.listen
+                ? .usage("--listen: \(error)") : .lost("\(error)")
         }
         recorder = try RunRecorder(
             settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount,
@@ -105,6 +107,8 @@ final class CoordinatorLoop {
                 configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint),
             recovery: plan.recovery, now: SteadyClock.now)
         instructionSet = plan.recovery?.instructionSet ?? instructionSet
+        try FileSystem.replace(
+            settings.directory.configuration, with: settings.configuration.yaml)
         try FileSystem.replace(
             settings.directory.endpoint, with: "\(controlEndpoint)\n\(bulkEndpoint)\n")
         log.info(
@@ -165,7 +169,8 @@ final class CoordinatorLoop {
         if result.isReady(1) {
             for _ in 0..<Self.batch {
                 guard let frames = try bulk.receive() else { break }
-                guard let checkpoint = try exchange.receive(frames) else {
+                guard let checkpoint = try exchange.receive(frames, isMember: machine.isMember)
+                else {
                     noteFlaw()
                     continue
                 }
@@ -204,6 +209,7 @@ final class CoordinatorLoop {
         case .stop: try step(.stopRequested)
         case .written(let written):
             if let failure = written.failure {
+                checkpointFailure = failure
                 progress.note("checkpoint of step \(written.step) not written: \(failure.text)")
                 log.error(
                     "checkpoint not written",
@@ -306,6 +312,9 @@ final class CoordinatorLoop {
 
     private func finish(_ end: CoordinatorMachine.Outcome) -> CoordinatorMachine.Outcome {
         var end = end
+        if end.exitCode == ExitCode.data, let checkpointFailure {
+            end.reason += ": \(checkpointFailure.text)"
+        }
         let summary = RunSummary(
             end, material: plan.material, evaluation: lastEvaluation,
             trainLoss: recorder.lastReport == nil

@@ -104,7 +104,8 @@ public final class CoordinatorProcess: Sendable {
         if settings.isResuming {
             guard let newest = store.newest() else {
                 throw .data(
-                    "\(settings.directory.checkpoints): there is no whole checkpoint to go on from")
+                    "\(settings.directory.checkpoints): there is no whole checkpoint to go on from"
+                        + store.newestFault)
             }
             start = newest.checkpoint
             skipped = newest.skipped

@@ -16,6 +16,8 @@ final class StateExchange {
     private var lastComplete: Int
     private(set) var flawCount = 0
 
+    private static let maximumArrivingCount = 4
+
     private struct Arriving {
         var parts: [FloatBuffer]
         var missing: Set<Int>
@@ -30,7 +32,11 @@ final class StateExchange {
     }
 
     /// Takes one message; returns a checkpoint when this was its last piece.
-    func receive(_ frames: [Frame]) throws(ZeroMQError) -> Checkpoint? {
+    ///
+    /// - Parameter isMember: whether a peer may hold slices; state from anyone else is dropped.
+    func receive(
+        _ frames: [Frame], isMember: (PeerIdentity) -> Bool
+    ) throws(ZeroMQError) -> Checkpoint? {
         guard let peer = frames.first?.peerIdentity,
             let message = try? BulkMessage(frames.dropFirst())
         else {
@@ -39,7 +45,9 @@ final class StateExchange {
         }
         switch message.header.kind {
         case .fetch: try answer(message.header, to: peer)
-        case .state: return take(message)
+        case .state:
+            if isMember(peer) { return take(message) }
+            flawCount += 1
         case .contribution, .weights, .unsubscribe, .inquiry, .missing: flawCount += 1
         }
         return nil
@@ -74,6 +82,7 @@ final class StateExchange {
         let header = message.header
         let chunks = material.slicePlan.chunks
         guard chunks.indices.contains(header.chunk), header.part < material.partCount,
+            chunks[header.chunk].shard == header.shard, header.step.value <= material.totalSteps,
             let payload = message.payload,
             payload.byteCount == chunks[header.chunk].range.count * 4
         else {
@@ -83,8 +92,8 @@ final class StateExchange {
         let step = header.step.value
         guard step > lastComplete else { return nil }
         if arriving[step] == nil {
-            // Two may overlap; an older one that never became whole is given up.
-            if arriving.count == 2, let oldest = arriving.keys.min() { arriving[oldest] = nil }
+            // Some may overlap; an older one that never became whole is given up.
+            if arriving.count == Self.maximumArrivingCount, let oldest = arriving.keys.min() { arriving[oldest] = nil }
             arriving[step] = Arriving(
                 parts: (0..<material.partCount).map { _ in
                     FloatBuffer(count: material.slicePlan.parameterCount)

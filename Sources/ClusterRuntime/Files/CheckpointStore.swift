@@ -168,6 +168,17 @@ public struct CheckpointStore: Sendable {
         return Checkpoint(step: step, parts: parts)
     }
 
+    /// What is wrong with the newest checkpoint, as the end of a sentence; empty when there is none.
+    var newestFault: String {
+        guard let step = Self.steps(in: directory).last else { return "" }
+        do throws(Failure) {
+            _ = try read(step: step)
+            return ""
+        } catch {
+            return "; the newest: \(error.text)"
+        }
+    }
+
     /// What decides the bits must be as it was when the checkpoint was written.
     private func requireSameRun(_ state: CheckpointState, _ path: String) throws(Failure) {
         let training = material.configuration.training

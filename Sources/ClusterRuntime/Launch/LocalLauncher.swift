@@ -54,7 +54,10 @@ public final class LocalLauncher {
         let directory = settings.directory
         if !settings.isResuming { try directory.create() }
         try FileSystem.makeDirectories(directory.logs)
-        try FileSystem.replace(directory.configuration, with: settings.configuration.yaml)
+        // The coordinator takes it over once everything is checked.
+        let next = directory.configuration + ".next"
+        try FileSystem.replace(next, with: settings.configuration.yaml)
+        defer { unlink(next) }
         unlink(directory.endpoint)
         unlink(directory.summary)
         defer { if !settings.isResuming { directory.removeIfUnused() } }
@@ -76,8 +79,8 @@ public final class LocalLauncher {
         let number = (started[.coordinator] ?? 0) + 1
         started[.coordinator] = number
         var arguments = [
-            "coordinator", "--config", settings.directory.configuration, "--run-dir",
-            settings.directory.path, "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
+            "coordinator", "--config",
+            settings.directory.configuration + (isReplacing ? "" : ".next"), "--run-dir", settings.directory.path, "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
             "--exit-with-parent", "--log-file",
             "\(settings.directory.logs)/coordinator-\(number).jsonl",
         ]

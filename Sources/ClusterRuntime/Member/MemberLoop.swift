@@ -50,7 +50,8 @@ final class MemberLoop {
             let loop = try MemberLoop(settings, mailbox: mailbox, log: log)
             return (loop, poll, mailbox)
         } catch {
-            throw .lost("\(error)")
+            throw error.endpoint == settings.coordinatorEndpoint
+                ? .usage("--coordinator: \(error)") : .lost("\(error)")
         }
     }
 

@@ -103,9 +103,9 @@ final class ShardLoop {
         let header = message.header
         switch header.kind {
         case .contribution:
-            guard let payload = message.payload, isWholeChunk(header, payload) else {
-                return note(flaw: "contribution of a wrong size", peer)
-            }
+            guard let payload = message.payload, isWholeChunk(header, payload),
+                hasRightCounts(header)
+            else { return note(flaw: "contribution of a wrong size", peer) }
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
                 totals: header.totals)
@@ -127,6 +127,18 @@ final class ShardLoop {
             shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
             placement: header.placement)
         try step(event, payload: payload)
+    }
+
+    /// How many records a node stands for follows from the run alone.
+    private func hasRightCounts(_ header: BulkHeader) -> Bool {
+        guard let material, material.tree.contains(header.node),
+            header.step.value < material.totalSteps
+        else { return false }
+        let expected = material.tree.leaves(of: header.node).reduce(0) { sum, leaf in
+            sum + material.batchPlan.microbatchRange(
+                step: header.step.value, virtualWorker: leaf).count
+        }
+        return header.totals.sampleCount == expected && header.totals.correctCount <= expected
     }
 
     private func isWholeChunk(_ header: BulkHeader, _ payload: Frame) -> Bool {

@@ -131,6 +131,7 @@ final class Progress {
     func end(_ end: CoordinatorMachine.Outcome, _ summary: RunSummary) {
         if end.exitCode != ExitCode.done {
             show("\(end.reason) (exit code \(end.exitCode), step \(end.step))")
+            if end.exitCode == ExitCode.data { return }
         } else {
             show(
                 "done: \(summary["steps"] ?? "") steps, test accuracy "

@@ -1,0 +1,109 @@
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import NeuralNetwork
+import Partitions
+import Testing
+
+extension Integration {
+    /// The promise: the same bits on any cluster, equal to the serial oracle's.
+    @Suite struct BitsTests {
+        private typealias Shape = (workers: Int, threads: Int, servers: Int)
+
+        private static let shapes: [Shape] = [
+            (1, 1, 0), (1, 2, 1), (2, 1, 1), (2, 2, 3), (3, 1, 0), (3, 2, 1), (5, 1, 3), (5, 2, 0),
+        ]
+        private static let fewShapes: [Shape] = [(1, 1, 1), (2, 2, 0), (5, 1, 3)]
+
+        private let directory: TemporaryDirectory
+        private let data: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            data = try SampleData().write(to: directory)
+        }
+
+        private func compare(_ configuration: RunConfiguration, _ shapes: [Shape]) throws {
+            let steps = try #require(configuration.training.steps)
+            let expected = try SerialTrainer(configuration).weights(afterSteps: steps)
+            for shape in shapes {
+                let name = "w\(shape.workers)-t\(shape.threads)-s\(shape.servers)"
+                let run = try TrainRun(
+                    configuration, in: directory, name,
+                    flags: [
+                        "--workers", "\(shape.workers)", "--threads", "\(shape.threads)",
+                        "--servers", "\(shape.servers)",
+                    ])
+                #expect(try run.weights() == expected, "\(name)")
+                let summary = try run.records.summary()
+                #expect(summary.steps == steps && summary.workers == shape.workers)
+            }
+        }
+
+        @Test func adamOnEveryCluster() throws {
+            try compare(.sample(data, steps: 23), Self.shapes)
+        }
+
+        @Test func adamOnTheReferenceBackend() throws {
+            try compare(
+                .sample(data, model: SampleData.tinyModel, steps: 13, backend: .reference),
+                Self.fewShapes)
+        }
+
+        @Test func momentumFromTheRunFile() throws {
+            var configuration = try RunConfiguration.sample(data, steps: 17)
+            configuration.optimizer = .sgd(
+                SGD(learningRate: 0.05, momentum: 0.9, nesterov: true, weightDecay: 1e-4))
+            try compare(configuration, Self.fewShapes)
+        }
+
+        @Test func plainSGDByFlag() throws {
+            var configuration = try RunConfiguration.sample(data, steps: 9)
+            configuration.optimizer = .sgd(SGD(learningRate: 0.1))
+            let expected = try SerialTrainer(configuration).weights(afterSteps: 9)
+            configuration.optimizer = .adam(Adam())
+            let run = try TrainRun(
+                configuration, in: directory, "run",
+                flags: ["--optimizer", "sgd", "--learning-rate", "0.1"])
+            #expect(try run.weights() == expected)
+        }
+
+        /// More workers than virtual workers: some have nothing to do.
+        @Test func idleWorkers() throws {
+            var configuration = try RunConfiguration.sample(data, steps: 9)
+            configuration.training.virtualWorkers = 2
+            try compare(configuration, [(4, 1, 0), (3, 1, 2)])
+        }
+
+        @Test(.enabled(if: FashionMNIST.isFast)) func fashionMNIST() throws {
+            var configuration = RunConfiguration()
+            configuration.training.steps = 30
+            try compare(configuration, [(1, 1, 1), (3, 1, 0)])
+        }
+
+        /// The oracle builds by hand what the product builds in `RunMaterial`.
+        @Test func oracleUsesTheProductsSettings() throws {
+            let configuration = try RunConfiguration.sample(data, steps: 1)
+            let serial = try SerialTrainer(configuration)
+            let material = try RunMaterial(
+                configuration,
+                data: serial.dataSet.description.summary(
+                    partitionRecordCounts: serial.dataSet.partitionRecordCounts))
+            #expect(material.batchPlan == serial.plan)
+            #expect(material.network.fingerprint == serial.network.fingerprint)
+            #expect(material.tree == ReductionTree(leafCount: 6))
+            #expect(
+                material.engineConfiguration(instructionSet: nil)
+                    == EngineConfiguration(seed: 11, tileSize: 8, precision: .fp32))
+        }
+    }
+}
+
+enum FashionMNIST {
+    static var isInstalled: Bool {
+        (try? DataSource.describe(.fashionMNIST)) != nil
+    }
+
+    /// Whether hundreds of steps of `cnn` on it are a matter of seconds.
+    static var isFast: Bool { isInstalled && Backends.available.contains(.oneDNN) }
+}

@@ -1,0 +1,132 @@
+import ClusterRuntime
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+extension Integration {
+    /// Ctrl-C and what follows it.
+    @Suite struct InterruptionTests {
+        private static let steps = 3000
+        private let directory: TemporaryDirectory
+        private let data: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
+        }
+
+        private func configuration() throws -> RunConfiguration {
+            var configuration = try RunConfiguration.sample(data, steps: Self.steps)
+            configuration.training.checkpointEvery = 200
+            return configuration
+        }
+
+        @Test func interruptedAndResumed() throws {
+            let configuration = try configuration().with(workers: 2, servers: 1)
+            let run = try TrainRun(configuration, in: directory, "run")
+            try run.awaitCheckpoint(400)
+            let processes = run.records.joined()
+            #expect(processes.keys.sorted() == ["server 1", "worker 1", "worker 2"])
+            run.command.child.send(signal: SIGINT)
+            let result = run.command.finish(within: .seconds(20))
+            #expect(result.exitCode == 130, "\(result)")
+            #expect(result.errors.isEmpty, "\(result)")
+            run.records.expectNothingRunning()
+            #expect(processes.values.allSatisfy { !ProcessTable.isRunning($0) })
+
+            let stopped = try #require(run.records.checkpoints.last)
+            #expect(stopped >= 400 && stopped < Self.steps)
+            let path = run.records.directory.path
+            #expect(try run.records.summary().steps == stopped)
+            #expect(try run.records.ledgerSteps() == Array(0..<stopped))
+            _ = try Command.succeed(["verify", path])
+
+            _ = try Command.succeed(
+                ["train", "--resume", path, "--workers", "3", "--servers", "0"])
+            run.records.expectNothingRunning()
+            let expected = try SerialTrainer(configuration).weights(afterSteps: Self.steps)
+            #expect(try run.records.summary().weights_sha256 == expected)
+            #expect(try run.records.ledgerSteps() == Array(0..<Self.steps))
+            let steps = try run.records.metrics().filter { $0.kind == "step" }.map(\.step)
+            #expect(steps == Array(1...Self.steps))
+            let epochs = try run.records.metrics().filter { $0.kind == "epoch" }.map(\.step)
+            #expect(epochs == Array(stride(from: 56, to: Self.steps, by: 56)) + [Self.steps])
+            let good = try Command.succeed(["verify", path])
+            #expect(good.output.contains("\(Self.steps) steps"), "\(good)")
+        }
+
+        /// A member that does not answer holds the first Ctrl-C up; the second does not wait.
+        @Test func secondInterruptEndsAtOnce() throws {
+            var configuration = try configuration().with(workers: 2, servers: 1)
+            configuration.training.steps = 1_000_000
+            configuration.cluster.heartbeatIntervalMilliseconds = 60_000
+            let run = try TrainRun(configuration, in: directory, "run")
+            try run.awaitCheckpoint(200)
+            let worker = try #require(run.records.joined()["worker 1"])
+            kill(worker, SIGSTOP)
+            run.command.child.send(signal: SIGINT)
+            try eventually("answer to Ctrl-C") { run.command.output.contains("once more") }
+            #expect(run.command.child.wait(within: .seconds(1)) == nil)
+            run.command.child.send(signal: SIGINT)
+            let result = run.command.finish(within: .seconds(5))
+            #expect(result.exitCode == 130, "\(result)")
+            run.records.expectNothingRunning()
+        }
+
+        /// The launcher is killed: everyone it started ends too, and the run can go on.
+        @Test func killedLauncherLeavesNobody() throws {
+            let configuration = try configuration().with(workers: 2, servers: 0)
+            let run = try TrainRun(configuration, in: directory, "run")
+            try run.awaitCheckpoint(200)
+            run.command.child.send(signal: SIGKILL)
+            _ = run.command.finish(within: .seconds(5))
+            try eventually("end of every process", within: .seconds(15)) {
+                ProcessTable.identifiers(mentioning: run.records.directory.path).isEmpty
+            }
+            _ = try Command.succeed(["train", "--resume", run.records.directory.path])
+            let expected = try SerialTrainer(configuration).weights(afterSteps: Self.steps)
+            #expect(try run.records.summary().weights_sha256 == expected)
+            _ = try Command.succeed(["verify", run.records.directory.path])
+        }
+
+        /// Corrupt checkpoints are passed over, and that is said.
+        @Test func resumeFromAnOlderCheckpoint() throws {
+            var configuration = try configuration().with(workers: 1, servers: 1)
+            configuration.training.steps = 700
+            let run = try TrainRun(configuration, in: directory, "run")
+            _ = try run.weights()
+            let checkpoints = run.records.checkpoints
+            try #require(checkpoints.count == 3 && checkpoints[2] == 700)
+            let files = ["model.safetensors", "optimizer.safetensors"]
+            for (step, file) in zip(checkpoints.reversed(), files) {
+                let name = CheckpointStore.name(step: step)
+                let path = "\(run.records.directory.checkpoints)/\(name)/\(file)"
+                var bytes = try FileSystem.read(path)
+                bytes[bytes.count - 5] ^= 1
+                try directory.write(bytes, String(path.dropFirst(directory.path.count + 1)))
+            }
+            let path = run.records.directory.path
+            let verified = try Command.run(["verify", path])
+            #expect(verified.exitCode == 65, "\(verified)")
+            #expect(verified.errorLines.count == 1, "\(verified)")
+            let result = try Command.succeed(["train", "--resume", path, "--steps", "750"])
+            #expect(result.output.contains("skipped a checkpoint"), "\(result)")
+            let expected = try SerialTrainer(configuration).weights(afterSteps: 750)
+            #expect(try run.records.summary().weights_sha256 == expected)
+            #expect(try run.records.ledgerSteps() == Array(0..<750))
+        }
+
+        /// A run that has finished is not trained again.
+        @Test func resumeOfAFinishedRun() throws {
+            var configuration = try configuration().with(workers: 1, servers: 1)
+            configuration.training.steps = 12
+            let run = try TrainRun(configuration, in: directory, "run")
+            let weights = try run.weights()
+            _ = try Command.succeed(["train", "--resume", run.records.directory.path])
+            #expect(try run.records.summary().weights_sha256 == weights)
+            #expect(try run.records.ledgerSteps() == Array(0..<12))
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import ClusterRuntime
+import FoundationEssentials
+import Testing
+
+/// What a run wrote into its directory.
+struct RunRecords {
+    struct Summary: Decodable {
+        var steps: Int
+        var records: Int
+        var workers: Int
+        var backend: String
+        var isa: String
+        var test_accuracy: Double?
+        var test_loss: Double?
+        var weights_sha256: String
+    }
+
+    struct MetricsLine: Decodable {
+        var kind: String
+        var step: Int
+        var records: Int?
+    }
+
+    let directory: RunDirectory
+
+    init(_ path: String) { directory = RunDirectory(path) }
+
+    func summary() throws -> Summary {
+        try JSONDecoder().decode(
+            Summary.self, from: Data(FileSystem.read(directory.summary)))
+    }
+
+    func metrics() throws -> [MetricsLine] { try lines(directory.metrics) }
+
+    /// Steps of the ledger, counted from 0, in the order of the file.
+    func ledgerSteps() throws -> [Int] {
+        struct Line: Decodable { var step: Int }
+        let entries: [Line] = try lines(directory.ledger)
+        return entries.map(\.step)
+    }
+
+    /// Lines of one process's log, as far as they are whole.
+    func log(_ name: String) -> [[String: String]] {
+        (try? lines("\(directory.logs)/\(name).jsonl") as [LogLine])?.map(\.fields) ?? []
+    }
+
+    /// Processes that joined, by name (`worker 1`), as the coordinator logged them.
+    func joined() -> [String: Int32] {
+        var result: [String: Int32] = [:]
+        for line in log("coordinator-1") where line["message"] == "joined" {
+            if let name = line["peer.name"], let text = line["peer.pid"] {
+                result[name] = Int32(text)
+            }
+        }
+        return result
+    }
+
+    var endpoint: String? {
+        let bytes = (try? FileSystem.read(directory.endpoint)) ?? []
+        let text = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first
+        return text.map(String.init)
+    }
+
+    var checkpoints: [Int] { CheckpointStore.steps(in: directory.checkpoints) }
+
+    private struct LogLine: Decodable {
+        var fields: [String: String]
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            fields = try container.decode([String: Field].self).mapValues(\.text)
+        }
+
+        private struct Field: Decodable {
+            var text: String
+
+            init(from decoder: any Decoder) throws {
+                let container = try decoder.singleValueContainer()
+                if let number = try? container.decode(Double.self) {
+                    text = "\(number)"
+                } else {
+                    text = try container.decode(String.self)
+                }
+            }
+        }
+    }
+
+    /// Every line that ends.
+    private func lines<Line: Decodable>(_ path: String) throws -> [Line] {
+        let bytes = try FileSystem.read(path)
+        guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
+        return try bytes[..<end].split(separator: UInt8(ascii: "\n")).map {
+            try JSONDecoder().decode(Line.self, from: Data($0))
+        }
+    }
+}
+
+/// A run of `convoy train` on a configuration.
+struct TrainRun {
+    let records: RunRecords
+    let command: Command
+
+    /// Starts it; the run directory is `directory/name`.
+    init(
+        _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String,
+        flags: [String] = []
+    ) throws {
+        let file = try directory.write(configuration.yaml, "\(name).yaml")
+        let path = "\(directory.path)/\(name)"
+        records = RunRecords(path)
+        command = try Command(["train", "--config", file, "--run-dir", path] + flags)
+    }
+
+    /// Requires that it ends well and leaves nothing running; gives `weights_sha256`.
+    func weights(
+        within limit: Duration = Command.usualLimit,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> String {
+        let result = command.finish(within: limit)
+        try #require(result.exitCode == 0, "\(result)", sourceLocation: sourceLocation)
+        records.expectNothingRunning(sourceLocation)
+        return try records.summary().weights_sha256
+    }
+
+    /// Waits until a checkpoint of `step` or later is there.
+    func awaitCheckpoint(_ step: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try eventually("checkpoint of step \(step)", sourceLocation: sourceLocation) {
+            if command.hasEnded {
+                Issue.record("ended early: \(command.finish())", sourceLocation: sourceLocation)
+            }
+            return (records.checkpoints.last ?? 0) >= step
+        }
+    }
+}
+
+extension RunRecords {
+    /// No process that has to do with this run is left.
+    func expectNothingRunning(_ sourceLocation: SourceLocation = #_sourceLocation) {
+        var left: [Int32] = []
+        _ = try? eventually("end of every process", within: .seconds(3)) { () -> Bool? in
+            left = ProcessTable.identifiers(mentioning: directory.path)
+            return left.isEmpty ? true : nil
+        }
+        #expect(left.isEmpty, "processes are left", sourceLocation: sourceLocation)
+    }
+}

@@ -1,0 +1,76 @@
+import ClusterRuntime
+import Crypto
+import NeuralNetwork
+import Partitions
+
+/// The oracle: the same training in one thread, with nothing but loops.
+struct SerialTrainer {
+    let configuration: RunConfiguration
+    let dataSet: DataSet
+    let network: Network
+    let plan: BatchPlan
+    let engine: any GradientEngine
+    private let batch: Microbatch
+
+    init(_ configuration: RunConfiguration) throws {
+        let training = configuration.training
+        self.configuration = configuration
+        dataSet = try DataSet.open(
+            DataSpecification(configuration.data.source),
+            partitionCount: configuration.data.partitions)
+        network = try configuration.network(
+            for: dataSet.description.summary(partitionRecordCounts: dataSet.partitionRecordCounts))
+        plan = try BatchPlan(
+            partitionRecordCounts: dataSet.partitionRecordCounts, batchSize: training.batchSize,
+            virtualWorkerCount: training.virtualWorkers, seed: training.seed)
+        let backend = try Backends.resolve(training.backend)
+        engine = try Backends.makeEngine(
+            backend, network: network,
+            configuration: EngineConfiguration(
+                seed: training.seed, tileSize: training.tileSize, precision: training.precision,
+                instructionSet: backend == .reference
+                    ? nil : Backends.hostInstructionSet(backend)))
+        batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
+    }
+
+    /// SHA-256 of the weights after a number of steps.
+    func weights(afterSteps steps: Int) throws -> String {
+        let optimizer = configuration.optimizer
+        var weights = network.initialParameters(seed: configuration.training.seed)
+        let state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
+        for step in 0..<steps {
+            engine.setParameters(weights)
+            let (sum, sampleCount) = try sum(step, first: 0, width: 1 << 16)
+            var next = weights
+            optimizer.update(
+                step: step + 1, weights: weights, into: &next, gradientSum: sum,
+                sampleCount: sampleCount, state: state.map(\.pointer), count: weights.count)
+            weights = next
+        }
+        let digest = weights.withUnsafeBytes { SHA256.hash(data: $0) }
+        return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// The gradient sum of the virtual workers from `first` on, `width` of them (a power of two):
+    /// the left half plus the right half, where there is one.
+    private func sum(_ step: Int, first: Int, width: Int) throws -> ([Float], Int) {
+        if width == 1 { return try gradient(step, virtualWorker: first) }
+        let left = try sum(step, first: first, width: width / 2)
+        guard first + width / 2 < plan.virtualWorkerCount else { return left }
+        let right = try sum(step, first: first + width / 2, width: width / 2)
+        return (zip(left.0, right.0).map { $0 + $1 }, left.1 + right.1)
+    }
+
+    private func gradient(_ step: Int, virtualWorker: Int) throws -> ([Float], Int) {
+        let epoch = plan.epoch(ofStep: step)
+        let order = plan.order(epoch: epoch, virtualWorker: virtualWorker)
+        let range = plan.microbatchRange(step: step, virtualWorker: virtualWorker)
+        try batch.load(from: dataSet, .training, records: order[range])
+        var gradient = [Float](repeating: 0, count: network.parameters.elementCount)
+        let statistics = engine.computeGradient(
+            MicrobatchView(
+                images: batch.images, labels: batch.labels, records: batch.records,
+                count: batch.count), epoch: epoch, into: &gradient)
+        return (gradient, statistics.sampleCount)
+    }
+}
