@@ -19,6 +19,7 @@ struct SimulatedMember {
     var state: [Int: [[Float]]] = [:]
     var previous: [Int: [Float]] = [:]
     var sums: [Int: [TreeNode: [Float]]] = [:]
+    var held: [Int: [TreeNode: [PeerIdentity: [Float]]]] = [:]
 
     var isPausedUntil: Duration = .zero
 }

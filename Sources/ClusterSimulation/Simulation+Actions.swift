@@ -1,4 +1,5 @@
 import ClusterProtocol
+import CounterRandom
 
 /// Carries out what the machines decide.
 extension Simulation {
@@ -106,7 +107,8 @@ extension Simulation {
         case .send(let message): send(.control(message), from: peer, to: coordinatorIdentity)
         case .prepare:
             let run = WorkerMachine.Run(
-                tree: problem.tree, plan: problem.plan, retryInterval: .milliseconds(500))
+                tree: problem.tree, plan: problem.plan, retryInterval: .milliseconds(500),
+                audit: audit)
             let ready = Ready(
                 dataFingerprint: members[peer]?.role == .worker ? "data" : nil,
                 modelFingerprint: "model")
@@ -117,7 +119,9 @@ extension Simulation {
         case .note(let note): self.note("\(peer): \(note)")
         case .end(let shutdown):
             note("\(peer) ends: \(shutdown.reason)")
-            members[peer] = nil
+            if let role = members.removeValue(forKey: peer)?.role, shutdown.exitCode == 70 {
+                queue.insert(.start(role), at: now + .milliseconds(100))
+            }
         }
     }
 
@@ -167,8 +171,13 @@ extension Simulation {
     mutating func finishCompute(_ peer: PeerIdentity, _ step: Step, _ nodes: [TreeNode]) {
         guard let current = members[peer]?.current, current.step == step else { return }
         for node in nodes {
-            members[peer]?.computed[node] = problem.node(
-                node, step: step, weights: current.weights)
+            var (sum, totals) = problem.node(node, step: step, weights: current.weights)
+            if Double(random.nextUniform()) < settings.faults.bitFlipProbability {
+                let index = random.next(below: sum.count)
+                sum[index] = Float(bitPattern: sum[index].bitPattern ^ 1 << 3)
+                flips += 1
+            }
+            members[peer]?.computed[node] = (sum, totals)
             actOnMember(peer, .work(.nodeComputed(step: step, node: node)))
         }
     }
@@ -212,7 +221,8 @@ extension Simulation {
         case .contribution:
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
-                totals: header.totals)
+                totals: header.totals, peer: source,
+                digest: payload.reduce(7) { mix64($0 ^ UInt64($1.bitPattern)) })
             actOnShards(peer, event, payload: payload)
         case .inquiry:
             actOnShards(peer, .inquiry(shard: header.shard, peer: source, step: header.step))
@@ -265,6 +275,7 @@ extension Simulation {
                 members[peer]?.state = [:]
                 members[peer]?.previous = [:]
                 members[peer]?.sums = [:]
+                members[peer]?.held = [:]
             case .drop: break
             case .shard(let shard, let action): act(action, shard, peer, payload)
             }
@@ -278,6 +289,15 @@ extension Simulation {
         case .keep(let chunk, let node, let replaced):
             for old in replaced { members[peer]?.sums[chunk]?[old] = nil }
             members[peer]?.sums[chunk, default: [:]][node] = payload
+        case .hold(let chunk, let node, let source):
+            members[peer]?.held[chunk, default: [:]][node, default: [:]][source] = payload
+        case .keepHeld(let chunk, let node, let source, let replaced):
+            guard let kept = members[peer]?.held[chunk]?.removeValue(forKey: node)?[source] else {
+                violation = "\(peer) was to keep what it does not have"
+                return
+            }
+            for old in replaced { members[peer]?.sums[chunk]?[old] = nil }
+            members[peer]?.sums[chunk, default: [:]][node] = kept
         case .drop: break
         case .add(let chunk, let merge):
             guard let left = members[peer]?.sums[chunk]?.removeValue(forKey: merge.left),
@@ -314,6 +334,7 @@ extension Simulation {
         }
         let next = SimulatedProblem.update(
             weights: state[0], momentum: state[1], sum: sum, sampleCount: samples)
+        members[peer]?.held[chunk] = nil
         members[peer]?.previous[chunk] = state[0]
         members[peer]?.state[chunk] = [next.weights, next.momentum]
         let range = problem.plan.chunks[chunk].range

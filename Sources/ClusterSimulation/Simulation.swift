@@ -47,6 +47,7 @@ public struct Simulation {
     var retries = 0
     /// Answers to workers who asked what is missing.
     var helps = 0
+    var flips = 0
     var nextIdentity: UInt64 = 1
     var trace: [String] = []
 
@@ -74,6 +75,10 @@ public struct Simulation {
                 bulkEndpoint: "coordinator")
         coordinator = CoordinatorMachine(coordinatorConfiguration)
         checkpoints[Step(0)] = chunked([problem.initialWeights, zeros])
+    }
+
+    var audit: AuditPlan? {
+        settings.auditRate > 0 ? AuditPlan(seed: settings.seed, rate: settings.auditRate) : nil
     }
 
     private var zeros: [Float] { [Float](repeating: 0, count: problem.plan.parameterCount) }
@@ -105,7 +110,7 @@ public struct Simulation {
         return SimulationResult(
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
-            crashCount: crashes, retryCount: retries, helpCount: helps, trace: trace)
+            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips, trace: trace)
     }
 
     /// Where everyone is, for the report of a run that got stuck.
@@ -174,7 +179,8 @@ public struct Simulation {
             shards: ShardHostMachine(
                 .init(
                     tree: problem.tree, plan: plan, partCount: SimulatedProblem.partCount,
-                    checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500))),
+                    checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500),
+                    audit: audit)),
             slowness: role == .worker && nextIdentity % 2 == 0
                 ? settings.faults.slowWorkerFactor : 1)
         let hello = Hello(

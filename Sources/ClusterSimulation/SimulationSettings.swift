@@ -11,6 +11,8 @@ public struct SimulationSettings: Sendable {
     public var checkpointEvery = 4
     public var evaluationChunkCount = 3
     public var heartbeatInterval: Duration = .seconds(1)
+    /// Share of the leaves that are audited.
+    public var auditRate = 0.0
     public var faults = FaultSettings()
     /// Simulated time after which a run that has not ended counts as stuck.
     public var timeLimit: Duration = .seconds(900)
@@ -37,6 +39,8 @@ public struct FaultSettings: Sendable {
     public var maximumCut: Duration = .seconds(6)
     /// A worker that computes this many times slower than the others.
     public var slowWorkerFactor = 1.0
+    /// A computed node has one bit flipped.
+    public var bitFlipProbability = 0.0
     /// Faults stop at this time; from then on the run must finish.
     public var calmAfter: Duration = .seconds(60)
 
@@ -54,6 +58,7 @@ public struct SimulationResult: Sendable {
     public var crashCount: Int
     public var retryCount: Int
     public var helpCount: Int
+    public var bitFlipCount: Int
     /// The last lines of what happened, for a failure's report.
     public var trace: [String]
 }

@@ -103,11 +103,16 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Compute threads.")
     var threads: Int = 1
 
+    /// Flips one bit of one gradient in this step, to see an audit catch it.
+    @Option(help: .hidden)
+    var flipBitInStep: Int?
+
     func run() throws {
         guard (1...1024).contains(threads) else {
             throw Terminal.fail(
                 .usage("--threads: expected a whole number from 1 to 1024, found \(threads)"))
         }
-        try member.run(.worker, threadCount: threads, options: role)
+        try member.run(
+            .worker, threadCount: threads, options: role, flippingBitInStep: flipBitInStep)
     }
 }

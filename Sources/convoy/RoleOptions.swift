@@ -30,7 +30,9 @@ struct MemberOptions: ParsableArguments {
     var connectTimeout: Double = 30
 
     /// Runs a worker or server to its end.
-    func run(_ role: Role, threadCount: Int, options: RoleOptions) throws {
+    func run(
+        _ role: Role, threadCount: Int, options: RoleOptions, flippingBitInStep: Int? = nil
+    ) throws {
         try Terminal.run { () throws(Failure) -> Int in
             guard connectTimeout > 0, connectTimeout <= 86_400 else {
                 throw .usage(
@@ -38,9 +40,10 @@ struct MemberOptions: ParsableArguments {
             }
             let interruptions = try Interruptions(watchingParent: options.exitWithParent)
             let log = options.installLog(role: role.rawValue)
-            let settings = MemberProcess.Settings(
+            var settings = MemberProcess.Settings(
                 role: role, coordinatorEndpoint: coordinator, threadCount: threadCount,
                 connectTimeout: .milliseconds(Int(connectTimeout * 1000)), label: options.label)
+            settings.flipBitInStep = flippingBitInStep
             let process = try MemberProcess(settings, log: log) { interruptions.wake() }
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {

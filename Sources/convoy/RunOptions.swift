@@ -57,6 +57,9 @@ struct RunOptions: ParsableArguments {
     @Option(name: .customLong("init"), help: "Initial weights from a safetensors file.")
     var initialWeights: String?
 
+    @Option(help: "Share of the work, 0 to 1, that a second worker repeats to compare the bits.")
+    var audit: Double?
+
     @Option(help: "Steps from one checkpoint to the next.")
     var checkpointEvery: Int?
 
@@ -84,7 +87,7 @@ struct RunOptions: ParsableArguments {
             || servers != nil || epochs != nil || steps != nil || batchSize != nil
             || virtualWorkers != nil || optimizer != nil || learningRate != nil || seed != nil
             || precision != nil || backend != nil || initialWeights != nil
-            || checkpointEvery != nil || heartbeatIntervalMs != nil
+            || checkpointEvery != nil || audit != nil || heartbeatIntervalMs != nil
     }
 
     private func apply(to result: inout RunConfiguration) throws(Failure) {
@@ -124,6 +127,12 @@ struct RunOptions: ParsableArguments {
         try set(
             &result.training.checkpointEvery, checkpointEvery, "--checkpoint-every",
             1...1_000_000_000)
+        if let audit {
+            guard (0...1).contains(audit) else {
+                throw .usage("--audit: expected a number from 0 to 1, found \(audit)")
+            }
+            result.training.auditRate = audit
+        }
         if let seed { result.training.seed = seed }
         if let precision {
             guard let value = Precision(rawValue: precision) else {

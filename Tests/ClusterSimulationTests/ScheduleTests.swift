@@ -86,6 +86,29 @@ import Testing
         }
     }
 
+    /// Every leaf is audited, and one in a hundred has a bit flipped: none gets through, as long as two
+    /// workers are there to compare.
+    @Test func audits() {
+        for seed in 9501...9700 {
+            var settings = Self.settings(seed: UInt64(seed))
+            settings.workerCount = 4 + seed % 4
+            settings.totalSteps += 20
+            settings.auditRate = 1
+            settings.faults.bitFlipProbability = 0.01
+            Self.expectGood(settings)
+        }
+    }
+
+    /// A share is audited while everything else goes wrong too.
+    @Test func auditsAmongFaults() {
+        for seed in 9701...9900 {
+            var settings = Self.everything(seed: UInt64(seed))
+            settings.auditRate = 0.3
+            settings.faults.calmAfter = .seconds(15)
+            Self.expectGood(settings)
+        }
+    }
+
     static func everything(seed: UInt64) -> SimulationSettings {
         var settings = settings(seed: seed)
         settings.totalSteps += 30

@@ -208,12 +208,22 @@ extension CoordinatorMachine {
         return actions
     }
 
+    /// Each worker checks the one before it.
+    private func auditDuties(of peer: Peer) -> [Int] {
+        let workers = readyPeers(.worker)
+        guard workers.count > 1,
+            let index = workers.firstIndex(where: { $0.hello.identity == peer.hello.identity })
+        else { return [] }
+        return workers[(index + workers.count - 1) % workers.count].virtualWorkers
+    }
+
     private func assignment(
         for peer: Peer, interim: [Int]? = nil, from step: Step = Step(0)
     ) -> Assignment {
         Assignment(
             generation: generation, virtualWorkers: peer.virtualWorkers,
-            interimVirtualWorkers: interim, fromStep: step, stepLimit: limit, shards: placements, placement: placement,
+            interimVirtualWorkers: interim, fromStep: step,
+            auditedVirtualWorkers: auditDuties(of: peer), stepLimit: limit, shards: placements, placement: placement,
             instructionSet: instructionSet ?? "generic")
     }
 }

@@ -121,7 +121,9 @@ extension CoordinatorMachine {
         if let stop { return finish(stop.exitCode, stop.reason, now: now) }
         if let evaluated, limit <= evaluated { return continueTraining(now: now) }
         phase = .evaluating(Evaluation(step: limit, dealtAt: now))
-        return dealEvaluation(now: now) + advance(now: now)
+        // What is evaluated is also kept: it may be the best.
+        let snapshot = limit == lastCheckpoint ? [] : askForSnapshot()
+        return snapshot + dealEvaluation(now: now) + advance(now: now)
     }
 
     // MARK: Evaluation
@@ -291,7 +293,12 @@ extension CoordinatorMachine {
             guard now - since > .seconds(3) else { return [] }
             return notice("waiting for \(what), at most \(limit)", now: now)
         }
-        return end(exitCode: 69, reason: "gave up after waiting \(limit) for \(what)")
+        let reason = "gave up after waiting \(limit) for \(what)"
+        // What has been reached is kept, if the slices are whole.
+        if case .training = phase, restingStep != nil, restingStep != lastCheckpoint {
+            return finish(69, reason, now: now)
+        }
+        return end(exitCode: 69, reason: reason)
     }
 
     private mutating func notice(_ text: String, now: Moment) -> [Action] {

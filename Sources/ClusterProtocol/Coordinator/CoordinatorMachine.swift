@@ -140,6 +140,10 @@ public struct CoordinatorMachine: Sendable {
         case waiting(String)
         case settled(instructionSet: String)
         case stopping(step: Step)
+        /// Two workers computed different gradients for the same records; who else is asked.
+        case disputed(step: Step, virtualWorker: Int, [PeerSummary], asked: [PeerSummary])
+        /// A worker's gradient was contradicted by two others.
+        case contradicted(PeerSummary, step: Step, virtualWorker: Int)
         /// Virtual workers move from slow to fast workers; factors are against the fastest.
         case rebalanced(slowest: PeerSummary, factor: Double, phase: String, shares: [String: Int])
         case unexpected(kind: String, PeerIdentity)
@@ -338,6 +342,8 @@ public struct CoordinatorMachine: Sendable {
         case .evaluated(let evaluated): return take(evaluated, from: peer, now: now)
         case .leaving: return leave(peer, now: now)
         case .failed(let failure): return failed(peer, failure, now: now)
+        case .disputed(let dispute): return settle(dispute)
+        case .contradicted(let verdict): return expel(verdict, now: now)
         default: return [.note(.unexpected(kind: message.kind, peer))]
         }
     }
@@ -366,7 +372,11 @@ public struct CoordinatorMachine: Sendable {
         return actions + advance(now: now)
     }
 
-    var alive: ControlMessage { .alive(Alive(stepLimit: limit, recorded: lastRecorded)) }
+    var alive: ControlMessage {
+        .alive(
+            Alive(
+                stepLimit: limit, recorded: lastRecorded, workerCount: readyPeers(.worker).count))
+    }
 
     /// Messages can be lost with a connection that broke unnoticed: whatever is waited for is asked
     /// for again. Asking twice changes nothing.

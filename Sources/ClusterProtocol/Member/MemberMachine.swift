@@ -134,7 +134,7 @@ public struct MemberMachine: Sendable {
             phase = .ended
             return [.end(shutdown)]
         case .alive(let alive):
-            return [.shards(.alive(stepLimit: alive.stepLimit, recorded: alive.recorded))]
+            return [.shards(.alive(alive))]
                 + work(.stepLimit(alive.stepLimit), now: now)
         case .host(let host):
             placement = max(placement, host.placement)
@@ -145,6 +145,7 @@ public struct MemberMachine: Sendable {
             return work(.assignment(assignment), now: now)
         case .hold(let hold): return work(.hold(hold), now: now)
         case .evaluate(let evaluate): return work(.evaluate(evaluate), now: now)
+        case .recompute(let order): return work(.recompute(order), now: now)
         default: return [.note(.refusedMessage(kind: message.kind))]
         }
     }

@@ -21,6 +21,8 @@ public struct Assignment: Hashable, Codable, Sendable {
     /// side of `fromStep`, so that one who never got an earlier assignment leaves no gap.
     public var interimVirtualWorkers: [Int]
     public var fromStep: Step
+    /// Virtual workers of others that it computes too in the steps in which they are audited.
+    public var auditedVirtualWorkers: [Int]
     /// Steps below this one may run; the worker rests when its weights reach it.
     public var stepLimit: Step
     /// Where the slices are, in shard order.
@@ -32,13 +34,14 @@ public struct Assignment: Hashable, Codable, Sendable {
 
     public init(
         generation: Generation, virtualWorkers: [Int], interimVirtualWorkers: [Int]? = nil,
-        fromStep: Step = Step(0), stepLimit: Step,
+        fromStep: Step = Step(0), auditedVirtualWorkers: [Int] = [], stepLimit: Step,
         shards: [ShardPlacement], placement: Int, instructionSet: String
     ) {
         self.generation = generation
         self.virtualWorkers = virtualWorkers
         self.interimVirtualWorkers = interimVirtualWorkers ?? virtualWorkers
         self.fromStep = fromStep
+        self.auditedVirtualWorkers = auditedVirtualWorkers
         self.stepLimit = stepLimit
         self.shards = shards
         self.placement = placement

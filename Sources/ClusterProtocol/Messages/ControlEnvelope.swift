@@ -11,6 +11,9 @@ extension ControlMessage {
         case .evaluated: "evaluated"
         case .leaving: "leaving"
         case .failed: "failed"
+        case .disputed: "disputed"
+        case .contradicted: "contradicted"
+        case .recompute: "recompute"
         case .welcome: "welcome"
         case .refused: "refused"
         case .host: "host"
@@ -36,6 +39,9 @@ extension ControlMessage {
         case .evaluated(let body): body
         case .leaving(let body): body
         case .failed(let body): body
+        case .disputed(let body): body
+        case .contradicted(let body): body
+        case .recompute(let body): body
         case .welcome(let body): body
         case .refused(let body): body
         case .host(let body): body
@@ -87,6 +93,9 @@ public struct ControlEnvelope: Decodable, Sendable {
         case "evaluated": message = .evaluated(try body())
         case "leaving": message = .leaving(try body())
         case "failed": message = .failed(try body())
+        case "disputed": message = .disputed(try body())
+        case "contradicted": message = .contradicted(try body())
+        case "recompute": message = .recompute(try body())
         case "welcome": message = .welcome(try body())
         case "refused": message = .refused(try body())
         case "host": message = .host(try body())

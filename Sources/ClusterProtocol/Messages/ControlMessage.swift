@@ -12,6 +12,8 @@ public enum ControlMessage: Hashable, Sendable {
     case evaluated(Evaluated)
     case leaving(Leaving)
     case failed(Failure)
+    case disputed(AuditDispute)
+    case contradicted(AuditVerdict)
     // From the coordinator.
     case welcome(Welcome)
     case refused(Failure)
@@ -20,6 +22,7 @@ public enum ControlMessage: Hashable, Sendable {
     case hold(Hold)
     case snapshot(Snapshot)
     case evaluate(Evaluate)
+    case recompute(Recompute)
     case alive(Alive)
     case introduce(Introduce)
     case shutdown(Shutdown)
@@ -329,10 +332,50 @@ public struct Alive: Hashable, Codable, Sendable {
     public var stepLimit: Step
     /// Reports of steps below this one are in the ledger, and need not be kept any longer.
     public var recorded: Step
+    /// Workers at work; an audit takes two.
+    public var workerCount: Int
 
-    public init(stepLimit: Step, recorded: Step) {
+    public init(stepLimit: Step, recorded: Step, workerCount: Int) {
         self.stepLimit = stepLimit
         self.recorded = recorded
+        self.workerCount = workerCount
+    }
+}
+
+/// Workers disagree about the gradient of a leaf.
+public struct AuditDispute: Hashable, Codable, Sendable {
+    public var step: Step
+    public var virtualWorker: Int
+    public var peers: [PeerIdentity]
+
+    public init(step: Step, virtualWorker: Int, peers: [PeerIdentity]) {
+        self.step = step
+        self.virtualWorker = virtualWorker
+        self.peers = peers
+    }
+}
+
+/// Two workers agree about a gradient; these had sent another.
+public struct AuditVerdict: Hashable, Codable, Sendable {
+    public var step: Step
+    public var virtualWorker: Int
+    public var peers: [PeerIdentity]
+
+    public init(step: Step, virtualWorker: Int, peers: [PeerIdentity]) {
+        self.step = step
+        self.virtualWorker = virtualWorker
+        self.peers = peers
+    }
+}
+
+/// Compute this leaf (once more) and contribute it: others disagree about it.
+public struct Recompute: Hashable, Codable, Sendable {
+    public var step: Step
+    public var virtualWorker: Int
+
+    public init(step: Step, virtualWorker: Int) {
+        self.step = step
+        self.virtualWorker = virtualWorker
     }
 }
 

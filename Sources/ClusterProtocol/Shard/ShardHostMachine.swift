@@ -8,27 +8,30 @@ public struct ShardHostMachine: Sendable {
         public var checkpointEvery: Int
         /// State that does not come is asked for again after this time.
         public var retryInterval: Duration
+        public var audit: AuditPlan?
 
         public init(
             tree: ReductionTree, plan: SlicePlan, partCount: Int, checkpointEvery: Int,
-            retryInterval: Duration
+            retryInterval: Duration, audit: AuditPlan? = nil
         ) {
             self.tree = tree
             self.plan = plan
             self.partCount = partCount
             self.checkpointEvery = checkpointEvery
             self.retryInterval = retryInterval
+            self.audit = audit
         }
     }
 
     public enum Event: Hashable, Sendable {
         case host(HostShards)
-        case alive(stepLimit: Step, recorded: Step)
+        case alive(Alive)
         case snapshot(Step)
         /// A part of a chunk's state has come from the coordinator.
         case state(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int)
         case contribution(
-            shard: ShardIndex, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
+            shard: ShardIndex, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
+            peer: PeerIdentity, digest: UInt64)
         case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step)
         case inquiry(shard: ShardIndex, peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
@@ -69,16 +72,17 @@ public struct ShardHostMachine: Sendable {
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .host(let host): return self.host(host, now: now)
-        case .alive(let limit, let recorded):
-            pending?.host.stepLimit = limit
-            return forAll(.alive(stepLimit: limit, recorded: recorded), now: now)
+        case .alive(let alive):
+            pending?.host.stepLimit = alive.stepLimit
+            return forAll(.alive(alive), now: now)
         case .snapshot(let step): return forAll(.snapshot(step), now: now)
         case .state(let shard, let chunk, let part, let step, let placement):
             return receive(shard, chunk, part, step, placement, now: now)
-        case .contribution(let shard, let step, let chunk, let node, let totals):
-            return one(
-                shard, .contribution(step: step, chunk: chunk, node: node, totals: totals),
-                now: now)
+        case .contribution(
+            let shard, let step, let chunk, let node, let totals, let peer, let digest):
+            let event = ShardMachine.Event.contribution(
+                step: step, chunk: chunk, node: node, totals: totals, peer: peer, digest: digest)
+            return one(shard, event, now: now)
         case .fetch(let shard, let peer, let step):
             guard (0..<configuration.plan.shardCount).contains(shard.value),
                 (subscribers[shard]?.count ?? 0) < ShardMachine.maximumSubscriberCount
@@ -160,7 +164,8 @@ public struct ShardHostMachine: Sendable {
         var machine = ShardMachine(
             .init(
                 shard: shard, chunks: configuration.plan.chunks(of: shard).map(\.index),
-                tree: configuration.tree, checkpointEvery: configuration.checkpointEvery))
+                tree: configuration.tree, checkpointEvery: configuration.checkpointEvery,
+                audit: configuration.audit))
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
             now: now)

@@ -14,26 +14,32 @@ public struct ShardMachine: Sendable {
         public var checkpointEvery: Int
         /// Progress is reported at most once in this time, except at the step limit.
         public var reportInterval: Duration
+        public var audit: AuditPlan?
+
         public init(
             shard: ShardIndex, chunks: [Int], tree: ReductionTree, checkpointEvery: Int,
-            reportInterval: Duration = .milliseconds(20)
+            reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil
         ) {
             self.shard = shard
             self.chunks = chunks
             self.tree = tree
             self.checkpointEvery = checkpointEvery
             self.reportInterval = reportInterval
+            self.audit = audit
         }
     }
 
     public enum Event: Hashable, Sendable {
         /// The state of all chunks at `step` is in memory.
         case restored(step: Step, placement: Int, stepLimit: Step)
-        case contribution(step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
+        /// `digest` is of the payload's bits; it is looked at where the leaf is audited.
+        case contribution(
+            step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
+            peer: PeerIdentity, digest: UInt64)
         case fetch(peer: PeerIdentity, step: Step)
         case inquiry(peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
-        case alive(stepLimit: Step, recorded: Step)
+        case alive(Alive)
         case snapshot(Step)
         /// The coordinator asks whether this shard is in place.
         case announce
@@ -42,12 +48,16 @@ public struct ShardMachine: Sendable {
 
     /// What becomes of the contribution just handed in.
     public enum Refusal: String, Hashable, Sendable {
-        case covered, stale, early, foreignChunk, foreignNode, notReady, empty
+        case covered, stale, early, foreignChunk, foreignNode, notReady, unaudited
     }
 
     public enum Action: Hashable, Sendable {
         /// Keep the payload just received as `node`, in place of `replaced`.
         case keep(chunk: Int, node: TreeNode, replaced: [TreeNode])
+        /// Put the payload just received aside, as this worker's opinion on an audited leaf.
+        case hold(chunk: Int, node: TreeNode, peer: PeerIdentity)
+        /// Keep what was put aside as `node`, and forget the other opinions.
+        case keepHeld(chunk: Int, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode])
         /// Drop the payload just received.
         case drop(Refusal)
         /// parent := left + right; left and right are not needed any more.
@@ -67,6 +77,9 @@ public struct ShardMachine: Sendable {
     /// Version of each chunk, in the order of `configuration.chunks`; nil before the state is here.
     private var versions: [Step]?
     private var sums: [NodeSet]
+    private var boards: [AuditBoard]
+    /// An audit takes two workers; with one, its word must do.
+    private var isAuditing = true
     private var placement = 0
     private var stepLimit = Step(0)
     private var subscribers: Set<PeerIdentity> = []
@@ -83,6 +96,7 @@ public struct ShardMachine: Sendable {
     public init(_ configuration: Configuration) {
         self.configuration = configuration
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
+        boards = configuration.chunks.map { _ in AuditBoard() }
     }
 
     /// The version that every chunk has reached.
@@ -97,12 +111,14 @@ public struct ShardMachine: Sendable {
         switch event {
         case .restored(let step, let placement, let stepLimit):
             restore(step, placement: placement, stepLimit: stepLimit, now: now)
-        case .contribution(let step, let chunk, let node, let totals):
-            contribute(step, chunk, node, totals, now: now)
+        case .contribution(let step, let chunk, let node, let totals, let peer, let digest):
+            contribute(
+                step, chunk, node, AuditBoard.Vote(digest: digest, totals: totals), by: peer,
+                now: now)
         case .fetch(let peer, let step): fetch(peer, step)
         case .inquiry(let peer, let step): answer(peer, step)
         case .unsubscribe(let peer): unsubscribe(peer)
-        case .alive(let limit, let recorded): heard(limit, recorded: recorded, now: now)
+        case .alive(let alive): heard(alive, now: now)
         case .snapshot(let step): snapshot(step)
         case .announce: announce()
         case .tick: flushReport(now: now, force: false)
@@ -119,6 +135,7 @@ public struct ShardMachine: Sendable {
     ) -> [Action] {
         versions = configuration.chunks.map { _ in step }
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
+        boards = configuration.chunks.map { _ in AuditBoard() }
         restoredVersion = step
         self.placement = placement
         self.stepLimit = stepLimit
@@ -137,9 +154,10 @@ public struct ShardMachine: Sendable {
     }
 
     private mutating func contribute(
-        _ step: Step, _ chunk: Int, _ node: TreeNode, _ totals: ContributionTotals, now: Moment
+        _ step: Step, _ chunk: Int, _ node: TreeNode, _ vote: AuditBoard.Vote,
+        by peer: PeerIdentity, now: Moment
     ) -> [Action] {
-        guard var versions else { return [.drop(.notReady)] }
+        guard let versions else { return [.drop(.notReady)] }
         guard let position = configuration.chunks.firstIndex(of: chunk) else {
             return [.drop(.foreignChunk)]
         }
@@ -147,16 +165,72 @@ public struct ShardMachine: Sendable {
         guard step == versions[position] else { return [.drop(.early)] }
         guard configuration.tree.contains(node) else { return [.drop(.foreignNode)] }
         let canonical = configuration.tree.canonical(node)
+        let leaves = configuration.tree.leaves(of: canonical)
+        if isAuditing, let audit = configuration.audit {
+            if leaves.count == 1, audit.isAudited(step: step, leaf: leaves.lowerBound) {
+                return consider(vote, by: peer, canonical, position, now: now)
+            }
+            // What is to be compared leaf by leaf is not taken as part of a sum.
+            if leaves.contains(where: { audit.isAudited(step: step, leaf: $0) }) {
+                return [.drop(.unaudited)]
+            }
+        }
         guard case .accepted(let replaced, let merges) =
-            sums[position].insert(canonical, totals: totals)
+            sums[position].insert(canonical, totals: vote.totals)
         else { return [.drop(.covered)] }
-        var actions: [Action] = [.keep(chunk: chunk, node: canonical, replaced: replaced)]
-        actions += merges.map { .add(chunk: chunk, $0) }
+        return [.keep(chunk: chunk, node: canonical, replaced: replaced)]
+            + finish(position, merges, now: now)
+    }
+
+    /// An opinion on an audited leaf: it counts when another worker's is the same.
+    private mutating func consider(
+        _ vote: AuditBoard.Vote, by peer: PeerIdentity, _ node: TreeNode, _ position: Int,
+        now: Moment
+    ) -> [Action] {
+        guard let step = versions?[position] else { return [] }
+        let leaf = configuration.tree.leaves(of: node).lowerBound
+        guard sums[position].missingLeaves.contains(leaf) else { return [.drop(.covered)] }
+        let chunk = configuration.chunks[position]
+        let held = Action.hold(chunk: chunk, node: node, peer: peer)
+        switch boards[position].add(vote, leaf: leaf, by: peer) {
+        case .waiting: return [held]
+        case .disputed(let peers):
+            let dispute = AuditDispute(step: step, virtualWorker: leaf, peers: peers)
+            return [held, .report(.disputed(dispute))]
+        case .agreed(let by, let liars):
+            let verdict = AuditVerdict(step: step, virtualWorker: leaf, peers: liars)
+            return [held] + accept(leaf, node, vote, by: by, position, now: now)
+                + (liars.isEmpty ? [] : [.report(.contradicted(verdict))])
+        }
+    }
+
+    private mutating func accept(
+        _ leaf: Int, _ node: TreeNode, _ vote: AuditBoard.Vote, by peer: PeerIdentity,
+        _ position: Int, now: Moment
+    ) -> [Action] {
+        boards[position].settle(leaf)
+        guard case .accepted(let replaced, let merges) =
+            sums[position].insert(node, totals: vote.totals)
+        else { return [] }
+        let chunk = configuration.chunks[position]
+        return [.keepHeld(chunk: chunk, node: node, peer: peer, replaced: replaced)]
+            + finish(position, merges, now: now)
+    }
+
+    /// Adds what can be added, and updates the chunk once its root is there.
+    private mutating func finish(
+        _ position: Int, _ merges: [NodeSet.Merge], now: Moment
+    ) -> [Action] {
+        guard var versions else { return [] }
+        let step = versions[position]
+        let chunk = configuration.chunks[position]
+        var actions: [Action] = merges.map { .add(chunk: chunk, $0) }
         guard let root = sums[position].rootTotals else { return actions }
         let version = step.next
         versions[position] = version
         self.versions = versions
         sums[position] = NodeSet(tree: configuration.tree)
+        boards[position] = AuditBoard()
         actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
         actions.append(
             .send(
@@ -211,15 +285,39 @@ public struct ShardMachine: Sendable {
 
     /// The coordinator is there: what it has in its ledger need not be kept, what it lacks is sent
     /// again, and it hears where this shard is.
-    private mutating func heard(_ limit: Step, recorded: Step, now: Moment) -> [Action] {
-        stepLimit = limit
-        finished.removeAll { $0.step < recorded }
+    private mutating func heard(_ alive: Alive, now: Moment) -> [Action] {
+        stepLimit = alive.stepLimit
+        finished.removeAll { $0.step < alive.recorded }
         // Sent a whole heartbeat ago and still not there: lost.
-        if recorded < sentBefore { sentThrough = min(sentThrough, recorded) }
+        if alive.recorded < sentBefore { sentThrough = min(sentThrough, alive.recorded) }
         sentBefore = sentThrough
-        guard let version else { return [] }
+        let audits = auditAgain(workerCount: alive.workerCount, now: now)
+        guard let version else { return audits }
         isReportDue = true
-        return flushReport(now: now, force: version == limit)
+        return audits + flushReport(now: now, force: version == stepLimit)
+    }
+
+    /// Disputes are told again; with nobody left to compare with, first opinions are taken.
+    private mutating func auditAgain(workerCount: Int, now: Moment) -> [Action] {
+        guard configuration.audit != nil, let versions else { return [] }
+        isAuditing = workerCount >= 2
+        var actions: [Action] = []
+        for position in boards.indices {
+            if isAuditing {
+                actions += boards[position].disputes.map { leaf, peers in
+                    .report(
+                        .disputed(
+                            AuditDispute(
+                                step: versions[position], virtualWorker: leaf, peers: peers)))
+                }
+                continue
+            }
+            for (leaf, peer, vote) in boards[position].firstOpinions {
+                let node = configuration.tree.canonical(.leaf(leaf))
+                actions += accept(leaf, node, vote, by: peer, position, now: now)
+            }
+        }
+        return actions
     }
 
     private func snapshot(_ step: Step) -> [Action] {

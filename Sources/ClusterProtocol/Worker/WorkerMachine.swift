@@ -12,12 +12,17 @@ public struct WorkerMachine: Sendable {
         public var retryInterval: Duration
         /// Differs from worker to worker, so that two who help do not help with the same.
         public var salt: Int
+        public var audit: AuditPlan?
 
-        public init(tree: ReductionTree, plan: SlicePlan, retryInterval: Duration, salt: Int = 0) {
+        public init(
+            tree: ReductionTree, plan: SlicePlan, retryInterval: Duration, salt: Int = 0,
+            audit: AuditPlan? = nil
+        ) {
             self.tree = tree
             self.plan = plan
             self.retryInterval = retryInterval
             self.salt = salt
+            self.audit = audit
         }
     }
 
@@ -26,6 +31,7 @@ public struct WorkerMachine: Sendable {
         case stepLimit(Step)
         case hold(Hold)
         case evaluate(Evaluate)
+        case recompute(Recompute)
         /// `placement` is the sender's: what shards sent before they were put back does not count.
         case weights(shard: ShardIndex, chunk: Int, version: Step, placement: Int)
         case nodeComputed(step: Step, node: TreeNode)
@@ -105,6 +111,7 @@ public struct WorkerMachine: Sendable {
         case .stepLimit(let limit): changeLimit(limit, now: now)
         case .hold(let hold): self.hold(hold)
         case .evaluate(let evaluate): prepareEvaluation(evaluate)
+        case .recompute(let order): recompute(order)
         case .weights(let shard, let chunk, let version, let placement):
             placement == assignment?.placement ? receive(shard, chunk, version, now: now) : []
         case .nodeComputed(let step, let node): nodeComputed(step, node, now: now)
@@ -178,10 +185,14 @@ public struct WorkerMachine: Sendable {
         var round = self.round ?? Round(step: step, begun: now, idleSince: now)
         let share = step < assignment.fromStep
             ? assignment.interimVirtualWorkers : assignment.virtualWorkers
-        let added = share.filter {
+        func isAudited(_ leaf: Int) -> Bool { run.audit?.isAudited(step: step, leaf: leaf) ?? false }
+        let duties = assignment.auditedVirtualWorkers.filter(isAudited)
+        let added = Set(share + duties).sorted().filter {
             $0 < run.tree.leafCount && !round.leaves.contains($0)
         }
-        let nodes = run.tree.maximalNodes(covering: added)
+        // What is compared leaf by leaf travels leaf by leaf.
+        let nodes = run.tree.maximalNodes(covering: added.filter { !isAudited($0) })
+            + added.filter(isAudited).map { run.tree.canonical(.leaf($0)) }
         round.leaves.formUnion(added)
         round.pending.formUnion(nodes)
         if !nodes.isEmpty { round.idleSince = nil }
@@ -202,6 +213,19 @@ public struct WorkerMachine: Sendable {
         self.round = round
         let contribute = Action.contribute(step: step, node: node, shards: run.plan.shards)
         return [contribute] + (round.helpCount > 0 ? inquire(now: now) : [])
+    }
+
+    /// Others disagree about a leaf: one more opinion.
+    private mutating func recompute(_ order: Recompute) -> [Action] {
+        guard var round, round.step == order.step, order.virtualWorker >= 0,
+            order.virtualWorker < run.tree.leafCount
+        else { return [] }
+        let node = run.tree.canonical(.leaf(order.virtualWorker))
+        guard round.pending.insert(node).inserted else { return [] }
+        round.leaves.insert(order.virtualWorker)
+        round.idleSince = nil
+        self.round = round
+        return [.compute(step: round.step, nodes: [node])]
     }
 
     // MARK: Helping

@@ -30,6 +30,8 @@ final class ComputeCore: Sendable {
     let queue = BlockingQueue<Task>(bound: ReductionTree.maximumLeafCount * 2)
     private let dataSet: DataSet
     private let instructionSet: String
+    private let flipBitInStep: Int?
+    private let hasFlipped = Atomic(false)
     private let buffers: FloatBufferPool
     private let report: @Sendable (ComputePool.Result) -> Void
     private let times = Mutex(ComputeTimes())
@@ -37,11 +39,12 @@ final class ComputeCore: Sendable {
 
     init(
         material: RunMaterial, dataSet: DataSet, threadCount: Int, instructionSet: String,
-        report: @escaping @Sendable (ComputePool.Result) -> Void
+        flipBitInStep: Int?, report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.dataSet = dataSet
         self.instructionSet = instructionSet
+        self.flipBitInStep = flipBitInStep
         self.report = report
         let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
         loader = MicrobatchLoader(
@@ -112,6 +115,9 @@ final class ComputeCore: Sendable {
         let sum = buffers.take()
         let statistics = engine.computeGradient(
             view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer)
+        if task.step.value == flipBitInStep, !hasFlipped.exchange(true, ordering: .relaxed) {
+            sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 12)
+        }
         let totals = ContributionTotals(
             sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
             correctCount: statistics.correctCount, recordDigest: batch.recordDigest)

@@ -20,11 +20,11 @@ final class ComputePool: Sendable {
 
     init(
         material: RunMaterial, dataSet: DataSet, threadCount: Int, instructionSet: String,
-        report: @escaping @Sendable (Result) -> Void
+        flipBitInStep: Int? = nil, report: @escaping @Sendable (Result) -> Void
     ) {
         let core = ComputeCore(
             material: material, dataSet: dataSet, threadCount: threadCount,
-            instructionSet: instructionSet, report: report)
+            instructionSet: instructionSet, flipBitInStep: flipBitInStep, report: report)
         self.core = core
         threads = (0..<threadCount).map { index in
             WorkThread(name: "compute-\(index)") { core.run() }

@@ -69,12 +69,20 @@ public struct RunMaterial: Sendable {
     public var shardHost: ShardHostMachine.Configuration {
         ShardHostMachine.Configuration(
             tree: tree, plan: slicePlan, partCount: partCount,
-            checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval)
+            checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval,
+            audit: audit)
+    }
+
+    /// Nil when nothing is audited.
+    public var audit: AuditPlan? {
+        let rate = configuration.training.auditRate
+        return rate > 0 ? AuditPlan(seed: configuration.training.seed, rate: rate) : nil
     }
 
     public func worker(salt: Int) -> WorkerMachine.Run {
         WorkerMachine.Run(
-            tree: tree, plan: slicePlan, retryInterval: retryInterval, salt: salt)
+            tree: tree, plan: slicePlan, retryInterval: retryInterval, salt: salt,
+            audit: audit)
     }
 
     /// Half a heartbeat, but never so short that ordinary steps are asked for twice.

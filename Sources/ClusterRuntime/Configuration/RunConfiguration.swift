@@ -35,6 +35,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var instructionSet: String?
         /// Initial weights from a safetensors file instead of the seed.
         public var initialWeights: String?
+        /// Share of the leaves that two workers compute and compare bit for bit.
+        public var auditRate = 0.0
     }
 
     public struct Cluster: Sendable, Hashable {
@@ -165,6 +167,8 @@ extension RunConfiguration.Training {
         let isa = try mapping.oneOf(
             "instruction-set", ["auto"] + InstructionSet.ascending, default: "auto")
         instructionSet = isa == "auto" ? nil : isa
+        auditRate = try mapping.double(
+            "audit", "from 0 to 1", default: auditRate) { (0...1).contains($0) }
         if mapping.value("init") != nil { initialWeights = try mapping.string("init") }
         try mapping.finish()
     }
@@ -248,6 +252,7 @@ extension RunConfiguration {
               backend: \(training.backend.rawValue)
               tile-size: \(training.tileSize)
               instruction-set: \(training.instructionSet ?? "auto")
+              audit: \(training.auditRate)
 
             """.replacingIndent("  ")
         if let path = training.initialWeights { text += "  init: \(Self.quoted(path))\n" }

@@ -5,6 +5,7 @@ extension CoordinatorMachine.Note {
     var level: Logger.Level {
         switch self {
         case .lost, .refused, .shardsLost, .unexpected: .warning
+        case .disputed, .contradicted: .error
         default: .info
         }
     }
@@ -24,6 +25,8 @@ extension CoordinatorMachine.Note {
         case .settled: "instruction set settled"
         case .stopping: "stopping"
         case .rebalanced: "rebalanced"
+        case .disputed: "workers disagree about a gradient"
+        case .contradicted: "a worker's gradient was contradicted by two others"
         case .unexpected: "dropped a message that was not expected"
         }
     }
@@ -50,6 +53,15 @@ extension CoordinatorMachine.Note {
         case .waiting(let what): [LogKey.reason: "\(what)"]
         case .settled(let name): [LogKey.instructionSet: "\(name)"]
         case .stopping(let step): [LogKey.step: "\(step)"]
+        case .disputed(let step, let leaf, let parties, let asked):
+            [
+                LogKey.step: "\(step)", LogKey.virtualWorkers: "\(leaf)",
+                "audit.parties": "\(parties.map(\.place))", "audit.asked": "\(asked.map(\.place))",
+            ]
+        case .contradicted(let peer, let step, let leaf):
+            peer.metadata.merging([
+                LogKey.step: "\(step)", LogKey.virtualWorkers: "\(leaf)",
+            ]) { $1 }
         case .rebalanced(let peer, let factor, let phase, let shares):
             peer.metadata.merging([
                 "slow.factor": "\(factor)", "slow.phase": "\(phase)",
@@ -77,6 +89,13 @@ extension CoordinatorMachine.Note {
             "shards \(shards) were on \(peer.place); going back to the checkpoint of step \(step)"
         case .waiting(let what): what
         case .stopping(let step): "stopping at step \(step)"
+        case .disputed(let step, let leaf, let parties, let asked):
+            "audit of step \(step): \(parties.map(\.place).joined(separator: " and ")) disagree "
+                + "about virtual worker \(leaf); asking "
+                + asked.map(\.place).joined(separator: " and ")
+        case .contradicted(let peer, let step, let leaf):
+            "\(peer.place) computed a wrong gradient for virtual worker \(leaf) in step \(step), two "
+                + "others agree on another: suspect the hardware or the build of host \(peer.host)"
         case .rebalanced(let peer, let factor, let phase, let shares):
             "\(peer.place) is \(Progress.fixed(factor, 1)) times slower than the fastest, in its "
                 + "\(phase); virtual workers now: "

@@ -157,7 +157,7 @@ final class MemberLoop {
             worker = WorkerRuntime(
                 material: material, context: context, identity: identity,
                 ownEndpoint: (shards.endpoint, shards.insideEndpoint), dataSet: dataSet,
-                threadCount: settings.threadCount
+                threadCount: settings.threadCount, flipBitInStep: settings.flipBitInStep
             ) { mailbox.post(.computed($0)) }
         }
         let ready = Ready(

@@ -108,7 +108,7 @@ final class ShardLoop {
             else { return note(flaw: "contribution of a wrong size", peer) }
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
-                totals: header.totals)
+                totals: header.totals, peer: peer, digest: digest(header, payload))
             try step(event, payload: payload)
         case .inquiry:
             try step(.inquiry(shard: header.shard, peer: peer, step: header.step))
@@ -127,6 +127,24 @@ final class ShardLoop {
             shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
             placement: header.placement)
         try step(event, payload: payload)
+    }
+
+    /// A digest of an audited leaf's bits; others need none.
+    private func digest(_ header: BulkHeader, _ payload: Frame) -> UInt64 {
+        guard let material, let audit = material.audit else { return 0 }
+        let leaves = material.tree.leaves(of: header.node)
+        guard leaves.count == 1, audit.isAudited(step: header.step, leaf: leaves.lowerBound) else {
+            return 0
+        }
+        return payload.withUnsafeBytes { bytes in
+            var value: UInt64 = 0xcbf2_9ce4_8422_2325
+            for offset in stride(from: 0, to: bytes.count, by: 4) {
+                let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+                value = (value ^ UInt64(word)) &* 0x100_0000_01b3
+                value ^= value >> 29
+            }
+            return value
+        }
     }
 
     /// How many records a node stands for follows from the run alone.
@@ -192,6 +210,10 @@ final class ShardLoop {
             if let payload {
                 storage.keep(payload, chunk: chunk, node: node, replaced: replaced)
             }
+        case .hold(let chunk, let node, let peer):
+            if let payload { storage.hold(payload, chunk: chunk, node: node, peer: peer) }
+        case .keepHeld(let chunk, let node, let peer, let replaced):
+            storage.keepHeld(chunk: chunk, node: node, peer: peer, replaced: replaced)
         case .drop: break
         case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
         case .update(let chunk, let step, let sampleCount):

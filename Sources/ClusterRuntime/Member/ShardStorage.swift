@@ -14,6 +14,8 @@ final class ShardStorage {
         var version: Step
         var state: [FloatBuffer?]
         var sums: [TreeNode: Sum] = [:]
+        /// Opinions on audited leaves.
+        var held: [TreeNode: [PeerIdentity: Frame]] = [:]
     }
 
     /// A gradient sum: as it came, or as it was added here.
@@ -78,6 +80,18 @@ final class ShardStorage {
         chunks[chunk]?.sums[node] = .frame(payload)
     }
 
+    /// Puts a worker's opinion on an audited leaf aside.
+    func hold(_ payload: Frame, chunk: Int, node: TreeNode, peer: PeerIdentity) {
+        chunks[chunk]?.held[node, default: [:]][peer] = payload
+    }
+
+    func keepHeld(chunk: Int, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode]) {
+        guard let payload = chunks[chunk]?.held.removeValue(forKey: node)?[peer] else {
+            preconditionFailure("an opinion on \(node) that was never put aside")
+        }
+        keep(payload, chunk: chunk, node: node, replaced: replaced)
+    }
+
     func add(chunk: Int, _ merge: NodeSet.Merge) {
         guard let left = chunks[chunk]?.sums.removeValue(forKey: merge.left),
             let right = chunks[chunk]?.sums.removeValue(forKey: merge.right)
@@ -109,6 +123,7 @@ final class ShardStorage {
         entry.weights = next
         entry.version = step.next
         entry.sums = [:]
+        entry.held = [:]
         chunks[chunk] = entry
     }
 

@@ -13,6 +13,7 @@ final class WorkerRuntime {
     private let ownEndpoint: (public: String, inside: String)?
     private let dataSet: DataSet
     private let threadCount: Int
+    private let flipBitInStep: Int?
     private let report: @Sendable (ComputePool.Result) -> Void
     private let buffers: FloatBufferPool
 
@@ -29,7 +30,7 @@ final class WorkerRuntime {
     init(
         material: RunMaterial, context: Context, identity: PeerIdentity,
         ownEndpoint: (public: String, inside: String)?, dataSet: DataSet, threadCount: Int,
-        report: @escaping @Sendable (ComputePool.Result) -> Void
+        flipBitInStep: Int?, report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.context = context
@@ -37,6 +38,7 @@ final class WorkerRuntime {
         self.ownEndpoint = ownEndpoint
         self.dataSet = dataSet
         self.threadCount = threadCount
+        self.flipBitInStep = flipBitInStep
         self.report = report
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
@@ -66,7 +68,7 @@ final class WorkerRuntime {
         case .useInstructionSet(let name):
             pool = ComputePool(
                 material: material, dataSet: dataSet, threadCount: threadCount,
-                instructionSet: name, report: report)
+                instructionSet: name, flipBitInStep: flipBitInStep, report: report)
         case .fetch(let shard, let version):
             _ = try send(BulkMessage.frames(
                 BulkHeader(kind: .fetch, step: version, shard: shard)), to: shard)

@@ -1,0 +1,34 @@
+/// Audits: what the coordinator does when two computations of the same gradient differ.
+extension CoordinatorMachine {
+    /// A third worker decides; where there is none, both compute once more.
+    mutating func settle(_ dispute: AuditDispute) -> [Action] {
+        let workers = readyPeers(.worker)
+        let others = workers.filter { !dispute.peers.contains($0.hello.identity) }
+        let asked = others.first.map { [$0] } ?? workers
+        let order = Recompute(step: dispute.step, virtualWorker: dispute.virtualWorker)
+        let parties = workers.filter { dispute.peers.contains($0.hello.identity) }
+        return [
+            .note(
+                .disputed(
+                    step: dispute.step, virtualWorker: dispute.virtualWorker,
+                    parties.map(\.summary), asked: asked.map(\.summary)))
+        ] + asked.map { .send(.recompute(order), to: $0.hello.identity) }
+    }
+
+    /// Whoever two others contradict is not trusted with this run any more.
+    mutating func expel(_ verdict: AuditVerdict, now: Moment) -> [Action] {
+        verdict.peers.flatMap { peer -> [Action] in
+            guard let member = peers[peer], member.hello.role == .worker else { return [] }
+            let failure = Failure(
+                text: "the gradient of virtual worker \(verdict.virtualWorker) in step "
+                    + "\(verdict.step) computed here differs from what two other workers computed: "
+                    + "suspect the hardware or the build of \(member.hello.host)", exitCode: 70)
+            return [
+                .note(
+                    .contradicted(
+                        member.summary, step: verdict.step, virtualWorker: verdict.virtualWorker)),
+                .send(.refused(failure), to: peer),
+            ] + lose(peer, reason: "contradicted by two others", now: now)
+        }
+    }
+}
