@@ -120,7 +120,7 @@ extension Simulation {
         case .end(let shutdown):
             note("\(peer) ends: \(shutdown.reason)")
             if let role = members.removeValue(forKey: peer)?.role, shutdown.exitCode == 70 {
-                queue.insert(.start(role), at: now + .milliseconds(100))
+                queue.insert(.start(role), at: now + .milliseconds(1))
             }
         }
     }
@@ -174,7 +174,8 @@ extension Simulation {
             var (sum, totals) = problem.node(node, step: step, weights: current.weights)
             if Double(random.nextUniform()) < settings.faults.bitFlipProbability {
                 let index = random.next(below: sum.count)
-                sum[index] = Float(bitPattern: sum[index].bitPattern ^ 1 << 3)
+                let bit = UInt32(random.next(below: 23))
+                sum[index] = Float(bitPattern: sum[index].bitPattern ^ 1 << bit)
                 flips += 1
             }
             members[peer]?.computed[node] = (sum, totals)

@@ -32,7 +32,8 @@ struct CoordinatorCommand: ParsableCommand {
             let directory = RunDirectory(runDir)
             try Endpoint.requireSafe(listen, insecure: insecure)
             let configuration = try prepare(directory)
-            let log = role.installLog(role: "coordinator")
+            let log = role.installLog(
+                role: "coordinator", default: "\(directory.logs)/coordinator.jsonl")
             if insecure { log.warning("listening without encryption or authentication") }
             let process = try start(.init(
                     configuration: configuration, directory: directory, listen: listen,

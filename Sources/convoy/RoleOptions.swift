@@ -5,7 +5,7 @@ import Logging
 
 /// Flags of every role that runs as a process of its own.
 struct RoleOptions: ParsableArguments {
-    @Option(help: "Write the log there as JSON lines instead of standard error.")
+    @Option(help: "Write the log there, as JSON lines.")
     var logFile: String?
 
     @Flag(help: .hidden)
@@ -14,8 +14,9 @@ struct RoleOptions: ParsableArguments {
     @Option(help: "A name for people, in place of a number in the order of joining.")
     var label: String?
 
-    func installLog(role: String) -> Logger {
-        let output = logFile.map { LogOutput.file($0) } ?? .standardError
+    /// - Parameter path: where the log goes without `--log-file`; nil for standard error.
+    func installLog(role: String, default path: String? = nil) -> Logger {
+        let output = (logFile ?? path).map { LogOutput.file($0) } ?? .standardError
         output.install(role: role)
         return Logger(label: role)
     }

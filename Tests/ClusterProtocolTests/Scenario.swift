@@ -217,7 +217,8 @@ struct Scenario {
                     .toShards(
                         host,
                         .contribution(
-                            shard: shard, step: step, chunk: chunk.index, node: node, totals: totals)))
+                            shard: shard, step: step, chunk: chunk.index, node: node, totals: totals,
+                            peer: peer, digest: 0)))
             }
         }
     }

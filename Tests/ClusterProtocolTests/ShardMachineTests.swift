@@ -27,7 +27,8 @@ import Testing
         .contribution(
             step: Step(step), chunk: chunk, node: node,
             totals: ContributionTotals(
-                sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7))
+                sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7),
+            peer: PeerIdentity(rawValue: "worker"), digest: 0)
     }
 
     private func progress(_ actions: [Action]) -> [Progress] {

@@ -69,7 +69,7 @@ import Testing
                     stepLimit: Step(9), shards: placements, placement: 1, instructionSet: "avx2")),
             .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(7))),
             .evaluate(Evaluate(step: Step(8), chunks: [0, 39])),
-            .alive(try body(#"{"stepLimit": 12, "recorded": 11}"#)), .introduce(Introduce()),
+            .alive(try body(#"{"stepLimit": 12, "recorded": 11, "workerCount": 3}"#)), .introduce(Introduce()),
             .shutdown(Shutdown(reason: "finished", exitCode: 130)),
         ]
     }

@@ -31,11 +31,11 @@ import Testing
     }
 
     @Test func delayAndReordering() {
-        for seed in 1...1500 { Self.expectGood(Self.settings(seed: UInt64(seed))) }
+        for seed in 1...4000 { Self.expectGood(Self.settings(seed: UInt64(seed))) }
     }
 
     @Test func duplicates() {
-        for seed in 2001...3000 {
+        for seed in 10_001...14_000 {
             var settings = Self.settings(seed: UInt64(seed))
             settings.faults.duplicateProbability = 0.2
             Self.expectGood(settings)
@@ -43,7 +43,7 @@ import Testing
     }
 
     @Test func loss() {
-        for seed in 4001...4500 {
+        for seed in 20_001...22_000 {
             var settings = Self.settings(seed: UInt64(seed))
             settings.faults.lossProbability = 0.02
             settings.faults.duplicateProbability = 0.05
@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test func crashes() {
-        for seed in 5001...5500 {
+        for seed in 30_001...33_000 {
             var settings = Self.settings(seed: UInt64(seed))
             settings.totalSteps += 20
             settings.faults.workerCrashRate = 0.5
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func coordinatorCrashes() {
-        for seed in 6001...6500 {
+        for seed in 40_001...43_000 {
             var settings = Self.settings(seed: UInt64(seed))
             settings.totalSteps += 40
             settings.faults.maximumDelay = .milliseconds(60)
@@ -75,7 +75,7 @@ import Testing
     }
 
     @Test func slowWorkers() {
-        for seed in 9001...9300 {
+        for seed in 60_001...60_400 {
             var settings = Self.settings(seed: UInt64(seed))
             settings.workerCount = max(2, settings.workerCount)
             settings.virtualWorkerCount = 16
@@ -89,9 +89,9 @@ import Testing
     /// Every leaf is audited, and one in a hundred has a bit flipped: none gets through, as long as two
     /// workers are there to compare.
     @Test func audits() {
-        for seed in 9501...9700 {
+        for seed in 70_001...70_400 {
             var settings = Self.settings(seed: UInt64(seed))
-            settings.workerCount = 4 + seed % 4
+            settings.workerCount = 5 + seed % 4
             settings.totalSteps += 20
             settings.auditRate = 1
             settings.faults.bitFlipProbability = 0.01
@@ -101,7 +101,7 @@ import Testing
 
     /// A share is audited while everything else goes wrong too.
     @Test func auditsAmongFaults() {
-        for seed in 9701...9900 {
+        for seed in 80_001...80_400 {
             var settings = Self.everything(seed: UInt64(seed))
             settings.auditRate = 0.3
             settings.faults.calmAfter = .seconds(15)
@@ -124,12 +124,14 @@ import Testing
     }
 
     @Test func everything() {
-        for seed in 7001...8000 { Self.expectGood(Self.everything(seed: UInt64(seed))) }
+        for seed in 50_001...53_000 { Self.expectGood(Self.everything(seed: UInt64(seed))) }
     }
 
+    /// Seeds that once showed a bug: an assignment lost before another that built on it, weights of an
+    /// earlier placement, a slice whose state was still on its way when the coordinator died.
     /// `CONVOY_SIMULATION_SEEDS=7049-7051 swift test --filter replay`: chosen seeds, or many more.
     @Test func replay() {
-        let text = ProcessInfo.processInfo.environment["CONVOY_SIMULATION_SEEDS"] ?? "7001-7001"
+        let text = ProcessInfo.processInfo.environment["CONVOY_SIMULATION_SEEDS"] ?? "7049,7094,7095,7367,7403,7567,7592,7884"
         for part in text.split(separator: ",") {
             let ends = part.split(separator: "-").compactMap { UInt64($0) }
             guard let first = ends.first, let last = ends.last, first <= last else { continue }

@@ -44,7 +44,7 @@ extension Integration {
             #expect(!log.contains { $0["message"] == "lost" }, "a member was lost")
             #expect(log.contains { $0["message"] == "dropped a control message that is none" })
             #expect(try run.records.ledgerSteps() == Array(0..<Self.steps))
-            #expect(run.records.checkpoints == [3000, 3500, 4000])
+            #expect(run.records.checkpoints.suffix(3) == [3000, 3500, 4000])
         }
 
         private func attack(_ port: Int, _ messages: HostileMessages) throws {

@@ -121,9 +121,7 @@ extension CoordinatorMachine {
         if let stop { return finish(stop.exitCode, stop.reason, now: now) }
         if let evaluated, limit <= evaluated { return continueTraining(now: now) }
         phase = .evaluating(Evaluation(step: limit, dealtAt: now))
-        // What is evaluated is also kept: it may be the best.
-        let snapshot = limit == lastCheckpoint ? [] : askForSnapshot()
-        return snapshot + dealEvaluation(now: now) + advance(now: now)
+        return dealEvaluation(now: now) + advance(now: now)
     }
 
     // MARK: Evaluation
@@ -185,7 +183,14 @@ extension CoordinatorMachine {
             lossSum: results.reduce(0) { $0 + Double(bitPattern: $1.lossBits) },
             trainingSeconds: Self.exactSeconds(training))
         evaluated = evaluation.step
-        return [.evaluated(summary), .journal(.evaluated(summary))] + continueTraining(now: now)
+        // The best so far is kept; the shards still rest at it.
+        var keepBest: [Action] = []
+        if summary.correctCount > bestCorrectCount {
+            bestCorrectCount = summary.correctCount
+            if evaluation.step != lastCheckpoint { keepBest = askForSnapshot() }
+        }
+        return [.evaluated(summary), .journal(.evaluated(summary))] + keepBest
+            + continueTraining(now: now)
     }
 
     /// On to the next epoch, or to the end.

@@ -218,6 +218,7 @@ public struct CoordinatorMachine: Sendable {
         public var limit: Step?
         /// The last step that was evaluated.
         public var evaluated: Step?
+        public var bestCorrectCount = -1
         public var trainingSeconds = 0.0
         public var instructionSet: String?
         /// Steps in the ledger.
@@ -241,7 +242,9 @@ public struct CoordinatorMachine: Sendable {
             case .limit(let step, let seconds):
                 limit = step
                 trainingSeconds = seconds
-            case .evaluated(let summary): evaluated = summary.step
+            case .evaluated(let summary):
+                evaluated = summary.step
+                bestCorrectCount = max(bestCorrectCount, summary.correctCount)
             }
         }
     }
@@ -269,6 +272,8 @@ public struct CoordinatorMachine: Sendable {
     var arrivedSnapshot: Step?
     /// The last step whose weights were evaluated.
     var evaluated: Step?
+    /// Test records that the best weights so far classified correctly.
+    var bestCorrectCount = -1
     var lastAsked: Moment = .zero
     var training = Duration.zero
     var holdCount = 0
@@ -298,6 +303,7 @@ public struct CoordinatorMachine: Sendable {
         generation = recovery.generation
         placement = recovery.placement
         instructionSet = instructionSet ?? recovery.instructionSet
+        bestCorrectCount = recovery.bestCorrectCount
         if let step = recovery.evaluated, step <= configuration.startStep { evaluated = step }
         guard recovery.mayHaveMembers else { return }
         evaluated = recovery.evaluated

@@ -12,6 +12,7 @@ final class CheckpointWriter: Sendable {
     private struct Job: Sendable {
         var checkpoint: Checkpoint
         var instructionSet: String
+        var best: Int?
     }
 
     private let queue = BlockingQueue<Job>(bound: 4)
@@ -24,7 +25,7 @@ final class CheckpointWriter: Sendable {
                 var failure: Failure?
                 do throws(Failure) {
                     try store.write(job.checkpoint, instructionSet: job.instructionSet)
-                    store.prune()
+                    store.prune(keeping: job.best.map { [$0] } ?? [])
                 } catch {
                     failure = error
                 }
@@ -37,8 +38,10 @@ final class CheckpointWriter: Sendable {
     }
 
     /// False when several are waiting already: this one is left out.
-    func write(_ checkpoint: Checkpoint, instructionSet: String) -> Bool {
-        queue.push(Job(checkpoint: checkpoint, instructionSet: instructionSet))
+    ///
+    /// - Parameter best: the step of the best checkpoint so far, which stays.
+    func write(_ checkpoint: Checkpoint, instructionSet: String, best: Int?) -> Bool {
+        queue.push(Job(checkpoint: checkpoint, instructionSet: instructionSet, best: best))
     }
 
     /// Waits until all that was handed in is written.

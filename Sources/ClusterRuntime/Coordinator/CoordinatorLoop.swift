@@ -40,6 +40,7 @@ final class CoordinatorLoop {
     private var hasWarnedOfDisk = false
     private var hasNotedFlaw = false
     private var checkpointFailure: Failure?
+    private var best: BestCheckpoint?
 
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
@@ -90,6 +91,7 @@ final class CoordinatorLoop {
         writer = CheckpointWriter(plan.store) { mailbox.post(.written($0)) }
         progress = Progress(output, plan: plan)
         lastWeightsSHA256 = plan.start.weightsSHA256
+        best = settings.isResuming ? BestCheckpoint.read(settings.directory) : nil
         let cluster = settings.configuration.cluster
         machine = CoordinatorMachine(
             .init(
@@ -199,7 +201,7 @@ final class CoordinatorLoop {
         guard let checkpoint = arrived[step.value] else { return }
         arrived = arrived.filter { $0.key > step.value }
         recorder.flush(durable: true)
-        if !writer.write(checkpoint, instructionSet: instructionSet) {
+        if !writer.write(checkpoint, instructionSet: instructionSet, best: best?.step) {
             log.warning("left a checkpoint out: the disk is too slow")
         }
     }
@@ -280,6 +282,7 @@ final class CoordinatorLoop {
                 metadata: ["workers": "\(plan.workers)", LogKey.instructionSet: "\(plan.instructionSet)"])
         case .evaluated(let summary):
             lastEvaluation = summary
+            noteBest(summary)
             let rate = imagesPerSecond(summary.trainingSeconds)
             recorder.record(summary, imagesPerSecond: rate)
             progress.evaluated(summary, recorder, imagesPerSecond: rate)
@@ -289,6 +292,19 @@ final class CoordinatorLoop {
             log.log(level: note.level, "\(note.sentence)", metadata: note.metadata)
             if let text = note.screenText { progress.note(text) }
         case .end(let outcome): self.outcome = outcome
+        }
+    }
+
+    /// The checkpoint with the highest test accuracy stays, however many come after it.
+    private func noteBest(_ summary: CoordinatorMachine.EvaluationSummary) {
+        let candidate = BestCheckpoint(summary)
+        guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
+        best = candidate
+        do throws(Failure) {
+            try FileSystem.replace(
+                plan.settings.directory.bestCheckpoint, with: candidate.json)
+        } catch {
+            log.warning("best checkpoint not noted", metadata: [LogKey.errorDetail: "\(error.text)"])
         }
     }
 

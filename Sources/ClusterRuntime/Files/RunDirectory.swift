@@ -12,6 +12,8 @@ public struct RunDirectory: Sendable, Hashable {
     public var journal: String { "\(path)/journal.jsonl" }
     public var summary: String { "\(path)/summary.json" }
     public var checkpoints: String { "\(path)/checkpoints" }
+    /// Which checkpoint has the highest test accuracy.
+    public var bestCheckpoint: String { "\(checkpoints)/best.json" }
     public var logs: String { "\(path)/logs" }
     /// Where the coordinator listens, for those who are started on this machine.
     public var endpoint: String { "\(path)/endpoint" }

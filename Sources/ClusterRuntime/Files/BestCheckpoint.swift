@@ -1,0 +1,25 @@
+import ClusterProtocol
+import FoundationEssentials
+
+/// What `checkpoints/best.json` says: the step whose weights did best on the test records.
+struct BestCheckpoint: Codable {
+    var step: Int
+    var accuracy: Double
+
+    private enum CodingKeys: String, CodingKey {
+        case step
+        case accuracy = "test_accuracy"
+    }
+
+    init(_ summary: CoordinatorMachine.EvaluationSummary) {
+        step = summary.step.value
+        accuracy = Double(summary.correctCount) / Double(max(1, summary.recordCount))
+    }
+
+    var json: String { "{\"step\": \(step), \"test_accuracy\": \(accuracy)}\n" }
+
+    static func read(_ directory: RunDirectory) -> BestCheckpoint? {
+        guard let bytes = try? FileSystem.read(directory.bestCheckpoint) else { return nil }
+        return try? JSONDecoder().decode(BestCheckpoint.self, from: Data(bytes))
+    }
+}
