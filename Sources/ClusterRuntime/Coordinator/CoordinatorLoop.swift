@@ -201,6 +201,12 @@ final class CoordinatorLoop {
         guard let checkpoint = arrived[step.value] else { return }
         arrived = arrived.filter { $0.key > step.value }
         recorder.flush(durable: true)
+        if let failure = recorder.failure {
+            let sha256 = checkpoint.weightsSHA256
+            mailbox.post(
+                .written(.init(step: step.value, weightsSHA256: sha256, failure: failure)))
+            return
+        }
         if !writer.write(checkpoint, instructionSet: instructionSet, best: best?.step) {
             log.warning("left a checkpoint out: the disk is too slow")
         }
@@ -212,6 +218,7 @@ final class CoordinatorLoop {
         case .written(let written):
             if let failure = written.failure {
                 checkpointFailure = failure
+                exchange.takeAgain(step: written.step)
                 progress.note("checkpoint of step \(written.step) not written: \(failure.text)")
                 log.error(
                     "checkpoint not written",

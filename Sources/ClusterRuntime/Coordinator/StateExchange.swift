@@ -75,6 +75,10 @@ final class StateExchange {
         return source
     }
 
+    /// The checkpoint of a step was not written: its state is put together once more when it comes
+    /// again.
+    func takeAgain(step: Int) { lastComplete = min(lastComplete, step - 1) }
+
     /// The state is in place everywhere: it need not be kept in memory.
     func forgetSource() { source = nil }
 

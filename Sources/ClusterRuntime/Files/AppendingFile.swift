@@ -6,13 +6,19 @@ import ClusterProtocol
 
 /// A file that lines are appended to; written in whole lines, now and then.
 ///
+/// What a full disk does not take is kept and tried again with the next flush, in order.
+///
 /// Threading: one thread.
 final class AppendingFile {
     private let path: String
     private let descriptor: Int32
     private var pending: [UInt8] = []
-    /// The first error; later lines are lost, and the run goes on.
+    /// Why lines wait or, once too many have waited, are lost. The run goes on.
     private(set) var failure: Failure?
+    private var hasLostLines = false
+
+    /// Hours of steps; more than that is not kept for a disk that stays full.
+    private static let maximumPendingByteCount = 64 << 20
 
     /// - Parameter keeping: bytes of the present content that stay; nil for all.
     init(_ path: String, keeping byteCount: Int? = nil) throws(Failure) {
@@ -27,6 +33,7 @@ final class AppendingFile {
     deinit { close(descriptor) }
 
     func append(_ line: String) {
+        guard !hasLostLines else { return }
         pending += Array(line.utf8)
         pending.append(UInt8(ascii: "\n"))
         if pending.count > 1 << 16 { flush() }
@@ -35,20 +42,27 @@ final class AppendingFile {
     /// - Parameter durable: also waits for the disk.
     func flush(durable: Bool = false) {
         var offset = 0
-        while offset < pending.count {
+        var found: Failure?
+        while offset < pending.count, found == nil {
             let count = pending.withUnsafeBytes {
                 write(descriptor, $0.baseAddress! + offset, pending.count - offset)
             }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                failure = failure ?? FileSystem.failure("write", path)
-                break
+            if count > 0 {
+                offset += count
+            } else if count == 0 || errno != EINTR {
+                found = FileSystem.failure("write", path)
             }
-            offset += count
         }
-        pending.removeAll(keepingCapacity: true)
-        if durable, fsync(descriptor) != 0 {
-            failure = failure ?? FileSystem.failure("sync", path)
+        pending.removeFirst(offset)
+        if durable, found == nil, fsync(descriptor) != 0 {
+            found = FileSystem.failure("sync", path)
+            hasLostLines = true
         }
+        if pending.count > Self.maximumPendingByteCount {
+            // The line that a full disk has torn must stay the last one.
+            hasLostLines = true
+            pending = []
+        }
+        if !hasLostLines || failure == nil { failure = found }
     }
 }

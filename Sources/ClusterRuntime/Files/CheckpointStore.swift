@@ -133,7 +133,10 @@ public struct CheckpointStore: Sendable {
             FileSystem.remove("\(directory)/\(name)")
         }
         for step in Self.steps(in: directory).dropLast(Self.keptCount) where !extra.contains(step) {
-            FileSystem.remove(path(step: step))
+            // Half removed it must not have a name that promises a whole one.
+            let temporary = "\(path(step: step)).tmp"
+            try? FileSystem.rename(path(step: step), to: temporary)
+            FileSystem.remove(temporary)
         }
     }
 

@@ -1,0 +1,310 @@
+#!/usr/bin/env bash
+# Usage: Scripts/bench/recovery.sh [PART...]
+#
+# Measures what a fault costs, on this machine, with the model cnn on Fashion-MNIST and two workers
+# of one thread, and prints a table. Parts, all of them unless some are named:
+#
+#   worker       kill -9 of a worker: time to the next finished step
+#   stop         SIGSTOP of a worker, heartbeat 1 s: time to the next finished step
+#   throughput   a worker killed every 10 s (its replacement joins by itself), against undisturbed
+#   straggler    a worker at about a quarter of its speed (30 ms stopped, 10 ms running in turn)
+#   server       kill -9 of the only server, a checkpoint every 100 steps: time to the next new step
+#   coordinator  kill -9 of the coordinator: longest time without a finished step in the records,
+#                and how many steps were finished around it all the same
+#
+# Steps go on while there is no coordinator, and those that an old one had not yet written down are
+# told to the new one, so their time is when it heard of them. What counts is the pace from 2 s
+# before the kill to 6 s after it, against the pace of the other seconds of the run.
+#
+# Times are those in metrics.jsonl, which the coordinator writes when it hears of a finished step.
+# A pause is the longest time between two steps, of which the later was finished within 4 s after
+# the fault; it tells more than the time to the next step, which may have been all but finished
+# when the worker died; the evaluation between two epochs is left out. Runs that are compared
+# alternate. Nothing else should run meanwhile: the load is printed with the table. Takes about ten
+# minutes.
+#
+# CONVOY=PROGRAM measures that program and builds nothing. FAULTS=N: so many faults for `worker`
+# (15), a third of that for the others; SECONDS_EACH=S: how long a throughput is measured (40).
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=Scripts/faults.sh disable=SC1091
+source "$root/Scripts/faults.sh"
+
+parts=(worker stop throughput straggler server coordinator)
+for part in "$@"; do
+    if [[ " ${parts[*]} " != *" $part "* ]]; then
+        echo "recovery: error: $part: expected some of ${parts[*]}" >&2
+        exit 64
+    fi
+done
+if (($# > 0)); then parts=("$@"); fi
+faults=${FAULTS:-15}
+few=$(((faults + 2) / 3))
+seconds_each=${SECONDS_EACH:-40}
+
+if [[ -n ${CONVOY:-} ]]; then
+    convoy=$CONVOY
+else
+    "$root/Scripts/setup.sh"
+    swift build --package-path "$root" -c release --product convoy >&2
+    convoy=$root/.build/release/convoy
+fi
+
+directory=$(mktemp -d)
+train=
+train_start=
+clean_up() {
+    [[ -z $train ]] || kill_family "$train" "$train_start"
+    rm -rf -- "$directory"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# A pause without a process: nobody ever writes into this pipe.
+mkfifo "$directory/never"
+exec 8<>"$directory/never"
+nap() { read -r -t "$1" -u 8 || true; }
+
+run_count=0
+# Starts a run that has no end of its own, and waits until it trains at its usual pace.
+begin() {
+    run_count=$((run_count + 1))
+    run_dir=$directory/run-$run_count
+    "$convoy" train --run-dir "$run_dir" --workers 2 --steps 100000000 --epochs 1000000 "$@" \
+        </dev/null >"$run_dir.out" 2>&1 &
+    train=$!
+    train_start=$(process_start "$train")
+    local deadline=$((SECONDS + 60))
+    until [[ -s $run_dir/metrics.jsonl ]]; do
+        if ((SECONDS >= deadline)) || ! is_running "$train" "$train_start"; then
+            echo "recovery: error: the run does not train:" >&2
+            cat "$run_dir.out" >&2
+            exit 69
+        fi
+        nap 0.1
+    done
+    nap 4
+}
+
+# Ctrl-C, as somebody at the terminal would.
+finish() {
+    local code=0
+    # In the background a shell lets children ignore SIGINT; SIGTERM asks for the same.
+    signal_process TERM "$train" "$train_start" || true
+    wait "$train" || code=$?
+    train=
+    if ((code != 130)); then
+        echo "recovery: error: exit code $code, expected 130 (interrupted):" >&2
+        tail -n 5 "$run_dir.out" >&2
+        exit 1
+    fi
+}
+
+# Sends signal $1 to a process of role $2, every other time to the other one; tells the time.
+count=0
+hit() {
+    local family
+    mapfile -t family < <(children "$train" "$2")
+    count=$((count + 1))
+    read -r _ victim victim_start <<<"${family[count % ${#family[@]}]}"
+    fault_time=$EPOCHREALTIME
+    signal_process "$1" "$victim" "$victim_start"
+    echo "$fault_time" >>"$run_dir.faults"
+}
+
+# For each fault of the run: seconds to the next step that is later than all before it, and the
+# longest pause, of the 4 s after the fault.
+after_faults() {
+    awk -v key='"time":' '
+        NR == FNR { fault[++faults] = $1; next }
+        /"kind":"step"/ {
+            match($0, key "[0-9.]+")
+            time = substr($0, RSTART + length(key), RLENGTH - length(key)) + 0
+            match($0, /"step":[0-9]+/)
+            step = substr($0, RSTART + 7, RLENGTH - 7) + 0
+            match($0, /"epoch":[0-9]+/)
+            epoch = substr($0, RSTART + 8, RLENGTH - 8)
+            for (i = 1; i <= faults; i++) {
+                if (time <= fault[i]) { if (step > highest[i]) highest[i] = step; continue }
+                if (step <= highest[i]) continue
+                if (!(i in first)) first[i] = time - fault[i]
+                if (last >= fault[i] + 4 || epoch != last_epoch) continue
+                if (time - last > pause[i]) pause[i] = time - last
+            }
+            last = time
+            last_epoch = epoch
+        }
+        END {
+            for (i = 1; i <= faults; i++) {
+                printf "%.3f %.3f\n", (i in first) ? first[i] : 999, pause[i]
+            }
+        }' "$run_dir.faults" "$run_dir/metrics.jsonl"
+}
+
+# Median and largest value of column $1 of the input, in milliseconds.
+median_and_maximum() {
+    awk -v column="$1" '{ print $column }' | sort -n | awk '{ value[NR] = $1 } END {
+        median = NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2
+        printf "median %.0f ms, largest %.0f ms of %d", median * 1000, value[NR] * 1000, NR
+    }'
+}
+
+# Steps a second between two moments.
+pace() {
+    awk -F '"time":' -v from="$1" -v to="$2" '
+        /"kind":"step"/ { time = $2 + 0; if (time > from && time <= to) steps++ }
+        END { printf "%.2f", steps / (to - from) }' "$run_dir/metrics.jsonl"
+}
+
+# Pace from 2 s before to 6 s after a fault of the run, as a part of the pace of the other seconds.
+pace_around_faults() {
+    awk -F '"time":' '
+        NR == FNR { fault[++faults] = $1; next }
+        /"kind":"step"/ {
+            time = $2 + 0
+            if (!begin) begin = time
+            near = 0
+            for (i = 1; i <= faults; i++) if (time > fault[i] - 2 && time <= fault[i] + 6) near = 1
+            if (near) inside++; else outside++
+            end = time
+        }
+        END {
+            around = faults * 8
+            printf "%.3f", inside / around / (outside / (end - begin - around))
+        }' "$run_dir.faults" "$run_dir/metrics.jsonl"
+}
+
+quotient() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'; }
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+}
+
+rows=()
+# A line of the table: what, figure.
+row() {
+    rows+=("| $1 | $2 |")
+    echo "$1: $2" >&2
+}
+
+# Faults of one kind: NAME SIGNAL ROLE HOW-MANY SECONDS-BETWEEN [flags of convoy train].
+measure_faults() {
+    local name=$1 signal=$2 role=$3 how_many=$4 between=$5 i
+    shift 5
+    begin "$@"
+    for ((i = 0; i < how_many; i++)); do
+        hit "$signal" "$role"
+        nap "$between"
+        if [[ $signal == STOP ]]; then
+            signal_process CONT "$victim" "$victim_start" || true
+            nap 4
+        fi
+    done
+    nap 4
+    finish
+    after_faults >"$run_dir.figures"
+    row "$name: next finished step" "$(median_and_maximum 1 <"$run_dir.figures")"
+    row "$name: longest pause" "$(median_and_maximum 2 <"$run_dir.figures")"
+}
+
+measure_throughput() {
+    local round end deadline undisturbed=() disturbed=() from to
+    for round in 1 2; do
+        begin
+        from=$EPOCHREALTIME
+        nap "$seconds_each"
+        to=$EPOCHREALTIME
+        finish
+        undisturbed+=("$(pace "$from" "$to")")
+        begin
+        from=$EPOCHREALTIME
+        end=$((SECONDS + seconds_each))
+        while ((SECONDS < end)); do
+            hit KILL worker
+            deadline=$((SECONDS + 10 < end ? SECONDS + 10 : end))
+            while ((SECONDS < deadline)); do nap 0.2; done
+        done
+        to=$EPOCHREALTIME
+        finish
+        disturbed+=("$(pace "$from" "$to")")
+        row "throughput, round $round: undisturbed; a worker killed every 10 s" \
+            "${undisturbed[-1]}; ${disturbed[-1]} steps/s:\
+ $(quotient "${disturbed[-1]}" "${undisturbed[-1]}")"
+    done
+    local a b
+    a=$(printf '%s\n' "${undisturbed[@]}" | median)
+    b=$(printf '%s\n' "${disturbed[@]}" | median)
+    row "throughput with a worker killed every 10 s, of undisturbed" "$(quotient "$b" "$a")"
+}
+
+# Keeps the worker `victim` stopped three quarters of the time until $1; tells the share it ran.
+slow_down() {
+    local before running=0 all_from=$EPOCHREALTIME
+    while ((${EPOCHREALTIME/./} < $1)); do
+        kill -STOP "$victim"
+        nap 0.03
+        before=${EPOCHREALTIME/./}
+        kill -CONT "$victim"
+        nap 0.01
+        running=$((running + ${EPOCHREALTIME/./} - before))
+    done
+    share=$(quotient "$running" "$((${EPOCHREALTIME/./} - ${all_from/./}))")
+}
+
+measure_straggler() {
+    local round undisturbed=() slowed=() shares=() from to
+    for round in 1 2; do
+        begin --virtual-workers 16
+        from=$EPOCHREALTIME
+        nap "$seconds_each"
+        to=$EPOCHREALTIME
+        finish
+        undisturbed+=("$(pace "$from" "$to")")
+        begin --virtual-workers 16
+        read -r _ victim victim_start < <(children "$train" worker)
+        # Some seconds in which the coordinator sees who is slow.
+        slow_down $((${EPOCHREALTIME/./} + 8000000))
+        from=$EPOCHREALTIME
+        slow_down $((${EPOCHREALTIME/./} + seconds_each * 1000000))
+        to=$EPOCHREALTIME
+        finish
+        slowed+=("$(pace "$from" "$to")")
+        shares+=("$share")
+        row "one worker slowed, round $round: undisturbed; slowed to $share of its time" \
+            "${undisturbed[-1]}; ${slowed[-1]} steps/s:\
+ $(quotient "${slowed[-1]}" "${undisturbed[-1]}")"
+    done
+    local a b f
+    a=$(printf '%s\n' "${undisturbed[@]}" | median)
+    b=$(printf '%s\n' "${slowed[@]}" | median)
+    f=$(printf '%s\n' "${shares[@]}" | median)
+    row "one worker slowed: of the ideal share ((1 + $f) / 2 of undisturbed)" \
+        "$(awk -v a="$a" -v b="$b" -v f="$f" 'BEGIN { printf "%.3f", b / (a * (1 + f) / 2) }')"
+    row "one worker slowed: times a plain barrier's pace ($f of undisturbed)" \
+        "$(awk -v a="$a" -v b="$b" -v f="$f" 'BEGIN { printf "%.2f", b / (a * f) }')"
+}
+
+load=$(cut -d ' ' -f 1-3 /proc/loadavg)
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+for part in "${parts[@]}"; do
+    case $part in
+    worker) measure_faults "worker, kill -9" KILL worker "$faults" 3 ;;
+    stop) measure_faults "worker, SIGSTOP for 5 s" STOP worker "$few" 5 ;;
+    throughput) measure_throughput ;;
+    straggler) measure_straggler ;;
+    server)
+        measure_faults "server, kill -9, checkpoint every 100" KILL server "$few" 5 \
+            --servers 1 --checkpoint-every 100
+        ;;
+    coordinator)
+        measure_faults "coordinator, kill -9" KILL coordinator "$few" 14
+        row "coordinator, kill -9: steps from 2 s before to 6 s after, of the usual" \
+            "$(pace_around_faults)"
+        ;;
+    esac
+done
+
+echo "$(date -u +%Y-%m-%d), $(nproc) cores, ${processor:-unknown processor}, load before: $load," \
+    "after: $(cut -d ' ' -f 1-3 /proc/loadavg)"
+printf '\n| what | measured |\n|---|---|\n'
+printf '%s\n' "${rows[@]}"

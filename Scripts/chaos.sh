@@ -1,0 +1,317 @@
+#!/usr/bin/env bash
+# Usage: Scripts/chaos.sh [flags] [-- flags of convoy train]
+#
+# Trains on this machine while processes of the run are killed (kill -9) and stopped (SIGSTOP, later
+# SIGCONT) at random, and compares with a run of the same settings that nobody disturbs.
+#
+#   --roles LIST          whom: worker,server,coordinator
+#   --kill-every SECONDS  mean time from one kill to the next; 0 for none (2)
+#   --kills N             so many kills, then none; fewer are a failure (as many as there is time)
+#   --stop-every SECONDS  mean time from one stop to the next; 0 for none (0)
+#   --stop-for SECONDS    how long a process stays stopped (1)
+#   --seed S              decides times and victims (1)
+#   --all-at-once         each time kill everything, convoy train too, then go on with
+#                         convoy train --resume and other numbers of workers and servers;
+#                         --kills is 1 unless given, --roles and --stop-every mean nothing
+#   --expect HASH         weights_sha256 to end with; nothing is trained undisturbed then
+#   --run-dir DIR         where the run goes (runs/chaos- and the time); the undisturbed one goes to
+#                         DIR-undisturbed, what both say to DIR.out and DIR-undisturbed.out
+#   --within SECONDS      a run that takes longer is killed and is a failure (900)
+#
+# Prints a line a fault and a table. Ends with 0 only when the run ended by itself and well, with
+# the hash of the undisturbed run, every record once an epoch (convoy verify) and no process left;
+# otherwise with 1, and everything stays where it is. The same seed gives the same times and draws;
+# which process a draw hits depends on who is alive then.
+#
+# CONVOY=PROGRAM starts that program and builds nothing.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=Scripts/faults.sh
+source "$root/Scripts/faults.sh"
+
+usage_error() {
+    echo "chaos: error: $1" >&2
+    exit 64
+}
+
+roles=worker,server,coordinator
+kill_every=2
+stop_every=0
+stop_for=1
+kills=
+seed=1
+expect=
+run_dir=
+within=900
+is_all_at_once=false
+flags=()
+while (($# > 0)); do
+    case $1 in
+    --all-at-once)
+        is_all_at_once=true
+        shift
+        continue
+        ;;
+    --)
+        shift
+        flags=("$@")
+        break
+        ;;
+    -*) (($# > 1)) || usage_error "$1: unknown, or its value is missing" ;;
+    *) usage_error "$1: unexpected; flags of convoy train come after --" ;;
+    esac
+    case $1 in
+    --roles) roles=$2 ;;
+    --kill-every) kill_every=$2 ;;
+    --stop-every) stop_every=$2 ;;
+    --stop-for) stop_for=$2 ;;
+    --kills) kills=$2 ;;
+    --seed) seed=$2 ;;
+    --expect) expect=$2 ;;
+    --run-dir) run_dir=$2 ;;
+    --within) within=$2 ;;
+    *) usage_error "$1: unknown" ;;
+    esac
+    shift 2
+done
+
+# Milliseconds of what flag $1 says in seconds.
+milliseconds() {
+    [[ $2 =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage_error "$1: expected seconds, found $2"
+    awk -v seconds="$2" 'BEGIN { printf "%d", seconds * 1000 }'
+}
+kill_every=$(milliseconds --kill-every "$kill_every")
+stop_every=$(milliseconds --stop-every "$stop_every")
+stop_for=$(milliseconds --stop-for "$stop_for")
+[[ $seed =~ ^[0-9]{1,9}$ ]] || usage_error "--seed: expected a number below 10^9, found $seed"
+[[ $within =~ ^[1-9][0-9]*$ ]] || usage_error "--within: expected whole seconds, found $within"
+[[ $kills =~ ^[0-9]*$ ]] || usage_error "--kills: expected a number, found $kills"
+[[ $expect =~ ^([0-9a-f]{64})?$ ]] || usage_error "--expect: expected 64 digits, found $expect"
+[[ $roles =~ ^(worker|server|coordinator)(,(worker|server|coordinator))*$ ]] ||
+    usage_error "--roles: expected some of worker,server,coordinator, found $roles"
+for flag in "${flags[@]}"; do
+    case $flag in
+    --run-dir* | --resume*) usage_error "$flag: this script decides that itself" ;;
+    esac
+done
+if $is_all_at_once; then kills=${kills:-1}; fi
+IFS=, read -r -a roles <<<"$roles"
+run_dir=$(realpath --canonicalize-missing -- "${run_dir:-runs/chaos-$(date +%Y%m%d-%H%M%S)-$$}")
+undisturbed=$run_dir-undisturbed
+
+if [[ -n ${CONVOY:-} ]]; then
+    convoy=$CONVOY
+else
+    "$root/Scripts/setup.sh"
+    swift build --package-path "$root" -c release --product convoy >&2
+    convoy=$root/.build/release/convoy
+fi
+mkdir -p -- "${run_dir%/*}"
+
+train=
+train_start=
+# Whoever ends this script ends what it started, stopped processes too.
+clean_up() {
+    [[ -z $train ]] || kill_family "$train" "$train_start"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# Starts convoy train with the given flags, its words to $1.
+start_train() {
+    local output=$1
+    shift
+    "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
+    train=$!
+    train_start=$(process_start "$train") || true
+}
+
+now() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+# A number below $1 from the seed into `drawn`, the same on every machine.
+random_state=$((seed * 2654435761 % 4294967296))
+draw() {
+    random_state=$((random_state * 6364136223846793005 + 1442695040888963407))
+    random_state=$((random_state & 0x7fffffffffffffff))
+    drawn=$(((random_state >> 33) % $1))
+}
+
+# When the next fault of a kind with mean distance $1 is due, into `due`: in 0 to twice that.
+plan_next() {
+    draw $((2 * $1 + 1))
+    due=$(($(now) + drawn))
+}
+
+declare -A kill_count=() stop_count=()
+total_kills=0
+total_stops=0
+stopped=() # DEADLINE PID START of who is to go on
+failures=()
+
+tell() {
+    printf '%9.3f s  step %-7s %-5s %-11s pid %s\n' \
+        "$(($(now) - begin))e-3" "$(last_step "$run_dir")" "$1" "$2" "$3"
+}
+
+# Kills (KILL) or stops (STOP) one running process of the chosen roles; fails when there is none.
+harm() {
+    local signal=$1 candidates=() role pid start line
+    for role in "${roles[@]}"; do
+        while read -r line; do
+            [[ -z $line ]] || candidates+=("$line")
+        done < <(children "$train" "$role" | sort)
+    done
+    ((${#candidates[@]} > 0)) || return 1
+    # First the role, then who: many workers do not keep the coordinator alive.
+    local present=()
+    mapfile -t present < <(printf '%s\n' "${candidates[@]%% *}" | uniq)
+    draw "${#present[@]}"
+    local chosen=${present[drawn]} of_role=()
+    for line in "${candidates[@]}"; do
+        [[ $line != "$chosen "* ]] || of_role+=("$line")
+    done
+    draw "${#of_role[@]}"
+    read -r role pid start <<<"${of_role[drawn]}"
+    signal_process "$signal" "$pid" "$start" || return 1
+    if [[ $signal == KILL ]]; then
+        kill_count[$role]=$((${kill_count[$role]:-0} + 1))
+        total_kills=$((total_kills + 1))
+        tell kill "$role" "$pid"
+    else
+        stop_count[$role]=$((${stop_count[$role]:-0} + 1))
+        total_stops=$((total_stops + 1))
+        stopped+=("$(($(now) + stop_for)) $pid $start")
+        tell stop "$role" "$pid"
+    fi
+}
+
+# Lets go on who was stopped long enough.
+let_go_on() {
+    local entry deadline pid start rest=()
+    for entry in "${stopped[@]}"; do
+        read -r deadline pid start <<<"$entry"
+        if (($(now) >= deadline)); then
+            signal_process CONT "$pid" "$start" || true
+        else
+            rest+=("$entry")
+        fi
+    done
+    stopped=("${rest[@]}")
+}
+
+# Kills convoy train and all its children, then resumes with other numbers of workers and servers.
+workers=
+servers=
+harm_all() {
+    local family=() line
+    mapfile -t family < <(children "$train")
+    ((${#family[@]} > 0)) && is_running "$train" "$train_start" || return 1
+    kill_family "$train" "$train_start"
+    for line in "${family[@]%% *}" train; do
+        kill_count[$line]=$((${kill_count[$line]:-0} + 1))
+    done
+    total_kills=$((total_kills + 1))
+    tell kill everything "$train and ${#family[@]} more"
+    line=$(left_over "$run_dir" 10)
+    [[ -z $line ]] || failures+=("processes were left: ${line//$'\n'/ }")
+    local before="$workers $servers"
+    while [[ "$workers $servers" == "$before" ]]; do
+        draw 3
+        workers=$((drawn + 1))
+        draw 3
+        servers=$drawn
+    done
+    start_train "$run_dir.out" --resume "$run_dir" --workers "$workers" --servers "$servers"
+    tell go-on "$workers workers," "$train, $servers servers"
+}
+
+# Does harm until the run ends; its exit code into `code`.
+disturb() {
+    local next_kill=0 next_stop=0 deadline=$((SECONDS + within))
+    while is_running "$train" "$train_start"; do
+        if ((SECONDS >= deadline)); then
+            failures+=("the run did not end within $within s")
+            kill_family "$train" "$train_start"
+            break
+        fi
+        let_go_on
+        # A run that has not begun has nothing to lose.
+        if ((next_kill == 0)); then
+            if [[ -s $run_dir/metrics.jsonl ]]; then
+                plan_next $((kill_every > 0 ? kill_every : 1))
+                next_kill=$due
+                plan_next $((stop_every > 0 ? stop_every : 1))
+                next_stop=$due
+            fi
+        else
+            if ((kill_every > 0 && $(now) >= next_kill)) &&
+                [[ -z $kills || $total_kills -lt $kills ]]; then
+                if $is_all_at_once; then harm_all || true; else harm KILL || true; fi
+                plan_next "$kill_every"
+                next_kill=$due
+            fi
+            if ((stop_every > 0 && $(now) >= next_stop)) && ! $is_all_at_once; then
+                harm STOP || true
+                plan_next "$stop_every"
+                next_stop=$due
+            fi
+        fi
+        sleep 0.05
+    done
+    code=0
+    wait "$train" || code=$?
+    train=
+}
+
+if [[ -z $expect ]]; then
+    begin=$(now)
+    start_train "$undisturbed.out" "${flags[@]}" --run-dir "$undisturbed"
+    wait "$train" || {
+        code=$?
+        echo "chaos: error: the undisturbed run failed with exit code $code:" >&2
+        tail -n 3 "$undisturbed.out" >&2
+        exit "$code"
+    }
+    train=
+    expect=$(summary "$undisturbed" weights_sha256)
+    undisturbed_seconds=$((($(now) - begin + 500) / 1000))
+    echo "undisturbed: $(summary "$undisturbed" steps) steps in $undisturbed_seconds s," \
+        "weights_sha256 $expect"
+fi
+
+begin=$(now)
+start_train "$run_dir.out" "${flags[@]}" --run-dir "$run_dir"
+disturb
+seconds=$((($(now) - begin + 500) / 1000))
+
+((code == 0)) || failures+=("exit code $code, expected 0; see $run_dir.out")
+found=$(summary "$run_dir" weights_sha256)
+[[ $found == "$expect" ]] || failures+=("weights_sha256 ${found:-none}, expected $expect")
+verified=$("$convoy" verify "$run_dir" 2>&1) || failures+=("convoy verify: ${verified##*$'\n'}")
+steps=$(summary "$run_dir" steps)
+lines=0
+if [[ -f $run_dir/ledger.jsonl ]]; then lines=$(wc -l <"$run_dir/ledger.jsonl"); fi
+[[ $lines == "$steps" ]] || failures+=("the ledger has $lines steps, expected ${steps:-some}")
+left=$(left_over "$run_dir" 5)
+[[ -z $left ]] || failures+=("processes are left: ${left//$'\n'/ }")
+if [[ -n $kills ]] && ((total_kills < kills)); then
+    failures+=("$total_kills kills of $kills: the run was over; give it more steps")
+fi
+
+printf '\n| role | kill -9 | SIGSTOP |\n|---|---|---|\n'
+all_kills=0
+for role in coordinator server worker train; do
+    [[ $role != train ]] || $is_all_at_once || continue
+    printf '| %s | %d | %d |\n' "$role" "${kill_count[$role]:-0}" "${stop_count[$role]:-0}"
+    all_kills=$((all_kills + ${kill_count[$role]:-0}))
+done
+printf '| in all | %d | %d |\n\n' "$all_kills" "$total_stops"
+echo "seed $seed, ${steps:-no} steps in $seconds s${undisturbed_seconds:+" (undisturbed" \
+"$undisturbed_seconds s)"}, weights_sha256 ${found:-none}"
+if ((${#failures[@]} > 0)); then
+    printf 'chaos: FAILED: %s\n' "${failures[@]}"
+    echo "everything of the run is in $run_dir"
+    exit 1
+fi
+echo "all equal: hash, ledger ($lines steps), exit code 0, no process left"
