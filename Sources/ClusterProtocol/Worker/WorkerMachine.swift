@@ -87,6 +87,8 @@ public struct WorkerMachine: Sendable {
     private var lastArrival: Moment = .zero
     /// How long its own share takes this worker, smoothed.
     private var ownTime: Duration?
+    /// Whether it computed leaves of others in the step before.
+    private var hasHelped = false
 
     public init(_ run: Run) {
         self.run = run
@@ -172,6 +174,7 @@ public struct WorkerMachine: Sendable {
         var actions: [Action] = [.store(chunk: chunk, version: version)]
         actions += abandoned.map { .abandonWeights(version: $0) }
         guard complete else { return actions }
+        hasHelped = (round?.helpCount ?? 0) > 0
         round = nil
         actions.append(.adopt(version))
         return actions + work(now: now) + startEvaluation()
@@ -230,8 +233,11 @@ public struct WorkerMachine: Sendable {
 
     // MARK: Helping
 
-    /// Waiting for others this long, a worker offers to compute what they are late with.
-    private var patience: Duration { max(.milliseconds(5), (ownTime ?? .milliseconds(20)) * 0.5) }
+    /// Waiting for others this long, a worker offers to compute what they are late with; sooner when
+    /// it had to in the step before, since whoever was late then is likely to be late again.
+    private var patience: Duration {
+        hasHelped ? .milliseconds(1) : max(.milliseconds(5), (ownTime ?? .milliseconds(20)) * 0.5)
+    }
 
     /// When `tick` is wanted, apart from heartbeats.
     public var nextDeadline: Moment? {

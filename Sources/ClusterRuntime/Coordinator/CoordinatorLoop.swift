@@ -41,6 +41,8 @@ final class CoordinatorLoop {
     private var hasNotedFlaw = false
     private var checkpointFailure: Failure?
     private var best: BestCheckpoint?
+    /// Steps that shards were told are recorded.
+    private var acknowledged = Step(0)
 
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
@@ -275,9 +277,13 @@ final class CoordinatorLoop {
     private func perform(_ action: CoordinatorMachine.Action) throws(ZeroMQError) {
         switch action {
         case .writeCheckpoint(let step): write(step)
+        case .send(.alive(var alive), let peer):
+            // Reports said to be recorded are forgotten by the shards, so only what is on disk is.
+            recorder.flush()
+            if recorder.failure == nil { acknowledged = alive.recorded }
+            alive.recorded = min(alive.recorded, acknowledged)
+            _ = try control.send([Frame(peer.rawValue), Frame(ControlCodec.encode(.alive(alive)))])
         case .send(let message, let peer):
-            // Reports said to be recorded are forgotten by the shards.
-            if case .alive = message { recorder.flush() }
             _ = try control.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
         case .journal(let entry): journal(entry)
         case .record(let report): recorder.record(report)

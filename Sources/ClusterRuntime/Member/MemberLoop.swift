@@ -122,7 +122,7 @@ final class MemberLoop {
     private func beat() throws(ZeroMQError) {
         let now = SteadyClock.now
         guard now >= nextBeat else { return }
-        nextBeat = now + .milliseconds(2)
+        nextBeat = now + .milliseconds(1)
         try step(.tick(heartbeat))
     }
 
