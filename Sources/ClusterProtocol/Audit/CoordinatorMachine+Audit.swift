@@ -1,7 +1,7 @@
 /// Audits: what the coordinator does when two computations of the same gradient differ.
 extension CoordinatorMachine {
     /// A third worker decides; where there is none, both compute once more.
-    mutating func settle(_ dispute: AuditDispute) -> [Action] {
+    mutating func settle(_ dispute: AuditFinding) -> [Action] {
         let workers = readyPeers(.worker)
         let others = workers.filter { !dispute.peers.contains($0.hello.identity) }
         let asked = others.first.map { [$0] } ?? workers
@@ -16,7 +16,7 @@ extension CoordinatorMachine {
     }
 
     /// Whoever two others contradict is not trusted with this run any more.
-    mutating func expel(_ verdict: AuditVerdict, now: Moment) -> [Action] {
+    mutating func expel(_ verdict: AuditFinding, now: Moment) -> [Action] {
         verdict.peers.flatMap { peer -> [Action] in
             guard let member = peers[peer], member.hello.role == .worker else { return [] }
             let failure = Failure(

@@ -12,8 +12,8 @@ public enum ControlMessage: Hashable, Sendable {
     case evaluated(Evaluated)
     case leaving(Leaving)
     case failed(Failure)
-    case disputed(AuditDispute)
-    case contradicted(AuditVerdict)
+    case disputed(AuditFinding)
+    case contradicted(AuditFinding)
     // From the coordinator.
     case welcome(Welcome)
     case refused(Failure)
@@ -342,21 +342,9 @@ public struct Alive: Hashable, Codable, Sendable {
     }
 }
 
-/// Workers disagree about the gradient of a leaf.
-public struct AuditDispute: Hashable, Codable, Sendable {
-    public var step: Step
-    public var virtualWorker: Int
-    public var peers: [PeerIdentity]
-
-    public init(step: Step, virtualWorker: Int, peers: [PeerIdentity]) {
-        self.step = step
-        self.virtualWorker = virtualWorker
-        self.peers = peers
-    }
-}
-
-/// Two workers agree about a gradient; these had sent another.
-public struct AuditVerdict: Hashable, Codable, Sendable {
+/// What an audit found about the gradient of a leaf: the workers who disagree, or those whom two
+/// others contradict.
+public struct AuditFinding: Hashable, Codable, Sendable {
     public var step: Step
     public var virtualWorker: Int
     public var peers: [PeerIdentity]

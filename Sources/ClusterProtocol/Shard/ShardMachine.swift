@@ -195,10 +195,10 @@ public struct ShardMachine: Sendable {
         switch boards[position].add(vote, leaf: leaf, by: peer) {
         case .waiting: return [held]
         case .disputed(let peers):
-            let dispute = AuditDispute(step: step, virtualWorker: leaf, peers: peers)
+            let dispute = AuditFinding(step: step, virtualWorker: leaf, peers: peers)
             return [held, .report(.disputed(dispute))]
         case .agreed(let by, let liars):
-            let verdict = AuditVerdict(step: step, virtualWorker: leaf, peers: liars)
+            let verdict = AuditFinding(step: step, virtualWorker: leaf, peers: liars)
             return [held] + accept(leaf, node, vote, by: by, position, now: now)
                 + (liars.isEmpty ? [] : [.report(.contradicted(verdict))])
         }
@@ -307,7 +307,7 @@ public struct ShardMachine: Sendable {
                 actions += boards[position].disputes.map { leaf, peers in
                     .report(
                         .disputed(
-                            AuditDispute(
+                            AuditFinding(
                                 step: versions[position], virtualWorker: leaf, peers: peers)))
                 }
                 continue
