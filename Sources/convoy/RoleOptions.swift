@@ -56,6 +56,14 @@ struct MemberOptions: ParsableArguments {
                 }
             }
             let end = process.join()
+            if options.logFile != nil {
+                // On a terminal the one line below, or none, says it.
+                log.info(
+                    "ended",
+                    metadata: [
+                        LogKey.reason: "\(end.reason)", LogKey.exitCode: "\(end.exitCode)",
+                    ])
+            }
             if end.exitCode != 0, !options.exitWithParent { Terminal.report(end.reason) }
             return end.exitCode
         }

@@ -217,13 +217,7 @@ final class MemberLoop {
         case .prepare(let welcome): prepare(welcome)
         case .shards(let event): shards.post(.event(event))
         case .note(let note): log.info("\(note.sentence)", metadata: note.metadata)
-        case .end(let shutdown):
-            log.info(
-                "ended",
-                metadata: [
-                    LogKey.reason: "\(shutdown.reason)", LogKey.exitCode: "\(shutdown.exitCode)",
-                ])
-            end = shutdown
+        case .end(let shutdown): end = shutdown
         case .work(let action):
             if case .assigned(let assignment) = action {
                 log.info("assigned", metadata: assignment.metadata)
