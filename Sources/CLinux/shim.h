@@ -2,7 +2,10 @@
 #ifndef CONVOY_LINUX_SHIM_H
 #define CONVOY_LINUX_SHIM_H
 
+#include <fcntl.h>
+#include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +15,40 @@ static inline int convoy_exchange(const char *first, const char *second) {
     const int workingDirectory = -100; // AT_FDCWD
     const unsigned int exchange = 2;   // RENAME_EXCHANGE
     return (int)syscall(SYS_renameat2, workingDirectory, first, workingDirectory, second, exchange);
+}
+
+// Memory without a name that other processes of this host may map, all of it backed by pages, and
+// sealed: it never shrinks below `byteCount`, so that reading it through a mapping cannot fault.
+// A descriptor, or -1 and errno.
+static inline int convoy_shared_memory(const char *label, long byteCount) {
+    const unsigned int closeOnExec = 1, allowSealing = 2; // MFD_CLOEXEC, MFD_ALLOW_SEALING
+    const int descriptor = (int)syscall(SYS_memfd_create, label, closeOnExec | allowSealing);
+    if (descriptor < 0) return -1;
+    const int addSeals = 1033, seal = 1, shrink = 2, grow = 4; // F_ADD_SEALS and F_SEAL_...
+    if (ftruncate(descriptor, byteCount) == 0 && posix_fallocate(descriptor, 0, byteCount) == 0 &&
+        fcntl(descriptor, addSeals, seal | shrink | grow) == 0)
+        return descriptor;
+    close(descriptor);
+    return -1;
+}
+
+// Whether a descriptor is memory that was made by `convoy_shared_memory`, or as safe.
+static inline int convoy_is_sealed(int descriptor) {
+    const int getSeals = 1034, shrink = 2;
+    const int seals = fcntl(descriptor, getSeals);
+    return seals >= 0 && (seals & shrink) != 0;
+}
+
+// Says that what follows is about to be written anew; later writes stay behind it.
+static inline void convoy_sequence_advance(uint64_t *sequence) {
+    __atomic_store_n(sequence, __atomic_load_n(sequence, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+// The number of the present content; reads before it stay before it.
+static inline uint64_t convoy_sequence(const uint64_t *sequence) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
 }
 
 #endif

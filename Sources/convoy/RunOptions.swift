@@ -66,6 +66,11 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Time between signs of life; all time-outs follow from it.")
     var heartbeatIntervalMs: Int?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Exchange sums and weights on one host through shared memory (default) or sockets.")
+    var sharedMemory: Bool?
+
     /// The run's settings: the file, or `base`, or the defaults, and the flags on top.
     func configuration(over base: RunConfiguration? = nil) throws(Failure) -> RunConfiguration {
         if base != nil, config != nil {
@@ -88,6 +93,7 @@ struct RunOptions: ParsableArguments {
             || virtualWorkers != nil || optimizer != nil || learningRate != nil || seed != nil
             || precision != nil || backend != nil || initialWeights != nil
             || checkpointEvery != nil || audit != nil || heartbeatIntervalMs != nil
+            || sharedMemory != nil
     }
 
     private func apply(to result: inout RunConfiguration) throws(Failure) {
@@ -109,6 +115,7 @@ struct RunOptions: ParsableArguments {
         try set(
             &result.cluster.heartbeatIntervalMilliseconds, heartbeatIntervalMs,
             "--heartbeat-interval-ms", 10...3_600_000)
+        if let sharedMemory { result.cluster.sharedMemory = sharedMemory }
         try applyTraining(to: &result)
         try applyOptimizer(to: &result)
     }

@@ -60,7 +60,7 @@ import Testing
         #expect(BulkKind(rawValue: 1) == .contribution && BulkKind(rawValue: 2) == .weights)
         #expect(BulkKind(rawValue: 3) == .fetch && BulkKind(rawValue: 4) == .state)
         #expect(BulkKind(rawValue: 5) == .unsubscribe)
-        #expect(PayloadType.allCases.map(\.rawValue) == [0, 1, 2])
+        #expect(PayloadType.allCases.map(\.rawValue) == [0, 1, 2, 3])
     }
 
     @Test func roundTrip() throws {
@@ -108,7 +108,7 @@ import Testing
     @Test(
         arguments: [
             (0, 0x44, BulkHeader.Flaw.magic), (3, 0x58, .magic), (4, 2, .version), (5, 1, .version),
-            (6, 0, .kind), (6, 200, .kind), (7, 3, .payloadType), (7, 255, .payloadType),
+            (6, 0, .kind), (6, 200, .kind), (7, 4, .payloadType), (7, 255, .payloadType),
             (14, 1, .field), (15, 0x80, .field), (20, 32, .field), (20, 255, .field),
             (63, 0x80, .field),
         ])

@@ -13,7 +13,7 @@ import Testing
         training: {epochs: 10, batch-size: 64, virtual-workers: 4, seed: 1, precision: fp32, \
         checkpoint-every: 500}
         optimizer: {name: adam, learning-rate: 0.001}
-        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000}
+        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000, shared-memory: true}
         """
 
     private func parse(_ text: String) throws -> RunConfiguration {
@@ -58,7 +58,7 @@ import Testing
               precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, init: start.safetensors}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true}
-            cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50}
+            cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false}
             """
         let read = try parse(text)
         #expect(read.data.source == "idx:images" && read.data.partitions == 3)

@@ -44,6 +44,21 @@ extension Integration {
             try compare(.sample(data, steps: 23), Self.shapes)
         }
 
+        /// Through sockets as between hosts, in place of shared memory; the log says which it was.
+        @Test func adamThroughSockets() throws {
+            let configuration = try RunConfiguration.sample(data, steps: 19)
+            let expected = try SerialTrainer(configuration).weights(afterSteps: 19)
+            for (flag, isShared) in [("--no-shared-memory", false), ("--shared-memory", true)] {
+                let run = try TrainRun(
+                    configuration, in: directory, flag,
+                    flags: [flag, "--workers", "2", "--servers", "2"])
+                #expect(try run.weights() == expected, "\(flag)")
+                let log = run.records.log("worker-1") + run.records.log("worker-2")
+                let sentence = "sums and weights go through shared memory"
+                #expect(log.count { $0["message"] == sentence } == (isShared ? 2 : 0))
+            }
+        }
+
         @Test func adamOnTheReferenceBackend() throws {
             try compare(
                 .sample(data, model: SampleData.tinyModel, steps: 13, backend: .reference),

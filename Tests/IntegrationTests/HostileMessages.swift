@@ -4,6 +4,10 @@ import CounterRandom
 import FoundationEssentials
 import NeuralNetwork
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Bytes that no member of the cluster sends.
 struct HostileMessages {
     let plan: SlicePlan
@@ -134,6 +138,19 @@ struct HostileMessages {
             messages.append([header.bytes, whole])
             header.step = Step(0)
             messages.append([header.bytes, whole])
+            // Memory that is not there, and this very process's, as something else.
+            header.payloadType = .shared
+            header.payloadByteCount = SharedPayload.byteCount
+            for process in [1, Int(getpid()), Int(Int32.max)] {
+                let memory = SharedPayload.Memory(
+                    processIdentifier: process, descriptor: 0, token: .max)
+                let place = SharedPayload(
+                    memory: memory, slot: .max, byteOffset: .max, content: .max)
+                messages.append([header.bytes, place.bytes])
+            }
+            messages.append([header.bytes, whole])
+            header.payloadType = .float32
+            header.payloadByteCount = whole.count
             var foreign = header.bytes
             foreign[0] ^= 0xFF
             messages.append([foreign, whole])

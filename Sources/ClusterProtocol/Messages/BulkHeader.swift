@@ -23,6 +23,8 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
     case float32 = 1
     /// UInt32, little-endian.
     case indices = 2
+    /// A `SharedPayload`: where the elements lie in memory that both processes can read.
+    case shared = 3
 }
 
 /// The fixed first frame of every bulk message: 64 bytes, little-endian.
@@ -55,6 +57,13 @@ public struct BulkHeader: Hashable, Sendable {
     /// Which placement of the shards a state, or weights, belong to.
     public var placement = 0
     public var payloadByteCount = 0
+
+    /// In a fetch, in place of the record digest: the key of the sender's host, when it can read
+    /// other processes' memory there; 0 when it cannot.
+    public var hostKey: UInt64 {
+        get { totals.recordDigest }
+        set { totals.recordDigest = newValue }
+    }
 
     public init(kind: BulkKind, step: Step, shard: ShardIndex) {
         self.kind = kind

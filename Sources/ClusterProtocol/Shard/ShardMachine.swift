@@ -274,7 +274,7 @@ public struct ShardMachine: Sendable {
     }
 
     /// Most workers served.
-    static let maximumSubscriberCount = 4096
+    public static let maximumSubscriberCount = 4096
     /// Virtual workers named in one answer.
     private static let maximumMissingCount = 1024
 

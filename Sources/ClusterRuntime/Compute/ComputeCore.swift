@@ -49,7 +49,9 @@ final class ComputeCore: Sendable {
         let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
         loader = MicrobatchLoader(
             dataSet: dataSet, plan: material.batchPlan, bufferCount: ahead + threadCount)
-        buffers = FloatBufferPool(count: material.network.parameters.elementCount)
+        buffers = FloatBufferPool(
+            count: material.network.parameters.elementCount,
+            isShared: material.configuration.cluster.sharedMemory)
     }
 
     /// Work on steps before this one is not wanted any more.

@@ -31,6 +31,19 @@ public enum HostFacts {
         return hexadecimal(Array(hash.finalize())).prefix(16).description
     }()
 
+    /// Equal in processes that can read one another's shared memory: same boot of the same kernel,
+    /// same process numbers, same user. 0 where that cannot be told.
+    static let sharingKey: UInt64 = {
+        var target = [CChar](repeating: 0, count: 64)
+        guard let boot = try? String(
+            decoding: FileSystem.read("/proc/sys/kernel/random/boot_id"), as: UTF8.self),
+            readlink("/proc/self/ns/pid", &target, target.count - 1) > 0
+        else { return 0 }
+        let space = target.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
+        let digest = SHA256.hash(data: Array(boot.utf8) + space + Array("\(geteuid())".utf8))
+        return digest.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } | 2
+    }()
+
     public static func hexadecimal(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []

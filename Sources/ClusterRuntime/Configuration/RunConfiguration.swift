@@ -44,6 +44,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var threads = 1
         public var servers = 1
         public var heartbeatIntervalMilliseconds = 1000
+        /// Processes of one host exchange sums and weights through memory in place of sockets.
+        public var sharedMemory = true
 
         public var heartbeatInterval: Duration { .milliseconds(heartbeatIntervalMilliseconds) }
     }
@@ -182,6 +184,7 @@ extension RunConfiguration.Cluster {
         servers = try mapping.integer("servers", in: 0...1024, default: servers)
         heartbeatIntervalMilliseconds = try mapping.integer(
             "heartbeat-interval-ms", in: 10...3_600_000, default: heartbeatIntervalMilliseconds)
+        sharedMemory = try mapping.boolean("shared-memory", default: sharedMemory)
         try mapping.finish()
     }
 }
@@ -263,6 +266,7 @@ extension RunConfiguration {
               threads: \(cluster.threads)
               servers: \(cluster.servers)
               heartbeat-interval-ms: \(cluster.heartbeatIntervalMilliseconds)
+              shared-memory: \(cluster.sharedMemory)
 
             """
         return text

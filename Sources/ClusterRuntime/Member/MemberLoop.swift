@@ -128,6 +128,7 @@ final class MemberLoop {
 
     private var nextBeat: Duration = .zero
     private var lastRetried: Step?
+    private var isSharing = false
 
     private var heartbeat: Heartbeat {
         Heartbeat(generation: machine.generation, step: machine.currentStep)
@@ -179,9 +180,13 @@ final class MemberLoop {
 
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
         guard let worker else { return }
-        guard let arrival = worker.arrival(in: frames) else {
+        guard let arrival = try worker.arrival(in: frames) else {
             if flaws.isFirst(from: nil) { log.warning("dropped a bulk message that is none") }
             return
+        }
+        if worker.isSharing, !isSharing {
+            isSharing = true
+            log.info("sums and weights go through shared memory")
         }
         guard case .weights(let header, let payload) = arrival else {
             if case .missing(let step, let leaves) = arrival {

@@ -20,6 +20,11 @@ final class ShardLoop {
     private var material: RunMaterial?
     private var isRunning = true
     private var flaws = FlawCounter()
+    private var windows = SharedWindows()
+    /// Workers that read weights in this process's memory.
+    private var sharers: Set<PeerIdentity> = []
+    /// Workers whose memory could not be read.
+    private var strangers: Set<PeerIdentity> = []
 
     init(
         context: Context, identity: PeerIdentity, router: SocketBox,
@@ -103,18 +108,53 @@ final class ShardLoop {
         let header = message.header
         switch header.kind {
         case .contribution:
-            guard let payload = message.payload, isWholeChunk(header, payload),
-                hasRightCounts(header)
-            else { return note(flaw: "contribution of a wrong size", peer) }
+            guard hasRightCounts(header) else {
+                return note(flaw: "contribution of a wrong size", peer)
+            }
+            guard let payload = payload(of: message, from: peer) else { return }
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
                 totals: header.totals, peer: peer, digest: digest(header, payload))
             try step(event, payload: payload)
         case .inquiry:
             try step(.inquiry(shard: header.shard, peer: peer, step: header.step))
-        case .fetch: try step(.fetch(shard: header.shard, peer: peer, step: header.step))
-        case .unsubscribe: try step(.unsubscribe(peer: peer))
+        case .fetch:
+            subscribe(peer, hostKey: header.hostKey)
+            try step(.fetch(shard: header.shard, peer: peer, step: header.step))
+        case .unsubscribe:
+            sharers.remove(peer)
+            try step(.unsubscribe(peer: peer))
         case .weights, .state, .missing: note(flaw: "unexpected \(header.kind)", peer)
+        }
+    }
+
+    /// A worker of this host reads weights where they lie, unless reading its memory has failed.
+    private func subscribe(_ peer: PeerIdentity, hostKey: UInt64) {
+        let isSharer = hostKey != 0 && hostKey == HostFacts.sharingKey
+            && material?.configuration.cluster.sharedMemory == true && !strangers.contains(peer)
+            && sharers.count < ShardMachine.maximumSubscriberCount
+        if isSharer { sharers.insert(peer) } else { sharers.remove(peer) }
+    }
+
+    /// The floats of a contribution, from the message or out of the sender's memory.
+    private func payload(of message: BulkMessage, from peer: PeerIdentity) -> Payload? {
+        if let frame = message.payload, isWholeChunk(message.header, frame) { return .frame(frame) }
+        guard let place = message.sharedPayload, sharers.contains(peer), let storage, let material,
+            material.slicePlan.chunks.indices.contains(message.header.chunk)
+        else {
+            note(flaw: "contribution of a wrong size", peer)
+            return nil
+        }
+        let buffer = storage.takeBuffer(chunk: message.header.chunk)
+        switch windows.copy(place, to: buffer) {
+        case .copied: return .buffer(buffer)
+        case .stale: return nil
+        case .unavailable:
+            // It hears so by weights that come in messages, and sends its sums that way too.
+            sharers.remove(peer)
+            if strangers.count < ShardMachine.maximumSubscriberCount { strangers.insert(peer) }
+            note(flaw: "memory of another process that cannot be read", peer)
+            return nil
         }
     }
 
@@ -126,11 +166,11 @@ final class ShardLoop {
         let event = ShardHostMachine.Event.state(
             shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
             placement: header.placement)
-        try step(event, payload: payload)
+        try step(event, payload: .frame(payload))
     }
 
     /// A digest of an audited leaf's bits; others need none.
-    private func digest(_ header: BulkHeader, _ payload: Frame) -> UInt64 {
+    private func digest(_ header: BulkHeader, _ payload: Payload) -> UInt64 {
         guard let material, let audit = material.audit else { return 0 }
         let leaves = material.tree.leaves(of: header.node)
         guard leaves.count == 1, audit.isAudited(step: header.step, leaf: leaves.lowerBound) else {
@@ -179,14 +219,14 @@ final class ShardLoop {
     // MARK: Decisions
 
     private func step(
-        _ event: ShardHostMachine.Event, payload: Frame? = nil
+        _ event: ShardHostMachine.Event, payload: Payload? = nil
     ) throws(ZeroMQError) {
         guard let actions = machine?.step(event, now: SteadyClock.now) else { return }
         for action in actions { try perform(action, payload) }
     }
 
     private func perform(
-        _ action: ShardHostMachine.Action, _ payload: Frame?
+        _ action: ShardHostMachine.Action, _ payload: Payload?
     ) throws(ZeroMQError) {
         switch action {
         case .fetchState(let shard, let step, let placement):
@@ -202,7 +242,7 @@ final class ShardLoop {
     }
 
     private func perform(
-        _ action: ShardMachine.Action, _ shard: ShardIndex, _ payload: Frame?
+        _ action: ShardMachine.Action, _ shard: ShardIndex, _ payload: Payload?
     ) throws(ZeroMQError) {
         guard let storage else { return }
         switch action {
@@ -249,9 +289,15 @@ final class ShardLoop {
         header.chunk = chunk
         header.placement = placement
         let frames = BulkMessage.frames(header, payload: buffer.bytes, owner: buffer)
+        let place = sharers.isEmpty ? nil : buffer.sharedPayload()
+        let short = place.map { BulkMessage.frames(header, shared: $0) } ?? frames
         for peer in peers {
-            let outcome = try router.send([Frame(peer.rawValue)] + frames)
-            if outcome == .unreachable { try step(.unsubscribe(peer: peer)) }
+            let outcome = try router.send(
+                [Frame(peer.rawValue)] + (sharers.contains(peer) ? short : frames))
+            if outcome == .unreachable {
+                sharers.remove(peer)
+                try step(.unsubscribe(peer: peer))
+            }
         }
     }
 }

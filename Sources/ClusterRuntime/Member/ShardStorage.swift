@@ -1,7 +1,6 @@
 import CKernels
 import ClusterProtocol
 import NeuralNetwork
-import ZeroMQ
 
 /// The floats of the shards in one process: weights of two versions, optimizer state, partial sums.
 ///
@@ -13,43 +12,25 @@ final class ShardStorage {
         var previous: FloatBuffer?
         var version: Step
         var state: [FloatBuffer?]
-        var sums: [TreeNode: Sum] = [:]
+        var sums: [TreeNode: Payload] = [:]
         /// Opinions on audited leaves.
-        var held: [TreeNode: [PeerIdentity: Frame]] = [:]
-    }
-
-    /// A gradient sum: as it came, or as it was added here.
-    private enum Sum {
-        case frame(Frame)
-        case buffer(FloatBuffer)
-
-        func withPointer<Result>(_ body: (UnsafePointer<Float>) -> Result) -> Result {
-            switch self {
-            case .buffer(let buffer): return body(UnsafePointer(buffer.pointer))
-            case .frame(let frame):
-                return frame.withUnsafeBytes { bytes in
-                    guard let base = bytes.baseAddress else { preconditionFailure("empty sum") }
-                    if Int(bitPattern: base) % MemoryLayout<Float>.alignment == 0 {
-                        return body(base.assumingMemoryBound(to: Float.self))
-                    }
-                    let copy = FloatBuffer(count: bytes.count / 4)
-                    copy.copy(bytes)
-                    return body(UnsafePointer(copy.pointer))
-                }
-            }
-        }
+        var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
 
     private let plan: SlicePlan
     private let optimizer: OptimizerSpecification
     private let tree: ReductionTree
     private var chunks: [Int: Chunk] = [:]
+    private let isShared: Bool
     private var pools: [Int: FloatBufferPool] = [:]
+    /// Weights lie where workers of this host can read them.
+    private var weightPools: [Int: FloatBufferPool] = [:]
 
     init(_ material: RunMaterial) {
         plan = material.slicePlan
         optimizer = material.configuration.optimizer
         tree = material.tree
+        isShared = material.configuration.cluster.sharedMemory
     }
 
     func clear() { chunks = [:] }
@@ -62,11 +43,22 @@ final class ShardStorage {
         return pool
     }
 
+    private func weightPool(_ chunk: Int) -> FloatBufferPool {
+        let count = plan.chunks[chunk].range.count
+        if let pool = weightPools[count] { return pool }
+        let pool = FloatBufferPool(count: count, isShared: isShared)
+        weightPools[count] = pool
+        return pool
+    }
+
+    /// Memory for one contribution to a chunk.
+    func takeBuffer(chunk: Int) -> FloatBuffer { pool(chunk).take() }
+
     /// Keeps part of a chunk's state as it came from the coordinator.
-    func store(_ payload: Frame, chunk: Int, part: Int, step: Step) {
+    func store(_ payload: Payload, chunk: Int, part: Int, step: Step) {
         let empty = Chunk(
             version: step, state: Array(repeating: nil, count: optimizer.stateNames.count))
-        let buffer = pool(chunk).take()
+        let buffer = part == 0 ? weightPool(chunk).take() : pool(chunk).take()
         payload.withUnsafeBytes { buffer.copy($0) }
         if part == 0 {
             chunks[chunk, default: empty].weights = buffer
@@ -75,13 +67,13 @@ final class ShardStorage {
         }
     }
 
-    func keep(_ payload: Frame, chunk: Int, node: TreeNode, replaced: [TreeNode]) {
+    func keep(_ payload: Payload, chunk: Int, node: TreeNode, replaced: [TreeNode]) {
         for old in replaced { chunks[chunk]?.sums[old] = nil }
-        chunks[chunk]?.sums[node] = .frame(payload)
+        chunks[chunk]?.sums[node] = payload
     }
 
     /// Puts a worker's opinion on an audited leaf aside.
-    func hold(_ payload: Frame, chunk: Int, node: TreeNode, peer: PeerIdentity) {
+    func hold(_ payload: Payload, chunk: Int, node: TreeNode, peer: PeerIdentity) {
         chunks[chunk]?.held[node, default: [:]][peer] = payload
     }
 
@@ -109,7 +101,7 @@ final class ShardStorage {
     func update(chunk: Int, step: Step, sampleCount: Int) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
-        let next = pool(chunk).take()
+        let next = weightPool(chunk).take()
         let state = entry.state.map { buffer -> UnsafeMutablePointer<Float> in
             guard let buffer else { preconditionFailure("chunk \(chunk) lacks optimizer state") }
             return buffer.pointer

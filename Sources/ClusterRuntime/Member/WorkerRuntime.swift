@@ -20,6 +20,12 @@ final class WorkerRuntime {
     private var pool: ComputePool?
     private var sockets: [String: SocketBox] = [:]
     private var endpoints: [ShardIndex: String] = [:]
+    /// Shards that speak of weights in their memory: they can be told of sums in this one's.
+    private var sharers: Set<ShardIndex> = []
+    /// Shards whose memory could not be read.
+    private var strangers: Set<ShardIndex> = []
+    private var windows = SharedWindows()
+    private var chunkBuffers: [Int: FloatBuffer] = [:]
     private var incoming: [Step: FloatBuffer] = [:]
     private var current: (step: Step, weights: FloatBuffer)?
     private var results: [TreeNode: NodeTask.Result] = [:]
@@ -42,6 +48,9 @@ final class WorkerRuntime {
         self.report = report
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
+
+    /// Whether a shard and this worker use one another's memory.
+    var isSharing: Bool { !sharers.isEmpty }
 
     /// In a fixed order: the sockets to wait for.
     var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0] } }
@@ -70,8 +79,7 @@ final class WorkerRuntime {
                 material: material, dataSet: dataSet, threadCount: threadCount,
                 instructionSet: name, flipBitInStep: flipBitInStep, report: report)
         case .fetch(let shard, let version):
-            _ = try send(BulkMessage.frames(
-                BulkHeader(kind: .fetch, step: version, shard: shard)), to: shard)
+            try fetch(shard, version)
         case .inquire(let shard, let step):
             _ = try send(
                 BulkMessage.frames(BulkHeader(kind: .inquiry, step: step, shard: shard)), to: shard)
@@ -90,6 +98,15 @@ final class WorkerRuntime {
             guard let current, current.step == evaluate.step else { return }
             pool?.evaluate(evaluate, weights: current.weights)
         }
+    }
+
+    private func fetch(_ shard: ShardIndex, _ version: Step) throws(ZeroMQError) {
+        var header = BulkHeader(kind: .fetch, step: version, shard: shard)
+        let isOwn = endpoints[shard] == ownEndpoint?.inside
+        if material.configuration.cluster.sharedMemory, !isOwn, !strangers.contains(shard) {
+            header.hostKey = HostFacts.sharingKey
+        }
+        _ = try send(BulkMessage.frames(header), to: shard)
     }
 
     private func adopt(_ step: Step, now: Duration) {
@@ -112,6 +129,8 @@ final class WorkerRuntime {
 
     private func connect(_ placements: [ShardPlacement]) throws(ZeroMQError) {
         endpoints = [:]
+        sharers = []
+        strangers = []
         for placement in placements {
             let isOwn = placement.endpoint == ownEndpoint?.public
             endpoints[placement.shard] = isOwn ? ownEndpoint?.inside : placement.endpoint
@@ -146,8 +165,11 @@ final class WorkerRuntime {
                 header.chunk = chunk.index
                 header.node = node
                 header.totals = result.totals
-                let frames = BulkMessage.frames(
-                    header, payload: result.sum.bytes(chunk.range), owner: result.sum)
+                let place = sharers.contains(shard)
+                    ? result.sum.sharedPayload(firstElement: chunk.range.lowerBound) : nil
+                let frames = place.map { BulkMessage.frames(header, shared: $0) }
+                    ?? BulkMessage.frames(
+                        header, payload: result.sum.bytes(chunk.range), owner: result.sum)
                 _ = try send(frames, to: shard)
             }
         }
@@ -157,29 +179,51 @@ final class WorkerRuntime {
     // MARK: Arrivals
 
     enum Arrival {
-        case weights(BulkHeader, Frame)
+        case weights(BulkHeader, Payload)
+        /// Weights that lay in a shard's memory and cannot be read there (any more).
+        case lost
         case missing(step: Step, leaves: [Int])
     }
 
     /// What a shard sent, if the message is what it should be.
-    func arrival(in frames: [Frame]) -> Arrival? {
+    func arrival(in frames: [Frame]) throws(ZeroMQError) -> Arrival? {
         guard let message = try? BulkMessage(frames[...]) else {
             return nil
         }
         if message.header.kind == .missing {
             return .missing(step: message.header.step, leaves: message.indices)
         }
-        guard message.header.kind == .weights, message.header.payloadType == .float32,
-            material.slicePlan.chunks.indices.contains(message.header.chunk),
-            let payload = message.payload,
-            payload.byteCount == material.slicePlan.chunks[message.header.chunk].range.count * 4
-        else {
-            return nil
-        }
-        return .weights(message.header, payload)
+        let header = message.header
+        guard header.kind == .weights, material.slicePlan.chunks.indices.contains(header.chunk)
+        else { return nil }
+        let count = material.slicePlan.chunks[header.chunk].range.count
+        if let place = message.sharedPayload { return try sharedWeights(header, place, count) }
+        guard header.payloadType == .float32, let payload = message.payload,
+            payload.byteCount == count * 4
+        else { return nil }
+        sharers.remove(header.shard)
+        return .weights(header, .frame(payload))
     }
 
-    func store(_ payload: Frame, chunk: Int, version: Step) {
+    /// Copied before anything is decided by them: the shard may overwrite them at any time.
+    private func sharedWeights(
+        _ header: BulkHeader, _ place: SharedPayload, _ count: Int
+    ) throws(ZeroMQError) -> Arrival {
+        let buffer = chunkBuffers[count] ?? FloatBuffer(count: count)
+        chunkBuffers[count] = buffer
+        switch windows.copy(place, to: buffer) {
+        case .copied:
+            sharers.insert(header.shard)
+            return .weights(header, .buffer(buffer))
+        case .stale: return .lost
+        case .unavailable:
+            strangers.insert(header.shard)
+            try fetch(header.shard, header.step)
+            return .lost
+        }
+    }
+
+    func store(_ payload: Payload, chunk: Int, version: Step) {
         let buffer = incoming[version] ?? buffers.take()
         incoming[version] = buffer
         payload.withUnsafeBytes { bytes in

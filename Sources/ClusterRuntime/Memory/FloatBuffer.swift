@@ -1,3 +1,4 @@
+import ClusterProtocol
 import Synchronization
 
 /// Floats at a fixed, 64-byte aligned address; what compute, sums and frames share without copying.
@@ -9,22 +10,42 @@ public final class FloatBuffer: @unchecked Sendable {
     public let pointer: UnsafeMutablePointer<Float>
     public let count: Int
     private let pool: FloatBufferPool?
+    fileprivate let slot: SharedSlot?
 
     /// Memory of its own, all zeros.
     public init(count: Int) {
         self.count = count
         pointer = Self.allocate(count)
         pool = nil
+        slot = nil
     }
 
     fileprivate init(_ pointer: UnsafeMutablePointer<Float>, pool: FloatBufferPool) {
         self.pointer = pointer
         count = pool.count
         self.pool = pool
+        slot = nil
+    }
+
+    fileprivate init(_ slot: SharedSlot, pool: FloatBufferPool) {
+        pointer = slot.slab.open(slot: slot.index)
+        count = pool.count
+        self.pool = pool
+        self.slot = slot
     }
 
     deinit {
-        if pool?.takeBack(pointer) != true { pointer.deallocate() }
+        if let slot {
+            pool?.takeBack(slot)
+        } else if pool?.takeBack(pointer) != true {
+            pointer.deallocate()
+        }
+    }
+
+    /// Where another process of this host finds the elements from `firstElement` on; nil when this
+    /// memory is not shared.
+    public func sharedPayload(firstElement: Int = 0) -> SharedPayload? {
+        slot.map { $0.slab.payload(slot: $0.index, firstElement: firstElement) }
     }
 
     public var bytes: UnsafeRawBufferPointer {
@@ -50,29 +71,59 @@ public final class FloatBuffer: @unchecked Sendable {
     }
 }
 
-/// Buffers of one size that are used again and again; keeps at most `bound` idle ones.
+/// A place in shared memory.
+struct SharedSlot: Sendable {
+    var slab: SharedSlab
+    var index: Int
+}
+
+/// Buffers of one size that are used again and again; keeps at most `bound` idle ones, and all that
+/// lie in shared memory.
 public final class FloatBufferPool: Sendable {
     /// Safety: an idle pointer is owned by the pool alone.
     private struct Idle: @unchecked Sendable {
         var pointers: [UnsafeMutablePointer<Float>] = []
+        var slots: [SharedSlot] = []
     }
+
+    /// Bytes that a slab of shared memory aims at.
+    private static let slabByteCount = 4 << 20
 
     public let count: Int
     private let bound: Int
+    private let isShared: Bool
     private let idle = Mutex(Idle())
 
-    public init(count: Int, bound: Int = 64) {
+    /// - Parameter isShared: other processes of this host may read the buffers, where the system
+    ///   has such memory.
+    public init(count: Int, bound: Int = 64, isShared: Bool = false) {
         self.count = count
         self.bound = bound
+        self.isShared = isShared
     }
 
     deinit { idle.withLock { for pointer in $0.pointers { pointer.deallocate() } } }
 
     /// A buffer with whatever it held before.
     public func take() -> FloatBuffer {
+        if isShared, let slot = takeSlot() { return FloatBuffer(slot, pool: self) }
         let found = idle.withLock { Idle(pointers: $0.pointers.popLast().map { [$0] } ?? []) }
         return FloatBuffer(found.pointers.first ?? FloatBuffer.allocate(count), pool: self)
     }
+
+    private func takeSlot() -> SharedSlot? {
+        idle.withLock { idle in
+            if let slot = idle.slots.popLast() { return slot }
+            let slotCount = max(1, Self.slabByteCount / SlabLayout.slotByteCount(elementCount: count))
+            guard let slab = SharedSlab(elementCount: count, slotCount: slotCount) else {
+                return nil
+            }
+            idle.slots = (1..<slotCount).map { SharedSlot(slab: slab, index: $0) }
+            return SharedSlot(slab: slab, index: 0)
+        }
+    }
+
+    fileprivate func takeBack(_ slot: SharedSlot) { idle.withLock { $0.slots.append(slot) } }
 
     fileprivate func takeBack(_ pointer: UnsafeMutablePointer<Float>) -> Bool {
         let returned = Idle(pointers: [pointer])

@@ -41,6 +41,14 @@ struct BulkMessage {
         return [Frame(header.bytes), Frame(lending: payload, owner: owner)]
     }
 
+    /// Frames that say where the payload lies in shared memory.
+    static func frames(_ header: BulkHeader, shared: SharedPayload) -> [Frame] {
+        var header = header
+        header.payloadType = .shared
+        header.payloadByteCount = SharedPayload.byteCount
+        return [Frame(header.bytes), Frame(shared.bytes)]
+    }
+
     static func frames(_ header: BulkHeader) -> [Frame] { [Frame(header.bytes)] }
 
     static func frames(_ header: BulkHeader, indices: [Int]) -> [Frame] {
@@ -51,6 +59,12 @@ struct BulkMessage {
             (0..<4).map { UInt8(truncatingIfNeeded: index >> ($0 * 8)) }
         }
         return [Frame(header.bytes), Frame(bytes)]
+    }
+
+    /// Where the payload lies; nil when it is in the message.
+    var sharedPayload: SharedPayload? {
+        guard header.payloadType == .shared, let payload else { return nil }
+        return payload.withUnsafeBytes { SharedPayload(bytes: $0) }
     }
 
     /// The payload as indices; empty when it is something else.
