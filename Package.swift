@@ -68,8 +68,8 @@ let package = Package(
         .executableTarget(
             name: "convoy",
             dependencies: [
-                "ClusterProtocol", "ClusterRuntime", "NeuralNetwork", "Partitions", "SafeTensors",
-                "ZeroMQ", logging,
+                "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork", "Partitions",
+                "SafeTensors", "Threads", "ZeroMQ", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

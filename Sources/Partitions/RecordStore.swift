@@ -15,12 +15,13 @@ protocol RecordStore: AnyObject, Sendable {
 }
 
 /// A split in memory, images as bytes.
-final class MemoryStore: RecordStore {
+public final class MemoryStore: RecordStore {
     private let images: [UInt8]
     private let labels: [Int32]
     private let elementCount: Int
 
-    init(images: [UInt8], labels: [Int32], elementCount: Int) {
+    /// - Parameter elementCount: bytes of one image.
+    public init(images: [UInt8], labels: [Int32], elementCount: Int) {
         self.images = images
         self.labels = labels
         self.elementCount = elementCount
@@ -28,7 +29,7 @@ final class MemoryStore: RecordStore {
 
     var recordCount: Int { labels.count }
 
-    func gather(
+    public func gather(
         _ records: UnsafeBufferPointer<UInt64>, images destination: UnsafeMutablePointer<Float>,
         labels destinationLabels: UnsafeMutablePointer<Int32>
     ) {

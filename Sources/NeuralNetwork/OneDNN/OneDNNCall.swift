@@ -19,10 +19,14 @@ final class OneDNNCall {
     deinit { convoy_dnnl_call_destroy(handle) }
 
     var implementation: String { operation.implementation }
+    var kind: OneDNNOperation.Kind { operation.kind }
+    /// Bytes of everything that is read or written, without scratchpads.
+    private(set) var byteCount = 0
 
     func bind(_ argument: OneDNNArgument, _ memory: OneDNNMemory) {
         convoy_dnnl_call_bind(handle, argument.code, memory.handle)
         memories.append(memory)
+        if argument != .scratchpad { byteCount += memory.byteCount }
     }
 
     /// A failure here is no input's fault: everything was checked when the call was planned.

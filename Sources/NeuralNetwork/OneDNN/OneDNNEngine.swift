@@ -11,7 +11,7 @@ public final class OneDNNEngine: GradientEngine {
     public let configuration: EngineConfiguration
     /// The instruction set in force.
     public let instructionSet: String
-    private let plan: OneDNNPlan
+    let plan: OneDNNPlan
     private var inputGradientPlan: OneDNNPlan?
 
     /// Plans the network: seconds at most, and all the memory the engine will use.
@@ -125,7 +125,7 @@ public final class OneDNNEngine: GradientEngine {
 
     /// Calls `body` with the first image and the number of images of each tile.
     @inline(__always)
-    private func forEachTile(_ count: Int, _ body: (Int, Int) -> Void) {
+    func forEachTile(_ count: Int, _ body: (Int, Int) -> Void) {
         var start = 0
         while start < count {
             body(start, min(plan.tileSize, count - start))
@@ -133,7 +133,7 @@ public final class OneDNNEngine: GradientEngine {
         }
     }
 
-    private func holdOneThread() {
+    func holdOneThread() {
         do throws(BackendError) { try OneDNN.useOneThread() } catch {
             preconditionFailure("\(error)")
         }

@@ -6,6 +6,7 @@ import COneDNN
 /// engine stay on its thread.
 final class OneDNNMemory {
     let handle: OpaquePointer
+    let byteCount: Int
     private let buffer: OneDNNBuffer?
 
     init(
@@ -19,6 +20,7 @@ final class OneDNNMemory {
             convoy_dnnl_memory_create(&handle, context.handle, layout.handle, buffer.bytes),
             "making a memory of shape \(layout.shape)")
         self.handle = handle!
+        byteCount = layout.byteCount
         self.buffer = buffer
     }
 
@@ -30,6 +32,7 @@ final class OneDNNMemory {
             convoy_dnnl_memory_create(&handle, context.handle, layout.handle, nil),
             "making a memory of shape \(layout.shape)")
         self.handle = handle!
+        byteCount = layout.byteCount
         buffer = nil
     }
 

@@ -5,9 +5,19 @@ import COneDNN
 /// Safety: owns one handle of the C shim and keeps alive what it refers to; the objects of one
 /// engine stay on its thread.
 final class OneDNNOperation {
-    let handle: OpaquePointer
+    enum Kind: String {
+        case convolution
+        case innerProduct = "inner product"
+        case reorder
+    }
 
-    init(adopting handle: OpaquePointer) { self.handle = handle }
+    let handle: OpaquePointer
+    let kind: Kind
+
+    init(adopting handle: OpaquePointer, kind: Kind) {
+        self.handle = handle
+        self.kind = kind
+    }
 
     convenience init(
         reorder source: OneDNNLayout, to destination: OneDNNLayout, _ context: OneDNNContext
@@ -17,7 +27,7 @@ final class OneDNNOperation {
             convoy_dnnl_reorder_create(
                 &handle, context.handle, source.handle, destination.handle),
             "planning a reorder of \(source.shape)")
-        self.init(adopting: handle!)
+        self.init(adopting: handle!, kind: .reorder)
     }
 
     deinit { convoy_dnnl_operation_destroy(handle) }

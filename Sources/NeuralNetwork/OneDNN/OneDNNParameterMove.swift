@@ -30,4 +30,7 @@ struct OneDNNParameterMove {
         case .copy: values.update(from: tensor.buffer.floats, count: slot.elementCount)
         }
     }
+
+    /// Bytes read and written.
+    var byteCount: Int { slot.elementCount * 4 + tensor.layout.byteCount }
 }

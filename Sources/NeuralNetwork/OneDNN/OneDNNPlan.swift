@@ -16,6 +16,9 @@ final class OneDNNPlan {
     let stores: [OneDNNParameterMove]
     let forwardSteps: [OneDNNStep]
     let backwardSteps: [OneDNNStep]
+    /// Layers' names, one a step; for breakdowns of the time.
+    let forwardLayerNames: [String]
+    let backwardLayerNames: [String]
 
     /// - Parameter wantsInputGradient: also computes the images' gradient, which training never
     ///   needs.
@@ -37,8 +40,10 @@ final class OneDNNPlan {
         try planner.finish()
         loads = planner.loads
         stores = planner.stores
-        forwardSteps = planner.forwardSteps
-        backwardSteps = planner.backwardSteps
+        forwardSteps = planner.forwardSteps.steps
+        backwardSteps = planner.backwardSteps.steps
+        forwardLayerNames = planner.forwardSteps.layerNames
+        backwardLayerNames = planner.backwardSteps.layerNames
     }
 
     /// [tileSize, outputs], row-major, after ``forward(_:count:dropout:)``.
@@ -60,12 +65,17 @@ final class OneDNNPlan {
 
     /// Computes `count` images, at most a tile; zeros fill the rest of the tile.
     func forward(_ images: UnsafePointer<Float>, count: Int, dropout: OneDNNDropoutKey?) {
+        load(images, count: count)
+        for step in forwardSteps { step.run(context, isFirstTile: true, dropout: dropout) }
+    }
+
+    /// Copies a tile's images to where the first step reads them.
+    func load(_ images: UnsafePointer<Float>, count: Int) {
         precondition(count <= tileSize, "\(count) images in a tile of \(tileSize)")
         let imageElementCount = network.inputElementCount
         input.buffer.floats.update(from: images, count: count * imageElementCount)
         (input.buffer.floats + count * imageElementCount)
             .update(repeating: 0, count: (tileSize - count) * imageElementCount)
-        for step in forwardSteps { step.run(context, isFirstTile: true, dropout: dropout) }
     }
 
     func backward(isFirstTile: Bool, dropout: OneDNNDropoutKey?) {

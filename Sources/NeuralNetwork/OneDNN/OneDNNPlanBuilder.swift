@@ -26,6 +26,7 @@ struct OneDNNPlanBuilder {
     mutating func planForward(_ input: OneDNNTensor) throws(BackendError) -> OneDNNTensor {
         var tensor = input
         for (index, stage) in stages.enumerated() {
+            planner.forwardSteps.layerName = stage.layer.name
             switch stage {
             case .convolution(let layer, let hasReLU), .dense(let layer, let hasReLU):
                 var isReLUMasked = false
@@ -104,6 +105,7 @@ struct OneDNNPlanBuilder {
         var gradient = outputGradient
         for index in planned.indices.reversed() {
             if !wantsInputGradient && index < firstWithParameters { break }
+            planner.backwardSteps.layerName = stages[index].layer.name
             switch planned[index] {
             case .weighted(let layer, let forward, let isReLUMasked):
                 let next = try layer.planBackward(

@@ -4,8 +4,8 @@ final class OneDNNPlanner {
     let tileSize: Int
     /// Of activations, their gradients, and the weights that are multiplied with them.
     let element: OneDNNElement
-    var forwardSteps: [OneDNNStep] = []
-    var backwardSteps: [OneDNNStep] = []
+    var forwardSteps = OneDNNStepList()
+    var backwardSteps = OneDNNStepList()
     private(set) var loads: [OneDNNParameterMove] = []
     private(set) var stores: [OneDNNParameterMove] = []
     private var weightGradients: [OneDNNWeightGradient] = []
@@ -19,7 +19,7 @@ final class OneDNNPlanner {
 
     /// The tensor in another layout: itself, or a copy made by a step.
     func convert(
-        _ tensor: OneDNNTensor, to layout: OneDNNLayout, in steps: inout [OneDNNStep]
+        _ tensor: OneDNNTensor, to layout: OneDNNLayout, in steps: inout OneDNNStepList
     ) throws(BackendError) -> OneDNNTensor {
         if tensor.layout.isEqual(layout) { return tensor }
         let copy = try OneDNNTensor(context, layout)
@@ -30,7 +30,7 @@ final class OneDNNPlanner {
 
     /// The tensor in row-major order.
     func convertToPlain(
-        _ tensor: OneDNNTensor, element: OneDNNElement, in steps: inout [OneDNNStep]
+        _ tensor: OneDNNTensor, element: OneDNNElement, in steps: inout OneDNNStepList
     ) throws(BackendError) -> OneDNNTensor {
         let plain = try OneDNNLayout(element, tensor.layout.shape, .rowMajor)
         return try convert(tensor, to: plain, in: &steps)

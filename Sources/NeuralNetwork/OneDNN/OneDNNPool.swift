@@ -30,6 +30,9 @@ final class OneDNNPool {
             padding_left: layer.padding.left)
     }
 
+    /// Bytes of input, output and choices; the backward half touches as many.
+    var byteCount: Int { input.layout.byteCount + output.layout.byteCount + choice.byteCount }
+
     func forward() {
         let mask: Int32 = masksReLU ? 1 : 0
         switch input.layout.element {

@@ -5,8 +5,16 @@ enum OneDNNStage {
     case dense(NetworkLayer, hasReLU: Bool)
     /// `masksReLU`: the stage before ends in a ReLU whose gradient is taken here.
     case pool(NetworkLayer, masksReLU: Bool)
-    case relu
+    case relu(NetworkLayer)
     case dropout(NetworkLayer, rate: Double)
+
+    var layer: NetworkLayer {
+        switch self {
+        case .convolution(let layer, _), .dense(let layer, _), .pool(let layer, _),
+            .relu(let layer), .dropout(let layer, _):
+            layer
+        }
+    }
 
     static func list(_ network: Network) -> [OneDNNStage] {
         var stages: [OneDNNStage] = []
@@ -27,7 +35,7 @@ enum OneDNNStage {
                     stages[stages.count - 1] = .convolution(layer, hasReLU: true)
                 case .dense(let layer, _):
                     stages[stages.count - 1] = .dense(layer, hasReLU: true)
-                default: stages.append(.relu)
+                default: stages.append(.relu(layer))
                 }
             case .dropout(let rate): stages.append(.dropout(layer, rate: rate))
             }

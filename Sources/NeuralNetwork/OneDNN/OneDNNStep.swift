@@ -32,17 +32,47 @@ enum OneDNNStep {
         }
     }
 
-    /// For breakdowns of the time.
-    var name: String {
+    /// What is done, for breakdowns of the time.
+    var operation: String {
+        switch self {
+        case .call(let call): call.kind.rawValue
+        case .weightGradient: "weight gradient"
+        case .pool, .poolBackward: "max-pool"
+        case .relu: "ReLU"
+        case .reluBackward: "ReLU mask"
+        case .dropout, .dropoutBackward: "dropout"
+        }
+    }
+
+    /// oneDNN's name of the kernel; "own" for one of CKernels.
+    var kernel: String {
         switch self {
         case .call(let call): call.implementation
-        case .weightGradient(let gradient): "weight gradient " + gradient.implementation
-        case .pool: "pool"
-        case .poolBackward: "pool backward"
-        case .relu: "relu"
-        case .reluBackward: "relu backward"
-        case .dropout: "dropout"
-        case .dropoutBackward: "dropout backward"
+        case .weightGradient(let gradient): gradient.implementation
+        default: "own"
+        }
+    }
+
+    /// Bytes read and written.
+    var byteCount: Int {
+        switch self {
+        case .call(let call): call.byteCount
+        case .weightGradient(let gradient): gradient.calls[0].byteCount
+        case .pool(let pool): pool.byteCount
+        case .poolBackward(let pool, _, _): pool.byteCount
+        case .relu(let tensor): 2 * tensor.layout.byteCount
+        case .reluBackward(let gradient, let output):
+            2 * gradient.layout.byteCount + output.layout.byteCount
+        case .dropout(_, let tensor), .dropoutBackward(_, let tensor):
+            2 * tensor.layout.byteCount + 4 * tensor.layout.storedElementCount
+        }
+    }
+
+    var isConvolution: Bool {
+        switch self {
+        case .call(let call): call.kind == .convolution
+        case .weightGradient(let gradient): gradient.calls[0].kind == .convolution
+        default: false
         }
     }
 

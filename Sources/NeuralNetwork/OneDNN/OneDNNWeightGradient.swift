@@ -40,11 +40,17 @@ final class OneDNNWeightGradient {
     }
 
     func run(_ context: OneDNNContext, isFirstTile: Bool) {
-        if isFirstTile {
-            first.run(context)
-            return
-        }
-        next.run(context)
+        compute(context, isFirstTile: isFirstTile)
+        if !isFirstTile { accumulate() }
+    }
+
+    /// The tile's own gradient.
+    func compute(_ context: OneDNNContext, isFirstTile: Bool) {
+        (isFirstTile ? first : next).run(context)
+    }
+
+    /// Adds the gradient of a tile after the first to the sums.
+    func accumulate() {
         Self.add(nextWeights!, to: weights)
         Self.add(nextBias!, to: bias)
     }

@@ -207,7 +207,8 @@ struct OneDNNWeightedLayer {
                 bias?.handle, destination.handle, relu, forward?.handle)
         }
         try OneDNN.check(status, "planning layer \(layer.name) (\(layer.inputShape))")
-        return OneDNNOperation(adopting: handle!)
+        return OneDNNOperation(
+            adopting: handle!, kind: window == nil ? .innerProduct : .convolution)
     }
 }
 

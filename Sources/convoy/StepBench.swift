@@ -1,0 +1,139 @@
+import ClusterProtocol
+import ClusterRuntime
+import NeuralNetwork
+import Threads
+
+/// Measures the steps of one engine on the calling thread, part by part.
+///
+/// Everything is measured in turn in every round (the whole engine, its convolutions alone, its
+/// parts, passes over memory, input and optimizer), so that what else the host does falls on all
+/// of them alike. Times are medians over the rounds, in microseconds a step.
+struct StepBench {
+    struct Row {
+        let part: EnginePart
+        let microseconds: Double
+        /// The bare primitive, or a copy of as many bytes; nil where neither says anything.
+        let limit: Double?
+    }
+
+    let network: Network
+    let batchSize: Int
+    let tileSize: Int
+    let instructionSet: String
+    private(set) var rows: [Row] = []
+    /// The engine as a worker uses it: weights in, forward, backward, gradient out.
+    private(set) var engine = 0.0
+    /// The convolution primitives of the same tiles and nothing else.
+    private(set) var convolutions = 0.0
+    private(set) var input = 0.0
+    private(set) var inputLimit = 0.0
+    private(set) var optimizer = 0.0
+    private(set) var optimizerLimit = 0.0
+
+    var tileCount: Int { (batchSize + tileSize - 1) / tileSize }
+    var engineRate: Double { Double(batchSize) * 1e6 / engine }
+    var convolutionRate: Double? {
+        convolutions > 0 ? Double(batchSize) * 1e6 / convolutions : nil
+    }
+
+    init(
+        network: Network, batchSize: Int, precision: Precision, tileSize: Int, roundCount: Int
+    ) throws(Failure) {
+        self.network = network
+        self.batchSize = batchSize
+        self.tileSize = tileSize
+        let made: any GradientEngine
+        do throws(BackendError) {
+            let kind = try Backends.resolve(.auto)
+            instructionSet = Backends.hostInstructionSet(kind)
+            made = try Backends.makeEngine(
+                kind, network: network,
+                configuration: EngineConfiguration(
+                    seed: 1, tileSize: tileSize, precision: precision))
+        } catch {
+            throw .data("\(error)")
+        }
+        guard let engine = made as? any ProfiledEngine else {
+            throw .data(
+                "the reference backend has no parts to measure; install libdnnl-dev and "
+                    + "build again")
+        }
+        measure(engine, roundCount: roundCount)
+    }
+
+    private mutating func measure(_ engine: any ProfiledEngine, roundCount: Int) {
+        let material = StepBenchMaterial(network: network, batchSize: batchSize)
+        let profile = engine.makeProfile()
+        let parts = profile.parts
+        var samples = StepSamples(partCount: parts.count)
+        let clock = { SteadyClock.nanoseconds() }
+        // The first rounds only warm up caches and clocks.
+        let warmUpCount = min(5, roundCount)
+        for round in 0..<warmUpCount + roundCount {
+            if round == warmUpCount { samples = StepSamples(partCount: parts.count) }
+            samples.input.append(time { material.load(round: round) })
+            samples.engine.append(
+                time {
+                    engine.setParameters(material.weights.pointer)
+                    _ = engine.computeGradient(
+                        material.view, epoch: 0, into: material.gradient.pointer)
+                })
+            var bare = [Int64](repeating: 0, count: parts.count)
+            profile.runConvolutions(tileCount: tileCount, clock: clock, times: &bare)
+            samples.convolutions.append(bare.reduce(0, +))
+            var times = [Int64](repeating: 0, count: parts.count)
+            _ = profile.run(
+                parameters: material.weights.pointer, batch: material.view, epoch: 0,
+                into: material.gradient.pointer, clock: clock, times: &times)
+            for (index, part) in parts.enumerated() {
+                samples.parts[index].append(times[index])
+                samples.limits[index].append(
+                    part.isConvolution
+                        ? bare[index]
+                        : material.copyTime(part.byteCount) * Int64(part.isPerTile ? tileCount : 1))
+            }
+            samples.optimizer.append(time { material.update(round: round) })
+            samples.inputLimit.append(material.copyTime(material.inputByteCount))
+            samples.optimizerLimit.append(material.copyTime(material.optimizerByteCount))
+        }
+        take(samples, parts)
+    }
+
+    private mutating func take(_ samples: StepSamples, _ parts: [EnginePart]) {
+        func median(_ values: [Int64]) -> Double {
+            Double(values.sorted()[values.count / 2]) / 1000
+        }
+        engine = median(samples.engine)
+        convolutions = median(samples.convolutions)
+        (input, inputLimit) = (median(samples.input), median(samples.inputLimit))
+        (optimizer, optimizerLimit) = (median(samples.optimizer), median(samples.optimizerLimit))
+        rows = parts.indices.map { index in
+            Row(
+                part: parts[index], microseconds: median(samples.parts[index]),
+                limit: parts[index].phase == .loss ? nil : median(samples.limits[index]))
+        }
+    }
+
+    private func time(_ body: () -> Void) -> Int64 {
+        let begin = SteadyClock.nanoseconds()
+        body()
+        return SteadyClock.nanoseconds() - begin
+    }
+}
+
+/// Nanoseconds, an element a round.
+private struct StepSamples {
+    var engine: [Int64] = []
+    var convolutions: [Int64] = []
+    var input: [Int64] = []
+    var inputLimit: [Int64] = []
+    var optimizer: [Int64] = []
+    var optimizerLimit: [Int64] = []
+    var parts: [[Int64]]
+    var limits: [[Int64]]
+
+    init(partCount: Int) {
+        parts = Array(repeating: [], count: partCount)
+        limits = Array(repeating: [], count: partCount)
+    }
+}

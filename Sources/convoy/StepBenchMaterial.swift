@@ -1,0 +1,92 @@
+import ClusterRuntime
+import CounterRandom
+import NeuralNetwork
+import Partitions
+import Threads
+
+/// What a measured step works on: random images of bytes, initial weights, optimizer state.
+///
+/// Safety: the pointers of `batch` and the buffers live as long as this object.
+final class StepBenchMaterial {
+    let network: Network
+    let weights: FloatBuffer
+    let gradient: FloatBuffer
+    private let newWeights: FloatBuffer
+    private let state: [FloatBuffer]
+    private let optimizer: OptimizerSpecification
+    private let store: MemoryStore
+    private let batch: Microbatch
+    private let batchSize: Int
+    private var source: [UInt8]
+    private var destination: [UInt8]
+
+    /// More images than the caches hold.
+    private static let imageByteCount = 48 << 20
+
+    init(network: Network, batchSize: Int) {
+        self.network = network
+        self.batchSize = batchSize
+        let count = network.parameters.elementCount
+        let weights = FloatBuffer(count: count)
+        self.weights = weights
+        gradient = FloatBuffer(count: count)
+        newWeights = FloatBuffer(count: count)
+        let optimizer = OptimizerSpecification.adam(Adam())
+        self.optimizer = optimizer
+        state = optimizer.stateNames.map { _ in FloatBuffer(count: count) }
+        network.initialParameters(seed: 1).withUnsafeBytes { weights.copy($0) }
+        let size = network.inputElementCount
+        let recordCount = max(batchSize, Self.imageByteCount / size)
+        let images = (0..<recordCount * size).map { UInt8(truncatingIfNeeded: mix64(UInt64($0))) }
+        let classCount = network.outputElementCount
+        let labels = (0..<recordCount).map { Int32($0 % classCount) }
+        store = MemoryStore(images: images, labels: labels, elementCount: size)
+        batch = Microbatch(capacity: batchSize, shape: network.specification.inputShape)
+        let elementCount = max(count * 4, batchSize * size) * 8
+        source = [UInt8](repeating: 1, count: elementCount)
+        destination = [UInt8](repeating: 0, count: elementCount)
+    }
+
+    var view: MicrobatchView {
+        MicrobatchView(
+            images: batch.images, labels: batch.labels, records: batch.records, count: batchSize)
+    }
+
+    /// A byte read and a float written for each pixel.
+    var inputByteCount: Int { batchSize * network.inputElementCount * 5 }
+    /// Weights, gradient and state read, weights and state written.
+    var optimizerByteCount: Int {
+        network.parameters.elementCount * 4 * (3 + 2 * state.count)
+    }
+
+    /// Another microbatch, from anywhere in the data set.
+    func load(round: Int) {
+        let recordCount = max(batchSize, Self.imageByteCount / network.inputElementCount)
+        for index in 0..<batchSize {
+            batch.records[index] = UInt64(((round * batchSize + index) &* 7919) % recordCount)
+        }
+        store.gather(
+            UnsafeBufferPointer(start: batch.records, count: batchSize), images: batch.images,
+            labels: batch.labels)
+    }
+
+    func update(round: Int) {
+        optimizer.update(
+            step: round + 1, weights: weights.pointer, into: newWeights.pointer,
+            gradientSum: gradient.pointer, sampleCount: batchSize, state: state.map(\.pointer),
+            count: network.parameters.elementCount)
+    }
+
+    /// Nanoseconds of a copy that reads and writes `byteCount` bytes together, the second of two.
+    func copyTime(_ byteCount: Int) -> Int64 {
+        let half = min(max(byteCount / 2, 1), source.count)
+        return source.withUnsafeBufferPointer { source in
+            destination.withUnsafeMutableBufferPointer { destination in
+                destination.baseAddress!.update(from: source.baseAddress!, count: half)
+                let begin = SteadyClock.nanoseconds()
+                destination.baseAddress!.update(from: source.baseAddress!, count: half)
+                return SteadyClock.nanoseconds() - begin
+            }
+        }
+    }
+}
