@@ -195,6 +195,10 @@ struct Scenario {
                 }
                 queue.append(.toMember(peer, .work(.nodeComputed(step: step, node: node))))
             }
+        case .inquire(let shard, let step):
+            guard let host = members[peer]?.hosts[shard] else { return }
+            lines.append("\(peer): ask shard \(shard) what step \(step) misses")
+            queue.append(.toShards(host, .inquiry(shard: shard, peer: peer, step: step)))
         case .contribute(let step, let node, let shards): contribute(peer, step, node, shards)
         case .evaluate(let evaluate):
             let results = evaluate.chunks.map {
@@ -243,6 +247,8 @@ struct Scenario {
                             .weights(
                                 shard: shard, chunk: chunk, version: version, placement: placement))))
             }
+        case .shard(_, .tellMissing(let step, let leaves, let worker)):
+            queue.append(.toMember(worker, .work(.missing(step: step, leaves: leaves))))
         case .shard(_, .report(let message)): queue.append(.toMember(peer, .report(message)))
         case .shard(_, .snapshot(let chunk, let step)):
             snapshots[step, default: []].insert(chunk)

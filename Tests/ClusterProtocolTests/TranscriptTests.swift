@@ -13,7 +13,7 @@ import Testing
 /// `CONVOY_REWRITE=1 swift test -c release --filter TranscriptTests` writes what they do now; the
 /// difference is then there to be read.
 @Suite struct TranscriptTests {
-    @Test(arguments: ["start", "worker-lost", "late-joiner", "refusals", "silence"])
+    @Test(arguments: ["start", "worker-lost", "late-joiner", "refusals", "silence", "straggler"])
     func transcript(name: String) throws {
         let path = "\(#filePath)".split(separator: "/").dropLast().joined(separator: "/")
         let file = URL(filePath: "/\(path)/Transcripts/\(name).txt")

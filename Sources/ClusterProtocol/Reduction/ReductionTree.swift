@@ -85,4 +85,12 @@ public struct ReductionTree: Hashable, Sendable {
         if !wanted.isEmpty { visit(root) }
         return nodes
     }
+
+    /// `node`, or the highest nodes below it that have so few leaves each, in leaf order.
+    public func parts(of node: TreeNode, leafCountAtMost limit: Int) -> [TreeNode] {
+        guard node.level > 0, leaves(of: node).count > max(1, limit) else { return [canonical(node)] }
+        let left = TreeNode(level: node.level - 1, index: node.index << 1)
+        return parts(of: left, leafCountAtMost: limit)
+            + (contains(left.sibling) ? parts(of: left.sibling, leafCountAtMost: limit) : [])
+    }
 }

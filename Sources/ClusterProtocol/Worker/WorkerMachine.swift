@@ -12,16 +12,19 @@ public struct WorkerMachine: Sendable {
         public var retryInterval: Duration
         /// Differs from worker to worker, so that two who help do not help with the same.
         public var salt: Int
+        /// Leaves this worker computes at a time.
+        public var threadCount: Int
         public var audit: AuditPlan?
 
         public init(
             tree: ReductionTree, plan: SlicePlan, retryInterval: Duration, salt: Int = 0,
-            audit: AuditPlan? = nil
+            threadCount: Int = 1, audit: AuditPlan? = nil
         ) {
             self.tree = tree
             self.plan = plan
             self.retryInterval = retryInterval
             self.salt = salt
+            self.threadCount = threadCount
             self.audit = audit
         }
     }
@@ -64,7 +67,7 @@ public struct WorkerMachine: Sendable {
     }
 
     /// The work on one step.
-    private struct Round: Hashable, Sendable {
+    struct Round: Hashable, Sendable {
         var step: Step
         /// Leaves that were asked for in this step.
         var leaves: Set<Int> = []
@@ -73,22 +76,22 @@ public struct WorkerMachine: Sendable {
         /// When it began, and when everything asked for so far was done.
         var begun: Moment
         var idleSince: Moment?
-        /// Leaves of others, computed for lack of other work.
+        /// How often work of others was taken, for lack of other work.
         var helpCount = 0
         var lastInquiry: Moment?
     }
 
     public let run: Run
-    private var weights: WeightAssembly
-    private var assignment: Assignment?
-    private var round: Round?
+    var weights: WeightAssembly
+    var assignment: Assignment?
+    var round: Round?
     private var isHolding = false
     private var evaluation: Evaluate?
     private var lastArrival: Moment = .zero
     /// How long its own share takes this worker, smoothed.
-    private var ownTime: Duration?
-    /// Whether it computed leaves of others in the step before.
-    private var hasHelped = false
+    var ownTime: Duration?
+    /// The last step in which it finished work of others before they did.
+    var lastHelped: Step?
 
     public init(_ run: Run) {
         self.run = run
@@ -134,6 +137,7 @@ public struct WorkerMachine: Sendable {
         if isMoved, former != nil {
             weights.reset()
             round = nil
+            lastHelped = nil
             evaluation = nil
             actions.append(.reset)
         }
@@ -174,7 +178,6 @@ public struct WorkerMachine: Sendable {
         var actions: [Action] = [.store(chunk: chunk, version: version)]
         actions += abandoned.map { .abandonWeights(version: $0) }
         guard complete else { return actions }
-        hasHelped = (round?.helpCount ?? 0) > 0
         round = nil
         actions.append(.adopt(version))
         return actions + work(now: now) + startEvaluation()
@@ -188,19 +191,26 @@ public struct WorkerMachine: Sendable {
         var round = self.round ?? Round(step: step, begun: now, idleSince: now)
         let share = step < assignment.fromStep
             ? assignment.interimVirtualWorkers : assignment.virtualWorkers
-        func isAudited(_ leaf: Int) -> Bool { run.audit?.isAudited(step: step, leaf: leaf) ?? false }
-        let duties = assignment.auditedVirtualWorkers.filter(isAudited)
+        let duties = assignment.auditedVirtualWorkers.filter { isAudited($0, in: step) }
         let added = Set(share + duties).sorted().filter {
             $0 < run.tree.leafCount && !round.leaves.contains($0)
         }
-        // What is compared leaf by leaf travels leaf by leaf.
-        let nodes = run.tree.maximalNodes(covering: added.filter { !isAudited($0) })
-            + added.filter(isAudited).map { run.tree.canonical(.leaf($0)) }
+        let nodes = self.nodes(covering: added, in: step)
         round.leaves.formUnion(added)
         round.pending.formUnion(nodes)
         if !nodes.isEmpty { round.idleSince = nil }
         self.round = round
         return nodes.isEmpty ? [] : [.compute(step: step, nodes: nodes)]
+    }
+
+    private func isAudited(_ leaf: Int, in step: Step) -> Bool {
+        run.audit?.isAudited(step: step, leaf: leaf) ?? false
+    }
+
+    /// The fewest sums for these leaves; what is compared leaf by leaf travels leaf by leaf.
+    func nodes(covering leaves: [Int], in step: Step) -> [TreeNode] {
+        run.tree.maximalNodes(covering: leaves.filter { !isAudited($0, in: step) })
+            + leaves.filter { isAudited($0, in: step) }.map { run.tree.canonical(.leaf($0)) }
     }
 
     private mutating func nodeComputed(_ step: Step, _ node: TreeNode, now: Moment) -> [Action] {
@@ -211,11 +221,13 @@ public struct WorkerMachine: Sendable {
             if round.helpCount == 0 {
                 let time = now - round.begun
                 ownTime = ownTime.map { $0 * 0.8 + time * 0.2 } ?? time
+            } else {
+                lastHelped = step
             }
         }
         self.round = round
         let contribute = Action.contribute(step: step, node: node, shards: run.plan.shards)
-        return [contribute] + (round.helpCount > 0 ? inquire(now: now) : [])
+        return [contribute] + inquire(now: now)
     }
 
     /// Others disagree about a leaf: one more opinion.
@@ -231,49 +243,7 @@ public struct WorkerMachine: Sendable {
         return [.compute(step: round.step, nodes: [node])]
     }
 
-    // MARK: Helping
-
-    /// Waiting for others this long, a worker offers to compute what they are late with; sooner when
-    /// it had to in the step before, since whoever was late then is likely to be late again.
-    private var patience: Duration {
-        hasHelped ? .milliseconds(1) : max(.milliseconds(5), (ownTime ?? .milliseconds(20)) * 0.5)
-    }
-
-    /// When `tick` is wanted, apart from heartbeats.
-    public var nextDeadline: Moment? {
-        guard isWaitingForWeights, let round, let idle = round.idleSince else { return nil }
-        return max(idle, round.lastInquiry ?? idle) + patience
-    }
-
-    private mutating func inquire(now: Moment) -> [Action] {
-        guard isWaitingForWeights, var round, let idle = round.idleSince, run.tree.leafCount > 1
-        else { return [] }
-        let isHelping = round.helpCount > 0 && round.lastInquiry.map { $0 < idle } ?? true
-        guard isHelping || now - max(idle, round.lastInquiry ?? idle) >= patience,
-            let late = weights.missing.first
-        else { return [] }
-        round.lastInquiry = now
-        self.round = round
-        return [.inquire(shard: run.plan.chunks[late].shard, step: round.step)]
-    }
-
-    /// Takes one of the missing leaves; a second copy of a contribution changes nothing.
-    private mutating func help(_ step: Step, _ leaves: [Int]) -> [Action] {
-        guard var round, round.step == step, round.pending.isEmpty, isWaitingForWeights else {
-            return []
-        }
-        let open = leaves.filter { $0 < run.tree.leafCount && !round.leaves.contains($0) }
-        guard !open.isEmpty else { return [] }
-        // From the end: whoever is late has most likely begun at the beginning.
-        let choice = open.count - 1 - (run.salt &+ round.helpCount) % open.count
-        let node = run.tree.canonical(.leaf(open[choice]))
-        round.leaves.insert(open[choice])
-        round.pending.insert(node)
-        round.helpCount += 1
-        round.idleSince = nil
-        self.round = round
-        return [.compute(step: step, nodes: [node])]
-    }
+    // MARK: Waiting
 
     private func contributeAgain(to shards: [ShardIndex]) -> [Action] {
         guard let round, !shards.isEmpty else { return [] }
@@ -303,7 +273,7 @@ public struct WorkerMachine: Sendable {
             + [.retried(step: wanted, shards: late)]
     }
 
-    private var isWaitingForWeights: Bool {
+    var isWaitingForWeights: Bool {
         guard let assignment else { return false }
         guard let step = weights.complete else { return true }
         if let evaluation, evaluation.step > step { return true }

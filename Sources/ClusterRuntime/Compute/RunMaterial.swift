@@ -79,10 +79,10 @@ public struct RunMaterial: Sendable {
         return rate > 0 ? AuditPlan(seed: configuration.training.seed, rate: rate) : nil
     }
 
-    public func worker(salt: Int) -> WorkerMachine.Run {
+    public func worker(salt: Int, threadCount: Int) -> WorkerMachine.Run {
         WorkerMachine.Run(
             tree: tree, plan: slicePlan, retryInterval: retryInterval, salt: salt,
-            audit: audit)
+            threadCount: threadCount, audit: audit)
     }
 
     /// Half a heartbeat, but never so short that ordinary steps are asked for twice.

@@ -166,7 +166,8 @@ final class MemberLoop {
             modelFingerprint: material.network.fingerprint)
         try step(
             .prepared(
-                ready, material.worker(salt: Int(getpid())),
+                ready,
+                material.worker(salt: Int(getpid()), threadCount: settings.threadCount),
                 heartbeatInterval: material.configuration.cluster.heartbeatInterval))
     }
 
