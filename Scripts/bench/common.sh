@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Usage: source Scripts/bench/common.sh
+#
+# What the benchmark scripts share: the program that is measured, a directory that goes away, child
+# processes with a deadline, turns, and what the machine is. Set before sourcing:
+#
+#   bench  the script's name, for its errors
+#
+# Environment: CONVOY=PROGRAM measures that program and builds nothing. BENCH_LOCK=FILE holds an
+# exclusive lock (flock) on FILE during each measurement, and between them lets others measure.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# shellcheck disable=SC2154 # whoever sources this sets it
+usage_error() {
+    echo "$bench: error: $1" >&2
+    exit 64
+}
+
+fail() {
+    echo "$bench: error: $1" >&2
+    exit "${2:-69}"
+}
+
+# Flag $1 wants a whole number of at least 1 and found $2.
+require_count() {
+    [[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || usage_error "$1: expected a number from 1, found '$2'"
+}
+
+# Builds convoy unless CONVOY names one; puts the program into `convoy`.
+prepare_convoy() {
+    if [[ -n ${CONVOY:-} ]]; then
+        convoy=$(command -v -- "$CONVOY") || fail "CONVOY=$CONVOY is no program" 64
+        convoy=$(realpath -- "$convoy")
+    else
+        "$root/Scripts/setup.sh"
+        swift build --package-path "$root" -c release --product convoy >&2
+        convoy=$root/.build/release/convoy
+    fi
+}
+
+directory=$(mktemp -d)
+
+# Ends the children that still run, and waits for them; `timeout`, which all of them run under,
+# passes the signal on to its process group.
+end_children() {
+    local running
+    mapfile -t running < <(jobs -rp)
+    ((${#running[@]} > 0)) || return 0
+    kill -TERM "${running[@]}" 2>/dev/null || true
+    wait "${running[@]}" 2>/dev/null || true
+}
+
+clean_up() {
+    end_children
+    rm -rf -- "$directory"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+children=()
+# Starts a program in the background that is ended after $1 seconds, its words to file $2.
+start_child() {
+    local seconds=$1 output=$2
+    shift 2
+    timeout --kill-after=5 "$seconds" "$@" </dev/null >"$output" 2>&1 &
+    children+=($!)
+}
+
+# Waits for all children; when one fails the others are ended, and so it fails.
+await_children() {
+    local code=0 ended
+    while ((${#children[@]} > 0)); do
+        wait -n -p ended "${children[@]}" || code=$?
+        if ((code != 0)); then
+            end_children
+            break
+        fi
+        forget_child "$ended"
+    done
+    children=()
+    return "$code"
+}
+
+forget_child() {
+    local child kept=()
+    for child in "${children[@]}"; do
+        if ((child != $1)); then kept+=("$child"); fi
+    done
+    children=("${kept[@]}")
+}
+
+if [[ -n ${BENCH_LOCK:-} ]]; then exec {lock_descriptor}>>"$BENCH_LOCK"; fi
+take_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock "$lock_descriptor"; fi; }
+give_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock --unlock "$lock_descriptor"; fi; }
+
+# One line: processor, cores, memory, system.
+machine() {
+    local model memory system
+    model=$(sed -n '0,/^model name[^:]*: */s///p' /proc/cpuinfo)
+    memory=$(awk '/^MemTotal:/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
+    # shellcheck source=/dev/null
+    system=$(. /etc/os-release && echo "$PRETTY_NAME")
+    echo "${model:-unknown processor}, $(nproc) cores, $memory, $system, Linux $(uname -r)"
+}
+
+# What was measured: the version and, where this is a checkout, its commit.
+convoy_version() {
+    local commit
+    commit=$(git -C "$root" describe --always --dirty 2>/dev/null) || commit=
+    echo "$("$convoy" --version)${commit:+ ($commit)}"
+}
+
+# The value of field $2 of the summary in run directory $1.
+summary() { sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" "$1/summary.json" 2>/dev/null; }

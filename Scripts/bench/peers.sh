@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# Usage: Scripts/bench/peers.sh [flags]
+#
+# Trains the model `cnn` on random 3 x 32 x 32 images with Convoy and with PyTorch, MXNet and Keras
+# on this machine, in turns, and prints a Markdown table of images a second.
+#
+#   --only NAME    measures only those whose name begins so; may be given again
+#   --rounds N     how often each is measured (3)
+#   --quick        a fifth of the images: to see whether all runs, not to quote
+#   --output FILE  writes the table there too
+#
+#   torch-eager        PyTorch DistributedDataParallel over Gloo, two processes of one thread
+#   torch-fused        the same with channels-last images and fused Adam
+#   torch-fused-bf16   the same with bf16 autocast
+#   mxnet              MXNet dist_sync: scheduler, server and two workers of one thread
+#   keras              Keras on TensorFlow, one process of two threads
+#   convoy-server      Convoy, two workers of one thread and one server; fp32 and bf16
+#   convoy-sharded     Convoy, two workers of one thread with a shard each (--servers 0)
+#   convoy-one         Convoy, one worker of one thread and its shard, everything on one core
+#   convoy-alone       the same, and the system may use other cores for what is not computing
+#
+# Each runs at 32 and at 128 images a step and worker (Keras: a step), on random data: a round runs
+# all of them once, so that what slows the machine down slows all of them down. Peers keep their
+# images as floats in memory, warm up for 20 steps (Keras: an epoch) and give the best of three
+# loops. Convoy reads bytes from a partitioned data set and gives images_per_second of its summary:
+# the mean over at least 5 s of training, first steps included, evaluation left out.
+#
+# The peers' environments are made below ~/.cache/convoy/peers (CONVOY_PEERS=DIR: there), with the
+# versions in Scripts/bench/peers/environments.sh. CONVOY=PROGRAM measures that program and builds
+# nothing. BENCH_LOCK=FILE takes turns with others who measure. About five minutes a round.
+set -euo pipefail
+
+# shellcheck disable=SC2034 # common.sh reads it
+bench=peers
+# shellcheck source=Scripts/bench/common.sh disable=SC1091
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=Scripts/bench/peers/environments.sh disable=SC1091
+source "$root/Scripts/bench/peers/environments.sh"
+programs=$root/Scripts/bench/peers
+
+names=(torch-eager torch-fused torch-fused-bf16 mxnet keras convoy-server convoy-sharded
+    convoy-one convoy-alone)
+command_line="Scripts/bench/peers.sh${*:+ $*}"
+only=()
+rounds=3
+loop_images=6000
+least_seconds=5
+output=
+while (($# > 0)); do
+    case $1 in
+    --quick)
+        loop_images=1200
+        least_seconds=1
+        shift
+        continue
+        ;;
+    --only | --rounds | --output) (($# > 1)) || usage_error "$1: its value is missing" ;;
+    *) usage_error "$1: expected --only, --rounds, --quick or --output" ;;
+    esac
+    case $1 in
+    --only)
+        [[ " ${names[*]}" == *" $2"* ]] || usage_error "--only $2: expected one of ${names[*]}"
+        only+=("$2")
+        ;;
+    --rounds)
+        require_count --rounds "$2"
+        rounds=$2
+        ;;
+    --output) output=$2 ;;
+    esac
+    shift 2
+done
+
+is_wanted() {
+    local prefix
+    ((${#only[@]} > 0)) || return 0
+    for prefix in "${only[@]}"; do
+        [[ $1 != "$prefix"* ]] || return 0
+    done
+    return 1
+}
+
+# Cases, `NAME PRECISION BATCH`: the batch is a worker's.
+cases=()
+for name in "${names[@]}"; do
+    is_wanted "$name" || continue
+    case $name in
+    convoy-*) precisions=(fp32 bf16) ;;
+    *-bf16) precisions=(bf16) ;;
+    *) precisions=(fp32) ;;
+    esac
+    for precision in "${precisions[@]}"; do
+        for batch in 32 128; do cases+=("$name $precision $batch"); done
+    done
+done
+
+export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=3
+# The peers talk over loopback, as Convoy does.
+export GLOO_SOCKET_IFNAME=lo DMLC_INTERFACE=lo
+
+has_case() { [[ " ${cases[*]%% *} " == *" $1"* ]]; }
+for environment in torch keras mxnet; do
+    if has_case "$environment"; then prepare_environment "$environment"; fi
+done
+if has_case convoy; then
+    prepare_convoy
+    find_python || python=$(command -v python3) || fail "no python3, which writes the data set"
+    "$python" "$programs/random_partitions.py" "$directory/data" 32768 256
+fi
+
+# Each of these measures once at so many images a worker and step, and prints one line of JSON.
+
+measure_torch() { # MODE BATCH
+    local rank meeting=$directory/meeting-$RANDOM$RANDOM
+    for rank in 1 0; do
+        start_child 120 "$directory/rank-$rank.out" env RANK=$rank WORLD_SIZE=2 \
+            "$cache/torch/bin/python" "$programs/torch_ddp.py" --mode "$1" --batch "$2" \
+            --images "$loop_images" "$meeting"
+    done
+    await_children || return
+    tail -n 1 "$directory/rank-0.out"
+}
+
+measure_mxnet() { # BATCH
+    local member port rate=$directory/mxnet
+    port=$("$cache/mxnet/bin/python" -c '
+import socket
+with socket.socket() as listener:
+    listener.bind(("127.0.0.1", 0))
+    print(listener.getsockname()[1])')
+    for member in scheduler server worker-1 worker-2; do
+        start_child 120 "$rate-$member.out" env DMLC_ROLE="${member%-*}" DMLC_NUM_SERVER=1 \
+            DMLC_NUM_WORKER=2 DMLC_PS_ROOT_URI=127.0.0.1 DMLC_PS_ROOT_PORT="$port" \
+            "$cache/mxnet/bin/python" "$programs/mxnet_dist_sync.py" --batch "$1" \
+            --images "$loop_images"
+    done
+    await_children || return
+    # Which worker is the first is theirs to say.
+    grep -h '"images_per_second"' "$rate"-worker-*.out
+}
+
+measure_keras() { # BATCH
+    start_child 120 "$directory/keras.out" "$cache/keras/bin/python" \
+        "$programs/keras_single.py" --batch "$1" --images "$loop_images"
+    await_children || return
+    tail -n 1 "$directory/keras.out"
+}
+
+declare -A step_counts=()
+run_count=0
+measure_convoy() { # NAME PRECISION BATCH
+    local workers=2 servers=0 prefix=() run_dir seconds steps key="$1 $2 $3"
+    case $1 in
+    convoy-server) servers=1 ;;
+    convoy-one)
+        workers=1
+        prefix=(taskset --cpu-list 0)
+        ;;
+    convoy-alone) workers=1 ;;
+    esac
+    steps=${step_counts[$key]:-$((30000 / $3))}
+    # Again with more steps, unless it took long enough.
+    while :; do
+        run_count=$((run_count + 1))
+        run_dir=$directory/run-$run_count
+        start_child 120 "$run_dir.out" "${prefix[@]}" "$convoy" train --run-dir "$run_dir" \
+            --data "partitions:$directory/data" --workers "$workers" --threads 1 \
+            --servers "$servers" --virtual-workers "$workers" --batch-size $((workers * $3)) \
+            --precision "$2" --epochs 1000000 --steps "$steps" --checkpoint-every 1000000000
+        if ! await_children; then
+            tail -n 3 "$run_dir.out" >&2
+            return 1
+        fi
+        seconds=$(summary "$run_dir" seconds)
+        step_counts[$key]=$steps
+        if awk -v s="$seconds" -v least="$least_seconds" 'BEGIN { exit !(s >= least) }'; then
+            break
+        fi
+        steps=$(awk -v n="$steps" -v s="$seconds" -v least="$least_seconds" \
+            'BEGIN { printf "%d", n * least * 1.2 / (s > 0.1 ? s : 0.1) + 1 }')
+    done
+    printf '{"peer": "convoy", "version": "%s, %s, %s", "images_per_second": %s}\n' \
+        "$version" "$(summary "$run_dir" backend)" "$(summary "$run_dir" isa)" \
+        "$(summary "$run_dir" images_per_second)"
+    rm -rf -- "$run_dir"
+}
+
+measure() { # NAME PRECISION BATCH
+    case $1 in
+    torch-eager) measure_torch eager "$3" ;;
+    torch-fused*) measure_torch "channels-last-${1#torch-}" "$3" ;;
+    mxnet) measure_mxnet "$3" ;;
+    keras) measure_keras "$3" ;;
+    convoy-*) measure_convoy "$1" "$2" "$3" ;;
+    esac
+}
+
+version=
+if has_case convoy; then version=$(convoy_version); fi
+results=$directory/results.jsonl
+: >"$results"
+failures=0
+for ((round = 1; round <= rounds; round++)); do
+    for entry in "${cases[@]}"; do
+        read -r name precision batch <<<"$entry"
+        take_turn
+        load=$(cut -d ' ' -f 1 /proc/loadavg)
+        # In this shell, whose children they are; the line goes by way of a file.
+        if measure "$name" "$precision" "$batch" >"$directory/line" &&
+            grep -q '"images_per_second"' "$directory/line"; then
+            line=$(<"$directory/line")
+            printf '{"name": "%s", "precision": "%s", "batch": %s, "load": %s, %s\n' \
+                "$name" "$precision" "$batch" "$load" "${line#\{}" >>"$results"
+            line=${line#*'"images_per_second": '}
+            echo "round $round, $entry: ${line%%[,\}]*}" >&2
+        else
+            failures=$((failures + 1))
+            echo "$bench: error: round $round, $entry: it failed:" >&2
+            tail -n 5 "$directory"/{rank-0,mxnet-worker-1,keras}.out >&2 2>/dev/null || true
+        fi
+        give_turn
+    done
+done
+
+find_python || python=python3
+{
+    printf '%s\n\n' "Command: \`$command_line\`. $(date --utc '+%Y-%m-%d %H:%M UTC'). $(machine)."
+    "$python" "$programs/table.py" "$results"
+} >"$directory/table.md"
+cat -- "$directory/table.md"
+if [[ -n $output ]]; then cp -- "$directory/table.md" "$output"; fi
+((failures == 0)) || fail "$failures measurements failed" 1
