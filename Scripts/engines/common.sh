@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Usage: source Scripts/engines/common.sh NAME
+#
+# What the checks of engines share: the program, a directory that goes away, packages, waiting.
+# The program is CONVOY, or else the release build, or else `convoy` in PATH. CONVOY_CACHE keeps
+# what is downloaded (default: convoy in the user's cache directory); KEEP=1 leaves the directory of
+# the check where it is.
+#
+# A script that sources this may define `stop_engine`, which is called once, whatever happens.
+
+engine=$1
+engines=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd -- "$engines/../.." && pwd)
+cache=${CONVOY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/convoy}
+directory=$(mktemp -d -t "convoy-$engine-XXXXXX")
+# A mount or a unit may need it readable for others than the owner.
+chmod 755 "$directory"
+
+# fail MESSAGE [FILE...]: also shows how the files end.
+fail() {
+    local message=$1 file
+    shift
+    for file in "$@"; do
+        [[ ! -s $file ]] || { echo "--- ${file##*/}:" && tail -n 25 -- "$file"; } >&2
+    done
+    echo "$engine: FAILED: $message" >&2
+    exit 1
+}
+
+succeed() { echo "ok: $engine: $1 ($SECONDS s)"; }
+
+clean_up() {
+    local status=$?
+    trap - EXIT
+    if declare -F stop_engine >/dev/null; then stop_engine || true; fi
+    if [[ -n ${KEEP:-} ]]; then
+        echo "$engine: everything is in $directory" >&2
+    else
+        rm -rf -- "$directory"
+    fi
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+find_convoy() {
+    local candidate
+    for candidate in "${CONVOY:-}" "$root/.build/release/convoy" "$(command -v convoy || true)"; do
+        [[ -n $candidate && -x $candidate ]] || continue
+        realpath -- "$candidate"
+        return
+    done
+    fail "no convoy: give CONVOY=PROGRAM, or swift build -c release --product convoy"
+}
+
+# need_packages PACKAGE...: installs those of Debian's that are missing.
+need_packages() {
+    local package missing=() as_root=()
+    for package in "$@"; do
+        # shellcheck disable=SC2016 # dpkg-query expands the field, not the shell
+        [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) \
+            == installed ]] || missing+=("$package")
+    done
+    ((${#missing[@]} > 0)) || return 0
+    if ((EUID != 0)); then as_root=(sudo); fi
+    local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout 300
+        apt-get install --yes --quiet --no-install-recommends "${missing[@]}")
+    echo "$engine: installing ${missing[*]}" >&2
+    "${install[@]}" </dev/null >"$directory/apt.out" 2>&1 || {
+        "${as_root[@]}" timeout 120 apt-get update --quiet </dev/null >>"$directory/apt.out" 2>&1 &&
+            "${install[@]}" </dev/null >>"$directory/apt.out" 2>&1
+    } || fail "apt-get could not install ${missing[*]}" "$directory/apt.out"
+}
+
+# need_python NAME REQUIREMENT...: a virtual environment in the cache, into `python`.
+need_python() {
+    local place=$cache/$1
+    shift
+    python=$place/bin/python
+    [[ ! -f $place/complete || $(<"$place/complete") != "$*" ]] || return 0
+    echo "$engine: installing $* in $place" >&2
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+    rm -rf -- "$place"
+    mkdir -p -- "${place%/*}"
+    { python3 -m venv "$place" && timeout 300 "$python" -m pip install --quiet "$@"; } \
+        </dev/null >"$directory/pip.out" 2>&1 ||
+        fail "pip could not install $*" "$directory/pip.out"
+    echo "$*" >"$place/complete"
+}
+
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+wait_for() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" 2>/dev/null; do
+        ((SECONDS < deadline)) || fail "$what did not happen in time" "${logs[@]}"
+        sleep 0.1
+    done
+}
+
+# The value of a field of run directory $1's summary.
+summary() { sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" "$1/summary.json"; }
+
+# reached RUN_DIR STEP: whether metrics tell of this step.
+reached() {
+    local step
+    step=$(tail -n 1 "$1/metrics.jsonl" 2>/dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p')
+    ((${step:-0} >= $2))
+}
+
+# Numbers of the processes that play role $1 for the coordinator of run directory $2.
+processes_of() {
+    local endpoint process
+    { read -r endpoint <"$2/endpoint"; } 2>/dev/null || return 0
+    for process in /proc/[0-9]*; do
+        if { tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null |
+            grep -q -- "^[^ ]*convoy $1 .*--coordinator $endpoint "; then
+            echo "${process#/proc/}"
+        fi
+    done
+}
+
+has_process() { [[ -n $(processes_of "$@") ]]; }
+
+# undisturbed RUN_DIR FLAGS...: trains on this machine; its weights_sha256 into `expected`.
+undisturbed() {
+    local run_dir=$1
+    shift
+    timeout 240 "$convoy" train --run-dir "$run_dir" "$@" </dev/null >"$run_dir.out" 2>&1 ||
+        fail "convoy train ended with exit code $?" "$run_dir.out"
+    expected=$(summary "$run_dir" weights_sha256)
+}
+
+# require_hash RUN_DIR: its weights_sha256 must be `expected`.
+require_hash() {
+    local found
+    found=$(summary "$1" weights_sha256) || fail "$1 has no summary" "${logs[@]}"
+    [[ -n $expected && $found == "$expected" ]] ||
+        fail "weights_sha256 $found, expected $expected" "${logs[@]}"
+}
+
+logs=()
+expected=
+convoy=$(find_convoy)
