@@ -114,6 +114,7 @@ extension Simulation {
                 modelFingerprint: "model")
             actOnMember(
                 peer, .prepared(ready, run, heartbeatInterval: settings.heartbeatInterval))
+        case .useDataEndpoint: break
         case .work(let action): act(action, peer)
         case .shards(let event): actOnShards(peer, event)
         case .note(let note): self.note("\(peer): \(note)")

@@ -31,6 +31,8 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
         /// A number given by the user that cannot work with this data.
         case badSetting
         case unwritable
+        /// Whoever has it did not answer.
+        case unreachable
     }
 
     public let kind: Kind

@@ -1,7 +1,8 @@
 /// An open data set: two splits, the training split cut into partitions.
 ///
 /// Sources of bytes (IDX, CIFAR-10) are decoded into memory once, as bytes. Partitioned directories
-/// are read partition by partition as records are asked for.
+/// and data sets whose partitions come from elsewhere are read partition by partition as records are
+/// asked for.
 ///
 /// Threading: everything may be called from any number of threads.
 public final class DataSet: Sendable {
@@ -16,6 +17,8 @@ public final class DataSet: Sendable {
     public let partitions: [Partition]
     /// The test split: one piece, or the manifest's own.
     public let testPartitions: [Partition]
+    /// Brings partitions from elsewhere; nil when all is on this host's own disk.
+    public let supply: (any PartitionSupply)?
     private let training: any RecordStore
     private let test: any RecordStore
 
@@ -23,13 +26,14 @@ public final class DataSet: Sendable {
         specification: DataSpecification, description: DataSetDescription,
         transformations: [Transformation] = [], partitions: [Partition],
         testPartitions: [Partition],
-        training: any RecordStore, test: any RecordStore
+        supply: (any PartitionSupply)? = nil, training: any RecordStore, test: any RecordStore
     ) {
         self.specification = specification
         self.description = description
         self.transformations = transformations
         self.partitions = partitions
         self.testPartitions = testPartitions
+        self.supply = supply
         self.training = training
         self.test = test
     }
@@ -46,7 +50,8 @@ public final class DataSet: Sendable {
         if case .partitions(let path) = specification {
             let directory = try PartitionDirectory(path: path)
             return partitioned(
-                directory, specification: specification, memoryLimitByteCount: memoryLimitByteCount)
+                directory, description: directory.description, place: directory.path,
+                specification: specification, memoryLimitByteCount: memoryLimitByteCount)
         }
         try check(partitionCount, recordCount: nil)
         let source = try DataSource.byteSource(specification)
@@ -82,29 +87,42 @@ public final class DataSet: Sendable {
             advice: "use fewer partitions")
     }
 
-    private static func partitioned(
-        _ directory: PartitionDirectory, specification: DataSpecification, memoryLimitByteCount: Int
+    /// A data set whose partitions `supply` brings when they are asked for.
+    public static func open(
+        _ catalog: PartitionCatalog, specification: DataSpecification,
+        supply: any PartitionSupply,
+        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount
     ) -> DataSet {
-        let cache = PartitionCache(directory: directory, memoryLimitByteCount: memoryLimitByteCount)
-        let description = directory.description
+        partitioned(
+            SuppliedFiles(manifest: catalog.manifest, supply: supply),
+            description: catalog.description, place: "\(specification)",
+            specification: specification, supply: supply,
+            memoryLimitByteCount: memoryLimitByteCount)
+    }
+
+    private static func partitioned(
+        _ files: any PartitionFiles, description: DataSetDescription, place: String,
+        specification: DataSpecification, supply: (any PartitionSupply)? = nil,
+        memoryLimitByteCount: Int
+    ) -> DataSet {
+        let cache = PartitionCache(files: files, memoryLimitByteCount: memoryLimitByteCount)
         let origin = Lineage.Step.source(
             specification: specification.description, fingerprint: description.fingerprint)
         func partitions(_ split: DataSplit) -> [Partition] {
             var start = 0
-            return directory.manifest.entries(split).enumerated().map { index, entry in
+            return files.manifest.entries(split).enumerated().map { index, entry in
                 defer { start += entry.records }
-                let file = "\(directory.path)/\(entry.file)"
                 return Partition(
                     index: index, split: split, recordRange: start..<start + entry.records,
                     lineage: Lineage(steps: [
-                        origin, .records(file: file, range: 0..<entry.records),
+                        origin, .records(file: "\(place)/\(entry.file)", range: 0..<entry.records),
                     ]))
             }
         }
         return DataSet(
             specification: specification, description: description,
             partitions: partitions(.training),
-            testPartitions: partitions(.test),
+            testPartitions: partitions(.test), supply: supply,
             training: PartitionStore(cache: cache, split: .training),
             test: PartitionStore(cache: cache, split: .test))
     }
@@ -120,7 +138,7 @@ public final class DataSet: Sendable {
             testPartitions: testPartitions.map {
                 $0.transformed(by: added.filter { !$0.isRandom })
             },
-            training: training, test: test)
+            supply: supply, training: training, test: test)
     }
 
     // MARK: Reading
@@ -186,6 +204,11 @@ public final class DataSet: Sendable {
             range.lowerBound >= 0 && range.upperBound <= store.recordCount,
             "records \(range) of the \(split) split, expected within 0..<\(store.recordCount)")
         return try store.stored(range)
+    }
+
+    /// Labels of a range of a split.
+    func labels(_ split: DataSplit, range: Range<Int>) throws(DataError) -> [Int32] {
+        try store(split).labels(range)
     }
 
     private func store(_ split: DataSplit) -> any RecordStore {

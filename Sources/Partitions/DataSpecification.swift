@@ -22,6 +22,14 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Where its files are, for a source that was given a directory.
+    public var directory: String? {
+        switch self {
+        case .fashionMNIST: nil
+        case .idx(let directory), .cifar10(let directory), .partitions(let directory): directory
+        }
+    }
+
     /// The text that parses back to this value.
     public var description: String {
         switch self {

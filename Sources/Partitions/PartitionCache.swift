@@ -1,7 +1,7 @@
 import Threads
 import SafeTensors
 
-/// The partitions of a directory that are in memory, within a bound.
+/// The partitions of a set that are in memory, within a bound.
 ///
 /// A partition is loaded and checked when it is first asked for; the one unused for longest makes
 /// room. When those in memory are all in use, a partition checked before is read record by record
@@ -14,7 +14,7 @@ final class PartitionCache: Sendable {
     enum Access {
         case memory(PartitionContent)
         /// Labels in memory, images by `pread`.
-        case file(ReadOnlyFile, PartitionDirectory.Layout, [Int32])
+        case file(ReadOnlyFile, PartitionManifest.Layout, [Int32])
     }
 
     private enum Residence {
@@ -22,7 +22,7 @@ final class PartitionCache: Sendable {
         case loading
         case loaded(PartitionContent, lastUse: UInt64)
         /// Dropped, but known to be good.
-        case checked(PartitionDirectory.Layout, [Int32])
+        case checked(PartitionManifest.Layout, [Int32])
     }
 
     private struct State {
@@ -33,21 +33,21 @@ final class PartitionCache: Sendable {
 
     private enum Step {
         case use(Access)
-        case read(PartitionDirectory.Layout, [Int32])
+        case read(PartitionManifest.Layout, [Int32])
         case load
     }
 
     /// A partition used within so many accesses is in use.
     private static let recentAccessCount: UInt64 = 4096
 
-    let directory: PartitionDirectory
+    let files: any PartitionFiles
     private let entries: [PartitionManifest.Entry]
     private let byteLimit: Int
     private let monitor: Monitor<State>
 
-    init(directory: PartitionDirectory, memoryLimitByteCount: Int) {
-        self.directory = directory
-        entries = directory.manifest.training + directory.manifest.test
+    init(files: any PartitionFiles, memoryLimitByteCount: Int) {
+        self.files = files
+        entries = files.manifest.training + files.manifest.test
         byteLimit = memoryLimitByteCount
         monitor = Monitor(State(residences: Array(repeating: .absent, count: entries.count)))
     }
@@ -73,27 +73,40 @@ final class PartitionCache: Sendable {
         switch step {
         case .use(let access): return access
         case .read(let layout, let labels):
-            return .file(try directory.open(entries[index]), layout, labels)
+            return .file(
+                try files.reopen(files.manifest.reference(place: index)), layout, labels)
         case .load: return .memory(try load(index))
         }
     }
 
     /// About the file's size, from the manifest.
     private func size(_ index: Int) -> Int {
-        let manifest = directory.manifest
+        let manifest = files.manifest
         return entries[index].records * (manifest.elementCount * manifest.dtype.byteCount + 4)
     }
 
     private func load(_ index: Int) throws(DataError) -> PartitionContent {
         do throws(DataError) {
-            let content = try PartitionContent(entries[index], of: directory)
-            monitor.change { state in
+            let reference = files.manifest.reference(place: index)
+            let content = try PartitionContent(
+                files.load(reference), reference, manifest: files.manifest)
+            let hasRoom = monitor.change { state in
                 if makeRoom(content.byteCount, in: &state) {
                     state.residences[index] = .loaded(content, lastUse: state.clock)
                     state.byteCount += content.byteCount
-                } else {
+                } else if content.isOnDisk {
                     state.residences[index] = .checked(content.layout, content.labels)
+                } else {
+                    return false
                 }
+                return true
+            }
+            guard hasRoom else {
+                throw DataError(
+                    .unwritable, file: "\(reference)", what: "memory for what no disk keeps",
+                    expected: "at most \(byteLimit) bytes in use",
+                    found: "\(content.byteCount) more",
+                    advice: "give --cache a directory with free space")
             }
             return content
         } catch {
@@ -107,7 +120,9 @@ final class PartitionCache: Sendable {
         while state.byteCount + byteCount > byteLimit {
             var victim: (index: Int, content: PartitionContent, lastUse: UInt64)?
             for (index, residence) in state.residences.enumerated() {
-                guard case .loaded(let content, let lastUse) = residence else { continue }
+                guard case .loaded(let content, let lastUse) = residence, content.isOnDisk else {
+                    continue
+                }
                 if victim == nil || lastUse < victim!.lastUse { victim = (index, content, lastUse) }
             }
             guard let victim, victim.lastUse + Self.recentAccessCount < state.clock else {

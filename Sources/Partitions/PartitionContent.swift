@@ -1,35 +1,31 @@
-import Crypto
 import SafeTensors
 
-/// One partition file in memory, checked: SHA-256, header, labels, histogram.
+/// One partition file in memory, checked: header, labels, histogram.
 final class PartitionContent: Sendable {
     let labels: [Int32]
     /// The whole file.
     private let bytes: [UInt8]
     private let imagesOffset: Int
-    let layout: PartitionDirectory.Layout
+    let layout: PartitionManifest.Layout
+    /// Dropped from memory it can be loaded again from a disk.
+    let isOnDisk: Bool
 
-    init(_ entry: PartitionManifest.Entry, of directory: PartitionDirectory) throws(DataError) {
-        let file = try directory.open(entry)
-        let bytes = try reading { () throws(SystemCallError) in
-            try file.bytes(at: 0, byteCount: file.byteCount)
-        }
-        let digest = hexadecimal(SHA256.hash(data: bytes))
+    /// - Parameter supplied: bytes that match the entry's SHA-256.
+    init(
+        _ supplied: SuppliedPartition, _ reference: PartitionReference,
+        manifest: PartitionManifest
+    ) throws(DataError) {
+        let entry = manifest.entry(reference)
+        let bytes = supplied.bytes
         let header = try tensors { () throws(SafeTensorsError) in
-            try SafeTensorsFile.parseHeader(bytes, file: file.path)
+            try SafeTensorsFile.parseHeader(bytes, file: supplied.name)
         }
-        guard digest == entry.sha256 else {
-            throw DataError(
-                .checksumMismatch, file: file.path, what: "SHA-256",
-                expected: "the manifest's \(entry.sha256)", found: digest,
-                advice: "copy the file again; it changed after the manifest was written")
-        }
-        let layout = try directory.layout(header, entry, file: file.path)
+        let layout = try manifest.layout(header, entry, file: supplied.name)
         var labels: Result<[Int32], DataError> = .success([])
         bytes.withUnsafeBytes { buffer in
             let range = UnsafeRawBufferPointer(rebasing: buffer[layout.labels])
             do throws(DataError) {
-                labels = .success(try directory.labels(range, entry, file: file.path))
+                labels = .success(try manifest.labels(range, entry, file: supplied.name))
             } catch {
                 labels = .failure(error)
             }
@@ -37,6 +33,7 @@ final class PartitionContent: Sendable {
         self.labels = try labels.get()
         self.bytes = bytes
         self.layout = layout
+        isOnDisk = supplied.isOnDisk
         imagesOffset = layout.images.lowerBound
     }
 

@@ -64,67 +64,13 @@ struct PartitionDirectory: Sendable {
             advice: "copy the file into the directory")
     }
 
-    /// Where images and labels are in a file, after comparing its header with the manifest.
-    struct Layout: Sendable {
-        let images: Range<Int>
-        let labels: Range<Int>
-    }
-
-    func layout(
-        _ header: SafeTensorsHeader, _ entry: PartitionManifest.Entry, file: String
-    ) throws(DataError) -> Layout {
-        func tensor(
-            _ name: String, _ dataType: String, _ shape: [Int]
-        ) throws(DataError) -> Range<Int> {
-            let found = header[name]
-            guard let found, found.dataType.rawValue == dataType, found.shape == shape else {
-                throw DataError(
-                    .badPartitionFile, file: file, what: "tensor '\(name)'",
-                    expected: "\(dataType) \(shape)",
-                    found: found.map { "\($0.dataType) \($0.shape)" } ?? "none",
-                    advice: "write the partition or its manifest again")
-            }
-            return found.byteRange
-        }
-        return try Layout(
-            images: tensor("images", manifest.dtype.rawValue, [entry.records] + manifest.shape),
-            labels: tensor("labels", "I32", [entry.records]))
-    }
-
-    /// The labels among `bytes`, compared with the classes and the histogram.
-    func labels(
-        _ bytes: UnsafeRawBufferPointer, _ entry: PartitionManifest.Entry, file: String
-    ) throws(DataError) -> [Int32] {
-        var histogram = [Int](repeating: 0, count: manifest.classes)
-        var labels: [Int32] = []
-        labels.reserveCapacity(entry.records)
-        for record in 0..<entry.records {
-            let label = Int32(
-                littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * record, as: Int32.self))
-            guard (0..<Int32(manifest.classes)).contains(label) else {
-                throw DataError(
-                    .labelOutOfRange, file: file, what: "label of record \(record)",
-                    expected: "0 to \(manifest.classes - 1)", found: "\(label)")
-            }
-            histogram[Int(label)] += 1
-            labels.append(label)
-        }
-        guard histogram == entry.histogram else {
-            throw DataError(
-                .badPartitionFile, file: file, what: "class histogram",
-                expected: "the manifest's \(entry.histogram)", found: "\(histogram)",
-                advice: "write the manifest again")
-        }
-        return labels
-    }
-
     /// Checks header, length and labels of a partition without reading its images.
     func inspect(_ entry: PartitionManifest.Entry) throws(DataError) {
         let file = try open(entry)
         let header = try tensors { () throws(SafeTensorsError) in
             try SafeTensorsFile.readHeader(file)
         }
-        let layout = try layout(header, entry, file: file.path)
+        let layout = try manifest.layout(header, entry, file: file.path)
         let bytes = try reading { () throws(SystemCallError) in
             try file.bytes(at: layout.labels.lowerBound, byteCount: layout.labels.count)
         }
@@ -136,7 +82,7 @@ struct PartitionDirectory: Sendable {
         }
         var failure: DataError?
         bytes.withUnsafeBytes { buffer in
-            do throws(DataError) { _ = try labels(buffer, entry, file: file.path) } catch {
+            do throws(DataError) { _ = try manifest.labels(buffer, entry, file: file.path) } catch {
                 failure = error
             }
         }

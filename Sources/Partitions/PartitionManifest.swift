@@ -86,7 +86,7 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         return manifest
     }
 
-    private func check(file: String) throws(DataError) {
+    func check(file: String) throws(DataError) {
         func require(
             _ condition: Bool, _ what: String, _ expected: String,
             _ found: @autoclosure () -> String
@@ -117,8 +117,7 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
                     "histogram of \(place)", "\(classes) counts that add up to \(entry.records)",
                     "\(entry.histogram.count) counts")
                 try require(
-                    entry.sha256.utf8.count == 64
-                        && entry.sha256.utf8.allSatisfy(isLowerHexadecimal),
+                    isSHA256(entry.sha256),
                     "sha256 of \(place)", "64 lower-case hexadecimal digits", "'\(entry.sha256)'")
                 total += entry.records
                 try require(
@@ -134,8 +133,10 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
     }
 }
 
-private func isLowerHexadecimal(_ byte: UInt8) -> Bool {
-    (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
+/// 64 lower-case hexadecimal digits, and so no path that leads anywhere.
+func isSHA256(_ text: String) -> Bool {
+    text.utf8.count == 64
+        && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
 }
 
 extension DecodingError {

@@ -1,6 +1,6 @@
 import SafeTensors
 
-/// One split of a partitioned directory.
+/// One split of a partitioned set.
 final class PartitionStore: RecordStore {
     let recordCount: Int
     private let cache: PartitionCache
@@ -12,7 +12,7 @@ final class PartitionStore: RecordStore {
     private let elementType: DataSetDescription.ElementType
 
     init(cache: PartitionCache, split: DataSplit) {
-        let manifest = cache.directory.manifest
+        let manifest = cache.files.manifest
         self.cache = cache
         firstPartition = split == .training ? 0 : manifest.training.count
         var starts = [0]
@@ -59,10 +59,7 @@ final class PartitionStore: RecordStore {
         var images: [UInt8] = []
         var labels: [Int32] = []
         images.reserveCapacity(range.count * size)
-        for partition in 0..<starts.count - 1 {
-            let part = range.clamped(to: starts[partition]..<starts[partition + 1])
-            guard !part.isEmpty else { continue }
-            let local = part.lowerBound - starts[partition]..<part.upperBound - starts[partition]
+        for (partition, local) in pieces(range) {
             switch try cache.access(firstPartition + partition) {
             case .memory(let content):
                 images += content.storedImages(local, imageByteCount: size)
@@ -75,8 +72,29 @@ final class PartitionStore: RecordStore {
         return (images, labels)
     }
 
+    func labels(_ range: Range<Int>) throws(DataError) -> [Int32] {
+        var labels: [Int32] = []
+        for (partition, local) in pieces(range) {
+            switch try cache.access(firstPartition + partition) {
+            case .memory(let content): labels += content.labels[local]
+            case .file(_, _, let known): labels += known[local]
+            }
+        }
+        return labels
+    }
+
+    /// The partitions that a range of the split's records touches, and their own records in it.
+    private func pieces(_ range: Range<Int>) -> [(partition: Int, local: Range<Int>)] {
+        (0..<starts.count - 1).compactMap { partition in
+            let start = starts[partition]
+            let part = range.clamped(to: start..<starts[partition + 1])
+            return part.isEmpty
+                ? nil : (partition, part.lowerBound - start..<part.upperBound - start)
+        }
+    }
+
     private func imageBytes(
-        _ index: Int, of file: ReadOnlyFile, _ layout: PartitionDirectory.Layout
+        _ index: Int, of file: ReadOnlyFile, _ layout: PartitionManifest.Layout
     ) throws(DataError) -> [UInt8] {
         let size = elementCount * elementType.byteCount
         let bytes = try reading { () throws(SystemCallError) in

@@ -16,8 +16,11 @@ public enum PartitionVerifier {
         var byteCount = 0
         var partitionCount = 0
         for split in DataSplit.allCases {
-            for entry in directory.manifest.entries(split) {
-                byteCount += try PartitionContent(entry, of: directory).byteCount
+            for index in directory.manifest.entries(split).indices {
+                let reference = PartitionReference(split, index)
+                byteCount += try PartitionContent(
+                    directory.load(reference), reference, manifest: directory.manifest
+                ).byteCount
                 partitionCount += 1
             }
         }

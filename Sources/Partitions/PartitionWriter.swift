@@ -1,4 +1,3 @@
-import Crypto
 import FoundationEssentials
 import SafeTensors
 
@@ -29,18 +28,15 @@ public enum PartitionWriter {
                 found: "\(partitionCount) partitions", advice: "use fewer partitions")
         }
         try prepare(directory)
-        let (scaled, overflow) = partitionCount.multipliedReportingOverflow(
-            by: description.testCount)
-        let testPartitionCount =
-            overflow ? 1 : max(1, (scaled - 1) / description.trainingCount + 1)
+        let testPieceCount = PartitionRendering.testPieceCount(
+            description, trainingPieceCount: partitionCount)
         let manifest = PartitionManifest(
             name: description.name, shape: description.shape, dtype: description.elementType,
             classes: description.classCount,
             training: try write(
                 .training, of: dataSet, count: partitionCount, directory: directory),
             test: try write(
-                .test, of: dataSet, count: min(testPartitionCount, description.testCount),
-                directory: directory))
+                .test, of: dataSet, count: testPieceCount, directory: directory))
         try write(manifest, directory: directory)
         return manifest
     }
@@ -69,46 +65,26 @@ public enum PartitionWriter {
     private static func write(
         _ split: DataSplit, of dataSet: DataSet, count: Int, directory: String
     ) throws(DataError) -> [PartitionManifest.Entry] {
-        let description = dataSet.description
         var entries: [PartitionManifest.Entry] = []
         for index in 0..<count {
             let range = evenCut(
-                count: description.recordCount(split), pieceCount: count, index: index)
-            let (images, labels) = try dataSet.stored(split, range: range)
-            var histogram = [Int](repeating: 0, count: description.classCount)
-            for label in labels { histogram[Int(label)] += 1 }
-            let digits = String(index)
-            let padding = String(repeating: "0", count: max(0, 5 - digits.count))
-            let name = "\(split.rawValue)-\(padding)\(digits).safetensors"
-            let bytes = try encode(images: images, labels: labels, description: description)
-            try write(bytes, path: "\(directory)/\(name)")
+                count: dataSet.description.recordCount(split), pieceCount: count, index: index)
+            let rendering = try PartitionRendering(dataSet, split, range)
+            let name = PartitionRendering.fileName(split, index)
+            let file = try OpenFile(path: "\(directory)/\(name)")
             entries.append(
-                PartitionManifest.Entry(
-                    file: name, records: range.count, histogram: histogram,
-                    sha256: hexadecimal(SHA256.hash(data: bytes))))
+                try rendering.entry(file: name) { (slice) throws(DataError) in
+                    try file.write(slice)
+                })
+            try file.finish(synchronizing: true)
         }
         return entries
     }
 
-    /// Labels first: their elements are the wider ones, or as wide.
-    private static func encode(
-        images: [UInt8], labels: [Int32], description: DataSetDescription
-    ) throws(DataError) -> [UInt8] {
-        let labelTensor = SafeTensor(name: "labels", shape: [labels.count], int32s: labels)
-        let imageTensor = SafeTensor(
-            name: "images", dataType: description.elementType == .U8 ? .U8 : .F32,
-            shape: [labels.count] + description.shape, bytes: images)
-        return try tensors { () throws(SafeTensorsError) in
-            try SafeTensorsFile.encode(tensors: [labelTensor, imageTensor])
-        }
-    }
-
     private static func write(_ bytes: [UInt8], path: String) throws(DataError) {
-        try writing { () throws(SystemCallError) in
-            let file = try WritableFile.create(path: path)
-            try file.write(bytes)
-            try file.finish(synchronizing: true)
-        }
+        let file = try OpenFile(path: path)
+        try file.write(bytes)
+        try file.finish(synchronizing: true)
     }
 
     private static func write(

@@ -12,6 +12,9 @@ protocol RecordStore: AnyObject, Sendable {
 
     /// Images as they are stored, and labels, of a range.
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32])
+
+    /// Labels of a range.
+    func labels(_ range: Range<Int>) throws(DataError) -> [Int32]
 }
 
 /// A split in memory, images as bytes.
@@ -48,6 +51,8 @@ public final class MemoryStore: RecordStore {
         let bytes = range.lowerBound * elementCount..<range.upperBound * elementCount
         return (Array(images[bytes]), Array(labels[range]))
     }
+
+    func labels(_ range: Range<Int>) -> [Int32] { Array(labels[range]) }
 }
 
 /// value / 255 by true division, so that every machine gets the same 256 numbers.

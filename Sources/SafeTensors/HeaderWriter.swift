@@ -6,6 +6,17 @@ extension SafeTensorsFile {
     static func encodedHeader(
         _ tensors: [SafeTensor], metadata: [String: String], file: String
     ) throws(SafeTensorsError) -> [UInt8] {
+        let outlines = tensors.map {
+            TensorOutline(
+                name: $0.name, dataType: $0.dataType, shape: $0.shape, byteCount: $0.bytes.count)
+        }
+        return try encodedHeader(outlines, metadata: metadata, file: file)
+    }
+
+    /// The same for tensors whose bytes are elsewhere.
+    package static func encodedHeader(
+        _ tensors: [TensorOutline], metadata: [String: String] = [:], file: String
+    ) throws(SafeTensorsError) -> [UInt8] {
         var members: [String] = []
         if !metadata.isEmpty {
             let pairs = metadata.sorted { $0.key < $1.key }
@@ -22,7 +33,7 @@ extension SafeTensorsFile {
             }
             try check(tensor, offset: offset, file: file)
             let shape = tensor.shape.map(String.init).joined(separator: ",")
-            let end = offset + tensor.bytes.count
+            let end = offset + tensor.byteCount
             let type = tensor.dataType.rawValue
             members.append(
                 "\(quoted(tensor.name)):{\"dtype\":\"\(type)\",\"shape\":[\(shape)],"
@@ -41,17 +52,17 @@ extension SafeTensorsFile {
     }
 
     private static func check(
-        _ tensor: SafeTensor, offset: Int, file: String
+        _ tensor: TensorOutline, offset: Int, file: String
     ) throws(SafeTensorsError) {
         guard let needed = tensor.dataType.byteCount(shape: tensor.shape),
-            needed == tensor.bytes.count
+            needed == tensor.byteCount
         else {
             throw SafeTensorsError(
                 .sizeMismatch, file: file,
                 what: "tensor \(tensor.name) of shape \(tensor.shape) and \(tensor.dataType)",
                 expected: tensor.dataType.byteCount(shape: tensor.shape).map { "\($0) bytes" }
                     ?? "a size below 2^63",
-                found: "\(tensor.bytes.count) bytes")
+                found: "\(tensor.byteCount) bytes")
         }
         guard offset % tensor.dataType.byteCount == 0 else {
             throw SafeTensorsError(

@@ -100,6 +100,7 @@ struct WorkerCommand: ParsableCommand {
 
     @OptionGroup var member: MemberOptions
     @OptionGroup var role: RoleOptions
+    @OptionGroup var data: DataFlags
 
     @Option(help: "Compute threads.")
     var threads: Int = 1
@@ -114,6 +115,7 @@ struct WorkerCommand: ParsableCommand {
                 .usage("--threads: expected a whole number from 1 to 1024, found \(threads)"))
         }
         try member.run(
-            .worker, threadCount: threads, options: role, flippingBitInStep: flipBitInStep)
+            .worker, threadCount: threads, options: role, data: try data.options(),
+            flippingBitInStep: flipBitInStep)
     }
 }

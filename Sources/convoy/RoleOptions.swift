@@ -32,7 +32,8 @@ struct MemberOptions: ParsableArguments {
 
     /// Runs a worker or server to its end.
     func run(
-        _ role: Role, threadCount: Int, options: RoleOptions, flippingBitInStep: Int? = nil
+        _ role: Role, threadCount: Int, options: RoleOptions, data: DataOptions = DataOptions(),
+        flippingBitInStep: Int? = nil
     ) throws {
         try Terminal.run { () throws(Failure) -> Int in
             guard connectTimeout > 0, connectTimeout <= 86_400 else {
@@ -44,6 +45,7 @@ struct MemberOptions: ParsableArguments {
             var settings = MemberProcess.Settings(
                 role: role, coordinatorEndpoint: coordinator, threadCount: threadCount,
                 connectTimeout: .milliseconds(Int(connectTimeout * 1000)), label: options.label)
+            settings.data = data
             settings.flipBitInStep = flippingBitInStep
             let process = try MemberProcess(settings, log: log) { interruptions.wake() }
             while !process.hasEnded {

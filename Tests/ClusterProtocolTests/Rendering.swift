@@ -5,7 +5,7 @@ import ClusterProtocol
 enum Rendering {
     /// Fields that say nothing in a transcript.
     private static let hidden: Set<String> = [
-        "configuration", "data", "bulkEndpoint", "endpoint", "results",
+        "configuration", "data", "bulkEndpoint", "dataEndpoint", "endpoint", "results",
     ]
 
     static func text(_ value: Any) -> String {

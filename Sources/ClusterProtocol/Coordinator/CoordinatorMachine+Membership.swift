@@ -31,7 +31,7 @@ extension CoordinatorMachine {
         Welcome(
             run: configuration.run, configuration: configuration.configurationText,
             bulkEndpoint: configuration.bulkEndpoint, backend: configuration.backend,
-            data: configuration.data)
+            data: configuration.data, dataEndpoint: configuration.dataEndpoint)
     }
 
     /// Why a process may not take part: only equal builds compute equal contributions.

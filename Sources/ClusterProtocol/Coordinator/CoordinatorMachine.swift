@@ -30,6 +30,8 @@ public struct CoordinatorMachine: Sendable {
         /// The run file as workers get it.
         public var configurationText: String
         public var bulkEndpoint: String
+        /// Where workers can have partitions that are not on their host.
+        public var dataEndpoint: String?
         public var maximumPeerCount = 4096
 
         public init(

@@ -37,6 +37,8 @@ public struct MemberMachine: Sendable {
         case send(ControlMessage)
         /// Load configuration, model and data, then say `prepared`.
         case prepare(Welcome)
+        /// Partitions can be had there from now on.
+        case useDataEndpoint(String)
         case work(WorkerMachine.Action)
         /// For the shards of this process.
         case shards(ShardHostMachine.Event)
@@ -151,6 +153,8 @@ public struct MemberMachine: Sendable {
     }
 
     private mutating func welcomed(_ welcome: Welcome, now: Moment) -> [Action] {
+        let move = welcome.dataEndpoint.map { [Action.useDataEndpoint($0)] } ?? []
+        if phase == .preparing, runName == welcome.run { return move }
         guard case .joining = phase else { return [] }
         guard let runName else {
             runName = welcome.run
@@ -162,11 +166,13 @@ public struct MemberMachine: Sendable {
         }
         guard let ready else { return [] }
         phase = .ready
-        return [.send(.ready(ready))]
+        return [.send(.ready(ready))] + move
     }
 
     /// Joins once more, with everything that is loaded; the work in hand goes on meanwhile.
     private mutating func introduce(now: Moment) -> [Action] {
+        // What is being loaded may have to come from the new coordinator, whose welcome says where.
+        if phase == .preparing { return hello.map { [.send(.hello($0))] } ?? [] }
         guard phase == .ready, var hello, let runName else { return [] }
         hello.session = Hello.Session(
             run: runName, generation: generation, placement: placement)

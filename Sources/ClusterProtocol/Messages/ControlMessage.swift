@@ -246,15 +246,19 @@ public struct Welcome: Hashable, Codable, Sendable {
     public var backend: String
     /// The data set as the coordinator read it.
     public var data: DataSummary
+    /// Where partitions can be had.
+    public var dataEndpoint: String?
 
     public init(
-        run: String, configuration: String, bulkEndpoint: String, backend: String, data: DataSummary
+        run: String, configuration: String, bulkEndpoint: String, backend: String,
+        data: DataSummary, dataEndpoint: String? = nil
     ) {
         self.run = run
         self.configuration = configuration
         self.bulkEndpoint = bulkEndpoint
         self.backend = backend
         self.data = data
+        self.dataEndpoint = dataEndpoint
     }
 }
 

@@ -29,6 +29,8 @@ final class ComputeCore: Sendable {
     let loader: MicrobatchLoader
     let queue = BlockingQueue<Task>(bound: ReductionTree.maximumLeafCount * 2)
     private let dataSet: DataSet
+    /// What has to come from elsewhere; nil when all data is on this host.
+    private let needs: PartitionNeeds?
     private let instructionSet: String
     private let flipBitInStep: Int?
     private let hasFlipped = Atomic(false)
@@ -38,11 +40,12 @@ final class ComputeCore: Sendable {
     private let currentStep = Atomic(0)
 
     init(
-        material: RunMaterial, dataSet: DataSet, threadCount: Int, instructionSet: String,
-        flipBitInStep: Int?, report: @escaping @Sendable (ComputePool.Result) -> Void
+        material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds?, threadCount: Int,
+        instructionSet: String, flipBitInStep: Int?, report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.dataSet = dataSet
+        self.needs = needs
         self.instructionSet = instructionSet
         self.flipBitInStep = flipBitInStep
         self.report = report
@@ -101,7 +104,7 @@ final class ComputeCore: Sendable {
                     try evaluate(chunk, of: evaluation, with: engine, evaluationBatch)
                 }
             } catch {
-                report(.failed(.data("\(error)")))
+                report(.failed(Failure(error)))
             }
         }
     }
@@ -109,6 +112,11 @@ final class ComputeCore: Sendable {
     private func compute(
         _ leaf: Int, of task: NodeTask, with engine: any GradientEngine
     ) throws(DataError) {
+        if let needs {
+            // Fetching is no measure of a worker's speed, and may outlast the step.
+            try needs.bring(step: task.step, leaf: leaf)
+            guard task.step.value == currentStep.load(ordering: .relaxed) else { return }
+        }
         let begin = SteadyClock.nanoseconds()
         let batch = try loader.take(step: task.step.value, virtualWorker: leaf)
         let loaded = SteadyClock.nanoseconds()
@@ -139,6 +147,7 @@ final class ComputeCore: Sendable {
         _ chunk: Int, of task: EvaluationTask, with engine: any GradientEngine, _ batch: Microbatch
     ) throws(DataError) {
         let records = material.evaluationRecords(chunk: chunk)
+        try needs?.bringTest(records)
         try batch.load(from: dataSet, .test, records: records.map(UInt64.init))
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)

@@ -19,11 +19,11 @@ final class ComputePool: Sendable {
     private let threads: [WorkThread]
 
     init(
-        material: RunMaterial, dataSet: DataSet, threadCount: Int, instructionSet: String,
-        flipBitInStep: Int? = nil, report: @escaping @Sendable (Result) -> Void
+        material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds? = nil, threadCount: Int,
+        instructionSet: String, flipBitInStep: Int? = nil, report: @escaping @Sendable (Result) -> Void
     ) {
         let core = ComputeCore(
-            material: material, dataSet: dataSet, threadCount: threadCount,
+            material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
             instructionSet: instructionSet, flipBitInStep: flipBitInStep, report: report)
         self.core = core
         threads = (0..<threadCount).map { index in

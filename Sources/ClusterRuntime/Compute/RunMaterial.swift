@@ -95,20 +95,6 @@ public struct RunMaterial: Sendable {
             seed: configuration.training.seed, tileSize: configuration.training.tileSize,
             precision: configuration.training.precision, instructionSet: instructionSet)
     }
-
-    public static func openData(
-        _ configuration: RunConfiguration
-    ) throws(Failure) -> DataSet {
-        do throws(DataError) {
-            let specification = try DataSpecification(configuration.data.source)
-            let dataSet = try DataSet.open(
-                specification, partitionCount: configuration.data.partitions)
-            guard !configuration.data.transformations.isEmpty else { return dataSet }
-            return try dataSet.transformed(by: configuration.data.transformations)
-        } catch {
-            throw .data("\(error)")
-        }
-    }
 }
 
 extension DataSetDescription {

@@ -44,6 +44,10 @@ public enum HostFacts {
         return digest.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } | 2
     }()
 
+    static func sha256(_ bytes: [UInt8]) -> String {
+        hexadecimal(Array(SHA256.hash(data: bytes)))
+    }
+
     public static func hexadecimal(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []

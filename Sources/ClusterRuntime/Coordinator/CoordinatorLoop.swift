@@ -19,6 +19,7 @@ final class CoordinatorLoop {
     private let control: SocketBox
     private var monitor: MonitorBox?
     private let bulk: SocketBox
+    private let data: DataService
     private let mailbox: Mailbox<Order>
     private let writer: CheckpointWriter
     private let recorder: RunRecorder
@@ -78,6 +79,10 @@ final class CoordinatorLoop {
             let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
             controlEndpoint = try control.bind(known?.control ?? settings.listen)
             bulkEndpoint = try bulk.bind(known?.bulk ?? Self.bulkListen(for: settings.listen))
+            let free = Self.bulkListen(for: settings.listen, suffix: "data")
+            data = try DataService(
+                context: context, material: material,
+                listen: [known?.data, free].compactMap { $0 }, log: log)
         } catch {
             throw error.endpoint == settings.listen
                 ? .usage("--listen: \(error)") : .lost("\(error)")
@@ -95,8 +100,7 @@ final class CoordinatorLoop {
         lastWeightsSHA256 = plan.start.weightsSHA256
         best = settings.isResuming ? BestCheckpoint.read(settings.directory) : nil
         let cluster = settings.configuration.cluster
-        machine = CoordinatorMachine(
-            .init(
+        var decisions = CoordinatorMachine.Configuration(
                 run: settings.directory.path, tree: material.tree, plan: material.slicePlan,
                 serverCount: cluster.servers, workerCount: cluster.workers,
                 startStep: Step(plan.start.step), totalSteps: Step(material.totalSteps),
@@ -108,13 +112,15 @@ final class CoordinatorLoop {
                 instructionSet: material.backend == .reference
                     ? "generic" : settings.configuration.training.instructionSet,
                 data: material.data, modelFingerprint: material.network.fingerprint,
-                configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint),
-            recovery: plan.recovery, now: SteadyClock.now)
+                configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint)
+        decisions.dataEndpoint = data.endpoint
+        machine = CoordinatorMachine(
+            decisions, recovery: plan.recovery, now: SteadyClock.now)
         instructionSet = plan.recovery?.instructionSet ?? instructionSet
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
         try FileSystem.replace(
-            settings.directory.endpoint, with: "\(controlEndpoint)\n\(bulkEndpoint)\n")
+            settings.directory.endpoint, with: "\(controlEndpoint)\n\(bulkEndpoint)\n\(data.endpoint)\n")
         log.info(
             "listening",
             metadata: [LogKey.endpoint: "\(controlEndpoint)", "net.bulk-endpoint": "\(bulkEndpoint)"])
@@ -125,10 +131,10 @@ final class CoordinatorLoop {
         progress.begin(controlEndpoint)
     }
 
-    /// The bulk socket listens on the same interface, on a port of the system's choice.
-    private static func bulkListen(for endpoint: String) -> String {
+    /// The bulk and data sockets listen on the same interface, on ports of the system's choice.
+    private static func bulkListen(for endpoint: String, suffix: String = "bulk") -> String {
         guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else {
-            return endpoint + ".bulk"
+            return endpoint + "." + suffix
         }
         return endpoint[..<colon] + ":*"
     }
@@ -150,6 +156,7 @@ final class CoordinatorLoop {
         writer.stop()
         recorder.flush()
         let final = finish(end)
+        data.stop()
         control.close()
         bulk.close()
         monitor = nil

@@ -31,10 +31,13 @@ enum JournalReader {
         return recovery
     }
 
-    /// Control and bulk endpoint of the run's last coordinator, which its members know.
-    static func endpoints(_ directory: RunDirectory) -> (control: String, bulk: String)? {
+    /// Control, bulk and data endpoint of the run's last coordinator, which its members know.
+    static func endpoints(
+        _ directory: RunDirectory
+    ) -> (control: String, bulk: String, data: String?)? {
         guard let bytes = try? FileSystem.read(directory.endpoint) else { return nil }
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-        return lines.count == 2 ? (lines[0], lines[1]) : nil
+        guard lines.count == 2 || lines.count == 3 else { return nil }
+        return (lines[0], lines[1], lines.count == 3 ? lines[2] : nil)
     }
 }

@@ -17,4 +17,6 @@ public enum LogKey {
     public static let endpoint = "net.endpoint"
     public static let reason = "reason"
     public static let path = "file.path"
+    public static let partition = "data.partition"
+    public static let byteCount = "data.bytes"
 }

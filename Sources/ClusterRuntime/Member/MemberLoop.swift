@@ -25,6 +25,13 @@ final class MemberLoop {
         var welcome: Welcome
     }
 
+    /// What brings the data, as soon as there is one; kept by the thread that prepares.
+    private struct Streams {
+        var stream: PartitionStream?
+        var movedTo: String?
+        var isStopped = false
+    }
+
     private static let batch = 64
 
     private let settings: MemberProcess.Settings
@@ -36,6 +43,7 @@ final class MemberLoop {
     private var log: Logger
     private var machine: MemberMachine
     private var worker: WorkerRuntime?
+    private let streams = Monitor(Streams())
     private var preparation: WorkThread?
     private var end: Shutdown?
     private var flaws = FlawCounter()
@@ -89,6 +97,7 @@ final class MemberLoop {
             end = Shutdown(reason: "\(error)", exitCode: ExitCode.internalError)
         }
         shards.stop()
+        stopStream()
         worker?.close()
         preparation?.join()
         control.close()
@@ -191,7 +200,8 @@ final class MemberLoop {
         }
         guard case .weights(let header, let payload) = arrival else {
             if case .missing(let step, let leaves) = arrival {
-                try self.step(.work(.missing(step: step, leaves: leaves)))
+                let possible = leaves.filter { worker.hasData(step: step, leaf: $0) }
+                try self.step(.work(.missing(step: step, leaves: possible)))
             }
             return
         }
@@ -221,6 +231,12 @@ final class MemberLoop {
             _ = try control.send([Frame(ControlCodec.encode(.heartbeat(full)))])
         case .send(let message): _ = try control.send([Frame(ControlCodec.encode(message))])
         case .prepare(let welcome): prepare(welcome)
+        case .useDataEndpoint(let endpoint):
+            let stream = streams.change { state in
+                state.movedTo = endpoint
+                return state.stream
+            }
+            stream?.move(to: endpoint)
         case .shards(let event): shards.post(.event(event))
         case .note(let note): log.info("\(note.sentence)", metadata: note.metadata)
         case .end(let shutdown): end = shutdown
@@ -242,17 +258,46 @@ final class MemberLoop {
     private func prepare(_ welcome: Welcome) {
         let mailbox = mailbox
         let needsData = settings.role == .worker
+        let source = PartitionStream.Source(context: context, identity: identity, log: log)
+        let (options, streams) = (settings.data, streams)
         preparation = WorkThread(name: "prepare") {
-            mailbox.post(.prepared(Self.load(welcome, needsData: needsData)))
+            let result = Self.load(welcome) { (configuration) throws(Failure) in
+                guard needsData else { return nil }
+                let opening = DataOpening(
+                    options: options, configuration: configuration, welcome: welcome,
+                    source: source)
+                return try opening.open { Self.adopt($0, streams) }
+            }
+            mailbox.post(.prepared(result))
         }
     }
 
-    private static func load(_ welcome: Welcome, needsData: Bool) -> Result<Prepared, Failure> {
+    /// A stream that comes to be while the process ends, or the coordinator moves, learns of it.
+    private static func adopt(_ stream: PartitionStream, _ streams: Monitor<Streams>) {
+        let (endpoint, isStopped) = streams.change { state in
+            state.stream = stream
+            return (state.movedTo, state.isStopped)
+        }
+        if let endpoint { stream.move(to: endpoint) }
+        if isStopped { stream.stop() }
+    }
+
+    private func stopStream() {
+        let stream = streams.change { state in
+            state.isStopped = true
+            return state.stream
+        }
+        stream?.stop()
+    }
+
+    private static func load(
+        _ welcome: Welcome, data: (RunConfiguration) throws(Failure) -> DataSet?
+    ) -> Result<Prepared, Failure> {
         do throws(Failure) {
             let configuration = try RunConfiguration.parse(
                 welcome.configuration, fileName: "the coordinator's configuration")
             let material = try RunMaterial(configuration, data: welcome.data)
-            let dataSet = needsData ? try RunMaterial.openData(configuration) : nil
+            let dataSet = try data(configuration)
             return .success(Prepared(material: material, dataSet: dataSet, welcome: welcome))
         } catch {
             return .failure(error)

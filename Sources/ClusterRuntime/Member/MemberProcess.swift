@@ -15,6 +15,8 @@ public final class MemberProcess: Sendable {
         public var listen: String
         /// What people call it.
         public var label: String?
+        /// Where a worker looks for the data.
+        public var data = DataOptions()
         /// Flips one bit of one gradient in this step, to see an audit catch it.
         public var flipBitInStep: Int?
 

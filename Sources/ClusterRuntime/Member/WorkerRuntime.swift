@@ -12,12 +12,14 @@ final class WorkerRuntime {
     /// The endpoint of this process's own shards, and their shortcut.
     private let ownEndpoint: (public: String, inside: String)?
     private let dataSet: DataSet
+    private let needs: PartitionNeeds?
     private let threadCount: Int
     private let flipBitInStep: Int?
     private let report: @Sendable (ComputePool.Result) -> Void
     private let buffers: FloatBufferPool
 
     private var pool: ComputePool?
+    private var virtualWorkers: [Int] = []
     private var sockets: [String: SocketBox] = [:]
     private var endpoints: [ShardIndex: String] = [:]
     /// Shards that speak of weights in their memory: they can be told of sums in this one's.
@@ -43,6 +45,7 @@ final class WorkerRuntime {
         self.identity = identity
         self.ownEndpoint = ownEndpoint
         self.dataSet = dataSet
+        needs = PartitionNeeds(dataSet, material: material)
         self.threadCount = threadCount
         self.flipBitInStep = flipBitInStep
         self.report = report
@@ -68,15 +71,21 @@ final class WorkerRuntime {
         sockets = [:]
     }
 
+    /// Whether what a virtual worker needs in a step is on this host.
+    func hasData(step: Step, leaf: Int) -> Bool { needs?.has(step: step, leaf: leaf) ?? true }
+
     // MARK: Actions
 
     func perform(_ action: WorkerMachine.Action, now: Duration) throws(ZeroMQError) {
         switch action {
-        case .tell, .store, .assigned, .retried: break
+        case .tell, .store, .retried: break
+        case .assigned(let assignment):
+            virtualWorkers = assignment.virtualWorkers
+            if let current { needs?.expect(step: current.step, leaves: virtualWorkers) }
         case .connect(let placements): try connect(placements)
         case .useInstructionSet(let name):
             pool = ComputePool(
-                material: material, dataSet: dataSet, threadCount: threadCount,
+                material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
                 instructionSet: name, flipBitInStep: flipBitInStep, report: report)
         case .fetch(let shard, let version):
             try fetch(shard, version)
@@ -96,6 +105,7 @@ final class WorkerRuntime {
             try contribute(step, node, to: shards, now: now)
         case .evaluate(let evaluate):
             guard let current, current.step == evaluate.step else { return }
+            needs?.expectTest(evaluate.chunks.map { material.evaluationRecords(chunk: $0) })
             pool?.evaluate(evaluate, weights: current.weights)
         }
     }
@@ -113,6 +123,7 @@ final class WorkerRuntime {
         guard let weights = incoming.removeValue(forKey: step) else { return }
         incoming = incoming.filter { $0.key > step }
         current = (step, weights)
+        needs?.expect(step: step, leaves: virtualWorkers)
         results = [:]
         if let lastContribution {
             waitTotal += now - lastContribution

@@ -8,6 +8,9 @@ enum SocketSettings {
     /// Bulk messages waiting for one peer.
     static let bulkHighWaterMark = 4_096
 
+    /// Data messages waiting for one peer: twice what it may ask for.
+    static let dataHighWaterMark = 2 * AskQueue.maximumPerPeer
+
     static func controlRouter() -> SocketOptions {
         var options = base()
         options.sendHighWaterMark = controlHighWaterMark
@@ -37,6 +40,22 @@ enum SocketSettings {
         var options = bulkRouter()
         options.routingIdentity = Array(identity.rawValue.utf8)
         options.linger = .milliseconds(500)
+        return options
+    }
+
+    /// The coordinator's; what comes in are questions.
+    static func dataRouter() -> SocketOptions {
+        var options = base()
+        options.sendHighWaterMark = dataHighWaterMark
+        options.receiveHighWaterMark = dataHighWaterMark
+        options.maximumMessageByteCount = 1024
+        return options
+    }
+
+    static func dataDealer(_ identity: PeerIdentity) -> SocketOptions {
+        var options = dataRouter()
+        options.routingIdentity = Array(identity.rawValue.utf8)
+        options.maximumMessageByteCount = DataHeader.maximumPieceByteCount
         return options
     }
 

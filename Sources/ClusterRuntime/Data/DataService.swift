@@ -1,0 +1,59 @@
+import ClusterProtocol
+import Logging
+import Threads
+import ZeroMQ
+
+/// The coordinator's thread that gives partitions to workers whose hosts lack them.
+///
+/// Nothing is opened before somebody asks. What can be had are the run's own partitions, by number.
+final class DataService: Sendable {
+    /// Where workers ask.
+    let endpoint: String
+    private let mailbox: Mailbox<Order>
+    private let thread: WorkThread
+
+    enum Order: Sendable {
+        case stop
+    }
+
+    /// - Parameter listen: endpoints to bind, the first one that is free.
+    init(
+        context: Context, material: RunMaterial, listen: [String], log: Logger
+    ) throws(ZeroMQError) {
+        let ready = Monitor<Result<(String, Mailbox<Order>), ZeroMQError>?>(nil)
+        thread = WorkThread(name: "data") {
+            do throws(ZeroMQError) {
+                let poll = try PollBox()
+                let mailbox = Mailbox<Order>(waker: poll.waker)
+                let router = try SocketBox(context, .router, options: SocketSettings.dataRouter())
+                let endpoint = try Self.bind(router, listen)
+                let loop = DataServiceLoop(
+                    router: router, material: material, mailbox: mailbox, log: log)
+                ready.change { $0 = .success((endpoint, mailbox)) }
+                loop.run(poll)
+            } catch {
+                ready.change { $0 = .failure(error) }
+            }
+        }
+        switch ready.wait(until: { $0 }) {
+        case .success(let (endpoint, mailbox)):
+            self.endpoint = endpoint
+            self.mailbox = mailbox
+        case .failure(let error):
+            thread.join()
+            throw error
+        }
+    }
+
+    private static func bind(_ router: SocketBox, _ listen: [String]) throws(ZeroMQError) -> String {
+        for endpoint in listen.dropLast() {
+            if let bound = try? router.bind(endpoint) { return bound }
+        }
+        return try router.bind(listen[listen.count - 1])
+    }
+
+    func stop() {
+        mailbox.post(.stop)
+        thread.join()
+    }
+}

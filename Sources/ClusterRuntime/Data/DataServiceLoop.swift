@@ -1,0 +1,140 @@
+import ClusterProtocol
+import Logging
+import Partitions
+import Threads
+import ZeroMQ
+
+/// What the data service's thread does: questions in, a stretch out, every worker in turn.
+final class DataServiceLoop {
+    /// Messages taken in, and stretches sent, before the other gets its turn.
+    private static let batch = 64
+    /// The data is closed again when nobody asked for so long.
+    private static let idleLimit = Duration.seconds(60)
+
+    private let router: SocketBox
+    private let material: RunMaterial
+    private let mailbox: Mailbox<DataService.Order>
+    private let log: Logger
+    private var export: (partitions: PartitionExport, catalog: [UInt8])?
+    private var queue = AskQueue()
+    private var lastAsked: Duration = .zero
+    private var isRunning = true
+    private var flaws = FlawCounter()
+    private var known: Set<PeerIdentity> = []
+    /// Objects whose trouble was logged.
+    private var noted: Set<DataObject> = []
+
+    init(
+        router: SocketBox, material: RunMaterial, mailbox: Mailbox<DataService.Order>, log: Logger
+    ) {
+        self.router = router
+        self.material = material
+        self.mailbox = mailbox
+        self.log = log
+    }
+
+    func run(_ poll: PollBox) {
+        while isRunning {
+            do throws(ZeroMQError) { try turn(poll) } catch {
+                log.error("data service failed", metadata: [LogKey.errorDetail: "\(error)"])
+                isRunning = false
+            }
+        }
+        router.close()
+    }
+
+    private func turn(_ poll: PollBox) throws(ZeroMQError) {
+        let result = try poll.wait(
+            for: [router.pollItem], timeout: queue.isEmpty ? .seconds(1) : .zero)
+        if result.wasWoken, !mailbox.takeAll().isEmpty { isRunning = false }
+        if result.isReady(0) {
+            for _ in 0..<Self.batch {
+                guard let frames = try router.receive() else { break }
+                take(frames)
+            }
+        }
+        for _ in 0..<Self.batch {
+            guard isRunning, let (ask, peer) = queue.next() else { break }
+            // What does not fit is asked for again.
+            _ = try router.send([Frame(peer.rawValue)] + answer(ask))
+        }
+        if export != nil, SteadyClock.now - lastAsked > Self.idleLimit { export = nil }
+    }
+
+    private func take(_ frames: [Frame]) {
+        let peer = frames.first?.peerIdentity
+        guard let peer, let message = DataMessage(frames.dropFirst()),
+            message.header.kind == .ask, message.payload == nil,
+            message.header.askedByteCount > 0
+        else {
+            if flaws.isFirst(from: peer) { log.warning("dropped a data message that is none") }
+            return
+        }
+        lastAsked = SteadyClock.now
+        if known.count < AskQueue.maximumPeerCount, known.insert(peer).inserted {
+            log.info("partitions are streamed", metadata: [LogKey.peerID: "\(peer)"])
+        }
+        queue.add(message.header, from: peer)
+    }
+
+    // MARK: Answers
+
+    private func answer(_ ask: DataHeader) -> [Frame] {
+        do throws(DataError) {
+            let (payload, total) = try stretch(ask)
+            return DataMessage.frames(
+                DataHeader(.piece, ask.object, offset: ask.offset, totalByteCount: total),
+                payload: payload)
+        } catch {
+            if noted.count < 1024, noted.insert(ask.object).inserted {
+                log.error(
+                    "cannot serve a partition",
+                    metadata: [
+                        LogKey.partition: "\(ask.object.name)", LogKey.errorDetail: "\(error)",
+                    ])
+            }
+            return DataMessage.frames(
+                DataHeader(.unavailable, ask.object, offset: ask.offset),
+                payload: Array("\(error)".utf8.prefix(4096)))
+        }
+    }
+
+    private func stretch(_ ask: DataHeader) throws(DataError) -> (payload: [UInt8], total: Int) {
+        let (partitions, catalog) = try opened()
+        guard let reference = ask.object.reference else {
+            let end = min(catalog.count, ask.offset + ask.askedByteCount)
+            return (Array(catalog[min(ask.offset, end)..<end]), catalog.count)
+        }
+        guard partitions.catalog.contains(reference) else {
+            throw DataError(
+                .badSetting, file: "\(reference)", what: "number of a partition",
+                expected: "one of the run's", found: "\(reference.index)")
+        }
+        let total = try partitions.byteCount(reference)
+        let end = min(total, ask.offset + ask.askedByteCount)
+        return (try partitions.bytes(reference, min(ask.offset, end)..<end), total)
+    }
+
+    /// Opens the data when it is first asked for; it must still be what the run began with.
+    private func opened() throws(DataError) -> (partitions: PartitionExport, catalog: [UInt8]) {
+        if let export { return export }
+        let data = material.configuration.data
+        let partitions = try PartitionExport(
+            DataSpecification(data.source), partitionCount: data.partitions)
+        let found = partitions.catalog.description.transformed(by: data.transformations)
+        guard found.fingerprint == material.data.fingerprint else {
+            throw DataError(
+                .checksumMismatch, file: data.source, what: "fingerprint of the data set",
+                expected: "\(material.data.fingerprint), as when the run began",
+                found: found.fingerprint, advice: "restore the files")
+        }
+        let opened = (partitions, partitions.catalog.json)
+        export = opened
+        return opened
+    }
+}
+
+extension DataObject {
+    /// For people.
+    var name: String { reference.map { "\($0)" } ?? "the catalog of partitions" }
+}

@@ -1,0 +1,103 @@
+import ClusterProtocol
+import Partitions
+import Synchronization
+
+/// Which partitions a worker's work needs, and when: those of its virtual workers' stretches.
+///
+/// The records of a stretch are taken in a random order, so the first step of an epoch needs all its
+/// partitions. In each epoch a virtual worker has another stretch.
+///
+/// Threading: any thread.
+final class PartitionNeeds: Sendable {
+    private struct Key: Hashable {
+        let epoch: Int
+        let leaf: Int
+    }
+
+    private struct State {
+        var references: [Key: [PartitionReference]] = [:]
+        var settled: Set<Key> = []
+        var expected: (epoch: Int, leaves: [Int])?
+    }
+
+    private let supply: any PartitionSupply
+    private let plan: BatchPlan
+    private let epochCount: Int
+    private let testRanges: [Range<Int>]
+    private let state = Mutex(State())
+
+    /// Nil for a data set that is on this host as a whole.
+    init?(_ dataSet: DataSet, material: RunMaterial) {
+        guard let supply = dataSet.supply else { return nil }
+        self.supply = supply
+        plan = material.batchPlan
+        epochCount = plan.epoch(ofStep: max(0, material.totalSteps - 1)) + 1
+        testRanges = dataSet.testPartitions.map(\.recordRange)
+    }
+
+    /// Waits until what a leaf needs in this step is here.
+    func bring(step: Step, leaf: Int) throws(DataError) {
+        let key = Key(epoch: plan.epoch(ofStep: step.value), leaf: leaf)
+        if state.withLock({ $0.settled.contains(key) }) { return }
+        try supply.bring(references(key))
+        state.withLock { state in
+            state.settled = state.settled.filter { abs($0.epoch - key.epoch) <= 1 }
+            state.settled.insert(key)
+        }
+    }
+
+    /// Whether what a leaf needs in this step is here already.
+    func has(step: Step, leaf: Int) -> Bool {
+        let key = Key(epoch: plan.epoch(ofStep: step.value), leaf: leaf)
+        return state.withLock { $0.settled.contains(key) } || supply.has(references(key))
+    }
+
+    /// Fetches ahead what these leaves need in the epoch of a step, and then what they need in the
+    /// next one.
+    func expect(step: Step, leaves: [Int]) {
+        let epoch = plan.epoch(ofStep: step.value)
+        let isNew = state.withLock { state in
+            defer { state.expected = (epoch, leaves) }
+            return state.expected.map { $0 != (epoch, leaves) } ?? true
+        }
+        guard isNew, epoch < epochCount else { return }
+        var wanted: [PartitionReference] = []
+        for epoch in epoch..<min(epoch + 2, epochCount) {
+            for leaf in leaves { wanted += references(Key(epoch: epoch, leaf: leaf)) }
+        }
+        supply.expect(unique(wanted))
+    }
+
+    /// The pieces of the test split that hold these records.
+    func bringTest(_ records: Range<Int>) throws(DataError) {
+        try supply.bring(testReferences(records))
+    }
+
+    /// Fetches ahead what an evaluation needs.
+    func expectTest(_ records: [Range<Int>]) {
+        state.withLock { $0.expected = nil }
+        supply.expect(unique(records.flatMap(testReferences)))
+    }
+
+    private func testReferences(_ records: Range<Int>) -> [PartitionReference] {
+        testRanges.indices.filter { testRanges[$0].overlaps(records) }
+            .map { PartitionReference(.test, $0) }
+    }
+
+    private func references(_ key: Key) -> [PartitionReference] {
+        if let known = state.withLock({ $0.references[key] }) { return known }
+        let made = plan.pieces(epoch: key.epoch, virtualWorker: key.leaf).map {
+            PartitionReference(.training, $0.partition)
+        }
+        state.withLock { state in
+            state.references = state.references.filter { abs($0.key.epoch - key.epoch) <= 1 }
+            state.references[key] = made
+        }
+        return made
+    }
+
+    private func unique(_ references: [PartitionReference]) -> [PartitionReference] {
+        var seen: Set<PartitionReference> = []
+        return references.filter { seen.insert($0).inserted }
+    }
+}

@@ -1,0 +1,107 @@
+import Crypto
+import SafeTensors
+
+/// A piece of any data set as the bytes of a partition file, made slice by slice.
+///
+/// Labels first: their elements are the wider ones, or as wide. Equal data gives equal bytes.
+///
+/// Memory: the slice asked for.
+struct PartitionRendering {
+    /// Bytes that are hashed or written at a time.
+    static let sliceByteCount = 1 << 20
+
+    private let dataSet: DataSet
+    private let split: DataSplit
+    private let records: Range<Int>
+    private let header: [UInt8]
+    private let imageByteCount: Int
+
+    init(_ dataSet: DataSet, _ split: DataSplit, _ records: Range<Int>) throws(DataError) {
+        let description = dataSet.description
+        self.dataSet = dataSet
+        self.split = split
+        self.records = records
+        let imageByteCount = description.elementCount * description.elementType.byteCount
+        self.imageByteCount = imageByteCount
+        header = try tensors { () throws(SafeTensorsError) in
+            try SafeTensorsFile.encodedHeader(
+                [
+                    TensorOutline(
+                        name: "labels", dataType: .I32, shape: [records.count],
+                        byteCount: 4 * records.count),
+                    TensorOutline(
+                        name: "images", dataType: description.elementType == .U8 ? .U8 : .F32,
+                        shape: [records.count] + description.shape,
+                        byteCount: imageByteCount * records.count),
+                ], file: "memory")
+        }
+    }
+
+    var byteCount: Int { header.count + records.count * (4 + imageByteCount) }
+
+    /// Bytes of the file, from its front.
+    func bytes(_ range: Range<Int>) throws(DataError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(range.count)
+        bytes += header[range.clamped(to: header.indices)]
+        let images = header.count + 4 * records.count
+        bytes += try part(range, from: header.count, size: 4) { (records) throws(DataError) in
+            let labels = try dataSet.labels(split, range: records)
+            return labels.map(\.littleEndian).withUnsafeBytes { [UInt8]($0) }
+        }
+        bytes += try part(range, from: images, size: imageByteCount) { (records) throws(DataError) in
+            try dataSet.stored(split, range: records).images
+        }
+        return bytes
+    }
+
+    /// What `range` covers of a stretch with `size` bytes a record that begins at `start`.
+    private func part(
+        _ range: Range<Int>, from start: Int, size: Int,
+        _ read: (Range<Int>) throws(DataError) -> [UInt8]
+    ) throws(DataError) -> ArraySlice<UInt8> {
+        let wanted = range.clamped(to: start..<start + size * records.count)
+        guard !wanted.isEmpty else { return [] }
+        let first = (wanted.lowerBound - start) / size
+        let end = (wanted.upperBound - start - 1) / size + 1
+        let all = try read(records.lowerBound + first..<records.lowerBound + end)
+        let offset = start + first * size
+        return all[wanted.lowerBound - offset..<wanted.upperBound - offset]
+    }
+
+    /// The manifest's line, after making every byte once.
+    ///
+    /// - Parameter write: gets the file's bytes in order.
+    func entry(
+        file: String, write: ([UInt8]) throws(DataError) -> Void
+    ) throws(DataError) -> PartitionManifest.Entry {
+        var histogram = [Int](repeating: 0, count: dataSet.description.classCount)
+        for label in try dataSet.labels(split, range: records) { histogram[Int(label)] += 1 }
+        var hash = SHA256()
+        var offset = 0
+        while offset < byteCount {
+            let slice = try bytes(offset..<min(byteCount, offset + Self.sliceByteCount))
+            hash.update(data: slice)
+            try write(slice)
+            offset += slice.count
+        }
+        return PartitionManifest.Entry(
+            file: file, records: records.count, histogram: histogram,
+            sha256: hexadecimal(hash.finalize()))
+    }
+
+    /// The name of a file that this package writes.
+    static func fileName(_ split: DataSplit, _ index: Int) -> String {
+        let digits = String(index)
+        let padding = String(repeating: "0", count: max(0, 5 - digits.count))
+        return "\(split.rawValue)-\(padding)\(digits).safetensors"
+    }
+
+    /// Pieces of the test split that keep its files about as large as those of the training split.
+    static func testPieceCount(_ description: DataSetDescription, trainingPieceCount: Int) -> Int {
+        let (scaled, overflow) = trainingPieceCount.multipliedReportingOverflow(
+            by: description.testCount)
+        let count = overflow ? 1 : max(1, (scaled - 1) / description.trainingCount + 1)
+        return min(count, description.testCount)
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import Partitions
+
+/// Where a worker finds its data.
+struct DataFlags: ParsableArguments {
+    @Flag(help: "Have all data streamed from the coordinator, even if it is on this host.")
+    var streamData = false
+
+    @Option(help: "Open data below this directory only, else stream it; may be repeated.")
+    var dataRoot: [String] = []
+
+    @Option(help: "Keep streamed partitions there (default: ~/.cache/convoy/partitions).")
+    var cache: String?
+
+    @Option(help: "Bytes of streamed partitions to keep.")
+    var cacheBytes: Int = PartitionDiskCache.defaultByteLimit
+
+    func options() throws -> DataOptions {
+        guard cacheBytes >= 1 << 20 else {
+            throw Terminal.fail(
+                .usage("--cache-bytes: expected at least 1048576 (1 MiB), found \(cacheBytes)"))
+        }
+        if let cache, cache.isEmpty {
+            throw Terminal.fail(.usage("--cache: expected a directory, found nothing"))
+        }
+        var options = DataOptions()
+        options.isAlwaysStreamed = streamData
+        options.roots = dataRoot
+        options.cacheDirectory = cache ?? Self.defaultCache
+        options.cacheByteLimit = cacheBytes
+        return options
+    }
+
+    /// Below XDG_CACHE_HOME, which is ~/.cache unless set; none without a home.
+    private static var defaultCache: String? {
+        let environment = ProcessInfo.processInfo.environment
+        let home = environment["HOME"].flatMap { $0.isEmpty ? nil : "\($0)/.cache" }
+        let base = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? home
+        return base.map { "\($0)/convoy/partitions" }
+    }
+}
