@@ -1,0 +1,67 @@
+import ClusterRuntime
+import FoundationEssentials
+import Testing
+
+/// A coordinator, a server and workers, started by hand, so that workers can be made to lack data.
+final class StreamedRun {
+    let records: RunRecords
+    let endpoint: String
+    private let directory: TemporaryDirectory
+    private let name: String
+    private let file: String
+    private(set) var coordinator: Command
+    private(set) var workers: [Command] = []
+    private var server: Command
+    private var coordinatorCount = 1
+
+    init(_ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String) throws {
+        self.directory = directory
+        self.name = name
+        file = try directory.write(configuration.yaml, "\(name).yaml")
+        records = RunRecords("\(directory.path)/\(name)")
+        endpoint = "tcp://127.0.0.1:\(try TCP.freePort())"
+        coordinator = try Command(
+            ["coordinator", "--config", file, "--run-dir", records.directory.path, "--listen", endpoint]
+                + ["--log-file", "\(directory.path)/\(name)-coordinator-1.jsonl"])
+        server = try Command([
+            "server", "--coordinator", endpoint, "--log-file", "\(directory.path)/\(name)-server.jsonl",
+        ])
+        try eventually("the coordinator listens") { records.endpoint != nil }
+    }
+
+    /// - Parameter shell: run before the worker, in a mount namespace of its own.
+    func startWorker(_ flags: [String], shell: String? = nil) throws {
+        let log = "\(directory.path)/\(name)-worker-\(workers.count).jsonl"
+        workers.append(
+            try Command(
+                ["worker", "--coordinator", endpoint, "--log-file", log] + flags, shell: shell))
+    }
+
+    /// Puts another coordinator in the place of the one that was killed.
+    func replaceCoordinator() throws {
+        coordinatorCount += 1
+        coordinator = try Command(
+            ["coordinator", "--resume", "--run-dir", records.directory.path, "--listen", endpoint]
+                + ["--log-file", "\(directory.path)/\(name)-coordinator-\(coordinatorCount).jsonl"])
+    }
+
+    /// Requires that everyone ends well; gives `weights_sha256`.
+    func weights(sourceLocation: SourceLocation = #_sourceLocation) throws -> String {
+        for command in workers + [server, coordinator] {
+            let result = command.finish()
+            try #require(
+                result.exitCode == 0, "\(result)\n\(logText)", sourceLocation: sourceLocation)
+        }
+        return try records.summary().weights_sha256
+    }
+
+    /// Log of a coordinator or worker as text; coordinators are counted from 1, workers from 0.
+    func log(_ role: String, _ index: Int) -> String {
+        let path = "\(directory.path)/\(name)-\(role)-\(index).jsonl"
+        return String(decoding: (try? FileSystem.read(path)) ?? [], as: UTF8.self)
+    }
+
+    private var logText: String {
+        workers.indices.map { log("worker", $0) }.joined() + log("coordinator", 1)
+    }
+}
