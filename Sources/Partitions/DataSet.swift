@@ -1,8 +1,8 @@
 /// An open data set: two splits, the training split cut into partitions.
 ///
 /// Sources of bytes (IDX, CIFAR-10) are decoded into memory once, as bytes. Partitioned directories
-/// and data sets whose partitions come from elsewhere are read partition by partition as records are
-/// asked for.
+/// and data sets whose partitions come from elsewhere are read partition by partition as records
+/// are asked for.
 ///
 /// Threading: everything may be called from any number of threads.
 public final class DataSet: Sendable {

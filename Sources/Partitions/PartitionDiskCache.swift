@@ -140,8 +140,8 @@ public final class PartitionDiskCache: Sendable {
             guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { continue }
             files.append(
                 CachedFile(
-                    sha256: String(first), path: path, byteCount: Int(status.st_size), isDraft: isDraft,
-                    used: Int(status.st_mtim.tv_sec), nanoseconds: Int(status.st_mtim.tv_nsec)))
+                    sha256: String(first), path: path, byteCount: Int(status.st_size),
+                    isDraft: isDraft, used: Int(status.st_mtim.tv_sec), nanoseconds: Int(status.st_mtim.tv_nsec)))
         }
         return files
     }

@@ -49,8 +49,8 @@ struct PartitionRendering {
             let labels = try dataSet.labels(split, range: records)
             return labels.map(\.littleEndian).withUnsafeBytes { [UInt8]($0) }
         }
-        bytes += try part(range, from: images, size: imageByteCount) { (records) throws(DataError) in
-            try dataSet.stored(split, range: records).images
+        bytes += try part(range, from: images, size: imageByteCount) {
+            (records) throws(DataError) in try dataSet.stored(split, range: records).images
         }
         return bytes
     }

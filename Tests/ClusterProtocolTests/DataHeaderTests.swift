@@ -28,7 +28,8 @@ import Testing
     @Test func foreignBytes() throws {
         for seed in TestSeed.seeds(20_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 40)
-            var bytes = DataHeader(.ask, DataObject(.training, 3), offset: 7, askedByteCount: 9).bytes
+            let object = DataObject(.training, 3)
+            var bytes = DataHeader(.ask, object, offset: 7, askedByteCount: 9).bytes
             for _ in 0...random.next(below: 3) {
                 bytes[random.next(below: bytes.count)] = UInt8(random.next(below: 256))
             }

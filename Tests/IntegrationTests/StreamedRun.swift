@@ -14,17 +14,21 @@ final class StreamedRun {
     private var server: Command
     private var coordinatorCount = 1
 
-    init(_ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String) throws {
+    init(
+        _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String
+    ) throws {
         self.directory = directory
         self.name = name
         file = try directory.write(configuration.yaml, "\(name).yaml")
         records = RunRecords("\(directory.path)/\(name)")
         endpoint = "tcp://127.0.0.1:\(try TCP.freePort())"
-        coordinator = try Command(
-            ["coordinator", "--config", file, "--run-dir", records.directory.path, "--listen", endpoint]
-                + ["--log-file", "\(directory.path)/\(name)-coordinator-1.jsonl"])
+        let logs = "\(directory.path)/\(name)"
+        coordinator = try Command([
+            "coordinator", "--config", file, "--run-dir", records.directory.path,
+            "--listen", endpoint, "--log-file", "\(logs)-coordinator-1.jsonl",
+        ])
         server = try Command([
-            "server", "--coordinator", endpoint, "--log-file", "\(directory.path)/\(name)-server.jsonl",
+            "server", "--coordinator", endpoint, "--log-file", "\(logs)-server.jsonl",
         ])
         try eventually("the coordinator listens") { records.endpoint != nil }
     }
@@ -40,9 +44,10 @@ final class StreamedRun {
     /// Puts another coordinator in the place of the one that was killed.
     func replaceCoordinator() throws {
         coordinatorCount += 1
-        coordinator = try Command(
-            ["coordinator", "--resume", "--run-dir", records.directory.path, "--listen", endpoint]
-                + ["--log-file", "\(directory.path)/\(name)-coordinator-\(coordinatorCount).jsonl"])
+        coordinator = try Command([
+            "coordinator", "--resume", "--run-dir", records.directory.path, "--listen", endpoint,
+            "--log-file", "\(directory.path)/\(name)-coordinator-\(coordinatorCount).jsonl",
+        ])
     }
 
     /// Requires that everyone ends well; gives `weights_sha256`.

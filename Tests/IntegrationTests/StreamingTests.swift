@@ -23,7 +23,7 @@ extension Integration {
             log.components(separatedBy: text).count - 1
         }
 
-        /// One worker's data is hidden, another's lies outside what it may open, a third one has it.
+        /// One worker's data is hidden, another's lies outside what it may open, a third has it.
         @Test func hiddenData() throws {
             let data = try SampleData().write(to: directory)
             let configuration = try RunConfiguration.sample(data, steps: 25)
@@ -63,7 +63,8 @@ extension Integration {
             try run.startWorker(["--cache", cache], shell: swap)
             let expected = try SerialTrainer(configuration).weights(afterSteps: 13)
             #expect(try run.weights() == expected)
-            #expect(run.log("worker", 0).contains("fingerprint of the data set: expected the run's"))
+            let sentence = "fingerprint of the data set: expected the run's"
+            #expect(run.log("worker", 0).contains(sentence))
         }
 
         /// Of a partitioned directory only what is missing or damaged is fetched.

@@ -110,8 +110,9 @@ import Testing
         let catalog = try PartitionExport(.idx(directory: source.path), partitionCount: 2).catalog
         let text = String(decoding: catalog.json, as: UTF8.self)
         for (old, new) in [
-            ("\"trainingCount\":23", "\"trainingCount\":22"), ("\"shape\":[1,3,5]", "\"shape\":[1,5]"),
-            ("\"classes\":4", "\"classes\":5"), (catalog.manifest.test[0].sha256, "../../x"), ("{", "["),
+            ("\"trainingCount\":23", "\"trainingCount\":22"),
+            ("\"shape\":[1,3,5]", "\"shape\":[1,5]"), ("\"classes\":4", "\"classes\":5"),
+            (catalog.manifest.test[0].sha256, "../../x"), ("{", "["),
         ] {
             let changed = text.replacing(old, with: new, maxReplacements: 1)
             #expect(changed != text, "\(old)")

@@ -15,7 +15,7 @@ public struct AskQueue: Sendable {
 
     public var isEmpty: Bool { asks.isEmpty }
 
-    /// Takes a question in; false when it is one too many. One that waits already is not taken twice.
+    /// Takes a question in, unless it waits already; false when it is one too many.
     @discardableResult
     public mutating func add(_ ask: DataHeader, from peer: PeerIdentity) -> Bool {
         guard var waiting = asks[peer] else {

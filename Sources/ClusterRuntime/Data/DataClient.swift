@@ -18,7 +18,8 @@ final class DataClient: Sendable {
     /// - Parameter next: the next object to fetch; called on the client's thread.
     init(
         context: Context, identity: PeerIdentity, endpoint: String,
-        next: @escaping @Sendable () -> DataFetch?, onFailure: @escaping @Sendable (DataError) -> Void
+        next: @escaping @Sendable () -> DataFetch?,
+        onFailure: @escaping @Sendable (DataError) -> Void
     ) throws(ZeroMQError) {
         let ready = Monitor<Result<Mailbox<Order>, ZeroMQError>?>(nil)
         thread = WorkThread(name: "data") {

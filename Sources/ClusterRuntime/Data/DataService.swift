@@ -45,7 +45,9 @@ final class DataService: Sendable {
         }
     }
 
-    private static func bind(_ router: SocketBox, _ listen: [String]) throws(ZeroMQError) -> String {
+    private static func bind(
+        _ router: SocketBox, _ listen: [String]
+    ) throws(ZeroMQError) -> String {
         for endpoint in listen.dropLast() {
             if let bound = try? router.bind(endpoint) { return bound }
         }

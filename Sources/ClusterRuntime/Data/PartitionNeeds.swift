@@ -4,8 +4,8 @@ import Synchronization
 
 /// Which partitions a worker's work needs, and when: those of its virtual workers' stretches.
 ///
-/// The records of a stretch are taken in a random order, so the first step of an epoch needs all its
-/// partitions. In each epoch a virtual worker has another stretch.
+/// The records of a stretch are taken in a random order, so the first step of an epoch needs all
+/// its partitions. In each epoch a virtual worker has another stretch.
 ///
 /// Threading: any thread.
 final class PartitionNeeds: Sendable {
@@ -18,6 +18,8 @@ final class PartitionNeeds: Sendable {
         var references: [Key: [PartitionReference]] = [:]
         var settled: Set<Key> = []
         var expected: (epoch: Int, leaves: [Int])?
+        /// For training, in order.
+        var wanted: [PartitionReference] = []
     }
 
     private let supply: any PartitionSupply
@@ -65,7 +67,9 @@ final class PartitionNeeds: Sendable {
         for epoch in epoch..<min(epoch + 2, epochCount) {
             for leaf in leaves { wanted += references(Key(epoch: epoch, leaf: leaf)) }
         }
-        supply.expect(unique(wanted))
+        wanted = unique(wanted)
+        state.withLock { $0.wanted = wanted }
+        supply.expect(wanted)
     }
 
     /// The pieces of the test split that hold these records.
@@ -73,10 +77,10 @@ final class PartitionNeeds: Sendable {
         try supply.bring(testReferences(records))
     }
 
-    /// Fetches ahead what an evaluation needs.
+    /// Fetches ahead what an evaluation needs, and then what training does.
     func expectTest(_ records: [Range<Int>]) {
-        state.withLock { $0.expected = nil }
-        supply.expect(unique(records.flatMap(testReferences)))
+        let wanted = state.withLock { $0.wanted }
+        supply.expect(unique(records.flatMap(testReferences) + wanted))
     }
 
     private func testReferences(_ records: Range<Int>) -> [PartitionReference] {
