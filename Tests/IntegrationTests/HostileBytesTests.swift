@@ -28,8 +28,8 @@ extension Integration {
             }
             let ports = ProcessTable.identifiers(mentioning: run.records.directory.path)
                 .reduce(into: Set<Int>()) { $0.formUnion(ProcessTable.listeningPorts($1)) }
-            // Control and bulk of the coordinator, and one port of every member.
-            #expect(ports.count == 2 + 2 + servers)
+            // Control, bulk and data of the coordinator, and one port of every member.
+            #expect(ports.count == 3 + 2 + servers)
             var wholeRounds = 0
             while !run.command.hasEnded, wholeRounds < 6 {
                 let messages = HostileMessages(
@@ -43,6 +43,8 @@ extension Integration {
             let log = run.records.log("coordinator-1")
             #expect(!log.contains { $0["message"] == "lost" }, "a member was lost")
             #expect(log.contains { $0["message"] == "dropped a control message that is none" })
+            #expect(log.contains { $0["message"] == "dropped a data message that is none" })
+            #expect(log.contains { $0["message"] == "cannot serve a partition" })
             #expect(try run.records.ledgerSteps() == Array(0..<Self.steps))
             #expect(run.records.checkpoints.suffix(3) == [3000, 3500, 4000])
         }

@@ -55,7 +55,8 @@ struct HostileMessages {
     /// Groups of messages, each a list of frames; a group goes over a connection of its own, because
     /// a peer that sends too much at once is disconnected.
     var groups: [[[[UInt8]]]] {
-        [noise, control, bulk, foreignNodes, states, [[random(3 << 20, 16)]]]
+        let long = [[random(3 << 20, 16)]]
+        return [noise, control, bulk, data, foreignNodes, states, long]
     }
 
     private var noise: [[[UInt8]]] {
@@ -109,6 +110,24 @@ struct HostileMessages {
         }
         let head = "{\"version\":\(ControlMessage.version),\"kind\":\"\(message.kind)\",\"body\":"
         return Array(head.utf8) + body(message.body) + [UInt8(ascii: "}")]
+    }
+
+    /// Questions for what there is not, and what only a coordinator says.
+    private var data: [[[UInt8]]] {
+        func ask(_ kind: DataObject.Kind, _ index: Int, _ offset: Int, _ count: Int) -> [[UInt8]] {
+            let object = DataObject(kind, index)
+            return [DataHeader(.ask, object, offset: offset, askedByteCount: count).bytes]
+        }
+        let far = (1 << 48) - 1
+        var cut = ask(.training, 0, 0, 1)
+        cut[0].removeLast()
+        return [
+            ask(.catalog, 0, 0, 1), ask(.catalog, 1 << 31, far, 256 << 10), ask(.test, 0, far, 1),
+            ask(.training, 1 << 31, 0, 1), ask(.test, 99, far, 256 << 10), ask(.training, 0, 0, 0),
+            ask(.training, 0, 3, 256 << 10) + [random(9, 20)], cut,
+            [DataHeader(.piece, DataObject(.training), payloadByteCount: 5).bytes, random(5, 21)],
+            [DataHeader(.unavailable, DataObject(.catalog)).bytes],
+        ] + (0..<100).map { ask(.training, 0, $0, 256 << 10) }
     }
 
     private var bulk: [[[UInt8]]] {
