@@ -28,9 +28,9 @@
 # The peers' environments are made below ~/.cache/convoy/peers (CONVOY_PEERS=DIR: there), with the
 # versions in Scripts/bench/peers/environments.sh. CONVOY=PROGRAM measures that program and builds
 # nothing. BENCH_LOCK=FILE takes turns with others who measure. About five minutes a round.
+# shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
-# shellcheck disable=SC2034 # common.sh reads it
 bench=peers
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"

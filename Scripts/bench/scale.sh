@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Usage: Scripts/bench/scale.sh [flags]
+#
+# How far one coordinator carries: many worker processes on this machine train a model so small (490
+# parameters, one image a worker and step) that only the exchange and its control take time. Prints
+# a Markdown table.
+#
+#   --workers LIST   counts of workers ("1 2 4 8 16 32 64")
+#   --servers S      servers (1)
+#   --seconds S      how long each count is watched (5)
+#   --output FILE    writes the table there too
+#
+#   steps/s              finished steps by their times in metrics.jsonl
+#   coordinator CPU      its processor time (/proc/PID/stat) as a part of one core's, while watched;
+#                        beside it, all servers together, and all workers together
+#   control              TCP segments with data at the coordinator's control port, both ways, by all
+#                        connections, divided by workers and steps: kernel counters (ss). A control
+#                        message is one segment unless several leave at once. Nothing when there is
+#                        no ss.
+#   control/s            the same a worker and second: heartbeats do not follow the steps
+#   start                from the start of `convoy train` to the end of the first step
+#   worker memory        VmRSS of the largest worker
+#
+# The last table is the memory of a worker with the model `cnn` on 32,768 images of 3 x 32 x 32.
+#
+# With more workers than cores all of them wait for the processor most of the time; what a step
+# takes then is processor time and not delay. CONVOY=PROGRAM measures that program and builds
+# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about two minutes.
+# shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
+set -euo pipefail
+
+bench=scale
+# shellcheck source=Scripts/bench/common.sh disable=SC1091
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+command_line="Scripts/bench/scale.sh${*:+ $*}"
+counts=(1 2 4 8 16 32 64)
+servers=1
+seconds=5
+output=
+while (($# > 0)); do
+    (($# > 1)) || usage_error "$1: unknown, or its value is missing"
+    case $1 in
+    --workers) read -r -a counts <<<"$2" ;;
+    --servers)
+        [[ $2 =~ ^[0-9]{1,3}$ ]] || usage_error "--servers: expected a number, found '$2'"
+        servers=$2
+        ;;
+    --seconds)
+        require_count --seconds "$2"
+        seconds=$2
+        ;;
+    --output) output=$2 ;;
+    *) usage_error "$1: expected --workers, --servers, --seconds or --output" ;;
+    esac
+    shift 2
+done
+((${#counts[@]} > 0)) || usage_error "--workers: expected at least one number"
+for count in "${counts[@]}"; do require_count --workers "$count"; done
+
+prepare_convoy
+command -v python3 >/dev/null || fail "no python3, which writes the data sets"
+python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/tiny" 65536 64 4
+python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/images" 32768 64 32
+cat >"$directory/tiny.yaml" <<'END'
+input: [3, 4, 4]
+layers:
+  - flatten: {}
+  - dense: {units: 10}
+END
+ticks=$(getconf CLK_TCK)
+
+# A pause without a process: nobody ever writes into this pipe.
+mkfifo "$directory/never"
+exec 8<>"$directory/never"
+nap() { read -r -t "$1" -u 8 || true; }
+
+# Numbers of the children of `convoy train` that play a role.
+members() {
+    local pid words
+    for pid in $(pgrep --parent "$train" || true); do
+        words=()
+        mapfile -d '' -t words 2>/dev/null <"/proc/$pid/cmdline" || continue
+        if [[ ${words[1]:-} == "$1" ]]; then echo "$pid"; fi
+    done
+}
+
+# Processor time of a role's processes so far, in ticks.
+processor_time() {
+    local pid stat sum=0 fields
+    for pid in $(members "$1"); do
+        { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+        read -r -a fields <<<"${stat##*) }"
+        sum=$((sum + fields[11] + fields[12]))
+    done
+    echo "$sum"
+}
+
+# Segments with data at the coordinator's control port so far; nothing without ss.
+control_segments() {
+    command -v ss >/dev/null || return 0
+    ss --tcp --info --no-header --numeric state established "sport = :$control_port" |
+        grep -o 'data_segs_[a-z]*:[0-9]*' | awk -F : '{ sum += $2 } END { print sum + 0 }'
+}
+
+# The largest value of field $2 of /proc/PID/status among processes of role $1, in MiB.
+memory() {
+    local pid
+    for pid in $(members "$1"); do
+        awk -v field="$2:" '$1 == field { print $2 }' "/proc/$pid/status" 2>/dev/null || true
+    done | awk '{ if ($1 > most) most = $1 } END { printf "%.0f", most / 1024 }'
+}
+
+run_count=0
+# Starts `convoy train`, and waits until it has finished its first steps.
+begin() {
+    run_count=$((run_count + 1))
+    run_dir=$directory/run-$run_count
+    begin_time=$EPOCHREALTIME
+    start_child 180 "$run_dir.out" "$convoy" train --run-dir "$run_dir" --threads 1 \
+        --steps 100000000 --epochs 1000000 --checkpoint-every 1000000000 "$@"
+    # Its parent is `timeout`.
+    local deadline=$((SECONDS + 90))
+    train=
+    until [[ -n $train && -s $run_dir/metrics.jsonl ]]; do
+        if ((SECONDS >= deadline)) || ! kill -0 "${children[0]}" 2>/dev/null; then
+            fail "the run does not train: $(tail -n 3 "$run_dir.out")"
+        fi
+        train=$(pgrep --parent "${children[0]}" || true)
+        nap 0.1
+    done
+    control_port=$(sed -n '1s/.*://p' "$run_dir/endpoint")
+    nap 2
+}
+
+# Ends it as Ctrl-C would; 130 is what it says then.
+finish() {
+    local code=0
+    kill -TERM "$train"
+    wait "${children[0]}" || code=$?
+    children=()
+    ((code == 130)) || fail "exit code $code, expected 130: $(tail -n 3 "$run_dir.out")"
+}
+
+# Time of the first step, and steps a second between two moments.
+first_step_time() { sed -n '1s/.*"time":\([0-9.]*\).*/\1/p' "$run_dir/metrics.jsonl"; }
+step_count() {
+    awk -F '"time":' -v from="$1" -v to="$2" '
+        /"kind":"step"/ { time = $2 + 0; if (time > from && time <= to) steps++ }
+        END { print steps + 0 }' "$run_dir/metrics.jsonl"
+}
+
+# One line of the table.
+watch() {
+    local count=$1 from to coordinator server worker segments rss start
+    begin --workers "$count" --servers "$servers" --virtual-workers "$count" \
+        --batch-size "$count" --data "partitions:$directory/tiny" --model "$directory/tiny.yaml"
+    from=$EPOCHREALTIME
+    coordinator=$(processor_time coordinator)
+    server=$(processor_time server)
+    worker=$(processor_time worker)
+    segments=$(control_segments)
+    nap "$seconds"
+    to=$EPOCHREALTIME
+    coordinator=$(($(processor_time coordinator) - coordinator))
+    server=$(($(processor_time server) - server))
+    worker=$(($(processor_time worker) - worker))
+    if [[ -n $segments ]]; then segments=$(($(control_segments) - segments)); fi
+    rss=$(memory worker VmRSS)
+    finish
+    start=$(first_step_time)
+    awk -v count="$count" -v from="$from" -v to="$to" -v ticks="$ticks" -v steps="$(step_count \
+        "$from" "$to")" -v coordinator="$coordinator" -v server="$server" -v worker="$worker" \
+        -v segments="${segments:-none}" -v begin="$begin_time" -v start="$start" -v rss="$rss" '
+        function part(time) { return sprintf("%.1f %%", 100 * time / ticks / (to - from)) }
+        BEGIN {
+            control = segments == "none" ? "—" : sprintf("%.3f", segments / count / steps)
+            rate = segments == "none" ? "—" : sprintf("%.1f", segments / count / (to - from))
+            printf "| %d | %.0f | %s | %s | %s | %s | %s | %.2f s | %d MiB |\n", count,
+                steps / (to - from), part(coordinator), part(server), part(worker), control, rate,
+                start - begin, rss
+        }'
+}
+
+{
+    printf '%s\n\n' "Command: \`$command_line\`. $(date --utc '+%Y-%m-%d %H:%M UTC'). $(machine)."
+    printf '%s\n\n' "$(convoy_version), servers: $servers, one thread a worker."
+    echo '| workers | steps/s | coordinator CPU | servers CPU | workers CPU | control a worker and' \
+        'step | control/s a worker | start | worker memory |'
+    echo '|--:|--:|--:|--:|--:|--:|--:|--:|--:|'
+} >"$directory/table.md"
+for count in "${counts[@]}"; do
+    take_turn
+    watch "$count" >"$directory/line"
+    give_turn
+    cat "$directory/line" >&2
+    cat "$directory/line" >>"$directory/table.md"
+done
+
+printf '\n| cnn, 3 x 32 x 32, batch 32 a worker | VmRSS | VmHWM | of it RssAnon | RssFile |\n%s\n' \
+    '|---|--:|--:|--:|--:|' >>"$directory/table.md"
+for precision in fp32 bf16; do
+    take_turn
+    begin --workers 2 --servers 1 --virtual-workers 2 --batch-size 64 \
+        --data "partitions:$directory/images" --precision "$precision"
+    nap 3
+    line="| $precision |"
+    for field in VmRSS VmHWM RssAnon RssFile; do line+=" $(memory worker "$field") MiB |"; done
+    finish
+    give_turn
+    echo "$line" >>"$directory/table.md"
+done
+cat -- "$directory/table.md"
+if [[ -n $output ]]; then cp -- "$directory/table.md" "$output"; fi
