@@ -33,7 +33,7 @@ struct MemberOptions: ParsableArguments {
     /// Runs a worker or server to its end.
     func run(
         _ role: Role, threadCount: Int, options: RoleOptions, data: DataOptions = DataOptions(),
-        flippingBitInStep: Int? = nil
+        flippingBitInStep: Int? = nil, makeEngine: EngineMaker? = nil
     ) throws {
         try Terminal.run { () throws(Failure) -> Int in
             guard connectTimeout > 0, connectTimeout <= 86_400 else {
@@ -47,6 +47,7 @@ struct MemberOptions: ParsableArguments {
                 connectTimeout: .milliseconds(Int(connectTimeout * 1000)), label: options.label)
             settings.data = data
             settings.flipBitInStep = flippingBitInStep
+            settings.makeEngine = makeEngine
             let process = try MemberProcess(settings, log: log) { interruptions.wake() }
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {

@@ -33,7 +33,7 @@ struct TrainCommand: ParsableCommand {
                 base = try RunConfiguration.load(file: directory.configuration)
             }
             let settings = LocalLauncher.Settings(
-                executable: try Self.executable(),
+                executable: try Terminal.executable(),
                 configuration: try options.configuration(over: base), directory: directory,
                 isResuming: resume != nil)
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
@@ -52,13 +52,5 @@ struct TrainCommand: ParsableCommand {
         let day = "\(1900 + parts.tm_year)\(two(parts.tm_mon + 1))\(two(parts.tm_mday))"
         let clock = "\(two(parts.tm_hour))\(two(parts.tm_min))\(two(parts.tm_sec))"
         return "runs/\(day)-\(clock)-\(getpid())"
-    }
-
-    private static func executable() throws(Failure) -> String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        guard count > 0 else { throw .internalError("cannot find the running executable") }
-        return String(
-            decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }

@@ -4,6 +4,10 @@ import Partitions
 import Synchronization
 import Threads
 
+/// Makes the engine of one compute thread, on that thread.
+public typealias EngineMaker =
+    @Sendable (RunMaterial) throws(BackendError) -> any GradientEngine
+
 /// What the compute threads share, and what each of them does.
 final class ComputeCore: Sendable {
     enum Task: Sendable {
@@ -33,6 +37,7 @@ final class ComputeCore: Sendable {
     private let needs: PartitionNeeds?
     private let instructionSet: String
     private let flipBitInStep: Int?
+    private let engineMaker: EngineMaker?
     private let hasFlipped = Atomic(false)
     private let buffers: FloatBufferPool
     private let report: @Sendable (ComputePool.Result) -> Void
@@ -41,13 +46,15 @@ final class ComputeCore: Sendable {
 
     init(
         material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds?, threadCount: Int,
-        instructionSet: String, flipBitInStep: Int?, report: @escaping @Sendable (ComputePool.Result) -> Void
+        instructionSet: String, flipBitInStep: Int?, makeEngine: EngineMaker?,
+        report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.dataSet = dataSet
         self.needs = needs
         self.instructionSet = instructionSet
         self.flipBitInStep = flipBitInStep
+        engineMaker = makeEngine
         self.report = report
         let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
         loader = MicrobatchLoader(
@@ -80,10 +87,7 @@ final class ComputeCore: Sendable {
     func run() {
         let engine: any GradientEngine
         do throws(BackendError) {
-            engine = try Backends.makeEngine(
-                material.backend, network: material.network,
-                configuration: material.engineConfiguration(
-                    instructionSet: material.backend == .oneDNN ? instructionSet : nil))
+            engine = try makeEngine()
         } catch {
             report(.failed(.data("\(error)")))
             return
@@ -107,6 +111,14 @@ final class ComputeCore: Sendable {
                 report(.failed(Failure(error)))
             }
         }
+    }
+
+    private func makeEngine() throws(BackendError) -> any GradientEngine {
+        if let engineMaker { return try engineMaker(material) }
+        return try Backends.makeEngine(
+            material.backend, network: material.network,
+            configuration: material.engineConfiguration(
+                instructionSet: material.backend == .oneDNN ? instructionSet : nil))
     }
 
     private func compute(

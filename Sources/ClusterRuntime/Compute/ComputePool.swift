@@ -20,11 +20,13 @@ final class ComputePool: Sendable {
 
     init(
         material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds? = nil, threadCount: Int,
-        instructionSet: String, flipBitInStep: Int? = nil, report: @escaping @Sendable (Result) -> Void
+        instructionSet: String, flipBitInStep: Int? = nil, makeEngine: EngineMaker? = nil,
+        report: @escaping @Sendable (Result) -> Void
     ) {
         let core = ComputeCore(
             material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
-            instructionSet: instructionSet, flipBitInStep: flipBitInStep, report: report)
+            instructionSet: instructionSet, flipBitInStep: flipBitInStep, makeEngine: makeEngine,
+            report: report)
         self.core = core
         threads = (0..<threadCount).map { index in
             WorkThread(name: "compute-\(index)") { core.run() }

@@ -13,6 +13,10 @@ public final class LocalLauncher {
         public var configuration: RunConfiguration
         public var directory: RunDirectory
         public var isResuming: Bool
+        /// The subcommand that workers are started with.
+        public var workerCommand = ["worker"]
+        /// A file for what the children print; nil lets them share this process's output.
+        public var output: String?
 
         public init(
             executable: String, configuration: RunConfiguration, directory: RunDirectory,
@@ -87,7 +91,8 @@ public final class LocalLauncher {
         if settings.isResuming || isReplacing { arguments.append("--resume") }
         if !isReplacing { arguments.append("--fresh-members") }
         coordinator = try ChildProcess(
-            name: "coordinator", executable: settings.executable, arguments: arguments)
+            name: "coordinator", executable: settings.executable, arguments: arguments,
+            output: settings.output)
     }
 
     /// Waits until the coordinator listens; its exit code when it ends instead.
@@ -113,8 +118,9 @@ public final class LocalLauncher {
         let number = (started[role] ?? 0) + 1
         started[role] = number
         let name = "\(role.rawValue)-\(number)"
-        var arguments = [
-            role.rawValue, "--coordinator", endpoint, "--exit-with-parent", "--label",
+        let command = role == .worker ? settings.workerCommand : [role.rawValue]
+        var arguments = command + [
+            "--coordinator", endpoint, "--exit-with-parent", "--label",
             "\(role.rawValue) \(number)", "--log-file",
             "\(settings.directory.logs)/\(name).jsonl",
         ]
@@ -123,7 +129,7 @@ public final class LocalLauncher {
         }
         let child = try ChildProcess(
             name: "\(role.rawValue) \(number)", executable: settings.executable,
-            arguments: arguments)
+            arguments: arguments, output: settings.output)
         members.append((role, child))
     }
 

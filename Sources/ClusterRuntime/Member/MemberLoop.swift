@@ -167,7 +167,8 @@ final class MemberLoop {
             worker = WorkerRuntime(
                 material: material, context: context, identity: identity,
                 ownEndpoint: (shards.endpoint, shards.insideEndpoint), dataSet: dataSet,
-                threadCount: settings.threadCount, flipBitInStep: settings.flipBitInStep
+                threadCount: settings.threadCount, flipBitInStep: settings.flipBitInStep,
+                makeEngine: settings.makeEngine
             ) { mailbox.post(.computed($0)) }
         }
         let ready = Ready(

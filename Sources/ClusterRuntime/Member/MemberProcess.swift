@@ -19,6 +19,8 @@ public final class MemberProcess: Sendable {
         public var data = DataOptions()
         /// Flips one bit of one gradient in this step, to see an audit catch it.
         public var flipBitInStep: Int?
+        /// Computes in place of the run's backend, for measurements; nil in every real run.
+        public var makeEngine: EngineMaker?
 
         public init(
             role: Role, coordinatorEndpoint: String, threadCount: Int = 1,

@@ -15,6 +15,7 @@ final class WorkerRuntime {
     private let needs: PartitionNeeds?
     private let threadCount: Int
     private let flipBitInStep: Int?
+    private let makeEngine: EngineMaker?
     private let report: @Sendable (ComputePool.Result) -> Void
     private let buffers: FloatBufferPool
 
@@ -38,7 +39,8 @@ final class WorkerRuntime {
     init(
         material: RunMaterial, context: Context, identity: PeerIdentity,
         ownEndpoint: (public: String, inside: String)?, dataSet: DataSet, threadCount: Int,
-        flipBitInStep: Int?, report: @escaping @Sendable (ComputePool.Result) -> Void
+        flipBitInStep: Int?, makeEngine: EngineMaker?,
+        report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.context = context
@@ -48,6 +50,7 @@ final class WorkerRuntime {
         needs = PartitionNeeds(dataSet, material: material)
         self.threadCount = threadCount
         self.flipBitInStep = flipBitInStep
+        self.makeEngine = makeEngine
         self.report = report
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
@@ -86,7 +89,8 @@ final class WorkerRuntime {
         case .useInstructionSet(let name):
             pool = ComputePool(
                 material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
-                instructionSet: name, flipBitInStep: flipBitInStep, report: report)
+                instructionSet: name, flipBitInStep: flipBitInStep, makeEngine: makeEngine,
+                report: report)
         case .fetch(let shard, let version):
             try fetch(shard, version)
         case .inquire(let shard, let step):

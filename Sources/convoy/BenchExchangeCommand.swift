@@ -1,0 +1,199 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import NeuralNetwork
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Trains with gradients that cost nothing, so that a step is the exchange and what controls it.
+///
+/// Coordinator, servers and workers are real processes; sockets, shards, sums and the optimizer
+/// (SGD, one multiplication and one addition a parameter) are those of every run. A worker's engine
+/// alone is another: `ExchangeEngine`.
+struct BenchExchangeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exchange",
+        abstract: "Measure a step without computation: gradients in, weights out.",
+        discussion: """
+            Prints one line of JSON: the bytes of the parameters, and median and smallest time \
+            from one version of the weights to the next, as a worker sees it.
+            """)
+
+    /// Steps that are not counted: connections, buffers and caches warm up.
+    private static let warmUpCount = 5
+    private static let classCount = 2
+
+    @Option(help: "Bytes of the parameters, about; at least 4096.")
+    var bytes: Int
+
+    @Option(help: "Worker processes.")
+    var workers: Int = 2
+
+    @Option(help: "Parameter server processes; 0 puts a shard into every worker.")
+    var servers: Int = 1
+
+    @Option(help: "Steps that count.")
+    var rounds: Int = 50
+
+    func run() throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            try validateSettings()
+            let interruptions = try Interruptions()
+            let directory = try Self.makeTemporaryDirectory()
+            let code = try train(in: directory, interruptions)
+            guard code == ExitCode.done else {
+                if code != ExitCode.interrupted {
+                    Terminal.report("the run ended with exit code \(code); it is in \(directory)")
+                }
+                return code
+            }
+            let times = try ExchangeTimes.read(directory: directory)
+            Terminal.show(try report(times))
+            try? FileManager.default.removeItem(atPath: directory)
+            return code
+        }
+    }
+
+    private func validateSettings() throws(Failure) {
+        func require(_ flag: String, _ value: Int, _ range: ClosedRange<Int>) throws(Failure) {
+            guard range.contains(value) else {
+                throw .usage(
+                    "\(flag): expected \(range.lowerBound) to \(range.upperBound), found \(value)")
+            }
+        }
+        try require("--bytes", bytes, 4096...4_000_000_000)
+        try require("--workers", workers, 1...64)
+        try require("--servers", servers, 0...64)
+        try require("--rounds", rounds, 1...100_000)
+    }
+
+    private static func makeTemporaryDirectory() throws(Failure) -> String {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/convoy-exchange-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw .data(
+                "cannot create a directory in \(parent): \(String(cString: strerror(errno)))")
+        }
+        return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    private var stepCount: Int { Self.warmUpCount + rounds }
+
+    private func train(
+        in directory: String, _ interruptions: Interruptions
+    ) throws(Failure) -> Int {
+        try writeData(to: directory)
+        var settings = LocalLauncher.Settings(
+            executable: try Terminal.executable(), configuration: configuration(directory),
+            directory: RunDirectory("\(directory)/run"), isResuming: false)
+        settings.workerCommand = ["bench", "exchange-worker", "--times", directory]
+        settings.output = "\(directory)/output"
+        let launcher = LocalLauncher(settings, interruptions: interruptions) {
+            Terminal.report($0)
+        }
+        return try launcher.run()
+    }
+
+    private func configuration(_ directory: String) -> RunConfiguration {
+        var result = RunConfiguration()
+        result.data.source = "idx:\(directory)"
+        result.data.partitions = 1
+        result.model = .specification(model)
+        result.training.epochs = 1
+        result.training.batchSize = workers
+        result.training.virtualWorkers = workers
+        result.training.backend = .reference
+        result.training.checkpointEvery = 1_000_000_000
+        result.optimizer = .sgd(SGD())
+        result.cluster.workers = workers
+        result.cluster.servers = servers
+        // Half of it without new weights counts as a loss, and all is sent again.
+        result.cluster.heartbeatIntervalMilliseconds = bytes > 16_000_000 ? 10_000 : 1000
+        return result
+    }
+
+    /// Two dense layers behind one pixel, with about as many parameters as asked for.
+    private var model: ModelSpecification {
+        let wanted = bytes / 4
+        let first = max(1, Int(Double(wanted).squareRoot()))
+        // 2 · first, first · second + second, second · classes + classes
+        let rest = wanted - 2 * first - Self.classCount
+        let second = max(1, rest / (first + 1 + Self.classCount))
+        return ModelSpecification(
+            name: "exchange", inputShape: [1, 1, 1],
+            layers: [
+                .flatten, .dense(units: first), .dense(units: second),
+                .dense(units: Self.classCount),
+            ])
+    }
+
+    /// IDX files with one pixel a record: a record for each worker and step, all in one epoch.
+    private func writeData(to directory: String) throws(Failure) {
+        func write(_ name: String, _ magic: UInt32, _ dimensions: [Int], _ content: [UInt8])
+            throws(Failure)
+        {
+            let words = [magic] + dimensions.map { UInt32($0) }
+            let header = words.flatMap { word in
+                withUnsafeBytes(of: word.bigEndian) { Array($0) }
+            }
+            let path = "\(directory)/\(name)"
+            guard FileManager.default.createFile(atPath: path, contents: Data(header + content))
+            else { throw .data("cannot write \(path)") }
+        }
+        for (prefix, count) in [("train", stepCount * workers), ("t10k", Self.classCount)] {
+            let labels = (0..<count).map { UInt8($0 % Self.classCount) }
+            try write("\(prefix)-images-idx3-ubyte", 0x803, [count, 1, 1], labels)
+            try write("\(prefix)-labels-idx1-ubyte", 0x801, [count], labels)
+        }
+    }
+
+    private func report(_ times: ExchangeTimes) throws(Failure) -> String {
+        let intervals = times.intervals.dropFirst(Self.warmUpCount).sorted()
+        guard !intervals.isEmpty else {
+            throw .internalError("no worker saw more than \(Self.warmUpCount) versions")
+        }
+        let network: Network
+        do throws(ModelError) { network = try Network(model) } catch {
+            throw .internalError("\(error)")
+        }
+        func seconds(_ value: Int64) -> String { "\(Double(value) / 1e9)" }
+        return """
+            {"bytes": \(network.parameters.elementCount * 4), "workers": \(workers), \
+            "servers": \(servers), "rounds": \(intervals.count), \
+            "median_seconds": \(seconds(intervals[intervals.count / 2])), \
+            "minimum_seconds": \(seconds(intervals[0])), \
+            "gradients_per_step": \(times.gradientsPerStep)}
+            """
+    }
+}
+
+/// A worker of `convoy bench exchange`; not to be started by hand.
+struct BenchExchangeWorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exchange-worker", abstract: "A worker of bench exchange.",
+        shouldDisplay: false)
+
+    @OptionGroup var member: MemberOptions
+    @OptionGroup var role: RoleOptions
+
+    @Option(help: "The directory that the times go to.")
+    var times: String
+
+    @Option(help: "Compute threads.")
+    var threads: Int = 1
+
+    func run() throws {
+        let record = ExchangeRecord()
+        defer {
+            do throws(Failure) { try record.write(directory: times) } catch {
+                Terminal.report(error.text)
+            }
+        }
+        try member.run(.worker, threadCount: 1, options: role) { material in
+            ExchangeEngine(network: material.network, record: record)
+        }
+    }
+}
