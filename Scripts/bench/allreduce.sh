@@ -116,7 +116,7 @@ milliseconds() {
     printf '\n| bytes | processes | Gloo all_reduce | Convoy, 1 server | sent | %s |\n%s\n' \
         'Convoy, shards in the workers | sent' '|--:|--:|--:|--:|--:|--:|--:|'
 } >"$directory/table.md"
-available=$(awk '/^MemAvailable:/ { print $2 * 1024 }' /proc/meminfo)
+available=$(awk '/^MemAvailable:/ { printf "%d", $2 * 1024 }' /proc/meminfo)
 for size in "${sizes[@]}"; do
     # Between a quarter of a second and some seconds each.
     steps=$((600000000 / size))

@@ -101,7 +101,8 @@ machine() {
     memory=$(awk '/^MemTotal:/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
     # shellcheck source=/dev/null
     system=$(. /etc/os-release && echo "$PRETTY_NAME")
-    echo "${model:-unknown processor}, $(nproc) cores, $memory, $system, Linux $(uname -r)"
+    # nproc obeys OMP_NUM_THREADS, which the peers have.
+    echo "${model:-unknown processor}, $(nproc --all) cores, $memory, $system, Linux $(uname -r)"
 }
 
 # What was measured: the version and, where this is a checkout, its commit.
