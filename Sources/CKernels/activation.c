@@ -26,6 +26,17 @@ CONVOY_INLINE bf16 to_bf16(float value) {
 // All ones where the value is above zero (its bits are then a positive integer), otherwise zero.
 CONVOY_INLINE uint16_t positive_mask(bf16 value) { return (uint16_t)-((int16_t)value > 0); }
 
+// Numbers that are not negative compare as their bits do.
+CONVOY_INLINE int32_t float_bits(float value) {
+    union { float value; int32_t bits; } number = {.value = value};
+    return number.bits;
+}
+
+CONVOY_INLINE float from_float_bits(int32_t bits) {
+    union { int32_t bits; float value; } number = {.bits = bits};
+    return number.value;
+}
+
 // Pooling -----------------------------------------------------------------------------------------
 
 // The part of a window that lies inside the input: places first..<last of one axis.
@@ -70,8 +81,9 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
     }
 
 // The body of every pooling kernel below; `B` is the block where it is known when compiling. LOAD
-// and STORE turn elements into floats and back. Locals of B elements become vector registers.
-#define DEFINE_POOL(NAME, ELEMENT, LOAD, STORE)                                                    \
+// and STORE turn elements into floats and back, TO_BITS and FROM_BITS into integers and back.
+// Locals of B elements become vector registers.
+#define DEFINE_POOL(NAME, ELEMENT, LOAD, STORE, BITS, TO_BITS, FROM_BITS)                          \
     CONVOY_INLINE void NAME##_window(const ELEMENT *plane, ELEMENT *output, uint16_t *choice,      \
                                      ptrdiff_t width, ptrdiff_t B, span rows, span columns,        \
                                      ptrdiff_t window_width, int relu_mask) {                      \
@@ -163,7 +175,7 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
     /* The usual case: windows of 2x2 that do not overlap, without padding. */                     \
     CONVOY_INLINE void NAME##_halves(const ELEMENT *restrict input, ELEMENT *restrict output,      \
                                      uint16_t *restrict choice, const convoy_pool_shape *s,        \
-                                     ptrdiff_t B, int32_t least) {                                 \
+                                     ptrdiff_t B) {                                                \
         ptrdiff_t row = s->input_width * B;                                                        \
         for (ptrdiff_t plane = 0; plane < s->plane_count; plane++) {                               \
             for (ptrdiff_t y = 0; y < s->output_height; y++) {                                     \
@@ -176,9 +188,39 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
                         CHALLENGE(LOAD(upper[B + l]), 1)                                           \
                         CHALLENGE(LOAD(lower[l]), 2)                                               \
                         CHALLENGE(LOAD(lower[B + l]), 3)                                           \
-                        place |= best > 0 ? 0 : least;                                             \
                         output[l] = STORE(best);                                                   \
                         choice[l] = (uint16_t)place;                                               \
+                    }                                                                              \
+                    upper += 2 * B;                                                                \
+                    lower += 2 * B;                                                                \
+                    output += B;                                                                   \
+                    choice += B;                                                                   \
+                }                                                                                  \
+            }                                                                                      \
+            input += s->input_height * row;                                                        \
+        }                                                                                          \
+    }                                                                                              \
+    /* The same behind a ReLU: bit patterns order as the numbers do. */                            \
+    CONVOY_INLINE void NAME##_halves_of_relu(const ELEMENT *restrict input,                        \
+                                             ELEMENT *restrict output, uint16_t *restrict choice,  \
+                                             const convoy_pool_shape *s, ptrdiff_t B) {            \
+        ptrdiff_t row = s->input_width * B;                                                        \
+        for (ptrdiff_t plane = 0; plane < s->plane_count; plane++) {                               \
+            for (ptrdiff_t y = 0; y < s->output_height; y++) {                                     \
+                const ELEMENT *upper = input + 2 * y * row;                                        \
+                const ELEMENT *lower = upper + row;                                                \
+                for (ptrdiff_t x = 0; x < s->output_width; x++) {                                  \
+                    for (ptrdiff_t l = 0; l < B; l++) {                                            \
+                        BITS values[4] = {TO_BITS(upper[l]), TO_BITS(upper[B + l]),                \
+                                          TO_BITS(lower[l]), TO_BITS(lower[B + l])};               \
+                        BITS left = values[0] > values[2] ? values[0] : values[2];                 \
+                        BITS right = values[1] > values[3] ? values[1] : values[3];                \
+                        BITS best = left > right ? left : right;                                   \
+                        uint16_t place = values[2] == best ? 2 : 3;                                \
+                        place = values[1] == best ? 1 : place;                                     \
+                        place = values[0] == best ? 0 : place;                                     \
+                        output[l] = FROM_BITS(best);                                               \
+                        choice[l] = best > 0 ? place : NO_CHOICE;                                  \
                     }                                                                              \
                     upper += 2 * B;                                                                \
                     lower += 2 * B;                                                                \
@@ -224,11 +266,14 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
     CONVOY_CLONES                                                                                  \
     void NAME(const ELEMENT *input, ELEMENT *output, uint16_t *choice,                             \
               const convoy_pool_shape *shape, int relu_mask) {                                     \
-        int least = relu_mask ? NO_CHOICE : 0;                                                     \
-        if (shape->block == 16 && is_halves(shape))                                                \
-            NAME##_halves(input, output, choice, shape, 16, least);                                \
+        if (shape->block == 16 && is_halves(shape) && relu_mask)                                   \
+            NAME##_halves_of_relu(input, output, choice, shape, 16);                               \
+        else if (shape->block == 8 && is_halves(shape) && relu_mask)                               \
+            NAME##_halves_of_relu(input, output, choice, shape, 8);                                \
+        else if (shape->block == 16 && is_halves(shape))                                           \
+            NAME##_halves(input, output, choice, shape, 16);                                       \
         else if (shape->block == 8 && is_halves(shape))                                            \
-            NAME##_halves(input, output, choice, shape, 8, least);                                 \
+            NAME##_halves(input, output, choice, shape, 8);                                        \
         else if (shape->block == 16)                                                               \
             NAME##_blocked(input, output, choice, shape, 16, relu_mask);                           \
         else                                                                                       \
@@ -251,8 +296,8 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
 #define SAME(value) (value)
 #define convoy_max_pool_BACKWARD convoy_max_pool_backward
 #define convoy_max_pool_bf16_BACKWARD convoy_max_pool_backward_bf16
-DEFINE_POOL(convoy_max_pool, float, SAME, SAME)
-DEFINE_POOL(convoy_max_pool_bf16, bf16, to_float, to_bf16)
+DEFINE_POOL(convoy_max_pool, float, SAME, SAME, int32_t, float_bits, from_float_bits)
+DEFINE_POOL(convoy_max_pool_bf16, bf16, to_float, to_bf16, int16_t, (int16_t), (bf16))
 
 // Elementwise -------------------------------------------------------------------------------------
 

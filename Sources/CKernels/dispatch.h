@@ -3,7 +3,7 @@
 
 /// Compiles a function once for each vector width; the loader picks the widest that this host runs.
 #if defined(__x86_64__) && defined(__ELF__) && defined(__OPTIMIZE__)
-#define CONVOY_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#define CONVOY_CLONES __attribute__((target_clones("avx512bw", "avx2", "default")))
 #else
 #define CONVOY_CLONES
 #endif

@@ -13,7 +13,10 @@ public enum RandomPurpose: UInt64, Sendable {
 /// Determinism: every value is a pure function of the name and the position.
 public struct RandomStream: RandomNumberGenerator, Sendable {
     private let philox: Philox
-    private let high: UInt64
+    /// The key of the words.
+    public let key: UInt64
+    /// The upper half of the words' counters; the lower counts from 0.
+    public let high: UInt64
     private var low: UInt64 = 0
     private var words = SIMD4<UInt32>()
     private var next32Index = 4
@@ -24,7 +27,8 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
     ///   - first: an index within the purpose, for instance the epoch.
     ///   - second: a second index, for instance the layer or virtual worker.
     public init(seed: UInt64, purpose: RandomPurpose, _ first: UInt64 = 0, _ second: UInt64 = 0) {
-        philox = Philox(key: mix64(seed ^ mix64(purpose.rawValue)))
+        key = mix64(seed ^ mix64(purpose.rawValue))
+        philox = Philox(key: key)
         high = mix64(mix64(first) ^ (second &+ 0x9E37_79B9_7F4A_7C15))
     }
 

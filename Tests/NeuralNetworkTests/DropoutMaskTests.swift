@@ -1,3 +1,4 @@
+import CounterRandom
 import NeuralNetwork
 import Testing
 
@@ -19,6 +20,21 @@ import Testing
         #expect(kept.allSatisfy { $0 == Float(1 / 0.6) })
         #expect(abs(Double(kept.count) / 100_000 - 0.6) < 0.01)
         #expect(mask(rate: 0).allSatisfy { $0 == 1 })
+    }
+
+    /// The kernel draws what the stream draws, wherever a mask ends.
+    @Test func isTheStreamOfItsName() {
+        for (count, rate) in [(1, 0.5), (63, 0.1), (64, 0.25), (65, 0.5), (1000, 1 / 3.0)] {
+            let (seed, epoch, record) = (UInt64(7) << 40, 3, UInt64(5) << 33)
+            var stream = RandomStream(
+                seed: seed, purpose: .dropout, mix64(UInt64(epoch)) &+ 6, record)
+            let expected = (0..<count).map { _ in
+                Double(stream.nextUniform()) >= rate ? Float(1 / (1 - rate)) : 0
+            }
+            #expect(
+                mask(count, rate: rate, seed: seed, epoch: epoch, record: record, layer: 6)
+                    == expected, "\(count) elements at \(rate)")
+        }
     }
 
     @Test func isAFunctionOfItsKeys() {

@@ -36,8 +36,9 @@ struct OneDNNPoolKernelTests {
             window_width: window.width, stride_height: window.strideHeight,
             stride_width: window.strideWidth, padding_top: window.top, padding_left: window.left)
         // Halves, so that there are ties and bfloat16 keeps them.
-        let input = GoldenInput.values(planes * height * width * block, salt: 7)
+        let values = GoldenInput.values(planes * height * width * block, salt: 7)
             .map { (8 * $0).rounded() / 2 }
+        let input = masksReLU ? values.map { max($0, 0) } : values
         let outputCount = planes * outputHeight * outputWidth * block
         let outputGradient = GoldenInput.values(outputCount, salt: 8).map { (8 * $0).rounded() }
 

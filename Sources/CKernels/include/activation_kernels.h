@@ -27,8 +27,9 @@ typedef struct {
 
 /// Max-pooling. `choice` [like output] gets the place in the window (row * width + column) of the
 /// first maximum in row-major order; a NaN wins, as in PyTorch.
-/// With `relu_mask`, a maximum that is not above 0 gets the choice "none": the gradient of a ReLU
-/// before the pooling, taken here, where there are fewer elements (max and ReLU commute).
+/// With `relu_mask` the input comes from a ReLU, and a maximum that is not above 0 gets the choice
+/// "none": the ReLU's gradient, taken here, where there are fewer elements (max and ReLU commute).
+/// No element is below 0 then, so bit patterns compare as the numbers do; a NaN with a sign loses.
 void convoy_max_pool(const float *input, float *output, uint16_t *choice,
                      const convoy_pool_shape *shape, int relu_mask);
 void convoy_max_pool_bf16(const uint16_t *input, uint16_t *output, uint16_t *choice,
@@ -47,6 +48,12 @@ void convoy_relu_bf16(uint16_t *values, ptrdiff_t count);
 /// gradient[i] = 0 where output[i] <= 0.
 void convoy_relu_backward(float *gradient, const float *output, ptrdiff_t count);
 void convoy_relu_backward_bf16(uint16_t *gradient, const uint16_t *output, ptrdiff_t count);
+
+/// An inverted-dropout mask: mask[i] = kept where the top 24 bits of word i are at least `least`,
+/// otherwise 0. The words are those of Philox4x32-10 with this key, counted up from 0 below `name`:
+/// what `RandomStream` of CounterRandom draws, several blocks at a time.
+void convoy_dropout_mask(float *mask, ptrdiff_t count, uint64_t key, uint64_t name, uint32_t least,
+                         float kept);
 
 /// values[i] *= factors[i].
 void convoy_scale(float *values, const float *factors, ptrdiff_t count);

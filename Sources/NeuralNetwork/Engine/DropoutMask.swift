@@ -1,3 +1,4 @@
+import CKernels
 import CounterRandom
 
 /// The masks of inverted dropout: 0 for what is dropped, 1/(1-rate) for what is kept.
@@ -12,10 +13,12 @@ public enum DropoutMask {
         _ out: UnsafeMutablePointer<Float>, count: Int, rate: Double, seed: UInt64, epoch: Int,
         record: UInt64, layerIndex: Int
     ) {
-        var stream = RandomStream(
+        let stream = RandomStream(
             seed: seed, purpose: .dropout,
             mix64(UInt64(bitPattern: Int64(epoch))) &+ UInt64(layerIndex), record)
         let kept = Float(1 / (1 - rate))
-        for index in 0..<count { out[index] = Double(stream.nextUniform()) >= rate ? kept : 0 }
+        // A uniform number is 24 bits times 2⁻²⁴, so it is at least `rate` where the bits are.
+        let least = UInt32((rate * 0x1p24).rounded(.up))
+        convoy_dropout_mask(out, count, stream.key, stream.high, least, kept)
     }
 }

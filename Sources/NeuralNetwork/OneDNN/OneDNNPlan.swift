@@ -9,6 +9,7 @@ final class OneDNNPlan {
     let tileSize: Int
     let context: OneDNNContext
     private let input: OneDNNTensor
+    private let readsImagesInPlace: Bool
     private let output: OneDNNTensor
     private let outputGradient: OneDNNTensor
     private let inputGradient: OneDNNTensor?
@@ -33,6 +34,7 @@ final class OneDNNPlan {
             context,
             OneDNNLayout(.float32, [tileSize] + network.layers[0].inputShape, .rowMajor))
         var builder = OneDNNPlanBuilder(planner: planner, network: network)
+        readsImagesInPlace = builder.onlyReadsItsInput
         output = try builder.planForward(input)
         outputGradient = try OneDNNTensor(context, output.layout)
         inputGradient = try builder.planBackward(
@@ -69,14 +71,23 @@ final class OneDNNPlan {
         for step in forwardSteps { step.run(context, isFirstTile: true, dropout: dropout) }
     }
 
-    /// Copies a tile's images to where the first step reads them.
+    /// Gives the first step its images: a whole tile is read where it lies, until the next load;
+    /// the last one, and what a step changes in place, is copied.
     func load(_ images: UnsafePointer<Float>, count: Int) {
         precondition(count <= tileSize, "\(count) images in a tile of \(tileSize)")
+        if count == tileSize && readsImagesInPlace {
+            input.memory.point(at: UnsafeMutableRawPointer(mutating: images))
+            return
+        }
+        useOwnImages()
         let imageElementCount = network.inputElementCount
         input.buffer.floats.update(from: images, count: count * imageElementCount)
         (input.buffer.floats + count * imageElementCount)
             .update(repeating: 0, count: (tileSize - count) * imageElementCount)
     }
+
+    /// Lets go of the caller's images.
+    func useOwnImages() { input.memory.point(at: input.buffer.bytes) }
 
     func backward(isFirstTile: Bool, dropout: OneDNNDropoutKey?) {
         for step in backwardSteps {

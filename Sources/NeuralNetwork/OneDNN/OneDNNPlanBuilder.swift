@@ -1,8 +1,8 @@
 /// Works out the steps of a plan, stage by stage: forward in order, then backward.
 ///
 /// ReLU and dropout work in place. A layer before them that looks at its own output for its ReLU's
-/// mask still finds zero where it was zero, or where the gradient is zero anyway; and the image is
-/// copied anew for each tile.
+/// mask still finds zero where it was zero, or where the gradient is zero anyway; and images that
+/// are changed in place are copied first; see ``onlyReadsItsInput``.
 struct OneDNNPlanBuilder {
     private enum Planned {
         case weighted(OneDNNWeightedLayer, OneDNNForward, isReLUMasked: Bool)
@@ -21,6 +21,10 @@ struct OneDNNPlanBuilder {
         self.network = network
         stages = OneDNNStage.list(network)
     }
+
+    /// True where oneDNN reads the images; our own kernels know their buffers' addresses, and some
+    /// change them.
+    var onlyReadsItsInput: Bool { stages.first?.hasParameters ?? false }
 
     /// - Returns: the output, float32 and row-major.
     mutating func planForward(_ input: OneDNNTensor) throws(BackendError) -> OneDNNTensor {

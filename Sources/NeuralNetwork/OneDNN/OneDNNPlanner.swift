@@ -46,6 +46,10 @@ final class OneDNNPlanner {
         }
         let weights = try OneDNNTensor(context, layout)
         let flatLayout = try OneDNNLayout(.float32, shape, .rowMajor)
+        if flatLayout.isEqual(layout) {
+            loads.append(OneDNNParameterMove(slot: slot, kind: .copy, tensor: weights))
+            return weights
+        }
         let flat = try OneDNNMemory(context, pointing: flatLayout)
         let move = try OneDNNOperation(reorder: flatLayout, to: layout, context)
         loads.append(
@@ -68,13 +72,13 @@ final class OneDNNPlanner {
     ) throws(BackendError) {
         weightGradients.append(sum)
         let flatLayout = try OneDNNLayout(.float32, shape, .rowMajor)
-        let flat = try OneDNNMemory(context, pointing: flatLayout)
-        let move = try OneDNNOperation(reorder: sum.weights.layout, to: flatLayout, context)
-        stores.append(
-            OneDNNParameterMove(
-                slot: weightSlot,
-                kind: .reorder(flat, try reorder(move, sum.weights.memory, flat)),
-                tensor: sum.weights))
+        var kind = OneDNNParameterMove.Kind.copy
+        if !flatLayout.isEqual(sum.weights.layout) {
+            let flat = try OneDNNMemory(context, pointing: flatLayout)
+            let move = try OneDNNOperation(reorder: sum.weights.layout, to: flatLayout, context)
+            kind = .reorder(flat, try reorder(move, sum.weights.memory, flat))
+        }
+        stores.append(OneDNNParameterMove(slot: weightSlot, kind: kind, tensor: sum.weights))
         stores.append(OneDNNParameterMove(slot: biasSlot, kind: .copy, tensor: sum.bias))
     }
 

@@ -10,7 +10,7 @@ final class OneDNNProfile: EngineProfile {
         let imageByteCount = plan.tileSize * plan.network.inputElementCount * 4
         let logitByteCount = plan.tileSize * plan.network.outputElementCount * 4
         var parts = plan.loads.map { Self.part($0, .weights) }
-        parts.append(Self.part(.forward, "images", "copy", byteCount: 2 * imageByteCount))
+        parts.append(Self.part(.forward, "images", "tile", byteCount: 2 * imageByteCount))
         for (step, name) in zip(plan.forwardSteps, plan.forwardLayerNames) {
             parts.append(Self.part(step, .forward, name))
         }
@@ -85,6 +85,7 @@ final class OneDNNProfile: EngineProfile {
 
     func runConvolutions(tileCount: Int, clock: @escaping () -> Int64, times: inout [Int64]) {
         engine.holdOneThread()
+        plan.useOwnImages()
         let firstForward = plan.loads.count + 1
         let firstBackward = firstForward + plan.forwardSteps.count + 1
         var stopwatch = Stopwatch(clock: clock)
