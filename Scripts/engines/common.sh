@@ -121,7 +121,21 @@ processes_of() {
     done
 }
 
-has_process() { [[ -n $(processes_of "$@") ]]; }
+# have_workers COUNT: whether the run of `run_dir` has so many.
+have_workers() { (($(processes_of worker "$run_dir" | wc -l) == $1)); }
+
+# Number of the coordinator's process of run directory $1.
+coordinator_of() { pgrep --full -- "^[^ ]*convoy coordinator .*--run-dir $1 "; }
+
+# A TCP port of this machine that nobody listens at.
+free_port() {
+    local port
+    while port=$((RANDOM % 20000 + 12000)); do
+        # A connection that is refused shows that it is free.
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
+    done
+    echo "$port"
+}
 
 # undisturbed RUN_DIR FLAGS...: trains on this machine; its weights_sha256 into `expected`.
 undisturbed() {
