@@ -121,6 +121,9 @@ processes_of() {
     done
 }
 
+# Whether process $1 has ended, though nobody has waited for it yet.
+has_ended() { [[ ! -e /proc/$1/stat || $(<"/proc/$1/stat") == *") Z "* ]]; }
+
 # have_workers COUNT: whether the run of `run_dir` has so many.
 have_workers() { (($(processes_of worker "$run_dir" | wc -l) == $1)); }
 

@@ -31,7 +31,7 @@ stop_engine() {
         sleep 0.1
     done
     for daemon in "${daemons[@]}"; do kill -KILL "$daemon" 2>/dev/null; done
-    wait
+    { wait; } 2>/dev/null
 }
 
 # daemon NAME COMMAND...: in the background, its words to a file.
@@ -88,14 +88,13 @@ submit() {
     logs=("$directory/slurmctld.log" "$directory/$1.out")
     job=$(CONVOY=$convoy CONVOY_RUN_DIR=$run_dir sbatch --parsable --chdir="$directory" \
         --cpus-per-task=1 --time=10 --output="$directory/$1.out" \
-        "$root/Cluster/slurm/train.sbatch" --steps "$steps" --checkpoint-every 100 \
-        --heartbeat-interval-ms 250) || fail "sbatch" "${logs[@]}"
+        "$root/Cluster/slurm/train.sbatch" --config "$directory/run.yaml" --steps "$steps") || fail "sbatch" "${logs[@]}"
 }
 
 job_state() { scontrol --oneliner show job "$job" | sed 's/.* JobState=\([A-Z]*\).*/\1/'; }
-has_ended() { [[ $(job_state) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
+is_over() { [[ $(job_state) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
 await_job() {
-    wait_for 120 "the end of job $job" has_ended
+    wait_for 120 "the end of job $job" is_over
     [[ $(job_state) == COMPLETED ]] || fail "job $job: $(job_state)" "${logs[@]}"
     require_hash "$run_dir"
 }
@@ -111,6 +110,10 @@ await_try() {
     wait_for 30 "try $1" told "try $1 on" 1
 }
 
+cat >"$directory/run.yaml" <<END
+training: {checkpoint-every: 100}
+cluster: {heartbeat-interval-ms: 250}
+END
 undisturbed "$directory/train" --steps "$steps"
 
 submit undisturbed

@@ -51,6 +51,15 @@ def stop(process: subprocess.Popen, patience: float) -> int:
     return process.wait()
 
 
+def _without_config(flags: Sequence[str]) -> list[str]:
+    """The flags except `--config FILE`."""
+    return [
+        flag
+        for before, flag in zip(["", *flags], flags)
+        if "--config" not in (before, flag) and not flag.startswith("--config=")
+    ]
+
+
 class RestartBudget:
     """So many restarts within a minute; a process that dies more often has another trouble."""
 
@@ -80,7 +89,8 @@ class Coordinator:
         keys: str | None,
         on_end: Callable[[], None],
     ) -> None:
-        self._command = [find_convoy(convoy), "coordinator", *flags, "--run-dir", run_directory]
+        self._command = [find_convoy(convoy), "coordinator", "--run-dir", run_directory]
+        self._flags = list(flags)
         self._environment = environment(keys)
         self._on_end = on_end
         self._budget = RestartBudget()
@@ -98,8 +108,10 @@ class Coordinator:
         self._thread.start()
 
     def _start(self, *more: str) -> subprocess.Popen:
+        # A run that goes on has a run file of its own.
+        flags = _without_config(self._flags) if "--resume" in more else self._flags
         return subprocess.Popen(
-            [*self._command, *more], stdin=subprocess.DEVNULL, env=self._environment
+            [*self._command, *flags, *more], stdin=subprocess.DEVNULL, env=self._environment
         )
 
     def _await_endpoint(self, file: str, within: float) -> str:
