@@ -105,10 +105,13 @@ machine() {
     echo "${model:-unknown processor}, $(nproc --all) cores, $memory, $system, Linux $(uname -r)"
 }
 
-# What was measured: the version and, where this is a checkout, its commit.
+# What was measured: the version and the commit it was built from; of a program that CONVOY names
+# nobody knows the commit.
 convoy_version() {
-    local commit
-    commit=$(git -C "$root" describe --always --dirty 2>/dev/null) || commit=
+    local commit=
+    if [[ -z ${CONVOY:-} ]]; then
+        commit=$(git -C "$root" describe --always --dirty 2>/dev/null) || commit=
+    fi
     echo "$("$convoy" --version)${commit:+ ($commit)}"
 }
 
