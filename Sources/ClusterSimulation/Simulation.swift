@@ -186,7 +186,7 @@ public struct Simulation {
         let hello = Hello(
             identity: identity, role: role, host: "host", processIdentifier: Int(nextIdentity),
             threadCount: 1, build: "build", backends: ["simulated"], instructionSet: "generic",
-            bulkEndpoint: identity.rawValue)
+            bulkEndpoint: "ipc://\(identity)")
         note("start \(identity)")
         actOnMember(identity, .started(hello))
         queue.insert(.tick(identity), at: now + .milliseconds(1))

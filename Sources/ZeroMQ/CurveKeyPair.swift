@@ -34,6 +34,9 @@ public struct CurveKeyPair: Sendable, Equatable {
         self.secretKey = secretKey
     }
 
+    /// Whether a text can be a key.
+    public static func isKey(_ text: String) -> Bool { Z85Key.decode(text) != nil }
+
     /// A new pair from the system's random numbers.
     ///
     /// - Throws: `.notSupported` when libzmq was built without CURVE.

@@ -24,6 +24,9 @@ public struct LibraryVersion: Comparable, Sendable, CustomStringConvertible {
     /// The oldest version this module works with: handshake events and their reasons came with 4.3.
     public static let minimum = LibraryVersion(major: 4, minor: 3, patch: 0)
 
+    /// Whether this libzmq was built with CURVE.
+    public static var hasCurve: Bool { zmq_has("curve") == 1 }
+
     public static func < (left: LibraryVersion, right: LibraryVersion) -> Bool {
         (left.major, left.minor, left.patch) < (right.major, right.minor, right.patch)
     }

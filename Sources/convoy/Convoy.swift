@@ -20,7 +20,7 @@ struct Convoy: ParsableCommand {
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, ServerCommand.self, WorkerCommand.self,
             EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
-            DoctorCommand.self, BenchCommand.self,
+            DoctorCommand.self, KeygenCommand.self, BenchCommand.self,
         ])
 }
 

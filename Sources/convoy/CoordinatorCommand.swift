@@ -14,14 +14,20 @@ struct CoordinatorCommand: ParsableCommand {
     @Option(help: "Where everything of the run is written.")
     var runDir: String
 
-    @Option(help: "Endpoint to listen at; * as port lets the system choose one.")
+    @OptionGroup var security: SecurityOptions
+    @OptionGroup var insecurity: InsecureOption
+
+    @Option(help: "Endpoint to listen at, tcp://ADDRESS:PORT; * as port lets the system choose one.")
     var listen: String
+
+    @Option(help: "Port of the second socket, for checkpoints; the system chooses one otherwise.")
+    var statePort: Int?
+
+    @Option(help: "Address or name under which others reach this host, where that is another.")
+    var announce: String?
 
     @Flag(help: "Go on with the run in the run directory; members still at work are taken back.")
     var resume = false
-
-    @Flag(help: "Allow to listen beyond this machine without encryption or authentication.")
-    var insecure = false
 
     @Flag(help: .hidden)
     var freshMembers = false
@@ -30,13 +36,23 @@ struct CoordinatorCommand: ParsableCommand {
         try Terminal.run { () throws(Failure) -> Int in
             let interruptions = try Interruptions(watchingParent: role.exitWithParent)
             let directory = RunDirectory(runDir)
-            try Endpoint.requireSafe(listen, insecure: insecure)
+            let endpoint = try ListenAddress.resolve(
+                Endpoint(listen, flag: "--listen"), flag: "--listen", interruptions)
+            if let statePort, !(1...65_535).contains(statePort) {
+                throw .usage("--state-port: expected 1 to 65535, found \(statePort)")
+            }
+            let announced = try ListenAddress.announced(announce)
+            let transport = try security.transport()
+            try transport.keys?.requireCoordinator()
+            let isOpen = try transport.requireSafe(
+                endpoint, flag: "--listen", insecure: insecurity.insecure)
             let configuration = try prepare(directory)
             let log = role.installLog(
                 role: "coordinator", default: "\(directory.logs)/coordinator.jsonl")
-            if insecure { log.warning("listening without encryption or authentication") }
+            if isOpen { log.warning("listening without encryption or authentication") }
             let process = try start(.init(
-                    configuration: configuration, directory: directory, listen: listen,
+                    configuration: configuration, directory: directory, listen: endpoint,
+                    statePort: statePort, announce: announced, transport: transport,
                     isResuming: resume, mayHaveMembers: resume && !freshMembers), log, interruptions)
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {

@@ -45,6 +45,13 @@ struct DoctorCommand: ParsableCommand {
                 try LibraryVersion.current.requireSupported()
                 return "\(LibraryVersion.current)"
             }
+            check("encryption") {
+                guard LibraryVersion.hasCurve else {
+                    throw Failure.data("this libzmq was built without CURVE; --keys cannot be used")
+                }
+                guard let keys = try KeyRing.given(nil) else { return "CURVE; no CONVOY_KEYS" }
+                return "CURVE; keys of \(keys.directory), \(keys.publicKey)"
+            }
             check("loopback") {
                 let context = try Context()
                 let socket = try Socket(context, .router)

@@ -27,6 +27,19 @@ struct MemberOptions: ParsableArguments {
     @Option(help: "The coordinator's endpoint, for instance tcp://127.0.0.1:5555.")
     var coordinator: String
 
+    @OptionGroup var security: SecurityOptions
+    @OptionGroup var insecurity: InsecureOption
+
+    @Option(
+        help: """
+            Where its shards listen: ADDRESS, NETWORK/BITS or an interface, :PORT behind it or not. \
+            Otherwise the address that the route to the coordinator uses.
+            """)
+    var bind: String?
+
+    @Option(help: "Address or name under which others reach this host, where that is another.")
+    var announce: String?
+
     @Option(help: "Give up when no coordinator answers within this many seconds.")
     var connectTimeout: Double = 30
 
@@ -41,10 +54,19 @@ struct MemberOptions: ParsableArguments {
                     "--connect-timeout: expected seconds above 0, found \(connectTimeout)")
             }
             let interruptions = try Interruptions(watchingParent: options.exitWithParent)
+            let limit = Duration.milliseconds(Int(connectTimeout * 1000))
+            let transport = try security.transport()
+            let place = try MemberPlace(
+                coordinator: coordinator, bind: bind, announce: announce, within: limit,
+                interruptions)
+            let isOpen = try transport.requireSafe(
+                place.addresses.listen, flag: "--bind", insecure: insecurity.insecure)
             let log = options.installLog(role: role.rawValue)
+            if isOpen { log.warning("listening without encryption or authentication") }
             var settings = MemberProcess.Settings(
-                role: role, coordinatorEndpoint: coordinator, threadCount: threadCount,
-                connectTimeout: .milliseconds(Int(connectTimeout * 1000)), label: options.label)
+                role: role, coordinator: place.coordinator, coordinatorPlace: place.text,
+                addresses: place.addresses, transport: transport, threadCount: threadCount,
+                connectTimeout: limit, label: options.label)
             settings.data = data
             settings.flipBitInStep = flippingBitInStep
             settings.makeEngine = makeEngine

@@ -14,6 +14,8 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var options: RunOptions
 
+    @OptionGroup var security: SecurityOptions
+
     @Option(help: "Where everything of the run is written; must not hold anything yet.")
     var runDir: String?
 
@@ -35,7 +37,7 @@ struct TrainCommand: ParsableCommand {
             let settings = LocalLauncher.Settings(
                 executable: try Terminal.executable(),
                 configuration: try options.configuration(over: base), directory: directory,
-                isResuming: resume != nil)
+                isResuming: resume != nil, keys: try security.transport().keys?.directory)
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
                 Terminal.show("  \($0)")
             }

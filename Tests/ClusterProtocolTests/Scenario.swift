@@ -79,7 +79,7 @@ struct Scenario {
             identity: identity, role: role, host: "host", processIdentifier: 1,
             threadCount: settings["threads"].flatMap(Int.init) ?? 1, build: settings["build"] ?? "b1",
             backends: [settings["backend"] ?? "reference"],
-            instructionSet: settings["instruction-set"] ?? "avx2", bulkEndpoint: "at-\(name)")
+            instructionSet: settings["instruction-set"] ?? "avx2", bulkEndpoint: "ipc://\(name)")
         deliver(.toMember(identity, .started(hello)))
     }
 

@@ -3,14 +3,16 @@ extension CoordinatorMachine {
     /// Whether a process has joined and was found fit.
     public func isMember(_ peer: PeerIdentity) -> Bool { peers[peer]?.state == .ready }
 
-    mutating func join(_ hello: Hello, from peer: PeerIdentity, now: Moment) -> [Action] {
+    mutating func join(
+        _ hello: Hello, from peer: PeerIdentity, over connection: Connection, now: Moment
+    ) -> [Action] {
         guard hello.identity == peer else { return [.note(.unexpected(kind: "hello", peer))] }
         if peers[peer] != nil {
             // A hello sent again because the answer was slow or lost.
             peers[peer]?.lastHeard = now
             return [.send(.welcome(welcome), to: peer)]
         }
-        if let failure = refusal(of: hello) {
+        if let failure = refusal(of: hello) ?? refusal(of: hello, over: connection) {
             return [.note(.refused(peer, failure)), .send(.refused(failure), to: peer)]
         }
         let ordinal = nextOrdinal[hello.role, default: 0] + 1
@@ -68,6 +70,33 @@ extension CoordinatorMachine {
             return refuse("instruction set", hello.instructionSet, instructionSet)
         }
         return nil
+    }
+
+    /// Why what a process says of itself cannot be: others would not reach its shards.
+    private func refusal(of hello: Hello, over connection: Connection) -> Failure? {
+        func refuse(_ why: String) -> Failure {
+            Failure(
+                text: "the coordinator refused this \(hello.role.rawValue) on \(hello.host): \(why)",
+                exitCode: 65)
+        }
+        if let key = connection.publicKey, hello.publicKey != key {
+            return refuse("the key it announces is not the one it connected with")
+        }
+        guard let text = hello.bulkEndpoint else { return nil }
+        guard let endpoint = Endpoint(text), endpoint.isReachable else {
+            return refuse("its shards cannot be reached at \(text.prefix(100))")
+        }
+        guard endpoint.isLocal else { return nil }
+        if !connection.isFromThisHost {
+            return refuse(
+                "it announces \(endpoint), which only its own host can reach; start it with "
+                    + "--bind or --announce and an address that other hosts reach")
+        }
+        let hostsShards = hello.role == .server || configuration.serverCount == 0
+        guard let open = configuration.openEndpoint, hostsShards else { return nil }
+        return refuse(
+            "it announces \(endpoint), which only this host can reach, but the run is open to "
+                + "others at \(open); start it with --coordinator \(open)")
     }
 
     mutating func becomeReady(_ peer: PeerIdentity, _ ready: Ready, now: Moment) -> [Action] {

@@ -2,10 +2,11 @@
 extension CoordinatorMachine {
     var placements: [ShardPlacement] {
         zip(configuration.plan.shards, shards).compactMap { index, shard in
-            guard let host = shard.host, let endpoint = peers[host]?.hello.bulkEndpoint else {
-                return nil
-            }
-            return ShardPlacement(shard: index, host: host, endpoint: endpoint)
+            guard let host = shard.host, let hello = peers[host]?.hello,
+                let endpoint = hello.bulkEndpoint
+            else { return nil }
+            return ShardPlacement(
+                shard: index, host: host, endpoint: endpoint, publicKey: hello.publicKey)
         }
     }
 

@@ -33,6 +33,8 @@ public struct CoordinatorMachine: Sendable {
         /// Where workers can have partitions that are not on their host.
         public var dataEndpoint: String?
         public var maximumPeerCount = 4096
+        /// Where it listens when other hosts can reach it, for people; nil: this host alone can.
+        public var openEndpoint: String?
 
         public init(
             run: String, tree: ReductionTree, plan: SlicePlan, serverCount: Int, workerCount: Int,
@@ -65,7 +67,7 @@ public struct CoordinatorMachine: Sendable {
     }
 
     public enum Event: Hashable, Sendable {
-        case message(ControlMessage, from: PeerIdentity)
+        case message(ControlMessage, from: PeerIdentity, over: Connection = Connection())
         /// The connection over which the peer last spoke is gone.
         case disconnected(PeerIdentity)
         /// Every part of the state at this version has arrived.
@@ -323,7 +325,8 @@ public struct CoordinatorMachine: Sendable {
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         if phase == .ended { return [] }
         switch event {
-        case .message(let message, let peer): return receive(message, from: peer, now: now)
+        case .message(let message, let peer, let connection):
+            return receive(message, from: peer, over: connection, now: now)
         case .disconnected(let peer): return lose(peer, reason: "connection closed", now: now)
         case .snapshotArrived(let step):
             arrivedSnapshot = max(arrivedSnapshot ?? step, step)
@@ -336,9 +339,12 @@ public struct CoordinatorMachine: Sendable {
     }
 
     private mutating func receive(
-        _ message: ControlMessage, from peer: PeerIdentity, now: Moment
+        _ message: ControlMessage, from peer: PeerIdentity, over connection: Connection,
+        now: Moment
     ) -> [Action] {
-        if case .hello(let hello) = message { return join(hello, from: peer, now: now) }
+        if case .hello(let hello) = message {
+            return join(hello, from: peer, over: connection, now: now)
+        }
         guard peers[peer] != nil else { return [.send(.introduce(Introduce()), to: peer)] }
         peers[peer]?.lastHeard = now
         switch message {

@@ -9,10 +9,14 @@ public struct MemberMachine: Sendable {
         public var coordinatorTimeout: Duration
         /// How long it may take to be welcomed at first.
         public var connectTimeout: Duration
+        /// Where the coordinator is looked for, for people.
+        public var coordinatorPlace: String?
 
         public init(
-            heartbeatInterval: Duration, coordinatorTimeout: Duration, connectTimeout: Duration
+            heartbeatInterval: Duration, coordinatorTimeout: Duration, connectTimeout: Duration,
+            coordinatorPlace: String? = nil
         ) {
+            self.coordinatorPlace = coordinatorPlace
             self.heartbeatInterval = heartbeatInterval
             self.coordinatorTimeout = coordinatorTimeout
             self.connectTimeout = connectTimeout
@@ -29,6 +33,8 @@ public struct MemberMachine: Sendable {
         /// Something the shards of this process have to say to the coordinator.
         case report(ControlMessage)
         case tick(Heartbeat)
+        /// What is wrong with the connection to the coordinator; nil: it is whole again.
+        case trouble(String?)
         /// Someone pressed Ctrl-C here.
         case stopRequested
     }
@@ -75,6 +81,8 @@ public struct MemberMachine: Sendable {
     private var lastHeartbeat: Moment = .zero
     private var lastHello: Moment = .zero
     private var isCoordinatorSilent = false
+    /// Why the last try to reach the coordinator failed, as far as this side knows.
+    private var trouble: String?
 
     public init(_ configuration: Configuration) { self.configuration = configuration }
 
@@ -116,6 +124,9 @@ public struct MemberMachine: Sendable {
         case .work(let event): return work(event, now: now)
         case .report(let message): return [.send(message)]
         case .tick(let heartbeat): return tick(heartbeat, now: now)
+        case .trouble(let text):
+            trouble = text
+            return []
         case .stopRequested: return leave(now: now)
         }
     }
@@ -212,7 +223,8 @@ public struct MemberMachine: Sendable {
             let patience = runName == nil ? configuration.connectTimeout
                 : configuration.coordinatorTimeout
             if now - since > patience {
-                return end("no coordinator answered within \(patience)", exitCode: 69)
+                return end(
+                    "no coordinator answered\(place) within \(patience)\(cause)", exitCode: 69)
             }
             let again = now - lastHello >= configuration.heartbeatInterval
             if again { lastHello = now }
@@ -233,11 +245,16 @@ public struct MemberMachine: Sendable {
         return [.send(.heartbeat(heartbeat))]
     }
 
+    private var place: String { configuration.coordinatorPlace.map { " at \($0)" } ?? "" }
+
+    private var cause: String { trouble.map { ": \($0)" } ?? "" }
+
     /// Steps go on while the coordinator is away; only a very long absence ends the member.
     private mutating func watch(now: Moment) -> [Action] {
         let silence = now - lastHeard
         if silence > configuration.coordinatorTimeout {
-            return end("the coordinator has been silent for \(silence)", exitCode: 69)
+            return end(
+                "the coordinator\(place) has been silent for \(silence)\(cause)", exitCode: 69)
         }
         guard !isCoordinatorSilent, silence > configuration.heartbeatInterval * 3 else { return [] }
         isCoordinatorSilent = true

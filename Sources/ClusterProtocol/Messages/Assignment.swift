@@ -4,11 +4,16 @@ public struct ShardPlacement: Hashable, Codable, Sendable {
     public var host: PeerIdentity
     /// The bulk endpoint that workers connect to, for instance `tcp://127.0.0.1:40123`.
     public var endpoint: String
+    /// The key that the host must prove to hold; nil without keys.
+    public var publicKey: String?
 
-    public init(shard: ShardIndex, host: PeerIdentity, endpoint: String) {
+    public init(
+        shard: ShardIndex, host: PeerIdentity, endpoint: String, publicKey: String? = nil
+    ) {
         self.shard = shard
         self.host = host
         self.endpoint = endpoint
+        self.publicKey = publicKey
     }
 }
 

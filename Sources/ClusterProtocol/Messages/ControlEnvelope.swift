@@ -79,7 +79,10 @@ public struct ControlEnvelope: Decodable, Sendable {
         let container = try decoder.container(keyedBy: Key.self)
         let version = try container.decode(Int.self, forKey: .version)
         let kind = try container.decode(String.self, forKey: .kind)
-        guard version == ControlMessage.version else { throw Foreign(version: version, kind: kind) }
+        // A refusal is understood in every version: it may be the version that is refused.
+        guard version == ControlMessage.version || kind == "refused" else {
+            throw Foreign(version: version, kind: kind)
+        }
         func body<Body: Decodable>() throws -> Body {
             try container.decode(Body.self, forKey: .body)
         }

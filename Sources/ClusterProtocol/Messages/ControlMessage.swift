@@ -47,6 +47,8 @@ public struct Hello: Hashable, Codable, Sendable {
     public var instructionSet: String
     /// Where its shards can be reached.
     public var bulkEndpoint: String?
+    /// Its public CURVE key, which its shards prove to hold; nil without keys.
+    public var publicKey: String?
     /// What its launcher calls it, for people, for instance "worker 2".
     public var label: String?
     /// What an earlier coordinator told it, if this is not its first run in the job.
@@ -69,7 +71,7 @@ public struct Hello: Hashable, Codable, Sendable {
     public init(
         identity: PeerIdentity, role: Role, host: String, processIdentifier: Int, threadCount: Int,
         build: String, backends: [String], instructionSet: String, bulkEndpoint: String?,
-        label: String? = nil, session: Session? = nil
+        publicKey: String? = nil, label: String? = nil, session: Session? = nil
     ) {
         self.identity = identity
         self.role = role
@@ -81,6 +83,7 @@ public struct Hello: Hashable, Codable, Sendable {
         self.backends = backends
         self.instructionSet = instructionSet
         self.bulkEndpoint = bulkEndpoint
+        self.publicKey = publicKey
         self.label = label
         self.session = session
     }

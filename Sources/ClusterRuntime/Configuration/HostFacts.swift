@@ -66,12 +66,12 @@ public enum HostFacts {
 
     public static func hello(
         identity: PeerIdentity, role: Role, threadCount: Int, bulkEndpoint: String?,
-        label: String?
+        publicKey: String?, label: String?
     ) -> Hello {
         Hello(
             identity: identity, role: role, host: hostName, processIdentifier: Int(getpid()),
             threadCount: threadCount, build: build,
             backends: Backends.available.map(\.rawValue), instructionSet: instructionSet,
-            bulkEndpoint: bulkEndpoint, label: label)
+            bulkEndpoint: bulkEndpoint, publicKey: publicKey, label: label)
     }
 }

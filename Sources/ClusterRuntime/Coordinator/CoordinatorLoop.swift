@@ -16,9 +16,9 @@ final class CoordinatorLoop {
 
     private let plan: CoordinatorProcess.Plan
     private let context: Context
-    private let control: SocketBox
-    private var monitor: MonitorBox?
-    private let bulk: SocketBox
+    private let gatekeeper: Gatekeeper
+    private let control: Gatekeeper.Listener
+    private let bulk: Gatekeeper.Listener
     private let data: DataService
     private let mailbox: Mailbox<Order>
     private let writer: CheckpointWriter
@@ -65,28 +65,33 @@ final class CoordinatorLoop {
         let settings = plan.settings
         let material = plan.material
         runLock = try RunLock(settings.directory)
-        let controlEndpoint: String
-        let bulkEndpoint: String
+        let messages = material.slicePlan.chunks.count * material.partCount * 2
+        let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
+        let listen = known?.control ?? settings.listen
+        let state = known?.state ?? listen.beside(port: settings.statePort, suffix: "bulk")
+        do throws(ZeroMQError) { context = try Context() } catch { throw .lost("\(error)") }
+        gatekeeper = try Gatekeeper(context, settings.transport, log: log)
         do throws(ZeroMQError) {
-            context = try Context()
-            control = try SocketBox(context, .router, options: SocketSettings.controlRouter())
-            monitor = MonitorBox(try control.startMonitor())
+            control = try gatekeeper.listen(
+                SocketSettings.controlRouter(), at: listen, as: "control", isWatched: true)
             var options = SocketSettings.bulkRouter()
-            let messages = material.slicePlan.chunks.count * material.partCount * 2
             options.sendHighWaterMark += messages
             options.receiveHighWaterMark += messages
-            bulk = try SocketBox(context, .router, options: options)
-            let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
-            controlEndpoint = try control.bind(known?.control ?? settings.listen)
-            bulkEndpoint = try bulk.bind(known?.bulk ?? Self.bulkListen(for: settings.listen))
-            let free = Self.bulkListen(for: settings.listen, suffix: "data")
+            bulk = try gatekeeper.listen(options, at: state, as: "state")
+            let free = control.endpoint.beside(port: nil, suffix: "data")
             data = try DataService(
-                context: context, material: material,
+                context: context, transport: settings.transport, material: material,
                 listen: [known?.data, free].compactMap { $0 }, log: log)
         } catch {
-            throw error.endpoint == settings.listen
-                ? .usage("--listen: \(error)") : .lost("\(error)")
+            switch error.endpoint {
+            case "\(listen)": throw .usage("--listen: \(error)")
+            case "\(state)" where settings.statePort != nil: throw .usage("--state-port: \(error)")
+            default: throw .lost("\(error)")
+            }
         }
+        let announced = CoordinatorAddresses(
+            control: control.endpoint, state: bulk.endpoint, data: data.endpoint, announce: settings.announce,
+            outward: HostNetwork.outward)
         recorder = try RunRecorder(
             settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount,
             countingFrom: settings.mayHaveMembers ? 0 : plan.recordedCount)
@@ -94,49 +99,48 @@ final class CoordinatorLoop {
             try plan.store.write(plan.start, instructionSet: "none yet")
         }
         exchange = StateExchange(
-            material: material, store: plan.store, router: bulk, start: plan.start)
+            material: material, store: plan.store, router: bulk.socket, start: plan.start)
         writer = CheckpointWriter(plan.store) { mailbox.post(.written($0)) }
         progress = Progress(output, plan: plan)
         lastWeightsSHA256 = plan.start.weightsSHA256
         best = settings.isResuming ? BestCheckpoint.read(settings.directory) : nil
         let cluster = settings.configuration.cluster
         var decisions = CoordinatorMachine.Configuration(
-                run: settings.directory.path, tree: material.tree, plan: material.slicePlan,
-                serverCount: cluster.servers, workerCount: cluster.workers,
-                startStep: Step(plan.start.step), totalSteps: Step(material.totalSteps),
-                stepsPerEpoch: material.batchPlan.stepsPerEpoch,
-                evaluationChunkCount: material.evaluationChunkCount,
-                heartbeatInterval: cluster.heartbeatInterval, startTimeout: settings.startTimeout,
-                lossTimeout: settings.lossTimeout, build: HostFacts.build,
-                backend: material.backend.rawValue,
-                instructionSet: material.backend == .reference
-                    ? "generic" : settings.configuration.training.instructionSet,
-                data: material.data, modelFingerprint: material.network.fingerprint,
-                configurationText: settings.configuration.yaml, bulkEndpoint: bulkEndpoint)
-        decisions.dataEndpoint = data.endpoint
-        machine = CoordinatorMachine(
-            decisions, recovery: plan.recovery, now: SteadyClock.now)
+            run: settings.directory.path, tree: material.tree, plan: material.slicePlan,
+            serverCount: cluster.servers, workerCount: cluster.workers,
+            startStep: Step(plan.start.step), totalSteps: Step(material.totalSteps),
+            stepsPerEpoch: material.batchPlan.stepsPerEpoch,
+            evaluationChunkCount: material.evaluationChunkCount,
+            heartbeatInterval: cluster.heartbeatInterval, startTimeout: settings.startTimeout,
+            lossTimeout: settings.lossTimeout, build: HostFacts.build,
+            backend: material.backend.rawValue,
+            instructionSet: material.backend == .reference
+                ? "generic" : settings.configuration.training.instructionSet,
+            data: material.data, modelFingerprint: material.network.fingerprint,
+            configurationText: settings.configuration.yaml,
+            bulkEndpoint: "\(announced.stateForMembers)")
+        decisions.dataEndpoint = "\(announced.dataForMembers)"
+        decisions.openEndpoint = control.endpoint.isLocal ? nil : "\(announced.control)"
+        machine = CoordinatorMachine(decisions, recovery: plan.recovery, now: SteadyClock.now)
         instructionSet = plan.recovery?.instructionSet ?? instructionSet
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
         try FileSystem.replace(
-            settings.directory.endpoint, with: "\(controlEndpoint)\n\(bulkEndpoint)\n\(data.endpoint)\n")
+            settings.directory.endpoint,
+            with: "\(announced.control)\n\(announced.state)\n"
+                + "\(control.endpoint)\n\(bulk.endpoint)\n\(data.endpoint)\n")
         log.info(
             "listening",
-            metadata: [LogKey.endpoint: "\(controlEndpoint)", "net.bulk-endpoint": "\(bulkEndpoint)"])
+            metadata: [
+                LogKey.endpoint: "\(control.endpoint)", "net.bulk-endpoint": "\(bulk.endpoint)",
+                "net.announced": "\(announced.control)",
+                "net.keys": settings.transport.keys == nil ? "no" : "yes",
+            ])
         for failure in plan.skipped {
             progress.note("skipped a checkpoint: \(failure.text)")
             log.warning("skipped a checkpoint", metadata: [LogKey.errorDetail: "\(failure.text)"])
         }
-        progress.begin(controlEndpoint)
-    }
-
-    /// The bulk and data sockets listen on the same interface, on ports of the system's choice.
-    private static func bulkListen(for endpoint: String, suffix: String = "bulk") -> String {
-        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else {
-            return endpoint + "." + suffix
-        }
-        return endpoint[..<colon] + ":*"
+        progress.begin("\(announced.control)")
     }
 
     func run(_ poll: PollBox) -> CoordinatorMachine.Outcome {
@@ -157,9 +161,7 @@ final class CoordinatorLoop {
         recorder.flush()
         let final = finish(end)
         data.stop()
-        control.close()
-        bulk.close()
-        monitor = nil
+        gatekeeper.close()
         context.terminate()
         return final
     }
@@ -167,19 +169,20 @@ final class CoordinatorLoop {
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         let now = SteadyClock.now
         let result = try poll.wait(
-            for: [control.pollItem, bulk.pollItem] + (monitor.map { [$0.pollItem] } ?? []),
+            for: [control.socket.pollItem, bulk.socket.pollItem] + gatekeeper.pollItems,
             timeout: min(machine.nextDeadline(now: now) - now, .milliseconds(100)))
         if result.wasWoken { for order in mailbox.takeAll() { try obey(order) } }
+        try gatekeeper.attend()
         try watchConnections()
         if result.isReady(0) {
             for _ in 0..<Self.batch {
-                guard outcome == nil, let frames = try control.receive() else { break }
+                guard outcome == nil, let frames = try control.socket.receive() else { break }
                 try receive(frames)
             }
         }
         if result.isReady(1) {
             for _ in 0..<Self.batch {
-                guard let frames = try bulk.receive() else { break }
+                guard let frames = try bulk.socket.receive() else { break }
                 guard let checkpoint = try exchange.receive(frames, isMember: machine.isMember)
                 else {
                     noteFlaw()
@@ -246,30 +249,66 @@ final class CoordinatorLoop {
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         // A connection that closed before this message's own was opened may have had its number.
         try watchConnections()
-        guard let peer = frames.first?.peerIdentity, frames.count == 2,
-            let message = try? ControlCodec.decode(frames[1].bytes)
-        else {
-            let peer = frames.first?.peerIdentity
-            if flaws.isFirst(from: peer) {
-                log.warning(
-                    "dropped a control message that is none",
-                    metadata: [LogKey.peerID: "\(peer?.rawValue ?? "unknown")"])
-            }
-            return
+        guard let peer = frames.first?.peerIdentity, frames.count == 2 else {
+            return noteFlaw(frames, "\(frames.count) frames")
+        }
+        let message: ControlMessage
+        do {
+            message = try ControlCodec.decode(frames[1].bytes)
+        } catch let foreign as ControlEnvelope.Foreign {
+            return try answer(foreign, to: peer, frames)
+        } catch {
+            return noteFlaw(frames, "no control message")
         }
         if let descriptor = frames[1].sourceFileDescriptor, descriptors[peer] != descriptor {
             if let old = descriptors[peer] { peers[old] = nil }
             descriptors[peer] = descriptor
             peers[descriptor] = peer
         }
-        try step(.message(message, from: peer))
+        try step(.message(message, from: peer, over: connection(of: frames[1], message)))
+    }
+
+    /// Where a message came from, and who has proven to have sent it. Only a hello needs that.
+    private func connection(of frame: Frame, _ message: ControlMessage) -> Connection {
+        guard case .hello = message else { return Connection() }
+        let address = frame.peerAddress.flatMap { NetworkAddress($0) }
+        return Connection(
+            isFromThisHost: address.map(HostNetwork.isOwn) ?? true,
+            publicKey: frame.authenticatedUser.flatMap { $0.isEmpty ? nil : $0 })
+    }
+
+    private func noteFlaw(_ frames: [Frame], _ detail: String) {
+        let peer = frames.first?.peerIdentity
+        guard flaws.isFirst(from: peer) else { return }
+        log.warning(
+            "dropped a control message that is none",
+            metadata: [
+                LogKey.peerID: "\(peer?.rawValue ?? "unknown")",
+                LogKey.peerAddress: "\(frames.last?.peerAddress ?? "unknown")",
+                LogKey.errorDetail: "\(detail)",
+            ])
+    }
+
+    /// Someone of another version is told so, as far as that version understands it.
+    private func answer(
+        _ foreign: ControlEnvelope.Foreign, to peer: PeerIdentity, _ frames: [Frame]
+    ) throws(ZeroMQError) {
+        guard foreign.version != ControlMessage.version, foreign.kind == "hello" else {
+            return noteFlaw(frames, "a message of kind \(foreign.kind.prefix(40))")
+        }
+        noteFlaw(
+            frames,
+            "protocol version \(foreign.version), this is \(ControlMessage.version)")
+        let failure = Failure.data(
+            "the coordinator refused this process: its protocol version is \(foreign.version), the "
+                + "run's is \(ControlMessage.version); use the same build everywhere")
+        _ = try control.socket.send(
+            [Frame(peer.rawValue), Frame(ControlCodec.encode(.refused(failure)))])
     }
 
     private func watchConnections() throws(ZeroMQError) {
-        while let event = monitor?.nextEvent() {
-            guard event.kind == .disconnected, let descriptor = event.fileDescriptor,
-                let peer = peers.removeValue(forKey: descriptor)
-            else { continue }
+        for descriptor in gatekeeper.disconnected(of: control) {
+            guard let peer = peers.removeValue(forKey: descriptor) else { continue }
             descriptors[peer] = nil
             try step(.disconnected(peer))
         }
@@ -289,9 +328,9 @@ final class CoordinatorLoop {
             recorder.flush()
             if recorder.failure == nil { acknowledged = alive.recorded }
             alive.recorded = min(alive.recorded, acknowledged)
-            _ = try control.send([Frame(peer.rawValue), Frame(ControlCodec.encode(.alive(alive)))])
+            _ = try control.socket.send([Frame(peer.rawValue), Frame(ControlCodec.encode(.alive(alive)))])
         case .send(let message, let peer):
-            _ = try control.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
+            _ = try control.socket.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
         case .journal(let entry): journal(entry)
         case .record(let report): recorder.record(report)
         case .began(let plan):

@@ -10,7 +10,12 @@ public final class CoordinatorProcess: Sendable {
     public struct Settings: Sendable {
         public var configuration: RunConfiguration
         public var directory: RunDirectory
-        public var listen: String
+        public var listen: Endpoint
+        /// Port of the state socket; nil: the system chooses.
+        public var statePort: Int?
+        /// What others are to call this host; nil: where it listens.
+        public var announce: Endpoint.Host?
+        public var transport: Transport
         /// Go on with the run in the directory, from its newest whole checkpoint.
         public var isResuming: Bool
         /// Members of the run may still be at work, and are taken back: the coordinator alone died.
@@ -20,12 +25,16 @@ public final class CoordinatorProcess: Sendable {
 
         public init(
             configuration: RunConfiguration, directory: RunDirectory,
-            listen: String = "tcp://127.0.0.1:*", isResuming: Bool = false,
+            listen: Endpoint, statePort: Int? = nil, announce: Endpoint.Host? = nil,
+            transport: Transport = Transport(), isResuming: Bool = false,
             mayHaveMembers: Bool = false, startTimeout: Duration = .seconds(30), lossTimeout: Duration = .seconds(60)
         ) {
             self.configuration = configuration
             self.directory = directory
             self.listen = listen
+            self.statePort = statePort
+            self.announce = announce
+            self.transport = transport
             self.isResuming = isResuming
             self.mayHaveMembers = mayHaveMembers
             self.startTimeout = startTimeout

@@ -31,13 +31,15 @@ enum JournalReader {
         return recovery
     }
 
-    /// Control, bulk and data endpoint of the run's last coordinator, which its members know.
+    /// Where the run's last coordinator listened, which its members know: the last three lines.
     static func endpoints(
         _ directory: RunDirectory
-    ) -> (control: String, bulk: String, data: String?)? {
+    ) -> (control: Endpoint, state: Endpoint, data: Endpoint)? {
         guard let bytes = try? FileSystem.read(directory.endpoint) else { return nil }
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-        guard lines.count == 2 || lines.count == 3 else { return nil }
-        return (lines[0], lines[1], lines.count == 3 ? lines[2] : nil)
+        guard lines.count == 5, let control = Endpoint(lines[2]), let state = Endpoint(lines[3]),
+            let data = Endpoint(lines[4])
+        else { return nil }
+        return (control, state, data)
     }
 }

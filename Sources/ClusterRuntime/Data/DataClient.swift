@@ -17,7 +17,7 @@ final class DataClient: Sendable {
 
     /// - Parameter next: the next object to fetch; called on the client's thread.
     init(
-        context: Context, identity: PeerIdentity, endpoint: String,
+        context: Context, transport: Transport, identity: PeerIdentity, endpoint: String,
         next: @escaping @Sendable () -> DataFetch?,
         onFailure: @escaping @Sendable (DataError) -> Void
     ) throws(ZeroMQError) {
@@ -27,8 +27,8 @@ final class DataClient: Sendable {
                 let poll = try PollBox()
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let loop = try DataClientLoop(
-                    context: context, identity: identity, endpoint: endpoint, mailbox: mailbox,
-                    next: next)
+                    context: context, transport: transport, identity: identity, endpoint: endpoint,
+                    mailbox: mailbox, next: next)
                 ready.change { $0 = .success(mailbox) }
                 if let failure = loop.run(poll) { onFailure(failure) }
             } catch {

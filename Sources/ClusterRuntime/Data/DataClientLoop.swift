@@ -8,35 +8,33 @@ final class DataClientLoop {
     private static let batch = 64
 
     private let context: Context
+    private let transport: Transport
     private let identity: PeerIdentity
     private let mailbox: Mailbox<DataClient.Order>
     private let next: () -> DataFetch?
-    private var socket: SocketBox
+    private var connection: OutgoingConnection
     private var endpoint: String
     private var current: (fetch: DataFetch, download: Download)?
     private var isRunning = true
 
     init(
-        context: Context, identity: PeerIdentity, endpoint: String,
+        context: Context, transport: Transport, identity: PeerIdentity, endpoint: String,
         mailbox: Mailbox<DataClient.Order>, next: @escaping () -> DataFetch?
     ) throws(ZeroMQError) {
         self.context = context
+        self.transport = transport
         self.identity = identity
         self.endpoint = endpoint
         self.mailbox = mailbox
         self.next = next
-        socket = try Self.connect(context, identity, endpoint)
+        connection = try Self.connect(context, transport, identity, endpoint)
     }
 
     private static func connect(
-        _ context: Context, _ identity: PeerIdentity, _ endpoint: String
-    ) throws(ZeroMQError) -> SocketBox {
-        let socket = try SocketBox(context, .dealer, options: SocketSettings.dataDealer(identity))
-        do throws(ZeroMQError) { try socket.connect(endpoint) } catch {
-            socket.close()
-            throw error
-        }
-        return socket
+        _ context: Context, _ transport: Transport, _ identity: PeerIdentity, _ endpoint: String
+    ) throws(ZeroMQError) -> OutgoingConnection {
+        try transport.connect(
+            context, SocketSettings.dataDealer(identity), to: endpoint, of: .coordinator)
     }
 
     /// - Returns: why it ended, unless it was told to.
@@ -48,7 +46,7 @@ final class DataClientLoop {
                 isRunning = false
             }
         }
-        socket.close()
+        connection.close()
         current?.fetch.finish(failure ?? Self.unreachable(endpoint, "this process is ending"))
         return failure
     }
@@ -61,11 +59,13 @@ final class DataClientLoop {
             try perform(actions, payload: nil)
         }
         let result = try poll.wait(
-            for: [socket.pollItem], timeout: .milliseconds(current == nil ? 1000 : 200))
+            for: [connection.socket.pollItem] + connection.pollItems,
+            timeout: .milliseconds(current == nil ? 1000 : 200))
+        _ = try connection.attend()
         if result.wasWoken { for order in mailbox.takeAll() { try obey(order) } }
         if result.isReady(0), isRunning {
             for _ in 0..<Self.batch {
-                guard let frames = try socket.receive() else { break }
+                guard let frames = try connection.socket.receive() else { break }
                 try receive(frames)
             }
         }
@@ -79,8 +79,8 @@ final class DataClientLoop {
         case .move(let target):
             if target != endpoint {
                 endpoint = target
-                socket.close()
-                socket = try Self.connect(context, identity, target)
+                connection.close()
+                connection = try Self.connect(context, transport, identity, target)
             }
             try decide { $0.move(now: SteadyClock.now) }
         }
@@ -118,7 +118,7 @@ final class DataClientLoop {
             guard let (fetch, download) = current else { return }
             switch action {
             // What finds its queue full is asked for again.
-            case .ask(let header): _ = try socket.send(DataMessage.frames(header))
+            case .ask(let header): _ = try connection.socket.send(DataMessage.frames(header))
             case .append:
                 do throws(DataError) {
                     try fetch.append(payload?.bytes ?? [], of: download.totalByteCount ?? 0)

@@ -8,7 +8,7 @@ import ZeroMQ
 /// Nothing is opened before somebody asks. What can be had are the run's own partitions, by number.
 final class DataService: Sendable {
     /// Where workers ask.
-    let endpoint: String
+    let endpoint: Endpoint
     private let mailbox: Mailbox<Order>
     private let thread: WorkThread
 
@@ -18,18 +18,20 @@ final class DataService: Sendable {
 
     /// - Parameter listen: endpoints to bind, the first one that is free.
     init(
-        context: Context, material: RunMaterial, listen: [String], log: Logger
+        context: Context, transport: Transport, material: RunMaterial, listen: [Endpoint],
+        log: Logger
     ) throws(ZeroMQError) {
-        let ready = Monitor<Result<(String, Mailbox<Order>), ZeroMQError>?>(nil)
+        let ready = Monitor<Result<(Endpoint, Mailbox<Order>), ZeroMQError>?>(nil)
         thread = WorkThread(name: "data") {
             do throws(ZeroMQError) {
                 let poll = try PollBox()
                 let mailbox = Mailbox<Order>(waker: poll.waker)
-                let router = try SocketBox(context, .router, options: SocketSettings.dataRouter())
-                let endpoint = try Self.bind(router, listen)
+                let gatekeeper = Gatekeeper(besideChiefOf: context, transport, log: log)
+                let listener = try Self.listen(gatekeeper, listen)
                 let loop = DataServiceLoop(
-                    router: router, material: material, mailbox: mailbox, log: log)
-                ready.change { $0 = .success((endpoint, mailbox)) }
+                    gatekeeper: gatekeeper, router: listener.socket, material: material,
+                    mailbox: mailbox, log: log)
+                ready.change { $0 = .success((listener.endpoint, mailbox)) }
                 loop.run(poll)
             } catch {
                 ready.change { $0 = .failure(error) }

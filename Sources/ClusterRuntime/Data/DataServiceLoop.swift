@@ -11,6 +11,7 @@ final class DataServiceLoop {
     /// The data is closed again when nobody asked for so long.
     private static let idleLimit = Duration.seconds(60)
 
+    private let gatekeeper: Gatekeeper
     private let router: SocketBox
     private let material: RunMaterial
     private let mailbox: Mailbox<DataService.Order>
@@ -25,8 +26,10 @@ final class DataServiceLoop {
     private var noted: Set<DataObject> = []
 
     init(
-        router: SocketBox, material: RunMaterial, mailbox: Mailbox<DataService.Order>, log: Logger
+        gatekeeper: Gatekeeper, router: SocketBox, material: RunMaterial,
+        mailbox: Mailbox<DataService.Order>, log: Logger
     ) {
+        self.gatekeeper = gatekeeper
         self.router = router
         self.material = material
         self.mailbox = mailbox
@@ -40,12 +43,13 @@ final class DataServiceLoop {
                 isRunning = false
             }
         }
-        router.close()
+        gatekeeper.close()
     }
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         let result = try poll.wait(
-            for: [router.pollItem], timeout: queue.isEmpty ? .seconds(1) : .zero)
+            for: [router.pollItem] + gatekeeper.pollItems, timeout: queue.isEmpty ? .seconds(1) : .zero)
+        try gatekeeper.attend()
         if result.wasWoken, !mailbox.takeAll().isEmpty { isRunning = false }
         if result.isReady(0) {
             for _ in 0..<Self.batch {

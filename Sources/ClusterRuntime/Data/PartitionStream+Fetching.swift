@@ -23,7 +23,8 @@ extension PartitionStream {
         let client: DataClient
         do throws(ZeroMQError) {
             client = try DataClient(
-                context: source.context, identity: source.identity, endpoint: endpoint,
+                context: source.context, transport: source.transport, identity: source.identity,
+                endpoint: endpoint,
                 next: { [weak self] in self?.nextFetch() },
                 onFailure: { [weak self] in self?.fail($0) })
         } catch {

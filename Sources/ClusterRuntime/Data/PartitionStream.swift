@@ -13,6 +13,7 @@ import ZeroMQ
 final class PartitionStream: PartitionSupply {
     struct Source: Sendable {
         var context: Context
+        var transport: Transport
         var identity: PeerIdentity
         var log: Logger
     }

@@ -50,8 +50,10 @@ public enum FileSystem {
     }
 
     /// Writes a whole file and waits until it is on disk.
-    static func write(_ bytes: some Collection<UInt8>, to path: String) throws(Failure) {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    static func write(
+        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644
+    ) throws(Failure) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure("create", path) }
         let all = Array(bytes)
         var code: Int32 = 0

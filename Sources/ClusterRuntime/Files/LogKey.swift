@@ -4,6 +4,7 @@ public enum LogKey {
     public static let exitCode = "exit.code"
     public static let peerID = "peer.id"
     public static let peerName = "peer.name"
+    public static let peerAddress = "peer.address"
     public static let peerHost = "peer.host"
     public static let peerProcess = "peer.pid"
     public static let runID = "run.id"

@@ -17,11 +17,14 @@ public final class LocalLauncher {
         public var workerCommand = ["worker"]
         /// A file for what the children print; nil lets them share this process's output.
         public var output: String?
+        /// The keys directory of all processes; nil: they do without.
+        public var keys: String?
 
         public init(
             executable: String, configuration: RunConfiguration, directory: RunDirectory,
-            isResuming: Bool
+            isResuming: Bool, keys: String? = nil
         ) {
+            self.keys = keys
             self.executable = executable
             self.configuration = configuration
             self.directory = directory
@@ -87,13 +90,15 @@ public final class LocalLauncher {
             settings.directory.configuration + (isReplacing ? "" : ".next"), "--run-dir", settings.directory.path, "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
             "--exit-with-parent", "--log-file",
             "\(settings.directory.logs)/coordinator-\(number).jsonl",
-        ]
+        ] + keyArguments
         if settings.isResuming || isReplacing { arguments.append("--resume") }
         if !isReplacing { arguments.append("--fresh-members") }
         coordinator = try ChildProcess(
             name: "coordinator", executable: settings.executable, arguments: arguments,
             output: settings.output)
     }
+
+    private var keyArguments: [String] { settings.keys.map { ["--keys", $0] } ?? [] }
 
     /// Waits until the coordinator listens; its exit code when it ends instead.
     private func awaitEndpoint() throws(Failure) -> Int? {
@@ -123,7 +128,7 @@ public final class LocalLauncher {
             "--coordinator", endpoint, "--exit-with-parent", "--label",
             "\(role.rawValue) \(number)", "--log-file",
             "\(settings.directory.logs)/\(name).jsonl",
-        ]
+        ] + keyArguments
         if role == .worker {
             arguments += ["--threads", "\(settings.configuration.cluster.threads)"]
         }

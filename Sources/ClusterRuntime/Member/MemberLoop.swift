@@ -37,7 +37,7 @@ final class MemberLoop {
     private let settings: MemberProcess.Settings
     private let context: Context
     private let identity: PeerIdentity
-    private let control: SocketBox
+    private let control: OutgoingConnection
     private let mailbox: Mailbox<Order>
     private let shards: ShardService
     private var log: Logger
@@ -52,43 +52,47 @@ final class MemberLoop {
     static func make(
         _ settings: MemberProcess.Settings, log: Logger
     ) throws(Failure) -> (MemberLoop, PollBox, Mailbox<Order>) {
-        do throws(ZeroMQError) {
-            let poll = try PollBox()
-            let mailbox = Mailbox<Order>(waker: poll.waker)
-            let loop = try MemberLoop(settings, mailbox: mailbox, log: log)
-            return (loop, poll, mailbox)
-        } catch {
-            throw error.endpoint == settings.coordinatorEndpoint
-                ? .usage("--coordinator: \(error)") : .lost("\(error)")
-        }
+        let poll: PollBox
+        do throws(ZeroMQError) { poll = try PollBox() } catch { throw .lost("\(error)") }
+        let mailbox = Mailbox<Order>(waker: poll.waker)
+        let loop = try MemberLoop(settings, mailbox: mailbox, log: log)
+        return (loop, poll, mailbox)
     }
 
     private init(
         _ settings: MemberProcess.Settings, mailbox: Mailbox<Order>, log: Logger
-    ) throws(ZeroMQError) {
+    ) throws(Failure) {
         self.settings = settings
         self.mailbox = mailbox
         self.log = log
-        context = try Context()
+        do throws(ZeroMQError) { context = try Context() } catch { throw .lost("\(error)") }
         identity = PeerIdentity(
             role: settings.role, random: UInt64.random(in: .min ... .max))
         self.log[metadataKey: LogKey.peerID] = "\(identity)"
         shards = try ShardService(
-            context: context, identity: identity, listen: settings.listen, log: log
+            context: context, identity: identity, addresses: settings.addresses,
+            transport: settings.transport, log: self.log
         ) { message in mailbox.post(.report(message)) }
-        control = try SocketBox(
-            context, .dealer, options: SocketSettings.controlDealer(identity))
-        try control.connect(settings.coordinatorEndpoint)
+        do throws(ZeroMQError) {
+            control = try settings.transport.connect(
+                context, SocketSettings.controlDealer(identity), to: "\(settings.coordinator)",
+                of: .coordinator)
+        } catch {
+            shards.stop()
+            throw .usage("--coordinator: \(error)")
+        }
         machine = MemberMachine(
             .init(
                 heartbeatInterval: .seconds(1), coordinatorTimeout: .seconds(120),
-                connectTimeout: settings.connectTimeout))
+                connectTimeout: settings.connectTimeout,
+                coordinatorPlace: settings.coordinatorPlace))
     }
 
     func run(_ poll: PollBox) -> Shutdown {
         let hello = HostFacts.hello(
             identity: identity, role: settings.role, threadCount: settings.threadCount,
-            bulkEndpoint: shards.endpoint, label: settings.label)
+            bulkEndpoint: shards.endpoint, publicKey: settings.transport.keys?.publicKey,
+            label: settings.label)
         do throws(ZeroMQError) {
             try step(.started(hello))
             while end == nil { try turn(poll) }
@@ -107,15 +111,17 @@ final class MemberLoop {
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         let connections = worker?.connections ?? []
-        let items = [control.pollItem] + connections.map(\.pollItem)
+        let items =
+            [control.socket.pollItem] + connections.map(\.pollItem) + control.pollItems
         let now = SteadyClock.now
         let result = try poll.wait(for: items, timeout: machine.nextDeadline(now: now) - now)
         if result.wasWoken {
             for order in mailbox.takeAll() { try obey(order) }
         }
+        try watchConnection()
         if result.isReady(0) {
             for _ in 0..<Self.batch {
-                guard let frames = try control.receive() else { break }
+                guard let frames = try control.socket.receive() else { break }
                 try receive(frames)
             }
         }
@@ -126,6 +132,20 @@ final class MemberLoop {
             }
         }
         try beat()
+    }
+
+    /// What the coordinator's end, or the network, did to the connection.
+    private func watchConnection() throws(ZeroMQError) {
+        switch try control.attend() {
+        case .whole: try step(.trouble(nil))
+        case .troubled(let text): try step(.trouble(text))
+        case nil: break
+        }
+        for (endpoint, text) in try worker?.attend() ?? [] {
+            log.warning(
+                "cannot reach a shard",
+                metadata: [LogKey.endpoint: "\(endpoint)", LogKey.reason: "\(text)"])
+        }
     }
 
     private func beat() throws(ZeroMQError) {
@@ -161,11 +181,17 @@ final class MemberLoop {
 
     private func take(_ prepared: Prepared) throws(ZeroMQError) {
         let material = prepared.material
-        shards.post(.configure(material, coordinatorEndpoint: prepared.welcome.bulkEndpoint))
+        guard let state = Endpoint(prepared.welcome.bulkEndpoint) else {
+            let text = "the coordinator's state endpoint is none: \(prepared.welcome.bulkEndpoint)"
+            return try step(.failed(.internalError(text)))
+        }
+        shards.post(
+            .configure(material, stateEndpoint: "\(state.reached(like: settings.coordinator))"))
         if let dataSet = prepared.dataSet {
             let mailbox = mailbox
             worker = WorkerRuntime(
-                material: material, context: context, identity: identity,
+                material: material, context: context, transport: settings.transport,
+                identity: identity,
                 ownEndpoint: (shards.endpoint, shards.insideEndpoint), dataSet: dataSet,
                 threadCount: settings.threadCount, flipBitInStep: settings.flipBitInStep,
                 makeEngine: settings.makeEngine
@@ -229,10 +255,11 @@ final class MemberLoop {
         switch action {
         case .send(.heartbeat(let beat)):
             let full = worker?.takeHeartbeat(generation: beat.generation, step: beat.step) ?? beat
-            _ = try control.send([Frame(ControlCodec.encode(.heartbeat(full)))])
-        case .send(let message): _ = try control.send([Frame(ControlCodec.encode(message))])
+            _ = try control.socket.send([Frame(ControlCodec.encode(.heartbeat(full)))])
+        case .send(let message): _ = try control.socket.send([Frame(ControlCodec.encode(message))])
         case .prepare(let welcome): prepare(welcome)
-        case .useDataEndpoint(let endpoint):
+        case .useDataEndpoint(let text):
+            guard let endpoint = reached(text) else { break }
             let stream = streams.change { state in
                 state.movedTo = endpoint
                 return state.stream
@@ -255,11 +282,19 @@ final class MemberLoop {
         }
     }
 
+    /// An endpoint of the coordinator, as this process reaches it; nil when it is none.
+    private func reached(_ text: String?) -> String? {
+        text.flatMap { Endpoint($0) }.map { "\($0.reached(like: settings.coordinator))" }
+    }
+
     /// Loads configuration, model and data beside the socket thread, which goes on answering.
     private func prepare(_ welcome: Welcome) {
         let mailbox = mailbox
         let needsData = settings.role == .worker
-        let source = PartitionStream.Source(context: context, identity: identity, log: log)
+        let source = PartitionStream.Source(
+            context: context, transport: settings.transport, identity: identity, log: log)
+        var welcome = welcome
+        welcome.dataEndpoint = reached(welcome.dataEndpoint)
         let (options, streams) = (settings.data, streams)
         preparation = WorkThread(name: "prepare") {
             let result = Self.load(welcome) { (configuration) throws(Failure) in

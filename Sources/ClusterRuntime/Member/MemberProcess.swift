@@ -8,11 +8,14 @@ import ZeroMQ
 public final class MemberProcess: Sendable {
     public struct Settings: Sendable {
         public var role: Role
-        public var coordinatorEndpoint: String
+        public var coordinator: Endpoint
+        /// The coordinator as people should read of it: with the addresses of its name.
+        public var coordinatorPlace: String
         public var threadCount: Int
         public var connectTimeout: Duration
         /// Where its shards listen.
-        public var listen: String
+        public var addresses: MemberAddresses
+        public var transport: Transport
         /// What people call it.
         public var label: String?
         /// Where a worker looks for the data.
@@ -23,15 +26,17 @@ public final class MemberProcess: Sendable {
         public var makeEngine: EngineMaker?
 
         public init(
-            role: Role, coordinatorEndpoint: String, threadCount: Int = 1,
-            connectTimeout: Duration = .seconds(30), listen: String = "tcp://127.0.0.1:*",
-            label: String? = nil
+            role: Role, coordinator: Endpoint, coordinatorPlace: String? = nil,
+            addresses: MemberAddresses, transport: Transport = Transport(), threadCount: Int = 1,
+            connectTimeout: Duration = .seconds(30), label: String? = nil
         ) {
             self.role = role
-            self.coordinatorEndpoint = coordinatorEndpoint
+            self.coordinator = coordinator
+            self.coordinatorPlace = coordinatorPlace ?? "\(coordinator)"
             self.threadCount = threadCount
             self.connectTimeout = connectTimeout
-            self.listen = listen
+            self.addresses = addresses
+            self.transport = transport
             self.label = label
         }
     }

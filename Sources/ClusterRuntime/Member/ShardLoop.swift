@@ -10,11 +10,13 @@ final class ShardLoop {
 
     private let context: Context
     private let identity: PeerIdentity
+    private let transport: Transport
+    private let gatekeeper: Gatekeeper
     private let router: SocketBox
     private let mailbox: Mailbox<ShardService.Order>
     private let report: @Sendable (ControlMessage) -> Void
     private var log: Logger
-    private var coordinator: SocketBox?
+    private var coordinator: OutgoingConnection?
     private var machine: ShardHostMachine?
     private var storage: ShardStorage?
     private var material: RunMaterial?
@@ -27,12 +29,14 @@ final class ShardLoop {
     private var strangers: Set<PeerIdentity> = []
 
     init(
-        context: Context, identity: PeerIdentity, router: SocketBox,
-        mailbox: Mailbox<ShardService.Order>, log: Logger,
+        context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
+        router: SocketBox, mailbox: Mailbox<ShardService.Order>, log: Logger,
         report: @escaping @Sendable (ControlMessage) -> Void
     ) {
         self.context = context
         self.identity = identity
+        self.transport = transport
+        self.gatekeeper = gatekeeper
         self.router = router
         self.mailbox = mailbox
         self.log = log
@@ -48,18 +52,23 @@ final class ShardLoop {
                 isRunning = false
             }
         }
-        router.close()
+        gatekeeper.close()
         coordinator?.close()
     }
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
-        if let coordinator { items.append(coordinator.pollItem) }
+        if let coordinator { items.append(coordinator.socket.pollItem) }
+        items += gatekeeper.pollItems
         let now = SteadyClock.now
         let deadline = machine?.nextDeadline(now: now).map { max(.zero, $0 - now) }
         let result = try poll.wait(for: items, timeout: min(deadline ?? .seconds(1), .seconds(1)))
         if result.wasWoken {
             for order in mailbox.takeAll() { try obey(order) }
+        }
+        try gatekeeper.attend()
+        if case .troubled(let text) = try coordinator?.attend() {
+            log.warning("cannot reach the coordinator's state socket", metadata: [LogKey.reason: "\(text)"])
         }
         if result.isReady(0) {
             for _ in 0..<Self.batch {
@@ -67,9 +76,9 @@ final class ShardLoop {
                 try receive(frames)
             }
         }
-        if items.count == 2, result.isReady(1) {
+        if coordinator != nil, result.isReady(1) {
             for _ in 0..<Self.batch {
-                guard let frames = try coordinator?.receive() else { break }
+                guard let frames = try coordinator?.socket.receive() else { break }
                 try receiveState(frames)
             }
         }
@@ -88,9 +97,8 @@ final class ShardLoop {
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
             options.sendHighWaterMark += snapshotMessages
             options.receiveHighWaterMark += snapshotMessages
-            let socket = try SocketBox(context, .dealer, options: options)
-            coordinator = socket
-            try socket.connect(endpoint)
+            coordinator = try transport.connect(
+                context, options, to: endpoint, of: .coordinator)
         case .event(let event): try step(event)
         }
     }
@@ -232,7 +240,7 @@ final class ShardLoop {
         case .fetchState(let shard, let step, let placement):
             var header = BulkHeader(kind: .fetch, step: step, shard: shard)
             header.placement = placement
-            _ = try coordinator?.send(BulkMessage.frames(header))
+            _ = try coordinator?.socket.send(BulkMessage.frames(header))
         case .storeState(let chunk, let part, let step):
             if let payload { storage?.store(payload, chunk: chunk, part: part, step: step) }
         case .clear: storage?.clear()
@@ -269,7 +277,7 @@ final class ShardLoop {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)
                 header.chunk = chunk
                 header.part = part
-                _ = try coordinator?.send(
+                _ = try coordinator?.socket.send(
                     BulkMessage.frames(header, payload: buffer.bytes, owner: buffer))
             }
         case .report(let message): report(message)

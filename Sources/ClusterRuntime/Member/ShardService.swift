@@ -10,7 +10,7 @@ import ZeroMQ
 final class ShardService: Sendable {
     enum Order: Sendable {
         case event(ShardHostMachine.Event)
-        case configure(RunMaterial, coordinatorEndpoint: String)
+        case configure(RunMaterial, stateEndpoint: String)
         case stop
     }
 
@@ -22,26 +22,26 @@ final class ShardService: Sendable {
     private let thread: WorkThread
 
     /// - Parameters:
-    ///   - listen: endpoint to bind, for instance `tcp://127.0.0.1:*`.
+    ///   - addresses: where to listen, and what others are told of it.
     ///   - report: told what the coordinator is to hear; called on the service's thread.
     init(
-        context: Context, identity: PeerIdentity, listen: String, log: Logger,
-        report: @escaping @Sendable (ControlMessage) -> Void
-    ) throws(ZeroMQError) {
+        context: Context, identity: PeerIdentity, addresses: MemberAddresses,
+        transport: Transport, log: Logger, report: @escaping @Sendable (ControlMessage) -> Void
+    ) throws(Failure) {
         let inside = "inproc://shards-\(identity)"
-        let ready = Monitor<Result<(String, Mailbox<Order>), ZeroMQError>?>(nil)
+        let ready = Monitor<Result<(String, Mailbox<Order>), Failure>?>(nil)
         thread = WorkThread(name: "shards") {
-            do throws(ZeroMQError) {
-                let poll = try PollBox()
+            do throws(Failure) {
+                let gatekeeper = try Gatekeeper(context, transport, log: log)
+                let (poll, router) = try Self.listen(gatekeeper, addresses.listen, inside)
                 let mailbox = Mailbox<Order>(waker: poll.waker)
-                let router = try SocketBox(
-                    context, .router, options: SocketSettings.bulkRouter())
-                let endpoint = try router.bind(listen)
-                _ = try router.bind(inside)
                 let loop = ShardLoop(
-                    context: context, identity: identity, router: router, mailbox: mailbox, log: log,
+                    context: context, identity: identity, transport: transport,
+                    gatekeeper: gatekeeper, router: router.socket, mailbox: mailbox, log: log,
                     report: report)
-                ready.change { $0 = .success((endpoint, mailbox)) }
+                let bound = router.endpoint
+                let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
+                ready.change { $0 = .success(("\(announced)", mailbox)) }
                 loop.run(poll)
             } catch {
                 ready.change { $0 = .failure(error) }
@@ -56,6 +56,20 @@ final class ShardService: Sendable {
         case .failure(let error):
             thread.join()
             throw error
+        }
+    }
+
+    private static func listen(
+        _ gatekeeper: Gatekeeper, _ endpoint: Endpoint, _ inside: String
+    ) throws(Failure) -> (PollBox, Gatekeeper.Listener) {
+        do throws(ZeroMQError) {
+            let poll = try PollBox()
+            let router = try gatekeeper.listen(
+                SocketSettings.bulkRouter(), at: endpoint, as: "shards")
+            _ = try router.socket.bind(inside)
+            return (poll, router)
+        } catch {
+            throw error.endpoint == "\(endpoint)" ? .usage("--bind: \(error)") : .lost("\(error)")
         }
     }
 

@@ -8,6 +8,7 @@ import ZeroMQ
 final class WorkerRuntime {
     let material: RunMaterial
     private let context: Context
+    private let transport: Transport
     private let identity: PeerIdentity
     /// The endpoint of this process's own shards, and their shortcut.
     private let ownEndpoint: (public: String, inside: String)?
@@ -21,7 +22,7 @@ final class WorkerRuntime {
 
     private var pool: ComputePool?
     private var virtualWorkers: [Int] = []
-    private var sockets: [String: SocketBox] = [:]
+    private var sockets: [String: OutgoingConnection] = [:]
     private var endpoints: [ShardIndex: String] = [:]
     /// Shards that speak of weights in their memory: they can be told of sums in this one's.
     private var sharers: Set<ShardIndex> = []
@@ -37,13 +38,14 @@ final class WorkerRuntime {
     private var waitCount = 0
 
     init(
-        material: RunMaterial, context: Context, identity: PeerIdentity,
+        material: RunMaterial, context: Context, transport: Transport, identity: PeerIdentity,
         ownEndpoint: (public: String, inside: String)?, dataSet: DataSet, threadCount: Int,
         flipBitInStep: Int?, makeEngine: EngineMaker?,
         report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.context = context
+        self.transport = transport
         self.identity = identity
         self.ownEndpoint = ownEndpoint
         self.dataSet = dataSet
@@ -59,17 +61,27 @@ final class WorkerRuntime {
     var isSharing: Bool { !sharers.isEmpty }
 
     /// In a fixed order: the sockets to wait for.
-    var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0] } }
+    var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0]?.socket } }
+
+    /// Endpoints whose connection has got into trouble since the last call, and what that is.
+    func attend() throws(ZeroMQError) -> [(endpoint: String, trouble: String)] {
+        var result: [(endpoint: String, trouble: String)] = []
+        for (endpoint, connection) in sockets {
+            guard case .troubled(let text) = try connection.attend() else { continue }
+            result.append((endpoint, text))
+        }
+        return result
+    }
 
     func close() {
         pool?.stop()
         pool = nil
-        for (endpoint, socket) in sockets {
+        for (endpoint, connection) in sockets {
             for shard in endpoints.keys.sorted() where endpoints[shard] == endpoint {
                 let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: shard)
-                _ = try? socket.send(BulkMessage.frames(header))
+                _ = try? connection.socket.send(BulkMessage.frames(header))
             }
-            socket.close()
+            connection.close()
         }
         sockets = [:]
     }
@@ -146,28 +158,30 @@ final class WorkerRuntime {
         endpoints = [:]
         sharers = []
         strangers = []
+        var keys: [String: String] = [:]
         for placement in placements {
             let isOwn = placement.endpoint == ownEndpoint?.public
-            endpoints[placement.shard] = isOwn ? ownEndpoint?.inside : placement.endpoint
+            let endpoint = isOwn ? ownEndpoint?.inside : placement.endpoint
+            endpoints[placement.shard] = endpoint
+            if let endpoint { keys[endpoint] = placement.publicKey }
         }
         let wanted = Set(endpoints.values)
         for endpoint in sockets.keys.sorted() where !wanted.contains(endpoint) {
             sockets.removeValue(forKey: endpoint)?.close()
         }
         for endpoint in wanted.sorted() where sockets[endpoint] == nil {
-            let socket = try SocketBox(
-                context, .dealer, options: SocketSettings.bulkDealer(identity))
-            sockets[endpoint] = socket
-            try socket.connect(endpoint)
+            sockets[endpoint] = try transport.connect(
+                context, SocketSettings.bulkDealer(identity), to: endpoint,
+                of: .node(publicKey: keys[endpoint]))
         }
     }
 
     /// A message that finds its queue full is lost; the retry brings it again.
     private func send(_ frames: [Frame], to shard: ShardIndex) throws(ZeroMQError) -> SendOutcome {
-        guard let endpoint = endpoints[shard], let socket = sockets[endpoint] else {
+        guard let endpoint = endpoints[shard], let connection = sockets[endpoint] else {
             return .unreachable
         }
-        return try socket.send(frames)
+        return try connection.socket.send(frames)
     }
 
     private func contribute(

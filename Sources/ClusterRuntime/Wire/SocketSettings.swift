@@ -1,7 +1,7 @@
 import ClusterProtocol
 import ZeroMQ
 
-/// The one place that decides the options of Convoy's sockets.
+/// The one place that decides the options of Convoy's sockets; `Transport` adds keys and addresses.
 enum SocketSettings {
     /// Control messages waiting for one peer.
     static let controlHighWaterMark = 10_000
@@ -66,7 +66,6 @@ enum SocketSettings {
         options.reconnectMaximum = .seconds(1)
         options.backlog = 1024
         options.routerHandover = true
-        options.ipv6 = false
         return options
     }
 }

@@ -1,0 +1,134 @@
+/// Where a member's shards listen, and what it tells others of it.
+///
+/// A pure function of what was asked for and of what this host knows of the network.
+public struct MemberAddresses: Hashable, Sendable {
+    /// To bind; the port is the system's choice where none was asked for.
+    public var listen: Endpoint
+    /// What stands in place of the host in the endpoint that others get; nil: the one bound.
+    public var announcedHost: Endpoint.Host?
+
+    /// An address of one of this host's interfaces.
+    public struct Local: Hashable, Sendable {
+        public var interface: String
+        public var address: NetworkAddress
+
+        public init(interface: String, address: NetworkAddress) {
+            self.interface = interface
+            self.address = address
+        }
+    }
+
+    /// What a host knows of the network.
+    public struct Facts: Hashable, Sendable {
+        /// What the host of `--coordinator` resolved to; empty over ipc.
+        public var coordinator: [NetworkAddress]
+        /// What the name after `--announce` resolved to; empty for an address.
+        public var announced: [NetworkAddress] = []
+        /// Addresses of the interfaces that are up.
+        public var locals: [Local]
+        /// The address of this host that packets to the coordinator carry.
+        public var route: NetworkAddress?
+
+        public init(
+            coordinator: [NetworkAddress], announced: [NetworkAddress] = [], locals: [Local],
+            route: NetworkAddress?
+        ) {
+            self.coordinator = coordinator
+            self.announced = announced
+            self.locals = locals
+            self.route = route
+        }
+    }
+
+    public init(
+        coordinator: Endpoint, bind: BindChoice?, announce: Endpoint.Host?, facts: Facts
+    ) throws(Failure) {
+        let address = try Self.bindAddress(coordinator: coordinator, bind, announce, facts)
+        listen = .tcp(.address(address), port: bind?.port)
+        announcedHost = announce ?? (address.isWildcard ? facts.route.map { .address($0) } : nil)
+        let told = announcedHost ?? .address(address)
+        if told.isWildcard {
+            throw Self.failure(
+                announce == nil ? "--bind" : "--announce",
+                "\(told) stands for every address, others cannot connect to it; say where they reach "
+                    + "this host with --announce ADDRESS" + Self.listed(facts.locals))
+        }
+        guard !coordinator.isLocal else { return }
+        if let loopback = facts.announced.first(where: \.isLoopback), let announce {
+            throw Self.failure(
+                "--announce",
+                "\(announce) is \(loopback) here (see /etc/hosts), which other hosts cannot reach; "
+                    + "announce an address of this host" + Self.listed(facts.locals))
+        }
+        if told.isLoopback {
+            throw Self.failure(
+                announce == nil ? "--bind" : "--announce",
+                "\(told) cannot be reached from other hosts, and the coordinator at \(coordinator) is "
+                    + "on another one; use an address of this host" + Self.listed(facts.locals))
+        }
+    }
+
+
+    private static func bindAddress(
+        coordinator: Endpoint, _ bind: BindChoice?, _ announce: Endpoint.Host?, _ facts: Facts
+    ) throws(Failure) -> NetworkAddress {
+        switch bind?.place {
+        case .address(let address): return address
+        case .range(let range):
+            return try choose(
+                facts.locals.filter { range.contains($0.address) }, "in \(range)", facts)
+        case .interface(let name):
+            return try choose(facts.locals.filter { $0.interface == name }, "on \(name)", facts)
+        case nil: break
+        }
+        if coordinator.isLocal {
+            return facts.coordinator.first?.isIPv6 == true ? .loopbackIPv6 : .loopbackIPv4
+        }
+        if let loopback = facts.coordinator.first(where: \.isLoopback) {
+            throw failure(
+                "--coordinator",
+                "\(coordinator) is \(loopback) here (see /etc/hosts), so it does not tell which "
+                    + "address of this host others can reach; name the coordinator by the address "
+                    + "that other hosts use, or say --bind ADDRESS" + listed(facts.locals))
+        }
+        guard let route = facts.route else {
+            throw failure(
+                "--coordinator",
+                "there is no route from this host to \(coordinator)"
+                    + resolved(coordinator, facts.coordinator) + listed(facts.locals))
+        }
+        return route
+    }
+
+    /// The one that packets to the coordinator carry, if it is among them; else the first.
+    private static func choose(
+        _ candidates: [Local], _ what: String, _ facts: Facts
+    ) throws(Failure) -> NetworkAddress {
+        if let route = facts.route, candidates.contains(where: { $0.address == route }) {
+            return route
+        }
+        let usable = candidates.filter { !$0.address.isLinkLocal }
+        guard let first = usable.first(where: { !$0.address.isIPv6 }) ?? usable.first else {
+            throw failure("--bind", "this host has no address \(what)" + listed(facts.locals))
+        }
+        return first.address
+    }
+
+    private static func failure(_ flag: String, _ text: String) -> Failure {
+        Failure(text: "\(flag): \(text)", exitCode: 64)
+    }
+
+    /// `; this host has 10.1.2.3 (eth0)`.
+    private static func listed(_ locals: [Local]) -> String {
+        let others = locals.filter { !$0.address.isLoopback && !$0.address.isLinkLocal }.prefix(8)
+        guard !others.isEmpty else { return "; this host has none but loopback" }
+        return "; this host has "
+            + others.map { "\($0.address) (\($0.interface))" }.joined(separator: ", ")
+    }
+
+    /// ` (10.1.2.3)` after a name.
+    public static func resolved(_ endpoint: Endpoint, _ addresses: [NetworkAddress]) -> String {
+        guard case .name = endpoint.host, !addresses.isEmpty else { return "" }
+        return " (\(addresses.prefix(4).map(\.description).joined(separator: ", ")))"
+    }
+}

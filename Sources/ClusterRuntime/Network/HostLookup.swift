@@ -1,0 +1,107 @@
+import ClusterProtocol
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Turns host names into addresses.
+///
+/// Threading: the system's resolver may take long and cannot be stopped, so it runs on a thread of its
+/// own, which is left behind when it is late.
+public enum HostLookup {
+    private typealias Answer = Result<[NetworkAddress], Trouble>
+
+    private struct Trouble: Error {
+        var text: String
+        /// The name may come to be known: name servers learn of hosts as these start.
+        var mayPass: Bool
+    }
+
+    /// Addresses of a host; an address is its own.
+    ///
+    /// - Parameters:
+    ///   - flag: what the name was given as, for the error.
+    ///   - isPatient: try again until `limit` when the name is not known.
+    ///   - pause: waits that long, or less; true when the user wants to stop.
+    /// - Throws: one line; exit code 69, or 130 when the user stopped.
+    public static func addresses(
+        of host: Endpoint.Host, flag: String, within limit: Duration, isPatient: Bool = false,
+        pause: (Duration) -> Bool
+    ) throws(Failure) -> [NetworkAddress] {
+        guard case .name(let name) = host else {
+            if case .address(let address) = host { return [address] }
+            return []
+        }
+        let deadline = SteadyClock.now + limit
+        var last = "no answer within \(limit)"
+        repeat {
+            switch try answer(name, until: deadline, pause: pause) {
+            case .success(let addresses): return addresses
+            case .failure(let trouble):
+                last = trouble.text
+                if !trouble.mayPass || !isPatient { break }
+                try rest(until: min(deadline, SteadyClock.now + .milliseconds(500)), pause)
+                continue
+            case nil: break
+            }
+            break
+        } while SteadyClock.now < deadline
+        throw .lost(
+            "\(flag): the host name \(name) cannot be resolved: \(last); check the name server and "
+                + "/etc/hosts, or give an address")
+    }
+
+    private static func rest(
+        until moment: Duration, _ pause: (Duration) -> Bool
+    ) throws(Failure) {
+        while SteadyClock.now < moment {
+            if pause(moment - SteadyClock.now) {
+                throw Failure(text: "stopped before it joined", exitCode: ExitCode.interrupted)
+            }
+        }
+    }
+
+    private static func answer(
+        _ name: String, until deadline: Duration, pause: (Duration) -> Bool
+    ) throws(Failure) -> Answer? {
+        let result = Monitor<Answer?>(nil)
+        let thread = WorkThread(name: "resolve") {
+            let answer = resolve(name)
+            result.change { $0 = answer }
+        }
+        while true {
+            if let answer = result.wait(until: { Optional.some($0) }) {
+                thread.join()
+                return answer
+            }
+            guard SteadyClock.now < deadline else { return nil }
+            try rest(until: min(deadline, SteadyClock.now + .milliseconds(5)), pause)
+        }
+    }
+
+    /// Safety: the list that `getaddrinfo` gives is read before it is freed.
+    private static func resolve(_ name: String) -> Answer {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var first: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(name, nil, &hints, &first)
+        guard code == 0 else {
+            return .failure(
+                Trouble(
+                    text: String(cString: gai_strerror(code)),
+                    mayPass: code == EAI_AGAIN || code == EAI_NONAME))
+        }
+        defer { freeaddrinfo(first) }
+        var addresses: [NetworkAddress] = []
+        var next = first
+        while let entry = next?.pointee {
+            next = entry.ai_next
+            guard let pointer = entry.ai_addr, let address = HostNetwork.address(pointer),
+                !addresses.contains(address)
+            else { continue }
+            addresses.append(address)
+        }
+        return .success(addresses)
+    }
+}

@@ -1,0 +1,167 @@
+import ClusterProtocol
+import Logging
+import Threads
+import ZeroMQ
+
+/// Opens the sockets that others connect to, decides who is let in, and says of each stranger once
+/// why it was turned away.
+///
+/// A context has one gatekeeper that answers for the keys (`isChief`), made before the first socket
+/// listens; libzmq would let everyone in without. Others may open sockets on other threads.
+///
+/// Threading: the thread that made it, which owns its sockets and calls `attend` whenever one of
+/// `pollItems` is ready. Handshakes wait for that.
+final class Gatekeeper {
+    /// A socket that listens.
+    final class Listener {
+        let socket: SocketBox
+        /// Where, with the port that was found.
+        let endpoint: Endpoint
+        fileprivate let name: String
+        fileprivate let isWatched: Bool
+        fileprivate var monitor: MonitorBox?
+        fileprivate var connections = ConnectionWatch()
+
+        fileprivate init(
+            socket: SocketBox, endpoint: Endpoint, name: String, isWatched: Bool,
+            monitor: MonitorBox
+        ) {
+            self.socket = socket
+            self.endpoint = endpoint
+            self.name = name
+            self.isWatched = isWatched
+            self.monitor = monitor
+        }
+    }
+
+    /// A removed key is refused at most this long after its file is gone.
+    private static let refreshInterval = Duration.milliseconds(100)
+
+    private let context: Context
+    private let transport: Transport
+    private let log: Logger
+    private let strangers: StrangerLog
+    private var authenticator: ZapAuthenticator?
+    private let allowList: AllowList?
+    private var listeners: [Listener] = []
+    private var lastRefresh: Duration = .zero
+
+    init(
+        _ context: Context, _ transport: Transport, isChief: Bool = true, log: Logger
+    ) throws(Failure) {
+        self.context = context
+        self.transport = transport
+        self.log = log
+        let strangers = StrangerLog(log)
+        self.strangers = strangers
+        guard isChief, let keys = transport.keys else {
+            authenticator = nil
+            allowList = nil
+            return
+        }
+        let allowList = try AllowList(keys.allowedDirectory)
+        self.allowList = allowList
+        let directory = keys.allowedDirectory
+        do throws(ZeroMQError) {
+            authenticator = try ZapAuthenticator(
+                context, allowedPublicKeys: allowList.keys.sorted()
+            ) { strangers.note($0, allowed: directory) }
+        } catch {
+            throw .internalError("\(error)")
+        }
+    }
+
+    /// One for another thread of a context whose chief is there.
+    init(besideChiefOf context: Context, _ transport: Transport, log: Logger) {
+        self.context = context
+        self.transport = transport
+        self.log = log
+        strangers = StrangerLog(log)
+        authenticator = nil
+        allowList = nil
+    }
+
+    /// Opens a ROUTER, and lets it listen.
+    ///
+    /// - Parameters:
+    ///   - name: what the log calls the socket.
+    ///   - isWatched: the caller asks for `disconnected(of:)`.
+    func listen(
+        _ options: SocketOptions, at endpoint: Endpoint, as name: String, isWatched: Bool = false
+    ) throws(ZeroMQError) -> Listener {
+        let socket = try SocketBox(
+            context, .router, options: transport.listening(options, at: endpoint, as: name))
+        let monitor = MonitorBox(try socket.startMonitor())
+        let bound: String
+        do throws(ZeroMQError) { bound = try socket.bind("\(endpoint)") } catch {
+            socket.close()
+            throw error
+        }
+        let listener = Listener(
+            socket: socket, endpoint: Endpoint(bound) ?? endpoint, name: name,
+            isWatched: isWatched, monitor: monitor)
+        listeners.append(listener)
+        return listener
+    }
+
+    /// What a poll set waits for besides the sockets themselves.
+    var pollItems: [PollItem] {
+        (authenticator.map { [$0.pollItem] } ?? []) + listeners.compactMap { $0.monitor?.pollItem }
+    }
+
+    /// Answers who waits to be let in, and looks at what became of connections.
+    func attend() throws(ZeroMQError) {
+        if let authenticator {
+            refresh(authenticator)
+            try authenticator.handlePending()
+        }
+        for listener in listeners where !listener.isWatched { _ = disconnected(of: listener) }
+    }
+
+    /// Descriptors of connections that have closed since the last call. For a listener that is
+    /// watched by its owner; `attend` looks after the others.
+    func disconnected(of listener: Listener) -> [Int32] {
+        var events: [SocketEvent] = []
+        while let event = listener.monitor?.nextEvent() { events.append(event) }
+        guard !events.isEmpty else { return [] }
+        var descriptors: [Int32] = []
+        for change in listener.connections.take(events, address: HostNetwork.peer) {
+            switch change {
+            case .closed(let descriptor): descriptors.append(descriptor)
+            case .failed(let address, let reason):
+                strangers.note(address: address, socket: listener.name, reason: reason)
+            }
+        }
+        return descriptors
+    }
+
+    /// Closes its sockets, so that their context can end.
+    func close() {
+        for listener in listeners {
+            listener.socket.close()
+            listener.monitor = nil
+        }
+        listeners = []
+        authenticator = nil
+    }
+
+    private func refresh(_ authenticator: ZapAuthenticator) {
+        let now = SteadyClock.now
+        guard let allowList, now - lastRefresh >= Self.refreshInterval else { return }
+        lastRefresh = now
+        guard let change = allowList.refresh() else { return }
+        for key in change.removed { authenticator.revoke(key) }
+        for key in change.added { try? authenticator.allow(key) }
+        log.info(
+            "allow-list read again",
+            metadata: [
+                "keys.added": "\(change.added.map { allowList.names[$0] ?? $0 })",
+                "keys.removed": "\(change.removed)", "keys.count": "\(allowList.keys.count)",
+            ])
+        for fault in change.faults {
+            log.warning(
+                "a file of the allow-list lets nobody in",
+                metadata: [LogKey.errorDetail: "\(fault.text)"])
+        }
+    }
+}
