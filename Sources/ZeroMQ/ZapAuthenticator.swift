@@ -73,9 +73,13 @@ public final class ZapAuthenticator {
     public var pollItem: PollItem { socket.pollItem }
 
     /// Answers the requests that wait, without waiting for more.
-    public func handlePending() throws(ZeroMQError) {
-        for _ in 0..<ZapAuthenticator.maximumCountPerCall {
+    ///
+    /// - Parameter prepare: called once before the first answer, if there is a request at all: the
+    ///   moment to bring the allow-list up to date.
+    public func handlePending(preparing prepare: () -> Void = {}) throws(ZeroMQError) {
+        for number in 0..<ZapAuthenticator.maximumCountPerCall {
             guard let frames = try socket.receive() else { return }
+            if number == 0 { prepare() }
             try answer(frames)
         }
     }

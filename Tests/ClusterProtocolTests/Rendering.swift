@@ -5,7 +5,8 @@ import ClusterProtocol
 enum Rendering {
     /// Fields that say nothing in a transcript.
     private static let hidden: Set<String> = [
-        "configuration", "data", "bulkEndpoint", "dataEndpoint", "endpoint", "results",
+        "configuration", "data", "bulkEndpoint", "dataEndpoint", "endpoint", "publicKey",
+        "results",
     ]
 
     static func text(_ value: Any) -> String {

@@ -50,6 +50,39 @@ extension BadInput {
         BadInput(name: "no endpoint", exitCode: 64, mentions: ["--coordinator", "over there"]) {
             _ in ["worker", "--coordinator", "over there"]
         },
+        BadInput(name: "every address", exitCode: 64, mentions: ["--coordinator", "0.0.0.0"]) {
+            _ in ["worker", "--coordinator", "tcp://0.0.0.0:5555"]
+        },
+        BadInput(name: "bind to what", exitCode: 64, mentions: ["--bind", "10.1.2.3/33"]) {
+            _ in ["worker", "--coordinator", "tcp://127.0.0.1:1", "--bind", "10.1.2.3/33"]
+        },
+        BadInput(name: "no such interface", exitCode: 64, mentions: ["--bind", "eth77"]) {
+            _ in ["worker", "--coordinator", "tcp://127.0.0.1:1", "--bind", "eth77"]
+        },
+        BadInput(name: "loopback elsewhere", exitCode: 64, mentions: ["--bind", "127.0.0.1"]) {
+            _ in [
+                "server", "--coordinator", "tcp://192.0.2.1:5555", "--bind", "127.0.0.1",
+                "--insecure",
+            ]
+        },
+        BadInput(name: "announces loopback", exitCode: 64, mentions: ["--announce", "localhost"]) {
+            _ in [
+                "server", "--coordinator", "tcp://192.0.2.1:5555", "--bind", "0.0.0.0",
+                "--announce", "localhost", "--insecure",
+            ]
+        },
+        BadInput(name: "open without keys", exitCode: 64, mentions: ["--listen", "--keys"]) {
+            [
+                "coordinator", "--config", try $0.config(), "--run-dir", $0.run, "--listen",
+                "tcp://0.0.0.0:*",
+            ]
+        },
+        BadInput(name: "open member", exitCode: 64, mentions: ["--bind", "--keys"]) {
+            _ in ["worker", "--coordinator", "tcp://127.0.0.1:1", "--bind", "0.0.0.0"]
+        },
+        BadInput(name: "no keys there", exitCode: 65, mentions: ["/nowhere", "keygen"]) {
+            _ in ["worker", "--coordinator", "tcp://127.0.0.1:1", "--keys", "/nowhere"]
+        },
         BadInput(name: "nothing to listen at", exitCode: 64, mentions: ["--listen", "nowhere"]) {
             [
                 "coordinator", "--config", try $0.config(), "--run-dir", $0.run, "--listen",

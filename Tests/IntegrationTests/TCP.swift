@@ -6,11 +6,13 @@ import Testing
 
 /// Plain TCP on this machine.
 enum TCP {
-    private static func address(port: Int) -> sockaddr_in {
+    static let loopback: UInt32 = 0x7F00_0001
+
+    private static func address(_ host: UInt32, port: Int) -> sockaddr_in {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(UInt16(port).bigEndian)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        address.sin_addr.s_addr = host.bigEndian
         return address
     }
 
@@ -21,9 +23,9 @@ enum TCP {
     }
 
     private static func withAddress<Result>(
-        port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
+        _ host: UInt32 = loopback, port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) -> Result {
-        var address = address(port: port)
+        var address = address(host, port: port)
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -32,9 +34,11 @@ enum TCP {
     }
 
     /// A listening socket; the port is free again when it is closed.
-    static func listen() throws -> (descriptor: Int32, port: Int) {
+    static func listen(
+        _ host: UInt32 = loopback, port: Int = 0
+    ) throws -> (descriptor: Int32, port: Int) {
         let descriptor = try open()
-        try #require(withAddress(port: 0) { bind(descriptor, $0, $1) } == 0)
+        try #require(withAddress(host, port: port) { bind(descriptor, $0, $1) } == 0)
         try #require(Glibc.listen(descriptor, 8) == 0)
         var address = sockaddr_in()
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
@@ -54,15 +58,19 @@ enum TCP {
         return port
     }
 
+    /// An open connection, or nil when nobody listens.
+    static func connected(port: Int) throws -> Int32? {
+        let descriptor = try open()
+        if withAddress(port: port, { connect(descriptor, $0, $1) }) == 0 { return descriptor }
+        close(descriptor)
+        return nil
+    }
+
     /// Connects and sends bytes, as far as the other side takes them.
     ///
     /// - Returns: the open connection, or nil when nobody listens any more.
     static func send(_ bytes: [UInt8], port: Int) throws -> Int32? {
-        let descriptor = try open()
-        guard withAddress(port: port, { connect(descriptor, $0, $1) }) == 0 else {
-            close(descriptor)
-            return nil
-        }
+        guard let descriptor = try connected(port: port) else { return nil }
         _ = Glibc.send(
             descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         return descriptor

@@ -88,7 +88,9 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     /// 0 for `*`.
     static func port(_ text: some StringProtocol) -> Int? {
         if text == "*" { return 0 }
-        guard (1...5).contains(text.utf8.count), let port = UInt16(text) else { return nil }
+        guard (1...5).contains(text.utf8.count), text.utf8.first != UInt8(ascii: "+"),
+            let port = UInt16(text)
+        else { return nil }
         return Int(port)
     }
 

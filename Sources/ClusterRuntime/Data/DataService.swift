@@ -47,13 +47,14 @@ final class DataService: Sendable {
         }
     }
 
-    private static func bind(
-        _ router: SocketBox, _ listen: [String]
-    ) throws(ZeroMQError) -> String {
-        for endpoint in listen.dropLast() {
-            if let bound = try? router.bind(endpoint) { return bound }
+    private static func listen(
+        _ gatekeeper: Gatekeeper, _ endpoints: [Endpoint]
+    ) throws(ZeroMQError) -> Gatekeeper.Listener {
+        let options = SocketSettings.dataRouter()
+        for endpoint in endpoints.dropLast() {
+            if let found = try? gatekeeper.listen(options, at: endpoint, as: "data") { return found }
         }
-        return try router.bind(listen[listen.count - 1])
+        return try gatekeeper.listen(options, at: endpoints[endpoints.count - 1], as: "data")
     }
 
     func stop() {

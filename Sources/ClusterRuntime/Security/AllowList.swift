@@ -8,16 +8,16 @@ import ClusterProtocol
 /// they change.
 ///
 /// Threading: one thread's.
-final class AllowList {
+package final class AllowList {
     /// Keys read at most; a directory of more is refused.
     static let maximumCount = 8192
 
     /// What another look at the directory found.
-    struct Change {
-        var added: [String] = []
-        var removed: [String] = []
+    package struct Change {
+        package var added: [String] = []
+        package var removed: [String] = []
         /// Files that hold no key; they let nobody in.
-        var faults: [Failure] = []
+        package var faults: [Failure] = []
     }
 
     /// Enough to see that a file was replaced or written to.
@@ -31,12 +31,12 @@ final class AllowList {
     private let directory: String
     private var stamps: [String: Stamp] = [:]
     /// Names by key.
-    private(set) var names: [String: String] = [:]
+    package private(set) var names: [String: String] = [:]
 
-    var keys: Set<String> { Set(names.keys) }
+    package var keys: Set<String> { Set(names.keys) }
 
     /// - Throws: one line for the first thing that is wrong.
-    init(_ directory: String) throws(Failure) {
+    package init(_ directory: String) throws(Failure) {
         self.directory = directory
         try KeyFile.requireProtected(directory)
         stamps = Self.stamps(in: directory)
@@ -50,7 +50,7 @@ final class AllowList {
     }
 
     /// Looks at the directory again; nil when it is as before. What cannot be read lets nobody in.
-    func refresh() -> Change? {
+    package func refresh() -> Change? {
         let now = Self.stamps(in: directory)
         guard now != stamps else { return nil }
         stamps = now

@@ -57,7 +57,7 @@ struct ConnectionWatch {
 
     private static func text(_ reason: SocketEvent.HandshakeFailure) -> String {
         if case .connection = reason {
-            return "the connection broke before the handshake was over (\(reason))"
+            return "the connection broke before the handshake was over"
         }
         return "\(reason)"
     }

@@ -1,6 +1,5 @@
 import ClusterProtocol
 import Logging
-import Threads
 import ZeroMQ
 
 /// Opens the sockets that others connect to, decides who is let in, and says of each stranger once
@@ -34,9 +33,6 @@ final class Gatekeeper {
         }
     }
 
-    /// A removed key is refused at most this long after its file is gone.
-    private static let refreshInterval = Duration.milliseconds(100)
-
     private let context: Context
     private let transport: Transport
     private let log: Logger
@@ -44,7 +40,6 @@ final class Gatekeeper {
     private var authenticator: ZapAuthenticator?
     private let allowList: AllowList?
     private var listeners: [Listener] = []
-    private var lastRefresh: Duration = .zero
 
     init(
         _ context: Context, _ transport: Transport, isChief: Bool = true, log: Logger
@@ -112,8 +107,7 @@ final class Gatekeeper {
     /// Answers who waits to be let in, and looks at what became of connections.
     func attend() throws(ZeroMQError) {
         if let authenticator {
-            refresh(authenticator)
-            try authenticator.handlePending()
+            try authenticator.handlePending { refresh(authenticator) }
         }
         for listener in listeners where !listener.isWatched { _ = disconnected(of: listener) }
     }
@@ -145,11 +139,9 @@ final class Gatekeeper {
         authenticator = nil
     }
 
+    /// The allow-list is looked at whenever someone wants in, so no signal and no clock is needed.
     private func refresh(_ authenticator: ZapAuthenticator) {
-        let now = SteadyClock.now
-        guard let allowList, now - lastRefresh >= Self.refreshInterval else { return }
-        lastRefresh = now
-        guard let change = allowList.refresh() else { return }
+        guard let allowList, let change = allowList.refresh() else { return }
         for key in change.removed { authenticator.revoke(key) }
         for key in change.added { try? authenticator.allow(key) }
         log.info(

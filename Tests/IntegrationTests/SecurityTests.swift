@@ -1,0 +1,290 @@
+import ClusterProtocol
+import ClusterRuntime
+import Testing
+import ZeroMQ
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+extension Integration {
+    /// Keys change who may take part and what can be read on the wire, and nothing else.
+    @Suite struct SecurityTests {
+        private let directory: TemporaryDirectory
+        private let data: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
+        }
+
+        private func keys(_ name: String) -> String { "\(directory.path)/\(name)" }
+
+        private func makeKeys(_ name: String, nodes: String? = nil) throws {
+            _ = try Command.succeed(
+                ["keygen", "--output", keys(name)] + (nodes.map { ["--nodes", $0] } ?? []))
+        }
+
+        @Test(arguments: [0, 1]) func sameBits(servers: Int) throws {
+            try makeKeys("keys")
+            let configuration = try RunConfiguration.sample(data, steps: 40)
+                .with(workers: 2, servers: servers)
+            let run = try TrainRun(
+                configuration, in: directory, "run", flags: ["--keys", keys("keys")])
+            #expect(try run.weights() == SerialTrainer(configuration).weights(afterSteps: 40))
+            #expect(run.records.log("coordinator-1").contains { $0["net.keys"] == "yes" })
+        }
+
+
+        /// What stands on the wire between members and coordinator, and between worker and server.
+        /// The server is known to others by an address that it does not listen at.
+        private func traffic(
+            _ configuration: RunConfiguration, _ name: String, _ flags: [String]
+        ) throws -> (control: [UInt8], bulk: [UInt8]) {
+            let file = try directory.write(configuration.yaml, "\(name).yaml")
+            let records = RunRecords(keys(name))
+            let controlPort = try TCP.freePort()
+            let bulkPort = try TCP.freePort()
+            let control = try RecordingProxy(to: controlPort)
+            let bulk = try RecordingProxy(0x7F00_0002, port: bulkPort, to: bulkPort)
+            let member = ["--coordinator", "tcp://127.0.0.1:\(control.port)"] + flags
+            let commands = [
+                try Command(
+                    [
+                        "coordinator", "--config", file, "--run-dir", records.directory.path,
+                        "--listen", "tcp://127.0.0.1:\(controlPort)",
+                    ] + flags),
+                try Command(
+                    ["server", "--bind", "127.0.0.1:\(bulkPort)", "--announce", "127.0.0.2"]
+                        + member),
+                try Command(["worker"] + member), try Command(["worker"] + member),
+            ]
+            for command in commands {
+                let result = command.finish()
+                #expect(result.exitCode == 0, "\(result)")
+            }
+            let expected = try SerialTrainer(configuration)
+                .weights(afterSteps: try #require(configuration.training.steps))
+            #expect(try records.summary().weights_sha256 == expected)
+            return (control.stop(), bulk.stop())
+        }
+
+        @Test func nothingIsReadableOnTheWire() throws {
+            try makeKeys("keys")
+            let configuration = try RunConfiguration.sample(data, steps: 20)
+                .with(workers: 2, servers: 1)
+            let plain = try traffic(configuration, "plain", [])
+            #expect(plain.control.contains(text: "\"kind\""))
+            #expect(plain.bulk.contains(text: "CVOY"))
+            let sealed = try traffic(configuration, "sealed", ["--keys", keys("keys")])
+            #expect(sealed.control.count > 5_000 && sealed.bulk.count > 100_000)
+            for text in ["\"kind\"", "heartbeat", "virtual-workers", "CVOY", "worker-"] {
+                let isReadable =
+                    sealed.control.contains(text: text) || sealed.bulk.contains(text: text)
+                #expect(!isReadable, "\(text)")
+            }
+            #expect(sealed.bulk.contains(text: "CURVE"))
+        }
+
+        /// Everyone who should not be there, at every port, while a run goes on.
+        @Test func strangersAreTurnedAway() throws {
+            try makeKeys("keys")
+            try makeKeys("others")
+            let steps = 6000
+            var configuration = try RunConfiguration.sample(data, steps: steps)
+                .with(workers: 2, servers: 1)
+            configuration.training.checkpointEvery = 1000
+            let run = try TrainRun(
+                configuration, in: directory, "run", flags: ["--keys", keys("keys")])
+            try run.awaitCheckpoint(0)
+            let endpoint = try eventually("endpoint") { run.records.endpoint }
+            try eventually("training") {
+                run.records.log("coordinator-1").contains { $0["message"] == "training" }
+            }
+            // A key of its own, and the right one of the coordinator.
+            for name in ["node.public", "node.secret"] {
+                try directory.write(FileSystem.read("\(keys("others"))/\(name)"), "mixed/\(name)")
+            }
+            for name in ["coordinator.public", "allowed/node.public"] {
+                try directory.write(FileSystem.read("\(keys("keys"))/\(name)"), "mixed/\(name)")
+            }
+            for name in ["mixed", "mixed/allowed"] { chmod(keys(name), 0o700) }
+            chmod(keys("mixed/node.secret"), 0o600)
+            func join(_ flags: [String]) throws -> Command {
+                try Command(
+                    ["worker", "--coordinator", endpoint, "--connect-timeout", "2"] + flags)
+            }
+            let plain = try join([])
+            let wrong = try join(["--keys", keys("others")])
+            let unlisted = try join(["--keys", keys("mixed")])
+            let ports = ProcessTable.identifiers(mentioning: run.records.directory.path)
+                .reduce(into: Set<Int>()) { $0.formUnion(ProcessTable.listeningPorts($1)) }
+            for port in ports.sorted() { try scan(port) }
+            try outdated(endpoint)
+            try flood(endpoint)
+            for (command, mention) in [
+                (plain, "mechanism"), (wrong, "coordinator.public"), (unlisted, "allow-list"),
+            ] {
+                let result = command.finish(within: .seconds(30))
+                #expect(result.exitCode == 69, "\(result)")
+                #expect(result.errors.contains(mention), "\(result)")
+                #expect(result.errorLines.count == 1, "\(result)")
+            }
+            #expect(!run.command.hasEnded, "the run was over too soon to show anything")
+            #expect(try run.weights() == SerialTrainer(configuration).weights(afterSteps: steps))
+            let log = run.records.log("coordinator-1")
+            #expect(!log.contains { $0["message"] == "lost" }, "a member was lost")
+            #expect(try run.records.ledgerSteps() == Array(0..<steps))
+            let turnedAway = log.filter { $0["message"] == "turned a connection away" }
+            let key = try KeyRing(directory: keys("others")).publicKey
+            #expect(turnedAway.filter { $0["peer.key"] == key }.count == 1, "\(turnedAway)")
+            for mention in ["mechanism", "keys do not fit", "not ZeroMQ"] {
+                #expect(
+                    turnedAway.contains { $0["reason"]?.contains(mention) == true },
+                    "\(mention): \(turnedAway)")
+            }
+            #expect(turnedAway.count < 16, "once a peer and reason: \(turnedAway)")
+            #expect(
+                log.contains { $0["error.detail"]?.contains("protocol version 9") == true })
+        }
+
+        /// A port scanner, a browser, and one who announces a frame of a gigabyte.
+        private func scan(_ port: Int) throws {
+            let greeting: [UInt8] =
+                [0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x7F, 3, 0] + Array("CURVE".utf8)
+                + [UInt8](repeating: 0, count: 15 + 1 + 31)
+            let gigabyte: [UInt8] = [2, 0, 0, 0, 0, 0x40, 0, 0, 0]
+            for bytes in [
+                [], [7, 7, 7], Array("GET / HTTP/1.1\r\n\r\n".utf8), Array(greeting.prefix(20)),
+                greeting + gigabyte + [UInt8](repeating: 1, count: 100_000),
+            ] {
+                for _ in 0..<3 {
+                    if let connection = try TCP.send(bytes, port: port) {
+                        usleep(20_000)
+                        close(connection)
+                    }
+                }
+            }
+        }
+
+        /// A socket that is let in.
+        private func insider(_ context: Context, _ name: String, _ endpoint: String) throws -> SocketBox {
+            func key(_ file: String) throws -> String {
+                String(
+                    decoding: try FileSystem.read("\(keys("keys"))/\(file)").prefix(40),
+                    as: UTF8.self)
+            }
+            var options = SocketOptions()
+            options.routingIdentity = Array(name.utf8)
+            options.linger = .milliseconds(500)
+            options.curve = .client(
+                serverKey: try key("coordinator.public"),
+                keyPair: try CurveKeyPair(
+                    publicKey: key("node.public"), secretKey: key("node.secret")))
+            let socket = try SocketBox(context, .dealer, options: options)
+            try socket.connect(endpoint)
+            return socket
+        }
+
+        /// Let in, but of another version: told so in words that every version understands.
+        private func outdated(_ endpoint: String) throws {
+            let context = try Context()
+            let socket = try insider(context, "worker-of-old", endpoint)
+            let hello = Frame(#"{"version":9,"kind":"hello","body":{"new":"field"}}"#)
+            _ = try socket.send([hello], within: .seconds(5))
+            let answer = try socket.receive(within: .seconds(10))
+            #expect(answer?.first?.text?.contains("protocol version is 9") == true)
+            socket.close()
+            context.terminate()
+        }
+
+        /// Let in, and sends as fast as it can for a second.
+        private func flood(_ endpoint: String) throws {
+            let context = try Context()
+            let socket = try insider(context, "worker-flood", endpoint)
+            let frame = Frame([UInt8](repeating: 0x5B, count: 500_000))
+            let end = ContinuousClock.now + .seconds(1)
+            var count = 0
+            while ContinuousClock.now < end {
+                if try socket.send([count % 2 == 0 ? frame : Frame("x")], within: .milliseconds(10))
+                    == .sent
+                { count += 1 }
+            }
+            #expect(count > 100)
+            socket.close()
+            context.terminate()
+        }
+
+        @Test func keysComeAndGoWithoutARestart() throws {
+            try makeKeys("nodes", nodes: "head,one,two")
+            let allowed = keys("nodes/head/allowed/two.public")
+            let key = try FileSystem.read(allowed)
+            unlink(allowed)
+            let configuration = try RunConfiguration.sample(data, steps: 20)
+                .with(workers: 2, servers: 0)
+            let file = try directory.write(configuration.yaml, "run.yaml")
+            let records = RunRecords(keys("run"))
+            let endpoint = "tcp://127.0.0.1:\(try TCP.freePort())"
+            func start(_ arguments: [String], _ node: String) throws -> Command {
+                try Command(arguments + ["--keys", keys("nodes/\(node)")])
+            }
+            let coordinator = try start(
+                [
+                    "coordinator", "--config", file, "--run-dir", records.directory.path,
+                    "--listen", endpoint,
+                ], "head")
+            let first = try start(["worker", "--coordinator", endpoint], "one")
+            // It goes on trying, and is let in once its key is there.
+            let second = try start(["worker", "--coordinator", endpoint], "two")
+            func log(_ message: String) -> [[String: String]] {
+                records.log("coordinator").filter { $0["message"] == message }
+            }
+            try eventually("refusal") { log("turned a connection away").count == 1 }
+            try eventually("first worker") { log("joined").count == 1 }
+            try directory.write(key, "nodes/head/allowed/two.public")
+            for command in [coordinator, first, second] {
+                let result = command.finish()
+                #expect(result.exitCode == 0, "\(result)")
+            }
+            #expect(log("joined").count == 2)
+            #expect(
+                try records.summary().weights_sha256
+                    == SerialTrainer(configuration).weights(afterSteps: 20))
+        }
+
+        @Test func aRemovedKeyIsRefusedAtTheNextConnection() throws {
+            try makeKeys("nodes", nodes: "head,one")
+            let file = try directory.write(
+                RunConfiguration.sample(data, steps: 20).with(workers: 9, servers: 0).yaml,
+                "run.yaml")
+            let records = RunRecords(keys("run"))
+            let endpoint = "tcp://127.0.0.1:\(try TCP.freePort())"
+            let coordinator = try Command([
+                "coordinator", "--config", file, "--run-dir", records.directory.path,
+                "--listen", endpoint, "--keys", keys("nodes/head"),
+            ])
+            let arguments = [
+                "worker", "--coordinator", endpoint, "--keys", keys("nodes/one"),
+                "--connect-timeout", "3",
+            ]
+            let before = try Command(arguments)
+            try eventually("joined") {
+                records.log("coordinator").contains { $0["message"] == "ready" }
+            }
+            unlink(keys("nodes/head/allowed/one.public"))
+            let after = try Command.run(arguments, within: .seconds(20))
+            #expect(after.exitCode == 69 && after.errors.contains("allow-list"), "\(after)")
+            // Whoever is in stays in.
+            #expect(!before.hasEnded)
+            let reread = records.log("coordinator").filter {
+                $0["message"] == "allow-list read again"
+            }
+            #expect(reread.count == 1)
+            for command in [coordinator, before] {
+                command.child.send(signal: SIGINT)
+                command.child.send(signal: SIGKILL)
+                _ = command.finish(within: .seconds(10))
+            }
+        }
+    }
+}
