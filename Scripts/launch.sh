@@ -22,6 +22,7 @@ fail() {
 
 run_dir=
 flags=()
+member_flags=()
 while (($# > 0)); do
     case $1 in
     --run-dir)
@@ -30,6 +31,16 @@ while (($# > 0)); do
         shift
         ;;
     --run-dir=*) run_dir=${1#--run-dir=} ;;
+    --keys)
+        (($# > 1)) || fail "--keys: expected a directory" 64
+        export CONVOY_KEYS=$2
+        shift
+        ;;
+    --keys=*) export CONVOY_KEYS=${1#--keys=} ;;
+    --insecure)
+        flags+=("$1")
+        member_flags+=("$1")
+        ;;
     --resume | --fresh-members | --exit-with-parent | --log-file | --log-file=*)
         fail "$1: this script decides that itself" 64
         ;;
@@ -162,11 +173,13 @@ threads=$(setting cluster threads)
 for ((number = 1; number <= servers; number++)); do
     if $is_replacing; then break; fi
     start "server-$number" "$run_dir/logs/server-$number.out" server --coordinator "$endpoint" \
+        "${member_flags[@]}" \
         --log-file "$run_dir/logs/server-$number.jsonl"
 done
 for ((number = 1; number <= workers; number++)); do
     if $is_replacing; then break; fi
     start "worker-$number" "$run_dir/logs/worker-$number.out" worker --coordinator "$endpoint" \
+        "${member_flags[@]}" \
         --threads "$threads" --log-file "$run_dir/logs/worker-$number.jsonl"
 done
 echo complete >>"$list"

@@ -36,6 +36,26 @@ extension Integration {
         }
 
 
+        /// Sealed, the largest chunk is larger than the limit that holds for plain ones.
+        @Test func theLargestChunkFits() throws {
+            try makeKeys("keys")
+            let model = """
+                input: [1, 12, 12]
+                layers:
+                  - flatten: {}
+                  - dense: {units: 512, activation: relu}
+                  - dense: {units: 4}
+
+                """
+            let configuration = try RunConfiguration.sample(data, model: model, steps: 5)
+                .with(workers: 2, servers: 1)
+            let run = try TrainRun(
+                configuration, in: directory, "run", flags: ["--keys", keys("keys")])
+            #expect(
+                try run.weights(within: .seconds(30))
+                    == SerialTrainer(configuration).weights(afterSteps: 5))
+        }
+
         /// What stands on the wire between members and coordinator, and between worker and server.
         /// The server is known to others by an address that it does not listen at.
         private func traffic(
