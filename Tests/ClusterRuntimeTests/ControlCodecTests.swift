@@ -74,6 +74,19 @@ import Testing
         ]
     }
 
+    /// Another version is foreign, but its refusal is understood.
+    @Test func otherVersions() throws {
+        let refusal = #"{"version":9,"kind":"refused","body":{"text":"t","exitCode":65}}"#
+        #expect(
+            try ControlCodec.decode(Array(refusal.utf8))
+                == .refused(Failure(text: "t", exitCode: 65)))
+        let leaving = #"{"version":9,"kind":"leaving","body":{"reason":"r"}}"#
+        let foreign = #expect(throws: ControlEnvelope.Foreign.self) {
+            try ControlCodec.decode(Array(leaving.utf8))
+        }
+        #expect(foreign?.version == 9)
+    }
+
     @Test func everyKindReadsBack() throws {
         let samples = try Self.samples()
         #expect(Set(samples.map(\.kind)).count == 19)

@@ -36,14 +36,16 @@ extension Integration {
         }
 
 
-        /// Sealed, the largest chunk is larger than the limit that holds for plain ones.
+        /// Sealed, the largest chunk is larger than the limit that holds for plain ones: this model's
+        /// 65,534 parameters are one chunk.
         @Test func theLargestChunkFits() throws {
             try makeKeys("keys")
             let model = """
                 input: [1, 12, 12]
                 layers:
                   - flatten: {}
-                  - dense: {units: 512, activation: relu}
+                  - dense: {units: 100, activation: relu}
+                  - dense: {units: 486, activation: relu}
                   - dense: {units: 4}
 
                 """
@@ -188,7 +190,9 @@ extension Integration {
         }
 
         /// A socket that is let in.
-        private func insider(_ context: Context, _ name: String, _ endpoint: String) throws -> SocketBox {
+        private func insider(
+            _ context: Context, _ name: String, _ endpoint: String
+        ) throws -> SocketBox {
             func key(_ file: String) throws -> String {
                 String(
                     decoding: try FileSystem.read("\(keys("keys"))/\(file)").prefix(40),

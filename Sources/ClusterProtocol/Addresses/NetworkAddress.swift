@@ -100,7 +100,8 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         }
         let count = halves.reduce(0) { $0 + $1.count }
         guard halves.count == 2 ? count <= 14 : count == 16 else { return nil }
-        return halves[0] + [UInt8](repeating: 0, count: 16 - count) + (halves.count == 2 ? halves[1] : [])
+        let zeros = [UInt8](repeating: 0, count: 16 - count)
+        return halves[0] + zeros + (halves.count == 2 ? halves[1] : [])
     }
 
     private static func hexadecimal(_ text: Substring) -> Int? {

@@ -68,7 +68,9 @@ final class ShardLoop {
         }
         try gatekeeper.attend()
         if case .troubled(let text) = try coordinator?.attend() {
-            log.warning("cannot reach the coordinator's state socket", metadata: [LogKey.reason: "\(text)"])
+            log.warning(
+                "cannot reach the coordinator's state socket",
+                metadata: [LogKey.reason: "\(text)"])
         }
         if result.isReady(0) {
             for _ in 0..<Self.batch {
