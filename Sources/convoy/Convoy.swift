@@ -14,13 +14,13 @@ struct Convoy: ParsableCommand {
         abstract: "Trains convolutional networks data-parallel across processes and hosts.",
         discussion: """
             Exit codes: 0 done, 64 usage, 65 bad data, configuration or file, 69 cluster lost or \
-            coordinator not reached, 70 internal error, 130 interrupted after a checkpoint.
+            coordinator not reached, 70 internal error, 75 reached but not healthy (status), 130 interrupted after a checkpoint.
             """,
         version: "convoy 0.1.0",
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, ServerCommand.self, WorkerCommand.self,
             EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
-            DoctorCommand.self, KeygenCommand.self, BenchCommand.self,
+            StatusCommand.self, DoctorCommand.self, KeygenCommand.self, BenchCommand.self,
         ])
 }
 

@@ -71,6 +71,7 @@ import Testing
             .evaluate(Evaluate(step: Step(8), chunks: [0, 39])),
             .alive(try body(#"{"stepLimit": 12, "recorded": 11, "workerCount": 3}"#)), .introduce(Introduce()),
             .shutdown(Shutdown(reason: "finished", exitCode: 130)),
+            .statusRequest(StatusRequest(firstMember: 512)), .status(try StatusSample.status()),
         ]
     }
 
@@ -89,7 +90,7 @@ import Testing
 
     @Test func everyKindReadsBack() throws {
         let samples = try Self.samples()
-        #expect(Set(samples.map(\.kind)).count == 19)
+        #expect(Set(samples.map(\.kind)).count == 21)
         for message in samples {
             let bytes = ControlCodec.encode(message)
             #expect(try ControlCodec.decode(bytes) == message, "\(message.kind)")

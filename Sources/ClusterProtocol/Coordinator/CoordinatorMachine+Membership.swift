@@ -132,8 +132,10 @@ extension CoordinatorMachine {
         _ heartbeat: Heartbeat, from peer: PeerIdentity, now: Moment
     ) -> [Action] {
         peers[peer]?.heartbeat = heartbeat
-        let time = Double(heartbeat.computeMicroseconds + heartbeat.inputMicroseconds)
+        // Added as doubles, which cannot overflow: the numbers came over the network.
+        let time = Double(heartbeat.computeMicroseconds) + Double(heartbeat.inputMicroseconds)
         if time > 0 {
+            peers[peer]?.busyHeartbeat = heartbeat
             let former = peers[peer]?.leafMicroseconds ?? time
             peers[peer]?.leafMicroseconds = (former + time) / 2
         }
@@ -156,10 +158,13 @@ extension CoordinatorMachine {
         }
     }
 
+    /// Why a member that was stopped by its user is gone.
+    static let leftReason = "left"
+
     mutating func leave(_ peer: PeerIdentity, now: Moment) -> [Action] {
         guard let member = peers[peer] else { return [] }
         let goodbye = Shutdown(reason: "left the run", exitCode: 0)
-        return [.note(.left(member.summary))] + lose(peer, reason: "left", now: now)
+        return [.note(.left(member.summary))] + lose(peer, reason: Self.leftReason, now: now)
             + [.send(.shutdown(goodbye), to: peer)]
     }
 

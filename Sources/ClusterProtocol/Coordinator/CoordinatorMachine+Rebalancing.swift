@@ -3,7 +3,7 @@ extension CoordinatorMachine {
     /// A new deal must be better by this factor to be worth the move.
     private static let gain = 1.15
     /// Differences below this factor in speed are taken for noise.
-    private static let noise = 1.3
+    static let noise = 1.3
 
     /// Deals anew when the measured speeds say that steps would take clearly less time.
     mutating func rebalance(now: Moment) -> [Action] {
@@ -22,14 +22,13 @@ extension CoordinatorMachine {
         let future = stepTime(workers) { deal[$0.hello.identity]?.count ?? 0 }
         guard present > future * Self.gain else { return [] }
         lastRebalance = now
-        let isInput = slowest.heartbeat.map { $0.inputMicroseconds > $0.computeMicroseconds } ?? false
         let actions = assign(rebalanced: true)
         let shares = readyPeers(.worker).map { ($0.summary.name, $0.virtualWorkers.count) }
         return [
             .note(
                 .rebalanced(
                     slowest: slowest.summary, factor: slowestTime / fastest,
-                    phase: isInput ? "input" : "compute",
+                    phase: slowest.slowPhase,
                     shares: Dictionary(shares) { $1 }))
         ] + actions
     }

@@ -108,6 +108,7 @@ extension CoordinatorMachine {
         for report in progress.reports.sorted(by: { $0.step < $1.step })
         where report.step == lastRecorded && report.isPlausible {
             lastRecorded = report.step.next
+            recent.add(report, now: now)
             actions.append(.record(report))
         }
         return actions + writeWhenRecorded() + advance(now: now)

@@ -68,7 +68,7 @@ extension CoordinatorMachine {
         guard hostsAreBack, !readyPeers(.worker).isEmpty else {
             guard hasTimedOut else { return [] }
             phase = .gathering(since: now)
-            return advance(now: now)
+            return [.journal(.tookOver)] + advance(now: now)
         }
         // The same placement once more: shards in place say so, one whose state was still on its way
         // goes on waiting for it.
@@ -77,7 +77,7 @@ extension CoordinatorMachine {
         }
         training = .seconds(recovery.trainingSeconds)
         phase = .placing(since: now, waiting: Set(configuration.plan.shards))
-        return hostMessages()
+        return [.journal(.tookOver)] + hostMessages()
     }
 
     private mutating func awaitHosts(since: Moment, now: Moment) -> [Action] {

@@ -174,8 +174,16 @@ public struct CoordinatorMachine: Sendable {
         var lastHeard: Moment
         var virtualWorkers: [Int] = []
         var heartbeat: Heartbeat?
+        /// The last one that tells of work.
+        var busyHeartbeat: Heartbeat?
         /// Time of one virtual worker on one of its threads, smoothed; nil before the first step.
         var leafMicroseconds: Double?
+
+        /// Where most of its time goes.
+        var slowPhase: String {
+            busyHeartbeat.map { $0.inputMicroseconds > $0.computeMicroseconds } ?? false
+                ? "input" : "compute"
+        }
 
         var summary: PeerSummary {
             PeerSummary(
@@ -225,6 +233,8 @@ public struct CoordinatorMachine: Sendable {
         public var bestCorrectCount = -1
         public var trainingSeconds = 0.0
         public var instructionSet: String?
+        public var lostMemberCount = 0
+        public var takeoverCount = 0
         /// Steps in the ledger.
         public var recorded = Step(0)
         /// Whether members of the run may still be at work: false when all were started anew.
@@ -236,9 +246,12 @@ public struct CoordinatorMachine: Sendable {
         public mutating func add(_ entry: JournalEntry) {
             switch entry {
             case .started, .checkpoint, .finished: break
+            case .tookOver: takeoverCount += 1
             case .settled(let name): instructionSet = name
             case .joined(let peer, _, _, _): members.insert(peer)
-            case .lost(let peer, _): members.remove(peer)
+            case .lost(let peer, let reason):
+                members.remove(peer)
+                if reason != CoordinatorMachine.leftReason { lostMemberCount += 1 }
             case .placed(let placement, _, let hosts):
                 self.placement = placement
                 self.hosts = hosts
@@ -285,12 +298,17 @@ public struct CoordinatorMachine: Sendable {
     var lastAlive: Moment = .zero
     var lastNotice: Moment?
     var lastRebalance: Moment = .zero
+    let startedAt: Moment
+    var recent = RecentSteps()
+    var tally = RunTally()
+    var statusBudget = StatusBudget()
 
     /// - Parameter recovery: what is known of the run, for a coordinator that goes on with it.
     public init(
         _ configuration: Configuration, recovery: Recovery? = nil, now: Moment = .zero
     ) {
         self.configuration = configuration
+        startedAt = now
         phase = .gathering(since: now)
         shards = configuration.plan.shards.map { _ in
             Shard(host: nil, version: configuration.startStep)
@@ -309,7 +327,10 @@ public struct CoordinatorMachine: Sendable {
         instructionSet = instructionSet ?? recovery.instructionSet
         bestCorrectCount = recovery.bestCorrectCount
         if let step = recovery.evaluated, step <= configuration.startStep { evaluated = step }
+        tally.lostMembers = recovery.lostMemberCount
+        tally.takeovers = recovery.takeoverCount
         guard recovery.mayHaveMembers else { return }
+        tally.takeovers += 1
         evaluated = recovery.evaluated
         lastRecorded = max(lastRecorded, recovery.recorded)
         if let reached = recovery.limit, reached > limit { limit = reached }
@@ -324,6 +345,12 @@ public struct CoordinatorMachine: Sendable {
 
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         if phase == .ended { return [] }
+        let actions = react(to: event, now: now)
+        tally.count(actions)
+        return actions
+    }
+
+    private mutating func react(to event: Event, now: Moment) -> [Action] {
         switch event {
         case .message(let message, let peer, let connection):
             return receive(message, from: peer, over: connection, now: now)
@@ -344,6 +371,9 @@ public struct CoordinatorMachine: Sendable {
     ) -> [Action] {
         if case .hello(let hello) = message {
             return join(hello, from: peer, over: connection, now: now)
+        }
+        if case .statusRequest(let request) = message {
+            return answer(request, to: peer, now: now)
         }
         guard peers[peer] != nil else { return [.send(.introduce(Introduce()), to: peer)] }
         peers[peer]?.lastHeard = now

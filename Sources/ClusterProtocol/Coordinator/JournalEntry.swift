@@ -11,4 +11,6 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case evaluated(CoordinatorMachine.EvaluationSummary)
     case checkpoint(Step)
     case finished(step: Step, exitCode: Int)
+    /// Another coordinator goes on with the run of one that died.
+    case tookOver
 }

@@ -13,6 +13,7 @@ extension ControlMessage {
         case .failed: "failed"
         case .disputed: "disputed"
         case .contradicted: "contradicted"
+        case .statusRequest: "status-request"
         case .recompute: "recompute"
         case .welcome: "welcome"
         case .refused: "refused"
@@ -24,6 +25,7 @@ extension ControlMessage {
         case .alive: "alive"
         case .introduce: "introduce"
         case .shutdown: "shutdown"
+        case .status: "status"
         }
     }
 
@@ -41,6 +43,7 @@ extension ControlMessage {
         case .failed(let body): body
         case .disputed(let body): body
         case .contradicted(let body): body
+        case .statusRequest(let body): body
         case .recompute(let body): body
         case .welcome(let body): body
         case .refused(let body): body
@@ -52,6 +55,7 @@ extension ControlMessage {
         case .alive(let body): body
         case .introduce(let body): body
         case .shutdown(let body): body
+        case .status(let body): body
         }
     }
 }
@@ -98,6 +102,7 @@ public struct ControlEnvelope: Decodable, Sendable {
         case "failed": message = .failed(try body())
         case "disputed": message = .disputed(try body())
         case "contradicted": message = .contradicted(try body())
+        case "status-request": message = .statusRequest(try body())
         case "recompute": message = .recompute(try body())
         case "welcome": message = .welcome(try body())
         case "refused": message = .refused(try body())
@@ -109,6 +114,7 @@ public struct ControlEnvelope: Decodable, Sendable {
         case "alive": message = .alive(try body())
         case "introduce": message = .introduce(try body())
         case "shutdown": message = .shutdown(try body())
+        case "status": message = .status(try body())
         default: throw Foreign(version: version, kind: kind)
         }
     }

@@ -14,6 +14,7 @@ public enum ControlMessage: Hashable, Sendable {
     case failed(Failure)
     case disputed(AuditFinding)
     case contradicted(AuditFinding)
+    case statusRequest(StatusRequest)
     // From the coordinator.
     case welcome(Welcome)
     case refused(Failure)
@@ -26,6 +27,8 @@ public enum ControlMessage: Hashable, Sendable {
     case alive(Alive)
     case introduce(Introduce)
     case shutdown(Shutdown)
+    // From the coordinator to whoever asked.
+    case status(ClusterStatus)
 
     /// Version of the control protocol; both sides must have the same.
     public static let version = 1
@@ -113,10 +116,12 @@ public struct Heartbeat: Hashable, Codable, Sendable {
     public var inputMicroseconds: Int
     /// Time from the last contribution of a step to the first weights of the next, mean.
     public var waitMicroseconds: Int
+    /// Memory the process has resident; nil when that is not known.
+    public var residentByteCount: Int?
 
     public init(
         generation: Generation, step: Step, isReady: Bool = false, computeMicroseconds: Int = 0,
-        inputMicroseconds: Int = 0, waitMicroseconds: Int = 0
+        inputMicroseconds: Int = 0, waitMicroseconds: Int = 0, residentByteCount: Int? = nil
     ) {
         self.generation = generation
         self.step = step
@@ -124,6 +129,7 @@ public struct Heartbeat: Hashable, Codable, Sendable {
         self.computeMicroseconds = computeMicroseconds
         self.inputMicroseconds = inputMicroseconds
         self.waitMicroseconds = waitMicroseconds
+        self.residentByteCount = residentByteCount
     }
 }
 

@@ -7,6 +7,8 @@ public enum ExitCode {
     public static let data = 65
     public static let lost = 69
     public static let internalError = 70
+    /// Reached, but not healthy: it may pass.
+    public static let degraded = 75
     public static let interrupted = 130
 }
 

@@ -48,6 +48,14 @@ public enum HostFacts {
         hexadecimal(Array(SHA256.hash(data: bytes)))
     }
 
+    /// Memory this process has resident now; nil where the kernel does not say.
+    static var residentByteCount: Int? {
+        guard let bytes = try? FileSystem.read("/proc/self/statm") else { return nil }
+        let fields = String(decoding: bytes, as: UTF8.self).split(separator: " ")
+        guard fields.count > 1, let pages = Int(fields[1]) else { return nil }
+        return pages * sysconf(Int32(_SC_PAGESIZE))
+    }
+
     public static func hexadecimal(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []

@@ -20,6 +20,29 @@ public enum FileSystem {
 
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    /// When a file was last written, in nanoseconds since 1970; nil when it is not there.
+    static func modificationTime(_ path: String) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
+    }
+
+    /// A path without links, `.` and `..`; nil when nothing is there.
+    static func resolved(_ path: String) -> String? {
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    /// Makes a directory of its own for this process, below TMPDIR or /tmp.
+    static func makeTemporaryDirectory() throws(Failure) -> String {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/convoy-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw failure("create a directory in", parent) }
+        return String(
+            decoding: template.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
     /// Makes a directory and those above it.
     public static func makeDirectories(_ path: String) throws(Failure) {
         var built = path.hasPrefix("/") ? "/" : ""

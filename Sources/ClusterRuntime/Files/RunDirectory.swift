@@ -37,6 +37,15 @@ public struct RunDirectory: Sendable, Hashable {
         FileSystem.remove(path)
     }
 
+    /// The run directory below `parent` that changed last.
+    public static func newest(in parent: String) -> String? {
+        FileSystem.names(in: parent).map { "\(parent)/\($0)" }
+            .filter { FileSystem.exists(RunDirectory($0).configuration) }
+            .max {
+                (FileSystem.modificationTime($0) ?? 0, $0) < (FileSystem.modificationTime($1) ?? 0, $1)
+            }
+    }
+
     /// Checks that there is a run to go on with.
     public func requireExisting() throws(Failure) {
         guard FileSystem.exists(configuration) else {

@@ -254,7 +254,8 @@ final class MemberLoop {
     private func perform(_ action: MemberMachine.Action) throws(ZeroMQError) {
         switch action {
         case .send(.heartbeat(let beat)):
-            let full = worker?.takeHeartbeat(generation: beat.generation, step: beat.step) ?? beat
+            var full = worker?.takeHeartbeat(generation: beat.generation, step: beat.step) ?? beat
+            full.residentByteCount = HostFacts.residentByteCount
             _ = try control.socket.send([Frame(ControlCodec.encode(.heartbeat(full)))])
         case .send(let message): _ = try control.socket.send([Frame(ControlCodec.encode(message))])
         case .prepare(let welcome): prepare(welcome)

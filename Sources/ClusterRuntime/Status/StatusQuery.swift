@@ -1,0 +1,95 @@
+import ClusterProtocol
+import FoundationEssentials
+
+/// How a run is: from its coordinator while it goes on, from its files when it has ended.
+public struct StatusQuery: Sendable {
+    public enum Target: Sendable {
+        case directory(RunDirectory)
+        case endpoint(String)
+    }
+
+    public enum Answer: Sendable {
+        case live(ClusterStatus)
+        case finished(FinishedRun)
+    }
+
+    /// What `summary.json` says of a run that has ended.
+    public struct FinishedRun: Sendable {
+        public var run: String
+        public var exitCode: Int
+        public var reason: String
+        public var step: Int
+        public var weightsSHA256: String
+        public var testAccuracy: Double?
+        public var imagesPerSecond: Double?
+    }
+
+    public var target: Target
+
+    public init(_ target: Target) { self.target = target }
+
+    /// - Throws: 69 when nobody answers within `limit`, 65 for what is no run directory.
+    public func ask(within limit: Duration) throws(Failure) -> Answer {
+        switch target {
+        case .endpoint(let endpoint): return .live(try StatusClient(endpoint).ask(within: limit))
+        case .directory(let directory):
+            guard FileSystem.exists(directory.configuration) else {
+                throw .data("\(directory.path) is no run directory: it has no config.yaml")
+            }
+            if let finished = try Self.finished(directory) { return .finished(finished) }
+            return .live(try Self.live(directory, within: limit))
+        }
+    }
+
+    private static func live(
+        _ directory: RunDirectory, within limit: Duration
+    ) throws(Failure) -> ClusterStatus {
+        guard let endpoint = JournalReader.endpoints(directory)?.control else {
+            throw .lost(
+                "\(directory.path): no coordinator has begun to listen for this run; look into "
+                    + directory.logs)
+        }
+        let status: ClusterStatus
+        do throws(Failure) {
+            status = try StatusClient(endpoint).ask(within: limit)
+        } catch {
+            // The run may have ended while it was asked.
+            throw .init(text: "\(directory.path): \(error.text)", exitCode: error.exitCode)
+        }
+        // A port of the system's choice may be another run's by now.
+        let theirs = FileSystem.resolved(status.run)
+        if let theirs, let ours = FileSystem.resolved(directory.path), theirs != ours {
+            throw .lost(
+                "\(directory.path): its coordinator is gone; at \(endpoint) another one answers, of "
+                    + "the run \(status.run)")
+        }
+        return status
+    }
+
+    // MARK: After the end
+
+    private struct Summary: Decodable {
+        var steps: Int
+        var exit_code: Int
+        var reason: String
+        var weights_sha256: String
+        var test_accuracy: Double?
+        var images_per_second: Double?
+    }
+
+    /// Nil while the run goes on: a summary older than the endpoint is of an earlier part of it.
+    private static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
+        guard let written = FileSystem.modificationTime(directory.summary) else { return nil }
+        if let begun = FileSystem.modificationTime(directory.endpoint), begun > written {
+            return nil
+        }
+        let bytes = try FileSystem.read(directory.summary)
+        guard let summary = try? JSONDecoder().decode(Summary.self, from: Data(bytes)) else {
+            throw .data("\(directory.summary): expected a run's summary, found something else")
+        }
+        return FinishedRun(
+            run: directory.path, exitCode: summary.exit_code, reason: summary.reason,
+            step: summary.steps, weightsSHA256: summary.weights_sha256,
+            testAccuracy: summary.test_accuracy, imagesPerSecond: summary.images_per_second)
+    }
+}

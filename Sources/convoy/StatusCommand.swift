@@ -1,0 +1,100 @@
+import ArgumentParser
+import ClusterProtocol
+import ClusterRuntime
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "How a run is: progress, members, who is slow, what has failed.",
+        discussion: """
+            Exit codes: 0 healthy (it runs, has a worker, and all shards are in place), 75 reached but \
+            not healthy, 69 not reached, 65 no run directory. Of a run that has ended: its exit code.
+            """)
+
+    @Argument(help: "The run's directory; without one, the newest in runs/.")
+    var runDir: String?
+
+    @Option(help: "Ask the coordinator at this endpoint, for instance tcp://10.1.2.3:5555.")
+    var coordinator: String?
+
+    @Flag(help: "One JSON object on one line.")
+    var json = false
+
+    @Flag(help: "Renew it every second, until Ctrl-C or the end of the run.")
+    var watch = false
+
+    @Option(help: "Seconds to wait for an answer.")
+    var timeout: Double = 3
+
+    /// How long `--watch` waits for another coordinator: as long as members do.
+    private static let watchPatience = Duration.seconds(120)
+
+    func run() throws {
+        try Terminal.run { () throws(Failure) -> Int in
+            guard timeout > 0, timeout <= 3600 else {
+                throw .usage("--timeout: expected seconds above 0, at most 3600, found \(timeout)")
+            }
+            let query = StatusQuery(try target())
+            guard watch else { return show(try query.ask(within: limit)) }
+            return try follow(query)
+        }
+    }
+
+    private var limit: Duration { .milliseconds(Int(max(1, timeout * 1000))) }
+
+    private func target() throws(Failure) -> StatusQuery.Target {
+        if let coordinator {
+            guard runDir == nil else {
+                throw .usage("--coordinator and a run directory exclude each other")
+            }
+            return .endpoint(coordinator)
+        }
+        guard let directory = runDir ?? RunDirectory.newest(in: "runs") else {
+            throw .usage("name a run directory, or --coordinator ENDPOINT; there is none in runs/")
+        }
+        return .directory(RunDirectory(directory))
+    }
+
+    /// - Returns: the exit code that goes with it.
+    private func show(_ answer: StatusQuery.Answer) -> Int {
+        if json {
+            Terminal.show(StatusJSON.text(answer))
+        } else {
+            let screen = watch && isatty(1) == 1
+            Terminal.show(
+                (screen ? "\u{1B}[H\u{1B}[2J" : "")
+                    + StatusTable.lines(answer).joined(separator: "\n"))
+        }
+        return switch answer {
+        case .live(let status): status.isHealthy ? ExitCode.done : ExitCode.degraded
+        case .finished(let run): run.exitCode
+        }
+    }
+
+    private func follow(_ query: StatusQuery) throws(Failure) -> Int {
+        let interruptions = try Interruptions()
+        var silentSince: Duration?
+        var code = ExitCode.lost
+        while true {
+            do throws(Failure) {
+                let answer = try query.ask(within: limit)
+                silentSince = nil
+                code = show(answer)
+                if case .finished = answer { return code }
+            } catch {
+                // A coordinator that died may get a successor; one never reached is an error at once.
+                guard error.exitCode == ExitCode.lost, code != ExitCode.lost else { throw error }
+                let since = silentSince ?? SteadyClock.now
+                silentSince = since
+                guard SteadyClock.now - since < Self.watchPatience else { throw error }
+                Terminal.report(error.text)
+            }
+            if case .stopRequested = interruptions.wait(timeout: .seconds(1)) { return code }
+        }
+    }
+}
