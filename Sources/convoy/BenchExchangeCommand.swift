@@ -87,7 +87,7 @@ struct BenchExchangeCommand: ParsableCommand {
     ) throws(Failure) -> Int {
         try writeData(to: directory)
         var settings = LocalLauncher.Settings(
-            executable: try Terminal.executable(), configuration: configuration(directory),
+            executable: try Executable.path(), configuration: configuration(directory),
             directory: RunDirectory("\(directory)/run"), isResuming: false)
         settings.workerCommand = ["bench", "exchange-worker", "--times", directory]
         settings.output = "\(directory)/output"

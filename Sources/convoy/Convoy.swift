@@ -47,13 +47,4 @@ enum Terminal {
         do throws(Failure) { code = try body() } catch { throw fail(error) }
         if code != 0 { throw ArgumentParser.ExitCode(Int32(code)) }
     }
-
-    /// The path of this program, to start more of it.
-    static func executable() throws(Failure) -> String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        guard count > 0 else { throw .internalError("cannot find the running executable") }
-        return String(
-            decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
 }

@@ -1,8 +1,10 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import FoundationEssentials
 import NeuralNetwork
 import Partitions
+import Threads
 import ZeroMQ
 
 #if canImport(Glibc)
@@ -11,61 +13,203 @@ import ZeroMQ
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor", abstract: "What this host has, and whether a run can start here.")
+        commandName: "doctor",
+        abstract: "What this host has, or whether a run can start on the hosts of a cluster file.",
+        discussion: """
+            Exit codes: 0 nothing would make a run fail, 65 something would, or the cluster file is \
+            bad, 69 a host of the cluster file is unreachable.
+            """)
 
-    @Option(help: "Data set to look for.")
-    var data: String = "fashion-mnist"
+    @Option(help: "Check the hosts of this cluster file; see Cluster/hosts.example.")
+    var cluster: String?
+
+    @Flag(help: "With --cluster: a line a process, fields separated by tabs; checks nothing.")
+    var printPlan = false
+
+    @Option(
+        help: "What starts a command on another host, in place of ssh (CONVOY_SSH does the same).")
+    var ssh: String?
+
+    @Option(help: "Seconds for one host to answer.")
+    var timeout: Int = 60
+
+    @Option(help: "Data set to look for; none for none. Without --json: fashion-mnist.")
+    var data: String?
+
+    @Flag(help: "The facts of this host as one JSON object, or the findings of a cluster.")
+    var json = false
+
+    @Option(help: "An address that processes shall listen at; may be repeated.")
+    var bind: [String] = []
+
+    @Option(help: "A port that must be free; may be repeated.")
+    var freePort: [Int] = []
+
+    @Option(help: "A host name that must resolve; may be repeated.")
+    var resolve: [String] = []
+
+    @Option(help: "Connect to HOST:PORT; may be repeated.")
+    var connect: [String] = []
+
+    @Option(help: "Listen at PORT (0: the system's choice) for SECONDS: PORT,SECONDS.")
+    var listenProbe: String?
+
+    @Option(help: "Where runs shall be written.")
+    var directory: String?
+
+    @Flag(help: .hidden)
+    var exitWithParent = false
 
     func run() throws {
         try Terminal.run { () throws(Failure) -> Int in
-            var failures = 0
-            func check(_ what: String, _ body: () throws -> String) {
-                do { Terminal.show("ok    \(what): \(try body())") } catch {
-                    failures += 1
-                    Terminal.show("FAIL  \(what): \(error)")
-                }
+            if let cluster { return try inspect(ClusterFile.load(cluster)) }
+            if printPlan { throw .usage("--print-plan: it needs --cluster FILE") }
+            if let listenProbe {
+                try listen(try HostInspection.ListenProbe(listenProbe))
+                return ExitCode.done
             }
-            check("host") {
-                "\(HostFacts.hostName), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores, "
-                    + "\((sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))) >> 20) MiB"
-            }
-            check("build") { "\(HostFacts.build), Swift 6" }
-            check("backend") {
-                let kind = try Backends.resolve(.auto)
-                return "\(kind.rawValue) with \(Backends.hostInstructionSet(kind)), of "
-                    + Backends.available.map(\.rawValue).joined(separator: ", ")
-            }
-            check("bf16") {
-                Backends.hostInstructionSet(.oneDNN).contains("bf16")
-                    || Backends.hostInstructionSet(.oneDNN).contains("amx")
-                    || Backends.hostInstructionSet(.oneDNN).contains("fp16")
-                    ? "this host computes in bf16" : "no; --precision fp32 only"
-            }
-            check("libzmq") {
-                try LibraryVersion.current.requireSupported()
-                return "\(LibraryVersion.current)"
-            }
-            check("encryption") {
-                guard LibraryVersion.hasCurve else {
-                    throw Failure.data("this libzmq was built without CURVE; --keys cannot be used")
-                }
-                guard let keys = try KeyRing.given(nil) else { return "CURVE; no CONVOY_KEYS" }
-                return "CURVE; keys of \(keys.directory), \(keys.publicKey)"
-            }
-            check("loopback") {
-                let context = try Context()
-                let socket = try Socket(context, .router)
-                let endpoint = try socket.bind("tcp://127.0.0.1:*")
-                socket.close()
-                context.terminate()
-                return "a port was had (\(endpoint))"
-            }
-            check("data") {
-                let description = try DataSource.describe(DataSpecification(data))
-                return "\(data): \(description.trainingCount) training and "
-                    + "\(description.testCount) test records of shape \(description.shape)"
-            }
-            return failures == 0 ? ExitCode.done : ExitCode.data
+            let asksMore = !bind.isEmpty || !freePort.isEmpty || !resolve.isEmpty || !connect.isEmpty
+            guard json || asksMore else { return checkHost() }
+            Terminal.show(try Self.text(inspection().report()))
+            return ExitCode.done
         }
+    }
+
+    // MARK: Facts
+
+    private func inspection() throws(Failure) -> HostInspection {
+        var inspection = HostInspection()
+        inspection.addresses = bind
+        for port in freePort {
+            guard (1...65_535).contains(port) else {
+                throw .usage("--free-port: expected a port from 1 to 65535, found \(port)")
+            }
+        }
+        inspection.ports = freePort
+        inspection.names = resolve
+        for text in connect { inspection.targets.append(try HostInspection.target(text)) }
+        inspection.directory = directory
+        inspection.data = data == "none" ? nil : data
+        return inspection
+    }
+
+    private static func text(_ report: HostReport) throws(Failure) -> String {
+        do {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = .sortedKeys
+            return String(decoding: try encoder.encode(report), as: UTF8.self)
+        } catch {
+            throw .internalError("cannot write the report: \(error)")
+        }
+    }
+
+    private func listen(_ probe: HostInspection.ListenProbe) throws(Failure) {
+        let interruptions = try Interruptions(watchingParent: exitWithParent)
+        let address = bind.first ?? "0.0.0.0"
+        let result = HostInspection.listen(probe, at: address) { port in
+            Terminal.show("listening \(port)")
+        } pause: { time in
+            switch interruptions.wait(timeout: time) {
+            case .stopRequested, .parentGone: true
+            case .woken, .timeout: false
+            }
+        }
+        if let trouble = result.trouble {
+            throw .data("--listen-probe: cannot listen at \(address) port \(probe.port): \(trouble)")
+        }
+    }
+
+    // MARK: A cluster
+
+    private func inspect(_ file: ClusterFile) throws(Failure) -> Int {
+        if printPlan {
+            for process in file.plan { Terminal.show(process.line) }
+            return ExitCode.done
+        }
+        guard (1...600).contains(timeout) else {
+            throw .usage("--timeout: expected 1 to 600 seconds, found \(timeout)")
+        }
+        let override = ssh ?? getenv("CONVOY_SSH").map { String(cString: $0) }
+        let transport = override?.split(separator: " ").map(String.init)
+        if let transport, transport.isEmpty { throw .usage("--ssh: expected a command, found nothing") }
+        let inspection = try ClusterInspection(
+            file, transport: transport, executable: try Executable.path(),
+            data: data == "none" ? nil : data ?? "fashion-mnist", limit: .seconds(timeout))
+        let facts = try inspection.facts()
+        let findings = ClusterJudgement.findings(facts)
+        let code = Finding.exitCode(findings)
+        if json {
+            let list = findings.map(\.json).joined(separator: ",")
+            Terminal.show("{\"exit_code\":\(code),\"findings\":[\(list)]}")
+            return code
+        }
+        for host in facts.hosts { if let line = host.summary { Terminal.show(line) } }
+        for finding in findings { Terminal.show(finding.line) }
+        let processes = file.plan.count
+        Terminal.show(
+            code == ExitCode.done
+                ? "\(processes) processes can start on \(file.hosts.count) hosts"
+                : "\(findings.filter { $0.severity > .warning }.count) findings would make a run fail")
+        return code
+    }
+
+    // MARK: This host alone
+
+    private func checkHost() -> Int {
+        var failures = 0
+        func check(_ what: String, _ body: () throws -> String) {
+            do { Terminal.show("ok    \(what): \(try body())") } catch {
+                failures += 1
+                Terminal.show("FAIL  \(what): \(error)")
+            }
+        }
+        var inspection = HostInspection()
+        inspection.directory = directory ?? "."
+        inspection.names = [HostFacts.hostName]
+        let report = inspection.report()
+        check("host") { report.summary }
+        check("build") { "\(report.build), Swift 6" }
+        check("backend") {
+            let kind = try Backends.resolve(.auto)
+            return "\(kind.rawValue) with \(Backends.hostInstructionSet(kind)), of "
+                + Backends.available.map(\.rawValue).joined(separator: ", ")
+        }
+        check("bf16") {
+            Backends.hostInstructionSet(.oneDNN).contains("bf16")
+                || Backends.hostInstructionSet(.oneDNN).contains("amx")
+                || Backends.hostInstructionSet(.oneDNN).contains("fp16")
+                ? "this host computes in bf16" : "no; --precision fp32 only"
+        }
+        check("libzmq") {
+            try LibraryVersion.current.requireSupported()
+            return "\(LibraryVersion.current)"
+        }
+        check("encryption") {
+            guard LibraryVersion.hasCurve else {
+                throw Failure.data("this libzmq was built without CURVE; --keys cannot be used")
+            }
+            guard let keys = try KeyRing.given(nil) else { return "CURVE; no CONVOY_KEYS" }
+            return "CURVE; keys of \(keys.directory), \(keys.publicKey)"
+        }
+        check("loopback") {
+            let context = try Context()
+            let socket = try Socket(context, .router)
+            let endpoint = try socket.bind("tcp://127.0.0.1:*")
+            socket.close()
+            context.terminate()
+            return "a port was had (\(endpoint))"
+        }
+        Terminal.show("ok    addresses: \(report.addressText)")
+        check("data") {
+            let specification = data ?? "fashion-mnist"
+            let description = try DataSource.describe(DataSpecification(specification))
+            return "\(specification): \(description.trainingCount) training and "
+                + "\(description.testCount) test records of shape \(description.shape)"
+        }
+        for finding in ClusterJudgement.findings(report) {
+            if finding.severity > .warning { failures += 1 }
+            Terminal.show(finding.line)
+        }
+        return failures == 0 ? ExitCode.done : ExitCode.data
     }
 }

@@ -28,6 +28,8 @@ struct StatusCommand: ParsableCommand {
     @Flag(help: "Renew it every second, until Ctrl-C or the end of the run.")
     var watch = false
 
+    @OptionGroup var security: SecurityOptions
+
     @Option(help: "Seconds to wait for an answer.")
     var timeout: Double = 3
 
@@ -39,7 +41,7 @@ struct StatusCommand: ParsableCommand {
             guard timeout > 0, timeout <= 3600 else {
                 throw .usage("--timeout: expected seconds above 0, at most 3600, found \(timeout)")
             }
-            let query = StatusQuery(try target())
+            let query = StatusQuery(try target(), try security.transport())
             guard watch else { return show(try query.ask(within: limit)) }
             return try follow(query)
         }

@@ -35,7 +35,7 @@ struct TrainCommand: ParsableCommand {
                 base = try RunConfiguration.load(file: directory.configuration)
             }
             let settings = LocalLauncher.Settings(
-                executable: try Terminal.executable(),
+                executable: try Executable.path(),
                 configuration: try options.configuration(over: base), directory: directory,
                 isResuming: resume != nil, keys: try security.transport().keys?.directory)
             let launcher = LocalLauncher(settings, interruptions: interruptions) {

@@ -31,6 +31,12 @@ enum JournalReader {
         return recovery
     }
 
+    /// Where the run's last coordinator said that it is reached.
+    static func announced(_ directory: RunDirectory) -> String? {
+        guard let bytes = try? FileSystem.read(directory.endpoint) else { return nil }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first.map(String.init)
+    }
+
     /// Where the run's last coordinator listened, which its members know: the last three lines.
     static func endpoints(
         _ directory: RunDirectory

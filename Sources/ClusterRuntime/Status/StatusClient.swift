@@ -13,14 +13,15 @@ final class StatusClient {
 
     private let endpoint: String
     private let context: Context
-    private let socket: SocketBox
+    private let connection: OutgoingConnection
+    private var trouble: String?
 
     /// - Throws: 64 for an endpoint that is none.
-    init(_ endpoint: String) throws(Failure) {
+    init(_ endpoint: String, _ transport: Transport) throws(Failure) {
         self.endpoint = endpoint
         do throws(ZeroMQError) {
             context = try Context()
-            socket = try Self.open(context, endpoint)
+            connection = try Self.open(context, endpoint, transport)
         } catch {
             throw error.endpoint == endpoint ? .usage("--coordinator: \(error)") : .lost("\(error)")
         }
@@ -28,18 +29,16 @@ final class StatusClient {
 
     /// The one place that opens the socket of an asker.
     private static func open(
-        _ context: Context, _ endpoint: String
-    ) throws(ZeroMQError) -> SocketBox {
+        _ context: Context, _ endpoint: String, _ transport: Transport
+    ) throws(ZeroMQError) -> OutgoingConnection {
         let random = String(UInt64.random(in: .min ... .max), radix: 16)
         var options = SocketSettings.controlDealer(PeerIdentity(rawValue: "status-\(random)"))
         options.linger = .zero
-        let socket = try SocketBox(context, .dealer, options: options)
-        try socket.connect(endpoint)
-        return socket
+        return try transport.connect(context, options, to: endpoint, of: .coordinator)
     }
 
     deinit {
-        socket.close()
+        connection.close()
         context.terminate()
     }
 
@@ -65,7 +64,8 @@ final class StatusClient {
         let request = ControlCodec.encode(.statusRequest(StatusRequest(firstMember: firstMember)))
         do throws(ZeroMQError) {
             while SteadyClock.now < deadline {
-                _ = try socket.send([Frame(request)])
+                if case .troubled(let text) = try connection.attend() { trouble = text }
+                _ = try connection.socket.send([Frame(request)])
                 let again = min(deadline, SteadyClock.now + Self.patience)
                 if let status = try answer(firstMember, until: again) { return status }
             }
@@ -73,8 +73,8 @@ final class StatusClient {
             throw .lost("\(error)")
         }
         throw .lost(
-            "no coordinator at \(endpoint) answered within \(deadline - start); it may have died, or a "
-                + "firewall is in between")
+            "no coordinator at \(endpoint) answered within \(deadline - start): "
+                + (trouble ?? "it may have died, or a firewall is in between"))
     }
 
     /// Takes what comes until it is the page that was asked for.
@@ -82,7 +82,7 @@ final class StatusClient {
         _ firstMember: Int, until deadline: Duration
     ) throws(ZeroMQError) -> ClusterStatus? {
         while SteadyClock.now < deadline {
-            guard let frames = try socket.receive(within: deadline - SteadyClock.now) else {
+            guard let frames = try connection.socket.receive(within: deadline - SteadyClock.now) else {
                 return nil
             }
             guard frames.count == 1, let message = try? ControlCodec.decode(frames[0].bytes),

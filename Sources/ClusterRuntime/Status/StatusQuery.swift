@@ -25,33 +25,37 @@ public struct StatusQuery: Sendable {
     }
 
     public var target: Target
+    private let transport: Transport
 
-    public init(_ target: Target) { self.target = target }
+    public init(_ target: Target, _ transport: Transport = Transport()) {
+        self.target = target
+        self.transport = transport
+    }
 
     /// - Throws: 69 when nobody answers within `limit`, 65 for what is no run directory.
     public func ask(within limit: Duration) throws(Failure) -> Answer {
         switch target {
-        case .endpoint(let endpoint): return .live(try StatusClient(endpoint).ask(within: limit))
+        case .endpoint(let endpoint): return .live(try StatusClient(endpoint, transport).ask(within: limit))
         case .directory(let directory):
             guard FileSystem.exists(directory.configuration) else {
                 throw .data("\(directory.path) is no run directory: it has no config.yaml")
             }
             if let finished = try Self.finished(directory) { return .finished(finished) }
-            return .live(try Self.live(directory, within: limit))
+            return .live(try live(directory, within: limit))
         }
     }
 
-    private static func live(
+    private func live(
         _ directory: RunDirectory, within limit: Duration
     ) throws(Failure) -> ClusterStatus {
-        guard let endpoint = JournalReader.endpoints(directory)?.control else {
+        guard let endpoint = JournalReader.announced(directory) else {
             throw .lost(
                 "\(directory.path): no coordinator has begun to listen for this run; look into "
                     + directory.logs)
         }
         let status: ClusterStatus
         do throws(Failure) {
-            status = try StatusClient(endpoint).ask(within: limit)
+            status = try StatusClient(endpoint, transport).ask(within: limit)
         } catch {
             // The run may have ended while it was asked.
             throw .init(text: "\(directory.path): \(error.text)", exitCode: error.exitCode)

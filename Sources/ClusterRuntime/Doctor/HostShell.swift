@@ -1,0 +1,101 @@
+import ClusterProtocol
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Starts `convoy doctor` on the hosts of a cluster file: here directly, elsewhere over ssh.
+///
+/// What starts it elsewhere is called as ssh is, `WORDS... [USER@]HOST COMMAND`, and ends with 255 when it
+/// cannot reach the host.
+struct HostShell: Sendable {
+    static let ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+    /// Exit codes of the command line on the host.
+    static let noDirectory = 125
+    static let notExecutable = 126
+    static let notFound = 127
+    static let loginFailed = 255
+
+    var transport = Self.ssh
+    /// Where the executable is on hosts without `directory=`: the same path as here.
+    var executable: String
+    /// Files for what the hosts say.
+    var scratch: String
+
+    /// Starts it; files are called after `name`, which must differ between those that run at a time.
+    func start(
+        _ arguments: [String], on host: ClusterFile.Host, name: String
+    ) throws(Failure) -> HostCommand {
+        let command = Self.command(arguments, directory: host.directory, executable: executable)
+        let words = Self.isHere(host.name)
+            ? ["/bin/sh", "-c", command] : transport + [host.destination, command]
+        let (output, errors) = ("\(scratch)/\(name).out", "\(scratch)/\(name).err")
+        unlink(output)
+        unlink(errors)
+        // A host that says more than 8 MiB is cut off.
+        let limited = "ulimit -f 16384; exec \"$@\" 2>\"$0\""
+        let child = try ChildProcess(
+            name: name, executable: "/bin/sh", arguments: ["-c", limited, errors] + words,
+            output: output)
+        return HostCommand(host: host, child: child, outputPath: output, errorPath: errors)
+    }
+
+    /// A line for the host's shell.
+    static func command(_ arguments: [String], directory: String?, executable: String) -> String {
+        let words = arguments.map(quoted).joined(separator: " ")
+        guard let directory else { return "exec \(quoted(executable)) \(words)" }
+        return "cd \(quoted(directory)) || exit \(noDirectory); exec \(quoted("\(directory)/convoy")) "
+            + words
+    }
+
+    static func quoted(_ word: String) -> String {
+        "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#)
+            + "'"
+    }
+
+    /// Whether a name or address is this machine's.
+    static func isHere(_ name: String) -> Bool {
+        if name == "localhost" { return true }
+        guard case .success(let all) = NetworkProbe.addresses(of: name, port: 0), !all.isEmpty
+        else { return false }
+        let own = Set(NetworkProbe.interfaces.map(\.address))
+        return all.allSatisfy { own.contains($0.text) || NetworkProbe.isLoopback($0.text) }
+    }
+}
+
+/// A command at work on a host; it ends with its last reference.
+final class HostCommand {
+    let host: ClusterFile.Host
+    let startedAt = SteadyClock.now
+    let askedAt = SteadyClock.wallSeconds
+    private let child: ChildProcess
+    private let outputPath: String
+    private let errorPath: String
+
+    init(host: ClusterFile.Host, child: ChildProcess, outputPath: String, errorPath: String) {
+        self.host = host
+        self.child = child
+        self.outputPath = outputPath
+        self.errorPath = errorPath
+    }
+
+    var end: ChildProcess.End? { child.poll() }
+
+    /// Whole lines of standard output.
+    var lines: [String] {
+        let text = String(decoding: (try? FileSystem.read(outputPath)) ?? [], as: UTF8.self)
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        lines.removeLast()
+        return lines
+    }
+
+    /// The last thing it said on standard error.
+    var lastError: String? {
+        String(decoding: (try? FileSystem.read(errorPath)) ?? [], as: UTF8.self)
+            .split(whereSeparator: \.isNewline).last.map { String($0.prefix(200)) }
+    }
+
+    /// Ends it: standard input closes, which the other side sees too.
+    func stop() { child.stop(asking: SIGKILL, within: .zero) }
+}
