@@ -88,7 +88,8 @@ submit() {
     logs=("$directory/slurmctld.log" "$directory/$1.out")
     job=$(CONVOY=$convoy CONVOY_RUN_DIR=$run_dir sbatch --parsable --chdir="$directory" \
         --cpus-per-task=1 --time=10 --output="$directory/$1.out" \
-        "$root/Cluster/slurm/train.sbatch" --config "$directory/run.yaml" --steps "$steps") || fail "sbatch" "${logs[@]}"
+        "$root/Cluster/slurm/train.sbatch" --config "$directory/run.yaml" \
+        --steps "$steps") || fail "sbatch" "${logs[@]}"
 }
 
 job_state() { scontrol --oneliner show job "$job" | sed 's/.* JobState=\([A-Z]*\).*/\1/'; }

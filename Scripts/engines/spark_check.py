@@ -1,7 +1,7 @@
 """Checks the Python package of Scripts/spark without a cluster.
 
-    spark_check.py columns                     every kind of column, and bad ones
-    spark_check.py directory IDX_DIR DIR       the records of a directory, in order, are those of IDX
+    spark_check.py columns                   every kind of column, and bad ones
+    spark_check.py directory IDX_DIR DIR     DIR has the records of IDX_DIR, in their order
 """
 
 import json

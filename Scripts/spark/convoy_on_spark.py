@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     add("--partition-count", type=int, help="cut the training records into so many partitions")
     add("--order-by", metavar="COLUMN", help="sort by it, so that the order can be repeated")
     add("--partitions", metavar="DIR", required=True, help="the partitioned directory")
-    add("--run-dir", metavar="DIR", required=True, help="of the run; goes on with one that is there")
+    add("--run-dir", metavar="DIR", required=True, help="a run that is there goes on")
     add("--predictions", metavar="PARQUET", help="write the test records with predictions there")
     add("--workers", type=int, help="workers, a task each (as many as fit)")
     add("--servers", type=int, default=1, help="parameter servers (1)")

@@ -107,6 +107,7 @@ def _writer(
             return
         shape, _ = _common([(piece.shape[1:], piece.dtype.name) for piece in images])
         context = TaskContext.get()
+        assert context is not None, "only tasks of Spark write partitions"
         partition, attempt = context.partitionId(), context.taskAttemptId()
         file = f".{split}-{partition}-{attempt}.tmp"
         # Labels first: their elements are the wider ones, or as wide.

@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Iterable, Sequence
 
 from pyspark import BarrierTaskContext
 from pyspark.sql import SparkSession
@@ -70,7 +70,7 @@ def train(
 
     Args:
         data: what `--data` takes, for instance `partitions:/shared/fashion`.
-        run_directory: on the driver; a run that is there already goes on from its newest checkpoint.
+        run_directory: on the driver; a run that is there goes on from its newest checkpoint.
         flags: of `convoy coordinator`, for instance `["--steps", "300"]`.
 
     Throws: RuntimeError when the run did not end well; call again to go on with it.
@@ -79,7 +79,9 @@ def train(
     cpus = int(context.getConf().get("spark.task.cpus", "1"))
     workers = settings.workers or max(1, context.defaultParallelism // cpus)
     if settings.servers > workers:
-        raise ValueError(f"servers: expected at most the {workers} workers, found {settings.servers}")
+        raise ValueError(
+            f"servers: expected at most the {workers} workers, found {settings.servers}"
+        )
     threads = settings.threads or cpus
     group = f"convoy-{uuid.uuid4()}"
     farewell = threading.Timer(_FAREWELL_SECONDS, context.cancelJobGroup, [group])
@@ -102,7 +104,8 @@ def train(
         stage = context.parallelize(range(workers), workers).barrier()
         task = _task(coordinator.endpoint, threads, settings)
         # Spark starts a barrier stage again only where a shuffle follows it.
-        restarts = sum(stage.mapPartitions(task).repartition(1).collect())
+        counts: list[int] = stage.mapPartitions(task).repartition(1).collect()
+        restarts = sum(counts)
     except Exception as error:  # pylint: disable=broad-except
         # Whatever Spark says, a coordinator that has ended well has the result.
         failure = error
@@ -144,10 +147,10 @@ def _address(context) -> str:
 
 def _task(
     endpoint: str, threads: int, settings: ClusterSettings
-) -> Callable[[Iterator[int]], Iterator[int]]:
+) -> Callable[[Iterable[int]], Iterable[int]]:
     """What a task of the stage does; it yields how often it started a member again."""
 
-    def run(_: Iterator[int]) -> Iterator[int]:
+    def run(_: Iterable[int]) -> Iterable[int]:
         context = BarrierTaskContext.get()
         rank = context.partitionId()
         program = find_convoy(settings.convoy)
