@@ -14,6 +14,8 @@ public struct RunTally: Hashable, Codable, Sendable {
     /// Workers whose gradients two others contradicted, the last ones: name and host.
     public var suspects: [String] = []
 
+    public init() {}
+
     private static let maximumSuspectCount = 16
 
     /// Takes in what the coordinator says of a step of its own.

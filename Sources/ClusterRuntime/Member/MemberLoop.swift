@@ -294,8 +294,9 @@ final class MemberLoop {
         let needsData = settings.role == .worker
         let source = PartitionStream.Source(
             context: context, transport: settings.transport, identity: identity, log: log)
-        var welcome = welcome
-        welcome.dataEndpoint = reached(welcome.dataEndpoint)
+        var told = welcome
+        told.dataEndpoint = reached(told.dataEndpoint)
+        let welcome = told
         let (options, streams) = (settings.data, streams)
         preparation = WorkThread(name: "prepare") {
             let result = Self.load(welcome) { (configuration) throws(Failure) in
