@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Usage: Scripts/monitor.sh [--every N] [--once] [RUN_DIR]
 #
-# Follows a run (RUN_DIR: the newest in runs/): a line an epoch, a line every N steps (100; 0 for
-# none), and the warnings and errors of every process. Ends when the run has ended, with the run's
-# exit code; with --once it shows what there is and ends. The coordinator writes the figures of
+# Follows a run (RUN_DIR: the newest in runs/): the table of `convoy status` once, then a line an
+# epoch, a line every N steps (100; 0 for none), and the warnings and errors of every process. Ends
+# when the run has ended, with the run's exit code, or with 69 when no coordinator has answered for
+# two minutes; with --once it shows what there is and ends. The coordinator writes the figures of
 # steps once a heartbeat.
+#
+# CONVOY=PROGRAM asks with that program, in place of the one built here. Without any it shows what
+# the files say, and does not notice when the run is gone.
 set -euo pipefail
 export LC_ALL=C
 
@@ -13,6 +17,10 @@ fail() {
     exit "${2:-65}"
 }
 
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+convoy=${CONVOY:-$root/.build/release/convoy}
+# How long a run may be without a coordinator: so long its members wait for another one.
+patience=120
 every=100
 once=false
 run_dir=
@@ -124,6 +132,26 @@ has_ended() {
     [[ -f $run_dir/summary.json && ! $run_dir/endpoint -nt $run_dir/summary.json ]]
 }
 
+can_ask=false
+if command -v -- "$convoy" >/dev/null; then can_ask=true; fi
+if $can_ask && ! has_ended; then
+    # Healthy or not, the table says it; a coordinator that does not answer is no error yet.
+    "$convoy" status "$run_dir" || true
+fi
+
+# Asks every 10 s whether there is a coordinator.
+last_sign=$SECONDS
+last_asked=$SECONDS
+check_life() {
+    local status=0
+    ((SECONDS - last_asked >= 10)) || return 0
+    last_asked=$SECONDS
+    "$convoy" status "$run_dir" --timeout 2 >/dev/null 2>&1 || status=$?
+    if ((status != 69)); then last_sign=$SECONDS; fi
+    ((SECONDS - last_sign < patience)) ||
+        fail "$run_dir: no coordinator has answered for $patience s; the run is gone" 69
+}
+
 while true; do
     ended=false
     if has_ended; then ended=true; fi
@@ -138,5 +166,6 @@ while true; do
         exit
     fi
     if $once; then break; fi
+    if $can_ask; then check_life; fi
     sleep 1
 done

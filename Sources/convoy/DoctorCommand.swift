@@ -16,8 +16,8 @@ struct DoctorCommand: ParsableCommand {
         commandName: "doctor",
         abstract: "What this host has, or whether a run can start on the hosts of a cluster file.",
         discussion: """
-            Exit codes: 0 nothing would make a run fail, 65 something would, or the cluster file is \
-            bad, 69 a host of the cluster file is unreachable.
+            Exit codes: 0 nothing would make a run fail, 65 something would, or the cluster file \
+            is bad, 69 a host of the cluster file is unreachable.
             """)
 
     @Option(help: "Check the hosts of this cluster file; see Cluster/hosts.example.")
@@ -68,8 +68,8 @@ struct DoctorCommand: ParsableCommand {
                 try listen(try HostInspection.ListenProbe(listenProbe))
                 return ExitCode.done
             }
-            let asksMore = !bind.isEmpty || !freePort.isEmpty || !resolve.isEmpty || !connect.isEmpty
-            guard json || asksMore else { return checkHost() }
+            let isPlain = bind.isEmpty && freePort.isEmpty && resolve.isEmpty && connect.isEmpty
+            if isPlain, !json { return checkHost() }
             Terminal.show(try Self.text(inspection().report()))
             return ExitCode.done
         }
@@ -115,7 +115,8 @@ struct DoctorCommand: ParsableCommand {
             }
         }
         if let trouble = result.trouble {
-            throw .data("--listen-probe: cannot listen at \(address) port \(probe.port): \(trouble)")
+            throw .data(
+                "--listen-probe: cannot listen at \(address) port \(probe.port): \(trouble)")
         }
     }
 
@@ -131,7 +132,9 @@ struct DoctorCommand: ParsableCommand {
         }
         let override = ssh ?? getenv("CONVOY_SSH").map { String(cString: $0) }
         let transport = override?.split(separator: " ").map(String.init)
-        if let transport, transport.isEmpty { throw .usage("--ssh: expected a command, found nothing") }
+        if let transport, transport.isEmpty {
+            throw .usage("--ssh: expected a command, found nothing")
+        }
         let inspection = try ClusterInspection(
             file, transport: transport, executable: try Executable.path(),
             data: data == "none" ? nil : data ?? "fashion-mnist", limit: .seconds(timeout))
@@ -149,7 +152,7 @@ struct DoctorCommand: ParsableCommand {
         Terminal.show(
             code == ExitCode.done
                 ? "\(processes) processes can start on \(file.hosts.count) hosts"
-                : "\(findings.filter { $0.severity > .warning }.count) findings would make a run fail")
+                : "a run would fail: \(findings.filter { $0.severity > .warning }.count) findings")
         return code
     }
 

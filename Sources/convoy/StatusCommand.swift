@@ -12,8 +12,9 @@ struct StatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "How a run is: progress, members, who is slow, what has failed.",
         discussion: """
-            Exit codes: 0 healthy (it runs, has a worker, and all shards are in place), 75 reached but \
-            not healthy, 69 not reached, 65 no run directory. Of a run that has ended: its exit code.
+            Exit codes: 0 healthy (it runs, has a worker, and all shards are in place), 75 reached \
+            but not healthy, 69 not reached, 65 no run directory. Of a run that has ended: its \
+            exit code.
             """)
 
     @Argument(help: "The run's directory; without one, the newest in runs/.")
@@ -89,7 +90,7 @@ struct StatusCommand: ParsableCommand {
                 code = show(answer)
                 if case .finished = answer { return code }
             } catch {
-                // A coordinator that died may get a successor; one never reached is an error at once.
+                // A coordinator that died may get a successor; one never reached is an error.
                 guard error.exitCode == ExitCode.lost, code != ExitCode.lost else { throw error }
                 let since = silentSince ?? SteadyClock.now
                 silentSince = since

@@ -11,6 +11,7 @@ import Testing
         for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
         scenario.tick(milliseconds: 1100)
         scenario.run(to: 2)
+        scenario.tick(milliseconds: 100)
         return scenario
     }
 
@@ -46,7 +47,7 @@ import Testing
         #expect(status.members.map(\.virtualWorkers) == ["", "0-1", "2-3"])
         #expect(status.members.map(\.shards) == ["0", "", ""])
         #expect(status.loss == 0)
-        #expect(status.uptimeMilliseconds == 1100)
+        #expect(status.uptimeMilliseconds == 1200)
         #expect(status.imagesPerSecond > 0)
     }
 
@@ -150,6 +151,7 @@ import Testing
     @Test func endIsSaid() {
         var scenario = training()
         scenario.run(to: 4)
+        scenario.tick(milliseconds: 200)
         #expect(status(scenario).state == .finished)
         #expect(!status(scenario).isHealthy)
     }
@@ -162,7 +164,7 @@ import Testing
             let hello = Hello(
                 identity: identity, role: .worker, host: "h", processIdentifier: index,
                 threadCount: 1, build: "b1", backends: ["reference"], instructionSet: "avx2",
-                bulkEndpoint: "e")
+                bulkEndpoint: "ipc://e")
             _ = scenario.coordinator.step(.message(.hello(hello), from: identity), now: .zero)
         }
         var rows: [MemberStatus] = []

@@ -8,10 +8,11 @@ import Testing
         let lines = StatusTable.lines(.live(try StatusSample.status()))
         let text = lines.joined(separator: "\n")
         for part in [
-            "run /runs/one", "training  step 41 of 9,380  epoch 1 of 10  1,234 images/s  loss 0.5000",
+            "run /runs/one",
+            "training  step 41 of 9,380  epoch 1 of 10  1,234 images/s  loss 0.5000",
             "up 1 min 5 s", "workers 0 of 2", "shards 1 of 2", "takeovers 1", "members lost 2",
             "rebalanced 3", "worker-2f81c09b55ab3d10", "nöde", "silent", "0-3,7", "2345 ms ago",
-            "1.23 ms", "0.68 ms", "100 MiB", "compute, 2.2 x the fastest",
+            "1.23 ms", "0.68 ms", "100 MiB", "compute, 2.3 x the fastest",
             "not healthy: no worker is at work; 1 of 2 shards not in place: 0",
         ] { #expect(text.contains(part), "\(part)") }
         // Foreign text does not steer the terminal.
@@ -111,7 +112,8 @@ import Testing
         #expect(run.testAccuracy == nil)
         #expect(
             StatusTable.lines(answer)[1] == "ended at step 7: interrupted (exit code 130)")
-        #expect(StatusJSON.text(answer).contains(#""state":"finished","healthy":false,"exit_code":130"#))
+        let json = StatusJSON.text(answer)
+        #expect(json.contains(#""state":"finished","healthy":false,"exit_code":130"#), "\(json)")
         try directory.write(Array("{".utf8), "summary.json")
         #expect(failure { try query.ask(within: .milliseconds(50)) }?.exitCode == 65)
     }

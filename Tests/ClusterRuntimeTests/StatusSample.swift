@@ -12,7 +12,9 @@ enum StatusSample {
          "slowFactor": 2.25}
         """#
 
-    static func status(members: String = "[\(member)]", memberCount: Int = 1) throws -> ClusterStatus {
+    static func status(
+        members: String = "[\(member)]", memberCount: Int = 1
+    ) throws -> ClusterStatus {
         let text = #"""
             {"run": "/runs/one", "state": "training", "step": 41, "stepCount": 9380, "epoch": 1,
              "epochCount": 10, "imagesPerSecond": 1234.5, "lossBits": 4602678819172646912,

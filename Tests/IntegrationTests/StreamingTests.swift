@@ -186,8 +186,8 @@ extension Integration {
             let lines = String(
                 decoding: try FileSystem.read(run.records.directory.endpoint), as: UTF8.self
             ).split(separator: "\n")
-            try #require(lines.count == 3)
-            try directory.write("\(lines[0])\n\(lines[1])\n", "run/endpoint")
+            try #require(lines.count == 5)
+            try directory.write(lines.dropLast().joined(separator: "\n") + "\n", "run/endpoint")
             try run.replaceCoordinator()
             let expected = try SerialTrainer(configuration).weights(afterSteps: 9)
             #expect(try run.weights() == expected)

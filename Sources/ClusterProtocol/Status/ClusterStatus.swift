@@ -8,8 +8,8 @@ public struct StatusRequest: Hashable, Codable, Sendable {
 
 /// A running cluster, as its coordinator sees it at one moment.
 ///
-/// Bounded: at most `maximumPageSize` members an answer, and no text in it is longer than 128 bytes,
-/// so that an answer fits a control frame whatever members say of themselves.
+/// Bounded: at most `maximumPageSize` members an answer, and no text in it is longer than 128
+/// bytes, so that an answer fits a control frame whatever members say of themselves.
 public struct ClusterStatus: Hashable, Codable, Sendable {
     public static let maximumPageSize = 512
 
@@ -64,7 +64,7 @@ public struct ClusterStatus: Hashable, Codable, Sendable {
 
     public var loss: Double? { lossBits.map { Double(bitPattern: $0) } }
 
-    /// What keeps this cluster from being healthy; nothing: it runs, has a worker and all its shards.
+    /// What keeps this cluster from being healthy; empty: it runs, with a worker and all shards.
     public var problems: [String] {
         var problems: [String] = []
         switch state {

@@ -31,7 +31,8 @@ struct RecentSteps: Hashable, Sendable {
         guard let first else { return 0 }
         // Less than a stretch would make a rate of a single step.
         let time = max(Self.stretch, min(Self.span, now - first))
-        let count = stretches.filter { now - $0.start <= Self.span }.reduce(0) { $0 + $1.sampleCount }
+        let recent = stretches.filter { now - $0.start <= Self.span }
+        let count = recent.reduce(0) { $0 + $1.sampleCount }
         return count / (time / .seconds(1))
     }
 

@@ -14,9 +14,9 @@ public struct RunTally: Hashable, Codable, Sendable {
     /// Workers whose gradients two others contradicted, the last ones: name and host.
     public var suspects: [String] = []
 
-    public init() {}
-
     private static let maximumSuspectCount = 16
+
+    public init() {}
 
     /// Takes in what the coordinator says of a step of its own.
     mutating func count(_ actions: [CoordinatorMachine.Action]) {

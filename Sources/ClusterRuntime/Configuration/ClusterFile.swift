@@ -1,9 +1,9 @@
 import ClusterProtocol
 
-/// The hosts of a cluster, as a file says them: a line a host, `HOST ROLE[,ROLE...] [KEY=VALUE...]`.
+/// The hosts of a cluster, as a file says them, a line a host: `HOST ROLE[,ROLE...] [KEY=VALUE...]`.
 ///
-/// The format is documented where users copy it from, in `Cluster/hosts.example`. It is strict: whatever
-/// is not understood is an error that names the line.
+/// The format is documented where users copy it from, in `Cluster/hosts.example`. It is strict:
+/// whatever is not understood is an error that names the line.
 public struct ClusterFile: Hashable, Sendable {
     public struct Host: Hashable, Sendable {
         /// Line of the file, from 1.
@@ -37,8 +37,8 @@ public struct ClusterFile: Hashable, Sendable {
         public var number: Int
         public var host: Host
 
-        /// A line for shell scripts, fields separated by tabs, never empty: role, number, host, user,
-        /// address, port, threads, directory; `-` for what is not given.
+        /// A line for shell scripts, fields separated by tabs, never empty: role, number, host,
+        /// user, address, port, threads, directory; `-` for what is not given.
         public var line: String {
             let fields = [
                 role.rawValue, "\(number)", host.name, host.user, host.address,
@@ -66,7 +66,8 @@ public struct ClusterFile: Hashable, Sendable {
         else { throw .data("\(fileName): expected UTF-8 text of at most 1 MiB") }
         self.fileName = fileName
         var hosts: [Host] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        for (index, line) in lines.enumerated() {
             let parser = ClusterLineParser(place: "\(fileName), line \(index + 1)", line: index + 1)
             guard let host = try parser.host(line) else { continue }
             if let other = hosts.first(where: { $0.name == host.name }) {
@@ -93,7 +94,8 @@ public struct ClusterFile: Hashable, Sendable {
         }
         guard hosts.count <= Self.maximumHostCount else {
             throw .data(
-                "\(fileName): expected at most \(Self.maximumHostCount) hosts, found \(hosts.count)")
+                "\(fileName): expected at most \(Self.maximumHostCount) hosts, "
+                    + "found \(hosts.count)")
         }
     }
 
@@ -141,7 +143,8 @@ struct ClusterLineParser {
         var host = ClusterFile.Host(line: line, name: try name(first))
         guard words.count > 1 else {
             throw failure(
-                "host \(first)", "a role after it: coordinator, server or worker", "the end of the line")
+                "host \(first)", "a role after it: coordinator, server or worker",
+                "the end of the line")
         }
         try read(roles: words[1], into: &host)
         var seen: Set<Substring> = []
@@ -173,7 +176,8 @@ struct ClusterLineParser {
             case "worker": host.workerCount = 1
             default:
                 throw failure(
-                    "role", "coordinator, server or worker, several separated by commas", "'\(word)'")
+                    "role", "coordinator, server or worker, several separated by commas",
+                    "'\(word)'")
             }
         }
     }
@@ -199,12 +203,15 @@ struct ClusterLineParser {
     private func number(
         _ key: String, _ value: String, _ range: ClosedRange<Int>, of role: String, _ hasRole: Bool
     ) throws(Failure) -> Int {
-        guard hasRole else { throw failure("\(key)=", "it on a host with the role \(role)", "it here") }
+        guard hasRole else {
+            throw failure("\(key)=", "it on a host with the role \(role)", "it here")
+        }
         guard value.utf8.allSatisfy({ (48...57).contains($0) }), let number = Int(value),
             range.contains(number)
         else {
             throw failure(
-                "\(key)=", "a whole number from \(range.lowerBound) to \(range.upperBound)", "'\(value)'")
+                "\(key)=", "a whole number from \(range.lowerBound) to \(range.upperBound)",
+                "'\(value)'")
         }
         return number
     }

@@ -40,12 +40,12 @@ enum JournalReader {
     /// Where the run's last coordinator listened, which its members know: the last three lines.
     static func endpoints(
         _ directory: RunDirectory
-    ) -> (control: Endpoint, state: Endpoint, data: Endpoint)? {
+    ) -> (control: Endpoint, state: Endpoint, data: Endpoint?)? {
         guard let bytes = try? FileSystem.read(directory.endpoint) else { return nil }
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-        guard lines.count == 5, let control = Endpoint(lines[2]), let state = Endpoint(lines[3]),
-            let data = Endpoint(lines[4])
+        guard (4...5).contains(lines.count), let control = Endpoint(lines[2]),
+            let state = Endpoint(lines[3])
         else { return nil }
-        return (control, state, data)
+        return (control, state, lines.count == 5 ? Endpoint(lines[4]) : nil)
     }
 }

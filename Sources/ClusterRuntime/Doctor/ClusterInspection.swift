@@ -111,7 +111,8 @@ public final class ClusterInspection {
 
     /// Runs a command on each host, some at a time.
     private func run(
-        on hosts: [ClusterFile.Host], within limit: Duration, _ words: (ClusterFile.Host) -> [String]
+        on hosts: [ClusterFile.Host], within limit: Duration,
+        _ words: (ClusterFile.Host) -> [String]
     ) throws(Failure) -> [Answer] {
         var answers: [Int: Answer] = [:]
         var running: [Int: HostCommand] = [:]
@@ -144,8 +145,8 @@ public final class ClusterInspection {
 
     // MARK: Ways between hosts
 
-    /// The targets listen, each on a port of the system's choice and the coordinator on its own too,
-    /// while the sources connect.
+    /// The targets listen, each on a port of the system's choice and the coordinator on its own
+    /// too, while the sources connect.
     private func links(
         to targets: [ClusterFile.Host], from sources: [ClusterFile.Host]
     ) throws(Failure) -> [ClusterFacts.Link] {

@@ -6,7 +6,9 @@ extension ClusterJudgement {
     func names(_ host: ClusterFile.Host, _ report: HostReport) -> [Finding] {
         guard !isAlone else { return [] }
         return facts.hosts.map(\.host).filter { $0.address == nil }.compactMap { other in
-            guard let lookup = report.lookups.first(where: { $0.name == other.name }) else { return nil }
+            guard let lookup = report.lookups.first(where: { $0.name == other.name }) else {
+                return nil
+            }
             let isFatal = other.isCoordinator
             let own = other.name == host.name ? "its own name" : "the name of line \(other.line)"
             if lookup.addresses.isEmpty {
@@ -48,7 +50,8 @@ extension ClusterJudgement {
             case let trouble?:
                 Finding(
                     .error, host.name, "port",
-                    expected: "to listen at \(probe.address) port \(probe.port)", found: "\(trouble)",
+                    expected: "to listen at \(probe.address) port \(probe.port)",
+                    found: "\(trouble)",
                     advice: "see address= and port= in line \(host.line)")
             }
         }
@@ -91,8 +94,8 @@ extension ClusterJudgement {
     private func advice(_ trouble: NetworkTrouble, _ link: ClusterFacts.Link) -> String {
         switch trouble {
         case .noRoute:
-            "see `ip route get \(link.probe.address)` on \(link.source): its network does not reach "
-                + "the other's, or a firewall says so"
+            "see `ip route get \(link.probe.address)` on \(link.source): its network does not "
+                + "reach the other's, or a firewall says so"
         case .noAnswer:
             "a firewall on \(link.source), \(link.target) or between them drops it; open TCP from "
                 + "\(link.source) to \(link.target)"

@@ -8,8 +8,8 @@ public struct ClusterJudgement {
     static let diskMinimum = 100 << 20
     static let diskComfort = 1 << 30
     static let entropyMinimum = 64
-    /// Memory of a process without data, and of each compute thread on top, measured on the built-in
-    /// model and rounded up.
+    /// Memory of a process without data, and of each compute thread on top, measured on the
+    /// built-in model and rounded up.
     static let processByteCount = 128 << 20
     static let threadByteCount = 64 << 20
 
@@ -27,7 +27,8 @@ public struct ClusterJudgement {
         host.isCoordinator = true
         host.workerCount = 1
         let only = ClusterFacts.Host(
-            host: host, outcome: .report(report), askedAt: report.begunAt, answeredAt: report.endedAt)
+            host: host, outcome: .report(report), askedAt: report.begunAt,
+            answeredAt: report.endedAt)
         return findings(ClusterFacts(hosts: [only]))
     }
 
@@ -53,7 +54,8 @@ public struct ClusterJudgement {
         case .unreachable(let text):
             return Finding(
                 .unreachable, name, "login", expected: "a shell over ssh without a question",
-                found: text, advice: "see that `ssh -o BatchMode=yes \(host.host.destination) true` works")
+                found: text,
+                advice: "see that `ssh -o BatchMode=yes \(host.host.destination) true` works")
         case .noDirectory:
             return Finding(
                 .error, name, "directory", expected: "\(executable) on the host", found: "none",
@@ -73,7 +75,9 @@ public struct ClusterJudgement {
     // MARK: Builds and clocks
 
     private func build(_ host: ClusterFacts.Host, _ report: HostReport) -> [Finding] {
-        guard let reference = coordinator?.report, reference.build != report.build else { return [] }
+        guard let reference = coordinator?.report, reference.build != report.build else {
+            return []
+        }
         return [
             Finding(
                 .error, host.host.name, "build",
@@ -99,7 +103,8 @@ public struct ClusterJudgement {
         else { return [] }
         return [
             Finding(
-                .warning, host.host.name, "instruction set", expected: "\(best), as other workers have",
+                .warning, host.host.name, "instruction set",
+                expected: "\(best), as other workers have",
                 found: report.instructionSet,
                 advice: "the run uses \(least) everywhere; for speed leave the slower hosts out")
         ]
@@ -114,8 +119,9 @@ public struct ClusterJudgement {
         return [
             Finding(
                 .warning, host.host.name, "clock",
-                expected: "this host's time, within \(Progress.fixed(Self.clockTolerance, 0)) s",
-                found: "at least \(Progress.fixed(skew, 1)) s \(ahead > behind ? "ahead" : "behind")",
+                expected: "this host's time, within \(Self.clockTolerance) s",
+                found: "at least \(Progress.fixed(skew, 1)) s "
+                    + (ahead > behind ? "ahead" : "behind"),
                 advice: "set it, for instance with chrony; logs and metrics cannot be compared")
         ]
     }
@@ -128,8 +134,10 @@ public struct ClusterJudgement {
         return [
             Finding(
                 .warning, host.name, "cores",
-                expected: "\(wanted) for \(host.workerCount) workers of \(host.threadCount) threads",
-                found: "\(report.coreCount)", advice: "lower workers= or threads= in line \(host.line)")
+                expected: "\(wanted) for \(host.workerCount) workers of "
+                    + "\(host.threadCount) threads",
+                found: "\(report.coreCount)",
+                advice: "lower workers= or threads= in line \(host.line)")
         ]
     }
 
@@ -161,7 +169,8 @@ public struct ClusterJudgement {
         if !directory.isWritable {
             return [
                 Finding(
-                    .error, host.name, "directory", expected: "\(directory.path) that can be written",
+                    .error, host.name, "directory",
+                    expected: "\(directory.path) that can be written",
                     found: "no permission to write", advice: "change its owner or mode")
             ]
         }

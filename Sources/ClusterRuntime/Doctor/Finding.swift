@@ -37,7 +37,8 @@ public struct Finding: Hashable, Sendable {
 
     public var line: String {
         TextTable.printable(
-            "\(severity.rawValue)  \(host): \(what): expected \(expected), found \(found); \(advice)")
+            "\(severity.rawValue)  \(host): \(what): expected \(expected), found \(found); "
+                + advice)
     }
 
     public var json: String {

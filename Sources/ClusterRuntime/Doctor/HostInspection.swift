@@ -32,8 +32,8 @@ public struct HostInspection: Sendable {
 
     /// Reads `HOST:PORT`, or `[ADDRESS]:PORT` for IPv6.
     public static func target(_ text: String) throws(Failure) -> (host: String, port: Int) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-            (1...65_535).contains(port), colon > text.startIndex
+        guard let colon = text.lastIndex(of: ":"),
+            let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port), colon > text.startIndex
         else { throw .usage("--connect: expected HOST:PORT, found \(text)") }
         return (String(text[..<colon].filter { $0 != "[" && $0 != "]" }), port)
     }
@@ -87,7 +87,8 @@ public struct HostInspection: Sendable {
         let deadline = SteadyClock.now + Self.lookupTime
         return names.map { name in
             guard SteadyClock.now < deadline else {
-                return .init(name: name, addresses: [], failure: "the names before it took too long")
+                return .init(
+                    name: name, addresses: [], failure: "the names before it took too long")
             }
             switch NetworkProbe.addresses(of: name, port: 0) {
             case .success(let all): return .init(name: name, addresses: all.map(\.text))
@@ -111,7 +112,9 @@ public struct HostInspection: Sendable {
     private static func facts(_ path: String) -> HostReport.Directory {
         var existing = FileSystem.absolute(path)
         // Convoy makes the directories that are missing.
-        while !FileSystem.exists(existing), existing != "/" { existing = FileSystem.parent(of: existing) }
+        while !FileSystem.exists(existing), existing != "/" {
+            existing = FileSystem.parent(of: existing)
+        }
         var status = statvfs()
         let free = statvfs(existing, &status) == 0
             ? Int(clamping: status.f_bavail) * Int(clamping: status.f_frsize) : 0
@@ -140,7 +143,8 @@ public struct HostInspection: Sendable {
         _ probe: ListenProbe, at address: String, tell: (Int) -> Void, pause: (Duration) -> Bool
     ) -> HostReport.Probe {
         switch NetworkProbe.listen(address, port: probe.port) {
-        case .failed(let trouble): return .init(address: address, port: probe.port, trouble: trouble)
+        case .failed(let trouble):
+            return .init(address: address, port: probe.port, trouble: trouble)
         case .open(let listener):
             tell(listener.port)
             let deadline = SteadyClock.now + .seconds(probe.seconds)

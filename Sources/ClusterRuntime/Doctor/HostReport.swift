@@ -147,7 +147,9 @@ public enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertible
 extension HostReport {
     /// For people, in one line.
     public var summary: String {
-        let disk = directory.map { ", \(Progress.grouped($0.freeByteCount >> 20)) MiB of disk free" }
+        let disk = directory.map {
+            ", \(Progress.grouped($0.freeByteCount >> 20)) MiB of disk free"
+        }
         return TextTable.printable(
             "\(hostName), \(coreCount) cores, \(Progress.grouped(memoryByteCount >> 20)) MiB, "
                 + "\(instructionSet)\(disk ?? "")")

@@ -7,8 +7,8 @@ import Threads
 
 /// Starts `convoy doctor` on the hosts of a cluster file: here directly, elsewhere over ssh.
 ///
-/// What starts it elsewhere is called as ssh is, `WORDS... [USER@]HOST COMMAND`, and ends with 255 when it
-/// cannot reach the host.
+/// What starts it elsewhere is called as ssh is, `WORDS... [USER@]HOST COMMAND`, and ends with 255
+/// when it cannot reach the host.
 struct HostShell: Sendable {
     static let ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
     /// Exit codes of the command line on the host.
@@ -23,7 +23,7 @@ struct HostShell: Sendable {
     /// Files for what the hosts say.
     var scratch: String
 
-    /// Starts it; files are called after `name`, which must differ between those that run at a time.
+    /// Starts it; files are called after `name`, which must differ between those at work.
     func start(
         _ arguments: [String], on host: ClusterFile.Host, name: String
     ) throws(Failure) -> HostCommand {
@@ -45,13 +45,13 @@ struct HostShell: Sendable {
     static func command(_ arguments: [String], directory: String?, executable: String) -> String {
         let words = arguments.map(quoted).joined(separator: " ")
         guard let directory else { return "exec \(quoted(executable)) \(words)" }
-        return "cd \(quoted(directory)) || exit \(noDirectory); exec \(quoted("\(directory)/convoy")) "
-            + words
+        return "cd \(quoted(directory)) || exit \(noDirectory); "
+            + "exec \(quoted("\(directory)/convoy")) \(words)"
     }
 
     static func quoted(_ word: String) -> String {
-        "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#)
-            + "'"
+        let parts = word.split(separator: "'", omittingEmptySubsequences: false)
+        return "'" + parts.joined(separator: #"'\''"#) + "'"
     }
 
     /// Whether a name or address is this machine's.

@@ -65,8 +65,8 @@ enum NetworkProbe {
         while let entry = next?.pointee {
             next = entry.ai_next
             guard let pointer = entry.ai_addr else { continue }
-            let bytes = [UInt8](UnsafeRawBufferPointer(start: pointer, count: Int(entry.ai_addrlen)))
-            let address = Address(bytes: bytes, family: entry.ai_family)
+            let raw = UnsafeRawBufferPointer(start: pointer, count: Int(entry.ai_addrlen))
+            let address = Address(bytes: [UInt8](raw), family: entry.ai_family)
             if !result.contains(address) { result.append(address) }
         }
         return .success(result)

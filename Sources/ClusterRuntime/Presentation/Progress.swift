@@ -162,6 +162,7 @@ final class Progress {
         var scale = 1.0
         for _ in 0..<places { scale *= 10 }
         let scaled = Int((abs(value) * scale).rounded())
+        if places == 0 { return "\(value < 0 ? "-" : "")\(scaled)" }
         let fraction = "\(scaled % Int(scale))"
         let padded = String(repeating: "0", count: places - fraction.count) + fraction
         return "\(value < 0 ? "-" : "")\(scaled / Int(scale)).\(padded)"

@@ -80,7 +80,9 @@ public enum StatusJSON {
 
     private static func number(_ value: Int?) -> String { value.map { "\($0)" } ?? "null" }
 
-    static func array(_ elements: [String]) -> String { "[" + elements.joined(separator: ",") + "]" }
+    static func array(_ elements: [String]) -> String {
+        "[" + elements.joined(separator: ",") + "]"
+    }
 
     static func object(_ fields: [(String, String)]) -> String {
         "{" + fields.map { "\(JSONText.string($0)):\($1)" }.joined(separator: ",") + "}"

@@ -18,7 +18,8 @@ struct TextTable {
         }
         return rows.map { row in
             let cells = row.indices.map { column in
-                let space = String(repeating: " ", count: max(0, widths[column] - row[column].count))
+                let missing = max(0, widths[column] - row[column].count)
+                let space = String(repeating: " ", count: missing)
                 return alignments[column] == .left ? row[column] + space : space + row[column]
             }
             var line = cells.joined(separator: "  ")

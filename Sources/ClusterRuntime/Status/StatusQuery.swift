@@ -64,8 +64,8 @@ public struct StatusQuery: Sendable {
         let theirs = FileSystem.resolved(status.run)
         if let theirs, let ours = FileSystem.resolved(directory.path), theirs != ours {
             throw .lost(
-                "\(directory.path): its coordinator is gone; at \(endpoint) another one answers, of "
-                    + "the run \(status.run)")
+                "\(directory.path): its coordinator is gone; at \(endpoint) another one answers, "
+                    + "of the run \(status.run)")
         }
         return status
     }

@@ -23,7 +23,7 @@ final class Gatekeeper {
 
         fileprivate init(
             socket: SocketBox, endpoint: Endpoint, name: String, isWatched: Bool,
-            monitor: MonitorBox
+            monitor: MonitorBox?
         ) {
             self.socket = socket
             self.endpoint = endpoint
@@ -86,9 +86,10 @@ final class Gatekeeper {
     ) throws(ZeroMQError) -> Listener {
         let socket = try SocketBox(
             context, .router, options: transport.listening(options, at: endpoint, as: name))
-        let monitor = MonitorBox(try socket.startMonitor())
+        var monitor: MonitorBox? = MonitorBox(try socket.startMonitor())
         let bound: String
         do throws(ZeroMQError) { bound = try socket.bind("\(endpoint)") } catch {
+            monitor = nil
             socket.close()
             throw error
         }
@@ -132,8 +133,9 @@ final class Gatekeeper {
     /// Closes its sockets, so that their context can end.
     func close() {
         for listener in listeners {
-            listener.socket.close()
+            // In this order: see `OutgoingConnection.close`.
             listener.monitor = nil
+            listener.socket.close()
         }
         listeners = []
         authenticator = nil

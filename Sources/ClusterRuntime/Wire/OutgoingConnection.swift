@@ -80,8 +80,10 @@ final class OutgoingConnection {
         }
     }
 
+    /// The monitor first: a socket that lingers tells it what happens, on libzmq's thread, which
+    /// would wait for ever for a reader that is gone, and every socket of the context with it.
     func close() {
-        socket.close()
         monitor = nil
+        socket.close()
     }
 }
