@@ -66,7 +66,8 @@ public struct ClusterFile: Hashable, Sendable {
         else { throw .data("\(fileName): expected UTF-8 text of at most 1 MiB") }
         self.fileName = fileName
         var hosts: [Host] = []
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        // Swift takes CR LF for one character.
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
         for (index, line) in lines.enumerated() {
             let parser = ClusterLineParser(place: "\(fileName), line \(index + 1)", line: index + 1)
             guard let host = try parser.host(line) else { continue }
@@ -135,7 +136,7 @@ struct ClusterLineParser {
     /// Nil for a line that says nothing.
     func host(_ text: Substring) throws(Failure) -> ClusterFile.Host? {
         var words: [Substring] = []
-        for word in text.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" }) {
+        for word in text.split(whereSeparator: { $0 == " " || $0 == "\t" }) {
             if word.hasPrefix("#") { break }
             words.append(word)
         }
