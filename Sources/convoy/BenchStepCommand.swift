@@ -8,8 +8,8 @@ struct BenchStepCommand: ParsableCommand {
         commandName: "step",
         abstract: "Where the time of one training step goes on one core, and what bounds it.",
         discussion: """
-            The limit of a convolution is oneDNN's primitive alone, in the same order and tile \
-            size; that of anything else a copy that reads and writes as many bytes. Times are \
+            The limit of a convolution is the backend's code for it alone, in the same order and \
+            tile size; that of anything else a copy that reads and writes as many bytes. Times are \
             medians in microseconds a step.
             """)
 
@@ -25,6 +25,9 @@ struct BenchStepCommand: ParsableCommand {
     @Option(help: "fp32 or bf16.")
     var precision: String = "fp32"
 
+    @Option(help: "auto, native or onednn.")
+    var backend: String = "auto"
+
     @Option(help: "Images computed together.")
     var tile: Int = 8
 
@@ -39,12 +42,15 @@ struct BenchStepCommand: ParsableCommand {
             guard let arithmetic = Precision(rawValue: precision) else {
                 throw .usage("--precision: expected fp32 or bf16, found \(precision)")
             }
+            guard let choice = BackendChoice(rawValue: backend) else {
+                throw .usage("--backend: expected \(BackendChoice.list), found \(backend)")
+            }
             try check(batch, "--batch", 1...65_536)
             try check(tile, "--tile", 1...4096)
             try check(steps, "--steps", 1...1_000_000)
             let bench = try StepBench(
                 network: network(), batchSize: batch, precision: arithmetic, tileSize: tile,
-                roundCount: steps)
+                backend: choice, roundCount: steps)
             let report = StepReport(bench: bench, precision: arithmetic, roundCount: steps)
             Terminal.show(json ? report.json : report.table)
             return ExitCode.done

@@ -30,14 +30,14 @@ struct ModelOptions: ParsableArguments {
         _ network: Network, _ weights: FloatBuffer
     ) throws(Failure) -> any GradientEngine {
         guard let choice = BackendChoice(rawValue: backend) else {
-            throw .usage("--backend: expected auto, onednn or reference, found \(backend)")
+            throw .usage("--backend: expected \(BackendChoice.list), found \(backend)")
         }
         guard let precision = Precision(rawValue: precision) else {
             throw .usage("--precision: expected fp32 or bf16, found \(precision)")
         }
         do throws(BackendError) {
             let engine = try Backends.makeEngine(
-                Backends.resolve(choice), network: network,
+                Backends.resolve(choice, precision: precision), network: network,
                 configuration: EngineConfiguration(precision: precision))
             engine.setParameters(weights.pointer)
             return engine

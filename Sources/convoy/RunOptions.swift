@@ -149,7 +149,7 @@ struct RunOptions: ParsableArguments {
         }
         if let backend {
             guard let value = BackendChoice(rawValue: backend) else {
-                throw .usage("--backend: expected auto, onednn or reference, found \(backend)")
+                throw .usage("--backend: expected \(BackendChoice.list), found \(backend)")
             }
             result.training.backend = value
         }

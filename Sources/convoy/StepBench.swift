@@ -19,6 +19,7 @@ struct StepBench {
     let network: Network
     let batchSize: Int
     let tileSize: Int
+    let backend: BackendKind
     let instructionSet: String
     private(set) var rows: [Row] = []
     /// The engine as a worker uses it: weights in, forward, backward, gradient out.
@@ -37,14 +38,17 @@ struct StepBench {
     }
 
     init(
-        network: Network, batchSize: Int, precision: Precision, tileSize: Int, roundCount: Int
+        network: Network, batchSize: Int, precision: Precision, tileSize: Int,
+        backend: BackendChoice, roundCount: Int
     ) throws(Failure) {
         self.network = network
         self.batchSize = batchSize
         self.tileSize = tileSize
         let made: any GradientEngine
         do throws(BackendError) {
-            let kind = try Backends.resolve(.auto)
+            let kind = try Backends.resolve(
+                backend, precision: precision, tileSize: tileSize)
+            self.backend = kind
             instructionSet = Backends.hostInstructionSet(kind)
             made = try Backends.makeEngine(
                 kind, network: network,
@@ -55,8 +59,7 @@ struct StepBench {
         }
         guard let engine = made as? any ProfiledEngine else {
             throw .data(
-                "the reference backend has no parts to measure; install libdnnl-dev and "
-                    + "build again")
+                "the reference backend has no parts to measure; use native or onednn")
         }
         measure(engine, roundCount: roundCount)
     }

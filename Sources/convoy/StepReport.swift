@@ -24,8 +24,8 @@ struct StepReport {
     var table: String {
         let heading = [
             "\(bench.network.specification.name) \(shape), batch \(bench.batchSize), tile "
-                + "\(bench.tileSize), \(precision.rawValue), \(bench.instructionSet), one thread, "
-                + "median of \(roundCount) steps", "",
+                + "\(bench.tileSize), \(precision.rawValue), \(bench.backend.rawValue) "
+                + "\(bench.instructionSet), one thread, median of \(roundCount) steps", "",
         ]
         let lines = [columns("part", "kernel", "us a step", "limit us", "of limit")]
             + self.lines.map(text)

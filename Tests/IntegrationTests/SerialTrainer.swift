@@ -23,12 +23,13 @@ struct SerialTrainer {
         plan = try BatchPlan(
             partitionRecordCounts: dataSet.partitionRecordCounts, batchSize: training.batchSize,
             virtualWorkerCount: training.virtualWorkers, seed: training.seed)
-        let backend = try Backends.resolve(training.backend)
+        let backend = try Backends.resolve(
+            training.backend, precision: training.precision, tileSize: training.tileSize)
         engine = try Backends.makeEngine(
             backend, network: network,
             configuration: EngineConfiguration(
                 seed: training.seed, tileSize: training.tileSize, precision: training.precision,
-                instructionSet: backend == .reference
+                instructionSet: backend != .oneDNN
                     ? nil : Backends.hostInstructionSet(backend)))
         batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
     }

@@ -17,7 +17,8 @@ import Testing
         let network = try Network(Self.specification)
         let engine = try Backends.makeEngine(
             backend, network: network,
-            configuration: EngineConfiguration(seed: seed, tileSize: tileSize))
+            configuration: EngineConfiguration(
+                seed: seed, tileSize: FastBackend.tileSize(backend, tileSize)))
         engine.setParameters(network.initialParameters(seed: 3))
         return engine
     }
@@ -136,7 +137,15 @@ import Testing
 
     @Test func choicesResolve() throws {
         #expect(try Backends.resolve(.reference) == .reference)
-        #expect(try Backends.resolve(.auto) == Backends.available.last)
+        #expect(try Backends.resolve(.native) == .native)
+        #expect(try Backends.resolve(.auto, tileSize: 4) != .native)
+        #expect(try Backends.resolve(.auto, precision: .bf16) != .native)
+        let hasAVX512 = Backends.hostInstructionSet(.oneDNN).hasPrefix("avx512")
+        if NativeEngine.isFastHere, !hasAVX512 {
+            #expect(try Backends.resolve(.auto) == .native)
+        } else if Backends.available.contains(.oneDNN) {
+            #expect(try Backends.resolve(.auto) == .oneDNN)
+        }
         #expect(Backends.hostInstructionSet(.reference) == "generic")
         if Backends.available.contains(.oneDNN) {
             #expect(try Backends.resolve(.oneDNN) == .oneDNN)

@@ -7,7 +7,8 @@ import Testing
     func matchesPyTorch(backend: BackendKind, golden: GoldenCase) throws {
         let network = try golden.network
         let engine = try Backends.makeEngine(
-            backend, network: network, configuration: EngineConfiguration(tileSize: 2))
+            backend, network: network,
+            configuration: EngineConfiguration(tileSize: FastBackend.tileSize(backend, 2)))
         let count = golden.count("count")
         var images = GoldenInput.values(count * network.inputElementCount, salt: 1)
         if golden.count("quantized") == 1 {

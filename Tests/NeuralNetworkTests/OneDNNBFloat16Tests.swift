@@ -5,11 +5,11 @@ import Testing
 ///
 /// A bfloat16 has 8 bits, and where rounding changes which cell of a pool is the largest or which
 /// side of zero a ReLU sees, a whole gradient takes another way; so the limits here are wide. That
-/// no kernel is wrong is for ``OneDNNExactTests`` to show.
-@Suite(.enabled(if: OneDNNCase.hostHasBF16, "this host has no bf16 instructions"))
+/// no kernel is wrong is for ``FastBackendExactTests`` to show.
+@Suite(.enabled(if: EngineCase.hostHasBF16, "this host has no bf16 instructions"))
 struct OneDNNBFloat16Tests {
-    @Test(arguments: OneDNNCase.all)
-    func gradientsAreNearTheReference(_ testCase: OneDNNCase) throws {
+    @Test(arguments: EngineCase.all)
+    func gradientsAreNearTheReference(_ testCase: EngineCase) throws {
         let (network, oneDNN, reference) = try Self.engines(testCase)
         let batch = Microbatch(network, count: 11)
         let actual = oneDNN.computeGradient(batch, epoch: 3)
@@ -25,8 +25,8 @@ struct OneDNNBFloat16Tests {
         #expect(relativeError(logits[...], reference.evaluate(batch).logits[...]) < 0.03, "logits")
     }
 
-    @Test(arguments: OneDNNCase.all)
-    func inputGradientsAreNearTheReference(_ testCase: OneDNNCase) throws {
+    @Test(arguments: EngineCase.all)
+    func inputGradientsAreNearTheReference(_ testCase: EngineCase) throws {
         let (network, oneDNN, reference) = try Self.engines(testCase)
         let images = GoldenInput.values(5 * network.inputElementCount, salt: 2)
         let outputGradient = GoldenInput.values(5 * network.outputElementCount, salt: 3)
@@ -43,8 +43,8 @@ struct OneDNNBFloat16Tests {
         #expect(errors.sorted()[2] < 0.25)
     }
 
-    @Test(arguments: OneDNNCase.all)
-    func sameBitsEveryTime(_ testCase: OneDNNCase) throws {
+    @Test(arguments: EngineCase.all)
+    func sameBitsEveryTime(_ testCase: EngineCase) throws {
         let (network, engine, _) = try Self.engines(testCase)
         let batch = Microbatch(network, count: 13)
         let first = engine.computeGradient(batch, epoch: 2).gradient
@@ -55,7 +55,7 @@ struct OneDNNBFloat16Tests {
     }
 
     private static func engines(
-        _ testCase: OneDNNCase
+        _ testCase: EngineCase
     ) throws -> (Network, any GradientEngine, any GradientEngine) {
         let network = try testCase.network()
         let oneDNN = try Backends.makeEngine(

@@ -4,7 +4,7 @@ import Testing
 /// One instruction set in the life of a process, so these tests run in processes of their own.
 @Suite(.enabled(if: Backends.available.contains(.oneDNN), "built without oneDNN"))
 struct OneDNNInstructionSetTests {
-    private static func network() throws -> Network { try OneDNNCase.few[0].network() }
+    private static func network() throws -> Network { try EngineCase.few[0].network() }
 
     private static func engine(_ instructionSet: String?) throws -> any GradientEngine {
         try Backends.makeEngine(
@@ -27,11 +27,11 @@ struct OneDNNInstructionSetTests {
     private static func compareAll(_ instructionSet: String) throws {
         guard hostHas(instructionSet) else { return }
         _ = try engine(instructionSet)
-        for testCase in OneDNNCase.all {
-            let pair = try OneDNNPair(testCase, tileSize: 4)
+        for testCase in EngineCase.all {
+            let pair = try BackendPair(.oneDNN, testCase, tileSize: 4)
             let batch = Microbatch(pair.network, count: 6)
             expectClose(
-                pair.oneDNN.computeGradient(batch, epoch: 1).gradient,
+                pair.fast.computeGradient(batch, epoch: 1).gradient,
                 pair.reference.computeGradient(batch, epoch: 1).gradient, absolute: 1e-4,
                 relative: 2e-4, "\(testCase.testDescription) with \(instructionSet)")
         }

@@ -15,7 +15,8 @@ import Testing
     @Test(arguments: Backends.available, GoldenCase.load("training"))
     func matchesPyTorch(backend: BackendKind, golden: GoldenCase) throws {
         let network = try golden.network
-        let configuration = EngineConfiguration(seed: UInt64(golden.count("seed")), tileSize: 4)
+        let configuration = EngineConfiguration(
+            seed: UInt64(golden.count("seed")), tileSize: FastBackend.tileSize(backend, 4))
         let engine = try Backends.makeEngine(
             backend, network: network, configuration: configuration)
         let batch = Microbatch(

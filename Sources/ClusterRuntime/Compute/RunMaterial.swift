@@ -40,11 +40,7 @@ public struct RunMaterial: Sendable {
         if let backend {
             self.backend = backend
         } else {
-            do throws(BackendError) {
-                self.backend = try Backends.resolve(configuration.training.backend)
-            } catch {
-                throw .data("\(error)")
-            }
+            self.backend = try configuration.resolvedBackend()
         }
     }
 
@@ -103,5 +99,26 @@ extension DataSetDescription {
         DataSummary(
             name: name, shape: shape, classCount: classCount, testCount: testCount,
             fingerprint: fingerprint, partitionRecordCounts: partitionRecordCounts)
+    }
+}
+
+extension RunConfiguration {
+    /// Puts the backend that `auto` comes to on this host in its place. Bits depend on it, so the
+    /// coordinator does this before anybody else learns of the run.
+    public mutating func resolveBackend() throws(Failure) {
+        switch try resolvedBackend() {
+        case .reference: training.backend = .reference
+        case .native: training.backend = .native
+        case .oneDNN: training.backend = .oneDNN
+        }
+    }
+
+    fileprivate func resolvedBackend() throws(Failure) -> BackendKind {
+        do throws(BackendError) {
+            return try Backends.resolve(
+                training.backend, precision: training.precision, tileSize: training.tileSize)
+        } catch {
+            throw .data("\(error)")
+        }
     }
 }

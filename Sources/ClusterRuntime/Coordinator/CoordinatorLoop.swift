@@ -114,7 +114,7 @@ final class CoordinatorLoop {
             heartbeatInterval: cluster.heartbeatInterval, startTimeout: settings.startTimeout,
             lossTimeout: settings.lossTimeout, build: HostFacts.build,
             backend: material.backend.rawValue,
-            instructionSet: material.backend == .reference
+            instructionSet: material.backend != .oneDNN
                 ? "generic" : settings.configuration.training.instructionSet,
             data: material.data, modelFingerprint: material.network.fingerprint,
             configurationText: settings.configuration.yaml,

@@ -88,8 +88,10 @@ public final class CoordinatorProcess: Sendable {
     }
 
     private static func prepare(_ settings: Settings) throws(Failure) -> Plan {
+        var settings = settings
+        try settings.configuration.validate()
+        try settings.configuration.resolveBackend()
         let configuration = settings.configuration
-        try configuration.validate()
         let description: DataSetDescription
         let counts: [Int]
         do throws(DataError) {
@@ -102,10 +104,16 @@ public final class CoordinatorProcess: Sendable {
         }
         let material = try RunMaterial(
             configuration, data: description.summary(partitionRecordCounts: counts))
-        if configuration.training.precision != .fp32, material.backend == .reference {
+        if configuration.training.precision != .fp32, material.backend != .oneDNN {
             throw .data(
-                "training.precision: the reference backend computes in fp32 only, found "
-                    + configuration.training.precision.rawValue)
+                "training.precision: the \(material.backend.rawValue) backend computes in fp32 "
+                    + "only, found \(configuration.training.precision.rawValue)")
+        }
+        if material.backend == .native, configuration.training.tileSize != NativeEngine.tileSize {
+            throw .data(
+                "training.tile-size: the native backend computes tiles of "
+                    + "\(NativeEngine.tileSize), found \(configuration.training.tileSize); leave it "
+                    + "out or use another backend")
         }
         let store = CheckpointStore(settings.directory.checkpoints, material: material)
         var skipped: [Failure] = []

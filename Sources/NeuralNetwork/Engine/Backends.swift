@@ -13,21 +13,34 @@ public struct BackendError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The one place that decides a backend.
 public enum Backends {
-    /// What this build has, the slowest first.
+    /// What this build has.
     public static var available: [BackendKind] {
         #if CONVOY_ONEDNN
-            [.reference, .oneDNN]
+            [.reference, .native, .oneDNN]
         #else
-            [.reference]
+            [.reference, .native]
         #endif
     }
 
-    /// The backend a choice comes to in this build.
-    public static func resolve(_ choice: BackendChoice) throws(BackendError) -> BackendKind {
+    /// The backend a choice comes to, in this build and on this host.
+    ///
+    /// `auto`: our own kernels beat oneDNN 2.6 where it has AVX2 (`convoy bench step` measures both),
+    /// and compute fp32 in tiles of eight; with AVX-512, in bf16 and with other tiles oneDNN is the
+    /// choice. It depends on the host, so the coordinator decides it once, for all.
+    public static func resolve(
+        _ choice: BackendChoice, precision: Precision = .fp32,
+        tileSize: Int = EngineConfiguration().tileSize
+    ) throws(BackendError) -> BackendKind {
         let kind: BackendKind
         switch choice {
-        case .auto: return available[available.count - 1]
+        case .auto:
+            let hasOneDNN = available.contains(.oneDNN)
+            let hasAVX512 = hasOneDNN && hostInstructionSet(.oneDNN).hasPrefix("avx512")
+            let canBeNative = precision == .fp32 && tileSize == NativeEngine.tileSize
+            if canBeNative, NativeEngine.isFastHere, !hasAVX512 { return .native }
+            return hasOneDNN ? .oneDNN : .reference
         case .oneDNN: kind = .oneDNN
+        case .native: kind = .native
         case .reference: kind = .reference
         }
         guard available.contains(kind) else { throw notBuilt(kind) }
@@ -35,11 +48,12 @@ public enum Backends {
     }
 
     /// The backend's name for what this host can run: oneDNN says "sse41", "avx2", "avx512_core",
-    /// "avx512_core_bf16" and so on; the reference backend runs the same code everywhere:
+    /// "avx512_core_bf16" and so on; the other backends compute the same everywhere:
     /// "generic".
     public static func hostInstructionSet(_ backend: BackendKind) -> String {
         switch backend {
         case .reference: return ReferenceEngine.instructionSet
+        case .native: return NativeEngine.instructionSet
         case .oneDNN:
             #if CONVOY_ONEDNN
                 return OneDNN.hostInstructionSet
@@ -61,6 +75,7 @@ public enum Backends {
         switch backend {
         case .reference:
             return try ReferenceEngine(network: network, configuration: configuration)
+        case .native: return try NativeEngine(network: network, configuration: configuration)
         case .oneDNN:
             #if CONVOY_ONEDNN
                 return try OneDNNEngine(network: network, configuration: configuration)
@@ -74,6 +89,6 @@ public enum Backends {
         BackendError(
             backend: kind,
             problem: "is not part of this build; install libdnnl-dev and build again, "
-                + "or use --backend reference")
+                + "or use --backend native")
     }
 }

@@ -8,15 +8,24 @@ public enum Precision: String, Sendable, Hashable, Codable, CaseIterable {
 public enum BackendKind: String, Sendable, Hashable, Codable, CaseIterable {
     /// Plain Swift: the oracle, and what runs anywhere.
     case reference
+    /// Our own vector kernels: the same bits on every processor.
+    case native
     /// Intel's oneDNN library.
     case oneDNN = "onednn"
 }
 
 /// What a user may ask for.
 public enum BackendChoice: String, Sendable, Hashable, Codable, CaseIterable {
-    /// The fastest that this build has.
+    /// The choices, for messages.
+    public static var list: String {
+        let names = allCases.map(\.rawValue)
+        return names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
+    }
+
+    /// The fastest here for what is to be computed.
     case auto
     case oneDNN = "onednn"
+    case native
     case reference
 }
 

@@ -47,3 +47,23 @@ public protocol ProfiledEngine: GradientEngine {
     /// Uses the engine's own buffers: not while the engine computes.
     func makeProfile() -> any EngineProfile
 }
+
+/// Times of parts that follow one another: each lap ends one and begins the next.
+struct Stopwatch {
+    /// The part that runs.
+    var index = 0
+    private let clock: () -> Int64
+    private var begin: Int64
+
+    init(clock: @escaping () -> Int64) {
+        self.clock = clock
+        begin = clock()
+    }
+
+    mutating func lap(_ times: inout [Int64]) {
+        let end = clock()
+        times[index] += end - begin
+        begin = end
+        index += 1
+    }
+}

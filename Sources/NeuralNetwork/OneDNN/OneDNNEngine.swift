@@ -53,7 +53,7 @@ public final class OneDNNEngine: GradientEngine {
             return statistics
         }
         forEachTile(batch.count) { start, count in
-            let key = OneDNNDropoutKey(
+            let key = DropoutKey(
                 seed: configuration.seed, epoch: epoch, records: batch.records + start, count: count
             )
             plan.forward(

@@ -7,10 +7,10 @@ import COneDNN
 final class OneDNNMemory {
     let handle: OpaquePointer
     let byteCount: Int
-    private let buffer: OneDNNBuffer?
+    private let buffer: AlignedBuffer?
 
     init(
-        _ context: OneDNNContext, _ layout: OneDNNLayout, _ buffer: OneDNNBuffer
+        _ context: OneDNNContext, _ layout: OneDNNLayout, _ buffer: AlignedBuffer
     ) throws(BackendError) {
         precondition(
             buffer.byteCount >= layout.byteCount,

@@ -66,7 +66,7 @@ final class OneDNNPlan {
     }
 
     /// Computes `count` images, at most a tile; zeros fill the rest of the tile.
-    func forward(_ images: UnsafePointer<Float>, count: Int, dropout: OneDNNDropoutKey?) {
+    func forward(_ images: UnsafePointer<Float>, count: Int, dropout: DropoutKey?) {
         load(images, count: count)
         for step in forwardSteps { step.run(context, isFirstTile: true, dropout: dropout) }
     }
@@ -89,7 +89,7 @@ final class OneDNNPlan {
     /// Lets go of the caller's images.
     func useOwnImages() { input.memory.point(at: input.buffer.bytes) }
 
-    func backward(isFirstTile: Bool, dropout: OneDNNDropoutKey?) {
+    func backward(isFirstTile: Bool, dropout: DropoutKey?) {
         for step in backwardSteps {
             step.run(context, isFirstTile: isFirstTile, dropout: dropout)
         }

@@ -13,13 +13,13 @@ struct OneDNNPlanBuilder {
 
     private let planner: OneDNNPlanner
     private let network: Network
-    private let stages: [OneDNNStage]
+    private let stages: [LayerStage]
     private var planned: [Planned] = []
 
     init(planner: OneDNNPlanner, network: Network) {
         self.planner = planner
         self.network = network
-        stages = OneDNNStage.list(network)
+        stages = LayerStage.list(network)
     }
 
     /// True where oneDNN reads the images; our own kernels know their buffers' addresses, and some

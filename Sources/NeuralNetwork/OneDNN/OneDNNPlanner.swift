@@ -93,14 +93,14 @@ final class OneDNNPlanner {
 
     /// Gives every call the buffers that all of them share.
     func finish() throws(BackendError) {
-        let scratch = OneDNNBuffer(
+        let scratch = AlignedBuffer(
             byteCount: scratchpads.reduce(0) { max($0, $1.1.byteCount) })
         for (call, layout) in scratchpads {
             call.bind(.scratchpad, try OneDNNMemory(context, layout, scratch))
         }
-        let weights = OneDNNBuffer(
+        let weights = AlignedBuffer(
             byteCount: weightGradients.reduce(0) { max($0, $1.weights.layout.byteCount) })
-        let bias = OneDNNBuffer(
+        let bias = AlignedBuffer(
             byteCount: weightGradients.reduce(0) { max($0, $1.bias.layout.byteCount) })
         for gradient in weightGradients {
             try gradient.bindTemporaries(context, weights: weights, bias: bias)

@@ -6,7 +6,7 @@ import CKernels
 final class OneDNNPool {
     private let input: OneDNNTensor
     private let output: OneDNNTensor
-    private let choice: OneDNNBuffer
+    private let choice: AlignedBuffer
     private var shape: convoy_pool_shape
     private let masksReLU: Bool
 
@@ -18,7 +18,7 @@ final class OneDNNPool {
         self.input = input
         self.output = output
         self.masksReLU = masksReLU
-        choice = OneDNNBuffer(byteCount: output.layout.storedElementCount * 2)
+        choice = AlignedBuffer(byteCount: output.layout.storedElementCount * 2)
         let block = input.layout.channelBlock!
         let (from, to) = (input.layout.paddedShape, output.layout.paddedShape)
         precondition(from[1] == to[1], "\(from[1]) stored channels into \(to[1])")

@@ -55,7 +55,7 @@ final class OneDNNProfile: EngineProfile {
         _ statistics: inout BatchStatistics, _ stopwatch: inout Stopwatch, _ times: inout [Int64]
     ) {
         let network = plan.network
-        let dropout = OneDNNDropoutKey(
+        let dropout = DropoutKey(
             seed: engine.configuration.seed, epoch: epoch, records: batch.records + start,
             count: count)
         plan.load(batch.images + start * network.inputElementCount, count: count)
@@ -134,26 +134,6 @@ final class OneDNNProfile: EngineProfile {
         return EnginePart(
             phase: phase, name: move.slot.name, operation: operation, kernel: kernel,
             byteCount: move.byteCount, isPerTile: false, isConvolution: false)
-    }
-}
-
-/// Times of parts that follow one another: each lap ends one and begins the next.
-private struct Stopwatch {
-    /// The part that runs.
-    var index = 0
-    private let clock: () -> Int64
-    private var begin: Int64
-
-    init(clock: @escaping () -> Int64) {
-        self.clock = clock
-        begin = clock()
-    }
-
-    mutating func lap(_ times: inout [Int64]) {
-        let end = clock()
-        times[index] += end - begin
-        begin = end
-        index += 1
     }
 }
 

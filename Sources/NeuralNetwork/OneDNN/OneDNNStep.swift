@@ -14,7 +14,7 @@ enum OneDNNStep {
     /// - Parameters:
     ///   - isFirstTile: weight gradients are overwritten rather than added to.
     ///   - dropout: nil where nothing is dropped.
-    func run(_ context: OneDNNContext, isFirstTile: Bool, dropout: OneDNNDropoutKey?) {
+    func run(_ context: OneDNNContext, isFirstTile: Bool, dropout: DropoutKey?) {
         switch self {
         case .call(let call): call.run(context)
         case .weightGradient(let gradient): gradient.run(context, isFirstTile: isFirstTile)

@@ -30,7 +30,7 @@ final class OneDNNWeightGradient {
 
     /// Where later tiles' gradients go before they are added; all layers may share the two.
     func bindTemporaries(
-        _ context: OneDNNContext, weights: OneDNNBuffer, bias: OneDNNBuffer
+        _ context: OneDNNContext, weights: AlignedBuffer, bias: AlignedBuffer
     ) throws(BackendError) {
         let nextWeights = try OneDNNTensor(context, self.weights.layout, over: weights)
         let nextBias = try OneDNNTensor(context, self.bias.layout, over: bias)

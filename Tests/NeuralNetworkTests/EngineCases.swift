@@ -1,8 +1,8 @@
 import NeuralNetwork
 import Testing
 
-/// Networks that the oneDNN backend is compared with the reference backend on.
-struct OneDNNCase: Sendable, CustomTestStringConvertible {
+/// Networks that the fast backends are compared with the reference backend on.
+struct EngineCase: Sendable, CustomTestStringConvertible {
     let specification: ModelSpecification
 
     init(_ name: String, _ inputShape: [Int], _ layers: [LayerSpecification]) {
@@ -35,80 +35,80 @@ struct OneDNNCase: Sendable, CustomTestStringConvertible {
         .dense(units: units, activation: activation)
     }
 
-    static let all: [OneDNNCase] = [
-        OneDNNCase(.cnn(inputShape: [3, 32, 32], classCount: 10)),
-        OneDNNCase(.cnn(inputShape: [1, 28, 28], classCount: 10)),
-        OneDNNCase("dense alone", [1, 5, 3], [.flatten, dense(7)]),
-        OneDNNCase(
+    static let all: [EngineCase] = [
+        EngineCase(.cnn(inputShape: [3, 32, 32], classCount: 10)),
+        EngineCase(.cnn(inputShape: [1, 28, 28], classCount: 10)),
+        EngineCase("dense alone", [1, 5, 3], [.flatten, dense(7)]),
+        EngineCase(
             "dense in a row", [3, 4, 4], [.flatten, dense(33, .relu), dense(17, .relu), dense(5)]),
-        OneDNNCase("kernel 1", [16, 6, 6], [conv(20, 1, 1), .flatten, dense(4)]),
-        OneDNNCase("kernel 7", [3, 15, 13], [conv(16, 7, 7), .flatten, dense(4)]),
-        OneDNNCase("kernel 5 by 2", [2, 11, 9], [conv(6, 5, 2), .flatten, dense(3)]),
-        OneDNNCase(
+        EngineCase("kernel 1", [16, 6, 6], [conv(20, 1, 1), .flatten, dense(4)]),
+        EngineCase("kernel 7", [3, 15, 13], [conv(16, 7, 7), .flatten, dense(4)]),
+        EngineCase("kernel 5 by 2", [2, 11, 9], [conv(6, 5, 2), .flatten, dense(3)]),
+        EngineCase(
             "same, even kernel", [3, 9, 8],
             [conv(16, 4, 2, .same), conv(8, 2, 4, .same), .flatten, dense(4)]),
-        OneDNNCase(
+        EngineCase(
             "same, stride 2", [3, 9, 8],
             [
                 conv(16, 3, 3, stride: Size2D(2), .same), conv(24, 3, 3, stride: Size2D(2), .same),
                 .flatten, dense(4),
             ]),
-        OneDNNCase(
+        EngineCase(
             "same, stride 3 by 2", [1, 14, 11],
             [
                 conv(16, 5, 3, stride: Size2D(height: 3, width: 2), .same), .flatten, dense(4),
             ]),
-        OneDNNCase(
+        EngineCase(
             "stride over", [16, 10, 10], [conv(16, 1, 1, stride: Size2D(3)), .flatten, dense(4)]),
-        OneDNNCase(
+        EngineCase(
             "odd channels", [5, 12, 12],
             [
                 conv(7, 3, 3), pool(2), conv(19, 3, 3), .flatten, dense(10),
             ]),
-        OneDNNCase(
+        EngineCase(
             "many channels", [33, 7, 7],
             [conv(50, 3, 3), pool(2), conv(70, 2, 2), .flatten, dense(9)]),
-        OneDNNCase(
+        EngineCase(
             "two pools", [3, 20, 20],
             [conv(16, 3, 3), pool(2), pool(3, stride: 2), .flatten, dense(4)]),
-        OneDNNCase(
+        EngineCase(
             "pool that overlaps", [3, 13, 12],
             [
                 conv(16, 3, 3), pool(3, stride: 1), conv(12, 3, 3), pool(3, stride: 2), .flatten,
                 dense(4),
             ]),
-        OneDNNCase(
+        EngineCase(
             "pool, same", [3, 11, 11],
             [
                 conv(18, 3, 3), pool(2, .same), conv(16, 2, 2, .same), pool(3, stride: 2, .same),
                 .flatten, dense(4),
             ]),
-        OneDNNCase(
+        EngineCase(
             "pool with gaps", [3, 14, 14],
             [conv(16, 3, 3), pool(2, stride: 3), .flatten, dense(4)]),
-        OneDNNCase("pool first", [3, 12, 10], [pool(2), conv(8, 3, 3), .flatten, dense(4)]),
-        OneDNNCase(
+        EngineCase("pool first", [3, 12, 10], [pool(2), conv(8, 3, 3), .flatten, dense(4)]),
+        EngineCase(
             "pool at odd sizes", [1, 11, 13],
             [conv(16, 3, 3), pool(2), conv(32, 2, 2), pool(2), .flatten, dense(4)]),
-        OneDNNCase(
+        EngineCase(
             "pool after linear", [3, 10, 10],
             [
                 conv(16, 3, 3, .valid, .linear), pool(2), .flatten, dense(4),
             ]),
-        OneDNNCase("pool last", [3, 10, 10], [conv(5, 3, 3), pool(2)]),
-        OneDNNCase(
+        EngineCase("pool last", [3, 10, 10], [conv(5, 3, 3), pool(2)]),
+        EngineCase(
             "convolution last", [3, 6, 6], [conv(16, 3, 3), conv(5, 4, 4, .valid, .linear)]),
-        OneDNNCase(
+        EngineCase(
             "convolutions without pool", [3, 10, 10],
             [conv(16, 3, 3), conv(16, 3, 3, .same), conv(32, 3, 3), .flatten, dense(4)]),
-        OneDNNCase(
+        EngineCase(
             "relu apart", [3, 10, 10],
             [
                 .relu, conv(16, 3, 3, .valid, .linear), .relu, pool(2), .relu,
                 conv(8, 2, 2, .valid, .linear), .dropout(rate: 0.25), .relu, .flatten, dense(9),
                 .relu, dense(4),
             ]),
-        OneDNNCase(
+        EngineCase(
             "dropout in the middle", [3, 10, 10],
             [
                 .dropout(rate: 0.1), conv(18, 3, 3), .dropout(rate: 0.3), pool(2),
@@ -116,9 +116,9 @@ struct OneDNNCase: Sendable, CustomTestStringConvertible {
                 conv(8, 2, 2), .flatten, .dropout(rate: 0.5), dense(9, .relu), .dropout(rate: 0.5),
                 dense(4),
             ]),
-        OneDNNCase("dropout last", [1, 4, 4], [.flatten, dense(6, .relu), .dropout(rate: 0.5)]),
-        OneDNNCase("image of one pixel", [3, 1, 1], [conv(4, 1, 1), .flatten, dense(2)]),
-        OneDNNCase("wide image", [1, 1, 64], [conv(16, 1, 7), pool(1), .flatten, dense(4)]),
+        EngineCase("dropout last", [1, 4, 4], [.flatten, dense(6, .relu), .dropout(rate: 0.5)]),
+        EngineCase("image of one pixel", [3, 1, 1], [conv(4, 1, 1), .flatten, dense(2)]),
+        EngineCase("wide image", [1, 1, 64], [conv(16, 1, 7), pool(1), .flatten, dense(4)]),
     ]
 
     static let hostHasBF16 =
@@ -127,9 +127,24 @@ struct OneDNNCase: Sendable, CustomTestStringConvertible {
             .contains(Backends.hostInstructionSet(.oneDNN))
 
     /// The ones worth repeating at every tile size and count.
-    static let few: [OneDNNCase] = all.filter {
+    static let few: [EngineCase] = all.filter {
         ["cnn", "odd channels", "dropout in the middle", "pool, same"].contains(
             $0.specification.name)
             && $0.specification.inputShape != [1, 28, 28]
+    }
+}
+
+/// The backends that are compared with the reference backend.
+enum FastBackend {
+    static let all = Backends.available.filter { $0 != .reference }
+
+    /// Each with each.
+    static func with<Value: Sendable>(_ values: [Value]) -> [(BackendKind, Value)] {
+        all.flatMap { backend in values.map { (backend, $0) } }
+    }
+
+    /// The native backend has one size of tiles only.
+    static func tileSize(_ backend: BackendKind, _ wanted: Int) -> Int {
+        backend == .native ? NativeEngine.tileSize : wanted
     }
 }

@@ -1,32 +1,34 @@
 import NeuralNetwork
 import Testing
 
-/// Small whole numbers, which every precision keeps exactly, through every network: the oneDNN
+/// Small whole numbers, which every precision keeps exactly, through every network: a fast
 /// backend must then equal the reference element by element. Most windows of a pool have ties, and
 /// many sums are exactly zero, so this also fixes who wins a tie and which way ReLU goes at zero.
-@Suite(.enabled(if: Backends.available.contains(.oneDNN), "built without oneDNN"))
-struct OneDNNExactTests {
-    @Test(arguments: OneDNNCase.all)
-    func inSinglePrecision(_ testCase: OneDNNCase) throws {
-        try compare(testCase, .fp32)
+@Suite struct FastBackendExactTests {
+    @Test(arguments: FastBackend.with(EngineCase.all))
+    func inSinglePrecision(_ backend: BackendKind, _ testCase: EngineCase) throws {
+        try compare(backend, testCase, .fp32)
     }
 
     @Test(
-        .enabled(if: OneDNNCase.hostHasBF16, "this host has no bf16 instructions"),
-        arguments: OneDNNCase.all)
-    func inBFloat16(_ testCase: OneDNNCase) throws {
-        try compare(testCase, .bf16)
+        .enabled(if: EngineCase.hostHasBF16, "this host has no bf16 instructions"),
+        arguments: EngineCase.all)
+    func inBFloat16(_ testCase: EngineCase) throws {
+        try compare(.oneDNN, testCase, .bf16)
     }
 
-    private func compare(_ testCase: OneDNNCase, _ precision: Precision) throws {
+    private func compare(
+        _ backend: BackendKind, _ testCase: EngineCase, _ precision: Precision
+    ) throws {
         let network = try testCase.network()
-        let oneDNN = try Backends.makeEngine(
-            .oneDNN, network: network,
-            configuration: EngineConfiguration(tileSize: 4, precision: precision))
+        let fast = try Backends.makeEngine(
+            backend, network: network,
+            configuration: EngineConfiguration(
+                tileSize: FastBackend.tileSize(backend, 4), precision: precision))
         let reference = try Backends.makeEngine(
             .reference, network: network, configuration: EngineConfiguration())
         let parameters = Self.parameters(network)
-        oneDNN.setParameters(parameters)
+        fast.setParameters(parameters)
         reference.setParameters(parameters)
         let count = 7
         let images = GoldenInput.values(count * network.inputElementCount, salt: 4)
@@ -36,9 +38,9 @@ struct OneDNNExactTests {
 
         let outputs = reference.outputs(images: images, count: count)
         expectClose(
-            oneDNN.outputs(images: images, count: count), outputs, absolute: 0, relative: 0,
+            fast.outputs(images: images, count: count), outputs, absolute: 0, relative: 0,
             "outputs")
-        let actual = oneDNN.gradients(
+        let actual = fast.gradients(
             images: images, count: count, outputGradient: outputGradient)
         let expected = reference.gradients(
             images: images, count: count, outputGradient: outputGradient)

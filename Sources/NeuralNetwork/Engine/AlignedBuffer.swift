@@ -2,7 +2,7 @@
 ///
 /// Safety: the bytes are allocated by `init` and freed by `deinit`; whoever keeps `bytes` keeps the
 /// buffer. One thread uses it at a time.
-final class OneDNNBuffer {
+final class AlignedBuffer {
     let bytes: UnsafeMutableRawPointer
     let byteCount: Int
 

@@ -1,6 +1,6 @@
-/// Layers as the plan sees them: a ReLU that follows a layer with weights is part of it, flattening
+/// Layers as an engine's plan sees them: a ReLU that follows a layer with weights is part of it, flattening
 /// is only a way to read a shape.
-enum OneDNNStage {
+enum LayerStage {
     case convolution(NetworkLayer, hasReLU: Bool)
     case dense(NetworkLayer, hasReLU: Bool)
     /// `masksReLU`: the stage before ends in a ReLU whose gradient is taken here.
@@ -16,8 +16,8 @@ enum OneDNNStage {
         }
     }
 
-    static func list(_ network: Network) -> [OneDNNStage] {
-        var stages: [OneDNNStage] = []
+    static func list(_ network: Network) -> [LayerStage] {
+        var stages: [LayerStage] = []
         for layer in network.layers {
             switch layer.specification {
             case .conv2D(_, _, _, _, let activation, _):

@@ -1,0 +1,118 @@
+import CKernels
+
+/// Output positions of a correlation, in groups that look at the same kernel places.
+///
+/// Safety: the C structure borrows the arrays, which live as long as the object.
+final class LaneGroup {
+    private let taps: UnsafeMutableBufferPointer<Int32>
+    private let weights: UnsafeMutableBufferPointer<Int32>
+    private let sources: UnsafeMutableBufferPointer<Int32>
+    private let targets: UnsafeMutableBufferPointer<Int32>
+    let native: convoy_lane_group
+
+    /// - Parameters:
+    ///   - taps: for each kernel place that counts, its offset from a source position.
+    ///   - positions: offsets of source and target, in floats.
+    ///   - kernelSize: places of the whole kernel.
+    init(
+        taps: [(place: Int, offset: Int)], positions: [(source: Int, target: Int)], kernelSize: Int
+    ) {
+        self.taps = Self.copy(taps.map(\.offset))
+        weights = Self.copy(taps.map(\.place))
+        sources = Self.copy(positions.map(\.source))
+        targets = Self.copy(positions.map(\.target))
+        let isWhole = taps.map(\.place) == Array(0..<kernelSize)
+        native = convoy_lane_group(
+            taps: UnsafePointer(self.taps.baseAddress),
+            weights: isWhole ? nil : UnsafePointer(weights.baseAddress), tap_count: taps.count,
+            sources: UnsafePointer(sources.baseAddress),
+            targets: UnsafePointer(targets.baseAddress), position_count: positions.count)
+    }
+
+    deinit { for buffer in [taps, weights, sources, targets] { buffer.deallocate() } }
+
+    static func copy(_ values: [Int]) -> UnsafeMutableBufferPointer<Int32> {
+        let buffer = UnsafeMutableBufferPointer<Int32>.allocate(capacity: values.count)
+        _ = buffer.initialize(from: values.map { Int32($0) })
+        return buffer
+    }
+}
+
+/// How a kernel moves over an image, for both directions.
+struct LaneWindow {
+    /// Of the images the kernel sees, padding included.
+    let input: Size2D
+    let output: Size2D
+    let kernel: Size2D
+    let stride: Size2D
+
+    var kernelSize: Int { kernel.height * kernel.width }
+
+    /// Every output position, each with the whole kernel.
+    func forward() -> [LaneGroup] {
+        let lanes = Int(CONVOY_LANES)
+        let taps = (0..<kernelSize).map { place in
+            (place, (place / kernel.width * input.width + place % kernel.width) * lanes)
+        }
+        let positions = (0..<output.height * output.width).map { position in
+            let (y, x) = (position / output.width, position % output.width)
+            return (
+                (y * stride.height * input.width + x * stride.width) * lanes, position * lanes
+            )
+        }
+        return [LaneGroup(taps: taps, positions: positions, kernelSize: kernelSize)]
+    }
+
+    /// Every input position, with the kernel places through which it reached an output: fewer at
+    /// the edges, and with strides.
+    ///
+    /// - Returns: the groups, and the input positions that reached none.
+    func backward() -> (groups: [LaneGroup], untouched: [Int]) {
+        struct Reach: Hashable {
+            var rows: [Int]
+            var columns: [Int]
+        }
+        let lanes = Int(CONVOY_LANES)
+        func places(_ at: Int, _ kernel: Int, _ stride: Int, _ count: Int) -> [Int] {
+            (0..<kernel).filter { place in
+                let start = at - place
+                return start >= 0 && start % stride == 0 && start / stride < count
+            }
+        }
+        var members: [Reach: [Int]] = [:]
+        var order: [Reach] = []
+        var untouched: [Int] = []
+        for position in 0..<input.height * input.width {
+            let reach = Reach(
+                rows: places(
+                    position / input.width, kernel.height, stride.height, output.height),
+                columns: places(
+                    position % input.width, kernel.width, stride.width, output.width))
+            if reach.rows.isEmpty || reach.columns.isEmpty {
+                untouched.append(position * lanes)
+                continue
+            }
+            if members[reach] == nil { order.append(reach) }
+            members[reach, default: []].append(position)
+        }
+        let groups = order.map { reach -> LaneGroup in
+            // Offsets are counted from the output that the first place leads to.
+            let taps = reach.rows.flatMap { row in
+                reach.columns.map { column in
+                    let down = (reach.rows[0] - row) / stride.height
+                    let right = (reach.columns[0] - column) / stride.width
+                    return (
+                        row * kernel.width + column, (down * output.width + right) * lanes
+                    )
+                }
+            }
+            let positions = members[reach, default: []].map { position in
+                let y = (position / input.width - reach.rows[0]) / stride.height
+                let x = (position % input.width - reach.columns[0]) / stride.width
+                return ((y * output.width + x) * lanes, position * lanes)
+            }
+            return LaneGroup(taps: taps, positions: positions, kernelSize: kernelSize)
+        }
+        return (groups, untouched)
+    }
+}

@@ -1,0 +1,146 @@
+import CKernels
+
+/// Everything one network needs for tiles of eight images: stages, their buffers, and the order of
+/// work. Made once; a step allocates nothing.
+final class NativePlan {
+    let network: Network
+    private let input: AlignedBuffer
+    private let stages: [any NativeStage]
+    private let logits: AlignedBuffer
+    private let logitGradients: AlignedBuffer
+    private let outputGradient: AlignedBuffer
+    private let inputGradient: AlignedBuffer?
+    let loads: [(name: String, run: (UnsafePointer<Float>) -> Void)]
+    let forwardOperations: [(layer: String, operation: NativeOperation)]
+    let backwardOperations: [(layer: String, operation: NativeOperation)]
+
+    /// - Parameter wantsInputGradient: also computes the images' gradient, which training never
+    ///   needs.
+    init(network: Network, wantsInputGradient: Bool) {
+        self.network = network
+        input = AlignedBuffer(laneCount: network.inputElementCount)
+        let stages = Self.stages(network, input, wantsInputGradient: wantsInputGradient)
+        self.stages = stages
+        logits = AlignedBuffer(laneCount: network.outputElementCount)
+        logitGradients = AlignedBuffer(laneCount: network.outputElementCount)
+        outputGradient = AlignedBuffer(laneCount: network.outputElementCount)
+        loads = stages.compactMap { stage in stage.load.map { (stage.layer.name, $0) } }
+        forwardOperations = stages.flatMap { stage in
+            stage.forward().map { (stage.layer.name, $0) }
+        }
+        var backward: [(layer: String, operation: NativeOperation)] = []
+        var gradient: AlignedBuffer? = outputGradient
+        for stage in stages.reversed() {
+            guard let here = gradient else { break }
+            backward += stage.backward(here).map { (stage.layer.name, $0) }
+            gradient = stage.inputGradient
+        }
+        backwardOperations = backward
+        inputGradient = wantsInputGradient ? gradient : nil
+    }
+
+    private static func stages(
+        _ network: Network, _ input: AlignedBuffer, wantsInputGradient: Bool
+    ) -> [any NativeStage] {
+        let list = LayerStage.list(network)
+        let firstWithParameters = list.firstIndex { $0.hasParameters } ?? list.count
+        var stages: [any NativeStage] = []
+        var tensor = input
+        var index = 0
+        while index < list.count {
+            let wanted = wantsInputGradient || index > firstWithParameters
+            let stage: any NativeStage
+            switch list[index] {
+            case .convolution(let layer, let hasReLU):
+                var pool: NetworkLayer?
+                if index + 1 < list.count, case .pool(let next, _) = list[index + 1] {
+                    pool = next
+                    index += 1
+                }
+                stage = NativeConvolution(
+                    layer, hasReLU: hasReLU, pool: pool, input: tensor,
+                    parameters: network.parameters, wantsInputGradient: wanted)
+            case .dense(let layer, let hasReLU):
+                stage = NativeDense(
+                    layer, hasReLU: hasReLU, input: tensor, parameters: network.parameters,
+                    wantsInputGradient: wanted)
+            case .pool(let layer, _):
+                stage = NativePoolStage(layer, input: tensor, wantsInputGradient: wanted)
+            case .relu(let layer): stage = NativeReLU(layer, input: tensor)
+            case .dropout(let layer, let rate):
+                stage = NativeDropout(layer, rate: rate, input: tensor)
+            }
+            stages.append(stage)
+            tensor = stage.output
+            index += 1
+        }
+        return stages
+    }
+
+    /// [8, outputs], row-major, after ``forward(_:count:_:)``.
+    var outputs: UnsafeMutablePointer<Float> { logits.floats }
+    /// [8, outputs], row-major, read by ``takeOutputGradients(count:)``.
+    var outputGradients: UnsafeMutablePointer<Float> { logitGradients.floats }
+
+    func loadParameters(_ parameters: UnsafePointer<Float>) {
+        for load in loads { load.run(parameters) }
+    }
+
+    /// The parameters in force.
+    func copyParameters() -> [Float] {
+        var flat = [Float](repeating: 0, count: network.parameters.elementCount)
+        flat.withUnsafeMutableBufferPointer { flat in
+            guard let base = flat.baseAddress else { return }
+            for stage in stages { stage.copyParameters(into: base) }
+        }
+        return flat
+    }
+
+    /// Computes `count` images, at most eight; zeros stand for the rest of the tile.
+    func forward(_ images: UnsafePointer<Float>, count: Int, _ tile: NativeTile) {
+        takeImages(images, count: count)
+        for (_, operation) in forwardOperations { operation.run(tile) }
+        giveOutputs()
+    }
+
+    func takeImages(_ images: UnsafePointer<Float>, count: Int) {
+        convoy_lanes_from_rows(images, count, network.inputElementCount, input.floats)
+    }
+
+    func giveOutputs() {
+        let last = stages.last?.output ?? input
+        convoy_lanes_to_rows(last.floats, network.outputElementCount, logits.floats)
+    }
+
+    func backward(count: Int, _ tile: NativeTile) {
+        takeOutputGradients(count: count)
+        for (_, operation) in backwardOperations { operation.run(tile) }
+    }
+
+    /// Images beyond `count` have zero gradients, so that they add exact zeros to every sum.
+    func takeOutputGradients(count: Int) {
+        convoy_lanes_from_rows(
+            logitGradients.floats, count, network.outputElementCount, outputGradient.floats)
+    }
+
+    /// The images' gradient as rows [8, C, H, W].
+    func copyInputGradients() -> [Float] {
+        guard let inputGradient else { return [] }
+        let count = network.inputElementCount
+        return [Float](unsafeUninitializedCapacity: count * AlignedBuffer.lanes) { rows, filled in
+            convoy_lanes_to_rows(inputGradient.floats, count, rows.baseAddress)
+            filled = count * AlignedBuffer.lanes
+        }
+    }
+}
+
+extension AlignedBuffer {
+    /// Images that lie side by side in a lane tensor.
+    static let lanes = Int(CONVOY_LANES)
+    static let laneByteCount = lanes * MemoryLayout<Float>.size
+
+    /// Zeros for so many numbers of each of eight images.
+    convenience init(laneCount: Int) { self.init(byteCount: laneCount * Self.laneByteCount) }
+
+    var integers: UnsafeMutablePointer<Int32> { bytes.assumingMemoryBound(to: Int32.self) }
+}

@@ -1,0 +1,68 @@
+import CKernels
+import NeuralNetwork
+import Testing
+
+/// What only the native backend promises.
+@Suite struct NativeEngineTests {
+    private static func engine(_ testCase: EngineCase) throws -> any GradientEngine {
+        let network = try testCase.network()
+        let engine = try Backends.makeEngine(
+            .native, network: network, configuration: EngineConfiguration(seed: 5))
+        engine.setParameters(GoldenInput.parameters(network))
+        return engine
+    }
+
+    /// A processor without AVX2 and FMA runs other code, to the same bits.
+    @Test(.enabled(if: NativeEngine.isFastHere, "this host runs the code for every processor"))
+    func sameBitsOnEveryProcessor() async {
+        await #expect(processExitsWith: .success) {
+            let cases = EngineCase.few
+            let batches = try cases.map { Microbatch(try $0.network(), count: 11) }
+            let fast = try zip(cases, batches).map { testCase, batch in
+                try Self.engine(testCase).computeGradient(batch, epoch: 2)
+            }
+            convoy_lanes_hold_back()
+            #expect(!NativeEngine.isFastHere)
+            for (index, testCase) in cases.enumerated() {
+                let found = try Self.engine(testCase).computeGradient(batches[index], epoch: 2)
+                expectSameBits(found.gradient, fast[index].gradient, "\(testCase)")
+                #expect(found.statistics == fast[index].statistics)
+            }
+        }
+    }
+
+    /// Dense layers sum several tiles at a time: one, a whole stretch, one more, several.
+    @Test(arguments: [8, 64, 65, 72, 130])
+    func manyTiles(_ count: Int) throws {
+        let pair = try BackendPair(.native, EngineCase.few[0], tileSize: 8)
+        let batch = Microbatch(pair.network, count: count)
+        let actual = pair.fast.computeGradient(batch, epoch: 3)
+        let expected = pair.reference.computeGradient(batch, epoch: 3)
+        pair.expectCloseParameters(
+            actual.gradient, expected.gradient, absolute: 2e-4, relative: 4e-4)
+        pair.expectCloseStatistics(actual.statistics, expected.statistics)
+    }
+
+    @Test func refusesWhatItCannotCompute() throws {
+        let network = try EngineCase.few[0].network()
+        func refusal(_ configuration: EngineConfiguration) -> String {
+            do throws(BackendError) {
+                _ = try Backends.makeEngine(
+                    .native, network: network, configuration: configuration)
+                return "nothing"
+            } catch {
+                return "\(error)"
+            }
+        }
+        #expect(
+            refusal(EngineConfiguration(precision: .bf16))
+                == "backend native: computes in fp32 only, asked for bf16")
+        #expect(
+            refusal(EngineConfiguration(tileSize: 4))
+                == "backend native: computes tiles of 8 images only, asked for 4")
+        #expect(
+            refusal(EngineConfiguration(instructionSet: "avx2"))
+                == "backend native: has the instruction set generic only, asked for avx2")
+        #expect(refusal(EngineConfiguration(instructionSet: "generic")) == "nothing")
+    }
+}
