@@ -6,8 +6,12 @@
 #
 #   worker       kill -9 of a worker: time to the next finished step
 #   stop         SIGSTOP of a worker, heartbeat 1 s: time to the next finished step
-#   throughput   a worker killed every 10 s (its replacement joins by itself), against undisturbed
+#   overhead     nothing fails: the defaults against heartbeats once a minute and no checkpoints
+#   throughput   a worker killed every 10 s (its replacement joins by itself), against undisturbed,
+#                first the one and then the other, then the other way round
 #   straggler    a worker at about a quarter of its speed (30 ms stopped, 10 ms running in turn)
+#   everything   kill -9 of everything at once, twice, each time resumed with other numbers of
+#                workers and servers: time to the next new step
 #   server       kill -9 of the only server, a checkpoint every 100 steps: time to the next new step
 #   coordinator  kill -9 of the coordinator: longest time without a finished step in the records,
 #                and how many steps were finished around it all the same
@@ -16,13 +20,23 @@
 # told to the new one, so their time is when it heard of them. What counts is the pace from 2 s
 # before the kill to 6 s after it, against the pace of the other seconds of the run.
 #
+# Every run of `throughput`, `straggler` and `everything` that was disturbed must end with the
+# weights that an undisturbed one has after as many steps; if not, this ends with 1.
+#
+# `overhead` leaves out what can be left out: heartbeats, checkpoints, and the journal's and
+# ledger's lines that go with them. What a step's totals cost, and the bytes of a ledger line, are
+# in both. It tells steps a second, and, because other work on the machine disturbs those, the
+# processor time of all processes a step too: with as many workers as cores the one follows from the
+# other.
+#
 # Times are those in metrics.jsonl, which the coordinator writes when it hears of a finished step.
 # A pause is the longest time between two steps, of which the later was finished within 4 s after
 # the fault; it tells more than the time to the next step, which may have been all but finished
 # when the worker died; the evaluation between two epochs is left out. Runs that are compared
-# alternate. Nothing else should run meanwhile: the load is printed with the table. Takes about ten
-# minutes.
+# alternate. Nothing else should run meanwhile: the load is printed with the table. Takes about
+# twenty minutes.
 #
+# BENCH_LOCK=FILE holds an exclusive lock (flock) on FILE while a run is measured.
 # CONVOY=PROGRAM measures that program and builds nothing. FAULTS=N: so many faults for `worker`
 # (15), a third of that for the others; SECONDS_EACH=S: how long a throughput is measured (40).
 set -euo pipefail
@@ -31,7 +45,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=Scripts/faults.sh disable=SC1091
 source "$root/Scripts/faults.sh"
 
-parts=(worker stop throughput straggler server coordinator)
+parts=(worker stop overhead throughput straggler server coordinator everything)
 for part in "$@"; do
     if [[ " ${parts[*]} " != *" $part "* ]]; then
         echo "recovery: error: $part: expected some of ${parts[*]}" >&2
@@ -66,15 +80,28 @@ mkfifo "$directory/never"
 exec 8<>"$directory/never"
 nap() { read -r -t "$1" -u 8 || true; }
 
+if [[ -n ${BENCH_LOCK:-} ]]; then exec 9>>"$BENCH_LOCK"; fi
+take_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock 9; fi; }
+give_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock --unlock 9; fi; }
+
 run_count=0
 # Starts a run that has no end of its own, and waits until it trains at its usual pace.
 begin() {
+    take_turn
     run_count=$((run_count + 1))
     run_dir=$directory/run-$run_count
-    "$convoy" train --run-dir "$run_dir" --workers 2 --steps 100000000 --epochs 1000000 "$@" \
-        </dev/null >"$run_dir.out" 2>&1 &
+    start_train --run-dir "$run_dir" --workers 2 --steps 100000000 --epochs 1000000 "$@"
+    await_steps
+    nap 4
+}
+
+start_train() {
+    "$convoy" train "$@" </dev/null >>"$run_dir.out" 2>&1 8<&- 9>&- &
     train=$!
     train_start=$(process_start "$train")
+}
+
+await_steps() {
     local deadline=$((SECONDS + 60))
     until [[ -s $run_dir/metrics.jsonl ]]; do
         if ((SECONDS >= deadline)) || ! is_running "$train" "$train_start"; then
@@ -84,7 +111,6 @@ begin() {
         fi
         nap 0.1
     done
-    nap 4
 }
 
 # Ctrl-C, as somebody at the terminal would.
@@ -99,7 +125,28 @@ finish() {
         tail -n 5 "$run_dir.out" >&2
         exit 1
     fi
+    give_turn
 }
+
+# Trains as many steps as the run has, undisturbed, with the given flags; the weights must be equal.
+require_same_weights() {
+    local disturbed=$run_dir steps found expected code=0
+    steps=$(summary "$disturbed" steps)
+    found=$(summary "$disturbed" weights_sha256)
+    run_dir=$disturbed-undisturbed
+    start_train --run-dir "$run_dir" --workers 2 --steps "$steps" --epochs 1000000 "$@"
+    wait "$train" || code=$?
+    train=
+    expected=$(summary "$run_dir" weights_sha256)
+    run_dir=$disturbed
+    if ((code != 0)) || [[ -z $found || $found != "$expected" ]]; then
+        echo "recovery: error: weights_sha256 ${found:-none} after $steps steps, undisturbed" \
+            "${expected:-none} (exit code $code)" >&2
+        exit 1
+    fi
+    same_count=$((same_count + 1))
+}
+same_count=0
 
 # Sends signal $1 to a process of role $2, every other time to the other one; tells the time.
 count=0
@@ -205,28 +252,100 @@ measure_faults() {
     after_faults >"$run_dir.figures"
     row "$name: next finished step" "$(median_and_maximum 1 <"$run_dir.figures")"
     row "$name: longest pause" "$(median_and_maximum 2 <"$run_dir.figures")"
+    if [[ $signal == STOP ]]; then
+        row "$name: found silent, and its share dealt to the others" \
+            "$(grep -c '"silent for' "$run_dir/logs/coordinator-1.jsonl") of $how_many times"
+    fi
+}
+
+# Processor time of all processes of the run so far, in ticks.
+processor_time() {
+    local pid stat sum=0 fields
+    while read -r _ pid _; do
+        { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+        read -r -a fields <<<"${stat##*) }"
+        sum=$((sum + fields[11] + fields[12]))
+    done < <(children "$train")
+    echo "$sum"
+}
+
+# Steps a second over `seconds_each`, into `found`, and ticks of processor time a step, into `cost`.
+watch_pace() {
+    local from to ticks
+    begin "$@"
+    from=$EPOCHREALTIME
+    ticks=$(processor_time)
+    nap "$seconds_each"
+    to=$EPOCHREALTIME
+    ticks=$(($(processor_time) - ticks))
+    finish
+    found=$(pace "$from" "$to")
+    cost=$(awk -v ticks="$ticks" -v pace="$found" -v seconds="$(seconds_between "$from" "$to")" \
+        'BEGIN { printf "%.4f", ticks / (pace * seconds) }')
+}
+
+# Seconds between two moments.
+seconds_between() { awk -v from="$1" -v to="$2" 'BEGIN { printf "%.3f", to - from }'; }
+
+measure_overhead() {
+    local round kind kinds with=() without=() cost_with=() cost_without=()
+    for round in 1 2 3 4; do
+        # A B, B A, and so on: what drifts in the machine hits both.
+        kinds=(with without)
+        if ((round % 2 == 0)); then kinds=(without with); fi
+        for kind in "${kinds[@]}"; do
+            if [[ $kind == with ]]; then
+                watch_pace
+                with+=("$found")
+                cost_with+=("$cost")
+            else
+                watch_pace --heartbeat-interval-ms 60000 --checkpoint-every 1000000000
+                without+=("$found")
+                cost_without+=("$cost")
+            fi
+        done
+        row "overhead, round $round: defaults; heartbeat 60 s, no checkpoints" \
+            "${with[-1]}; ${without[-1]} steps/s: $(quotient "${with[-1]}" "${without[-1]}");\
+ processor time a step $(quotient "${cost_with[-1]}" "${cost_without[-1]}")"
+    done
+    row "overhead: throughput of defaults, of that without" "$(quotient \
+        "$(printf '%s\n' "${with[@]}" | median)" "$(printf '%s\n' "${without[@]}" | median)")"
+    row "overhead: processor time a step of defaults, of that without" "$(quotient \
+        "$(printf '%s\n' "${cost_with[@]}" | median)" \
+        "$(printf '%s\n' "${cost_without[@]}" | median)")"
+}
+
+# Kills a worker every 10 s while it measures.
+watch_disturbed_pace() {
+    local from to end deadline
+    begin
+    from=$EPOCHREALTIME
+    end=$((SECONDS + seconds_each))
+    while ((SECONDS < end)); do
+        hit KILL worker
+        deadline=$((SECONDS + 10 < end ? SECONDS + 10 : end))
+        while ((SECONDS < deadline)); do nap 0.2; done
+    done
+    to=$EPOCHREALTIME
+    finish
+    found=$(pace "$from" "$to")
+    require_same_weights
 }
 
 measure_throughput() {
-    local round end deadline undisturbed=() disturbed=() from to
+    local round undisturbed=() disturbed=() found cost
     for round in 1 2; do
-        begin
-        from=$EPOCHREALTIME
-        nap "$seconds_each"
-        to=$EPOCHREALTIME
-        finish
-        undisturbed+=("$(pace "$from" "$to")")
-        begin
-        from=$EPOCHREALTIME
-        end=$((SECONDS + seconds_each))
-        while ((SECONDS < end)); do
-            hit KILL worker
-            deadline=$((SECONDS + 10 < end ? SECONDS + 10 : end))
-            while ((SECONDS < deadline)); do nap 0.2; done
-        done
-        to=$EPOCHREALTIME
-        finish
-        disturbed+=("$(pace "$from" "$to")")
+        if ((round == 1)); then
+            watch_pace
+            undisturbed+=("$found")
+            watch_disturbed_pace
+            disturbed+=("$found")
+        else
+            watch_disturbed_pace
+            disturbed+=("$found")
+            watch_pace
+            undisturbed+=("$found")
+        fi
         row "throughput, round $round: undisturbed; a worker killed every 10 s" \
             "${undisturbed[-1]}; ${disturbed[-1]} steps/s:\
  $(quotient "${disturbed[-1]}" "${undisturbed[-1]}")"
@@ -251,24 +370,35 @@ slow_down() {
     share=$(quotient "$running" "$((${EPOCHREALTIME/./} - ${all_from/./}))")
 }
 
+# Steps a second with one worker slowed, into `found`; the share of the time that it ran, `share`.
+watch_slowed_pace() {
+    local from to
+    begin --virtual-workers 16
+    read -r _ victim victim_start < <(children "$train" worker)
+    # Some seconds in which the coordinator sees who is slow.
+    slow_down $((${EPOCHREALTIME/./} + 8000000))
+    from=$EPOCHREALTIME
+    slow_down $((${EPOCHREALTIME/./} + seconds_each * 1000000))
+    to=$EPOCHREALTIME
+    finish
+    found=$(pace "$from" "$to")
+    require_same_weights --virtual-workers 16
+}
+
 measure_straggler() {
-    local round undisturbed=() slowed=() shares=() from to
+    local round undisturbed=() slowed=() shares=() found cost
     for round in 1 2; do
-        begin --virtual-workers 16
-        from=$EPOCHREALTIME
-        nap "$seconds_each"
-        to=$EPOCHREALTIME
-        finish
-        undisturbed+=("$(pace "$from" "$to")")
-        begin --virtual-workers 16
-        read -r _ victim victim_start < <(children "$train" worker)
-        # Some seconds in which the coordinator sees who is slow.
-        slow_down $((${EPOCHREALTIME/./} + 8000000))
-        from=$EPOCHREALTIME
-        slow_down $((${EPOCHREALTIME/./} + seconds_each * 1000000))
-        to=$EPOCHREALTIME
-        finish
-        slowed+=("$(pace "$from" "$to")")
+        if ((round == 1)); then
+            watch_pace --virtual-workers 16
+            undisturbed+=("$found")
+            watch_slowed_pace
+            slowed+=("$found")
+        else
+            watch_slowed_pace
+            slowed+=("$found")
+            watch_pace --virtual-workers 16
+            undisturbed+=("$found")
+        fi
         shares+=("$share")
         row "one worker slowed, round $round: undisturbed; slowed to $share of its time" \
             "${undisturbed[-1]}; ${slowed[-1]} steps/s:\
@@ -284,14 +414,44 @@ measure_straggler() {
         "$(awk -v a="$a" -v b="$b" -v f="$f" 'BEGIN { printf "%.2f", b / (a * f) }')"
 }
 
+# kill -9 of everything, and on with other numbers: seconds from the start of the resumed run to the
+# first step that is later than any before.
+measure_everything() {
+    local before from numbers
+    begin --checkpoint-every 100
+    : >"$run_dir.figures"
+    for numbers in "3 2" "1 0"; do
+        kill_family "$train" "$train_start"
+        train=
+        before=$(last_step "$run_dir")
+        from=$EPOCHREALTIME
+        start_train --resume "$run_dir" --workers "${numbers% *}" --servers "${numbers#* }"
+        local deadline=$((SECONDS + 60))
+        until (($(last_step "$run_dir") > before)); do
+            ((SECONDS < deadline)) || { tail -n 5 "$run_dir.out" >&2 && exit 69; }
+            nap 0.02
+        done
+        seconds_between "$from" "$EPOCHREALTIME" >>"$run_dir.figures"
+        echo >>"$run_dir.figures"
+        nap 2
+    done
+    finish
+    require_same_weights
+    "$convoy" verify "$run_dir" >/dev/null
+    row "everything, kill -9, resumed with other numbers: next new step in the records" \
+        "$(median_and_maximum 1 <"$run_dir.figures")"
+}
+
 load=$(cut -d ' ' -f 1-3 /proc/loadavg)
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 for part in "${parts[@]}"; do
     case $part in
     worker) measure_faults "worker, kill -9" KILL worker "$faults" 3 ;;
     stop) measure_faults "worker, SIGSTOP for 5 s" STOP worker "$few" 5 ;;
+    overhead) measure_overhead ;;
     throughput) measure_throughput ;;
     straggler) measure_straggler ;;
+    everything) measure_everything ;;
     server)
         measure_faults "server, kill -9, checkpoint every 100" KILL server "$few" 5 \
             --servers 1 --checkpoint-every 100
@@ -308,3 +468,6 @@ echo "$(date -u +%Y-%m-%d), $(nproc) cores, ${processor:-unknown processor}, loa
     "after: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 printf '\n| what | measured |\n|---|---|\n'
 printf '%s\n' "${rows[@]}"
+if ((same_count > 0)); then
+    printf '\n%d disturbed runs ended with the weights of an undisturbed one.\n' "$same_count"
+fi

@@ -18,6 +18,7 @@ struct SimulatedMember {
     // Shards.
     var state: [Int: [[Float]]] = [:]
     var previous: [Int: [Float]] = [:]
+    var chunkVersions: [Int: Step] = [:]
     var sums: [Int: [TreeNode: [Float]]] = [:]
     var held: [Int: [TreeNode: [PeerIdentity: [Float]]]] = [:]
 

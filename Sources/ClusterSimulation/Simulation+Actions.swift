@@ -10,66 +10,45 @@ extension Simulation {
         let generation = coordinator.generation
         let actions = coordinator.step(event, now: now)
         if coordinator.generation < generation { violation = "the generation fell" }
-        for action in actions {
-            switch action {
-            case .send(let message, let peer):
-                if case .alive = message { durableCount = recorded }
-                send(.control(message), from: coordinatorIdentity, to: peer)
-            case .record(let report): record(report)
-            case .note(let note): self.note("\(note)")
-            case .evaluated(let summary): check(summary)
-            case .end(let outcome): end(outcome)
-            case .journal(let entry): journal.append(entry)
-            case .writeCheckpoint(let step):
-                durableCount = recorded
-                queue.insert(.written(step, incarnation: incarnation), at: now + delay())
-            case .began: break
-            }
+        let isJournaled = actions.contains { if case .journal = $0 { true } else { false } }
+        let isLast = isToDieInAction && isJournaled && now < settings.faults.calmAfter
+        let last = isLast ? random.next(below: actions.count) : actions.count
+        for action in actions.prefix(last) { carryOut(action) }
+        guard isLast else { return }
+        // Of what it was at, a prefix is done: any part of a line, or nothing of anything else.
+        if case .journal(let entry) = actions[last] {
+            let byteCount = random.next(below: disk.nextLineByteCount + 1)
+            disk.append(entry, byteCount: byteCount)
         }
+        crashCoordinator()
     }
 
-    private mutating func record(_ report: StepReport) {
-        guard report.step.value == recorded else {
-            violation = "step \(report.step) was reported after \(recorded) steps"
-            return
-        }
-        recorded += 1
-        let expected = StepReport(
-            step: report.step,
-            totals: problem.serialTotals(
-                step: report.step.value, weights: oracle[report.step.value]))
-        if report != expected { violation = "totals of step \(report.step) differ: \(report)" }
-    }
-
-    private mutating func check(_ summary: CoordinatorMachine.EvaluationSummary) {
-        let expected = (0..<settings.evaluationChunkCount).reduce(0.0) {
-            $0 + evaluationLoss(chunk: $1, weights: oracle[summary.step.value])
-        }
-        if summary.lossSum != expected { violation = "evaluation at step \(summary.step) differs" }
-    }
-
-    private mutating func end(_ outcome: CoordinatorMachine.Outcome) {
-        self.outcome = outcome
-        guard outcome.exitCode == 0 else {
-            violation = "ended with \(outcome.exitCode): \(outcome.reason)"
-            noteStates()
-            return
-        }
-        if recorded != settings.totalSteps { violation = "only \(recorded) steps were recorded" }
-        guard let final = checkpoints[Step(settings.totalSteps)] else {
-            violation = "there is no checkpoint of the last step"
-            return
-        }
-        for chunk in problem.plan.chunks
-        where final[chunk.index]?[0] != Array(oracle[settings.totalSteps][chunk.range]) {
-            violation = "chunk \(chunk.index) of the last checkpoint differs"
+    private mutating func carryOut(_ action: CoordinatorMachine.Action) {
+        switch action {
+        case .send(let message, let peer):
+            if case .alive = message { durableCount = recorded }
+            send(.control(message), from: coordinatorIdentity, to: peer)
+        case .record(let report): record(report)
+        case .note(let note): self.note("\(note)")
+        case .evaluated(let summary): check(summary)
+        case .end(let outcome): end(outcome)
+        case .journal(let entry): disk.append(entry)
+        case .writeCheckpoint(let step):
+            durableCount = recorded
+            if step.value > recorded { violation = "checkpoint \(step) is ahead of the ledger" }
+            writing.insert(step)
+            queue.insert(.written(step, incarnation: incarnation), at: now + delay())
+        case .began: break
         }
     }
 
     /// A shard asks for state, or sends a part of a snapshot.
     mutating func takeState(_ header: BulkHeader, _ payload: [Float], from source: PeerIdentity) {
         if header.kind == .fetch {
-            guard let state = checkpoints[header.step] else { return }
+            guard let state = disk.checkpoint(header.step) else {
+                violation = "\(source) asks for \(header.step), of which there is no checkpoint"
+                return
+            }
             for chunk in problem.plan.chunks(of: header.shard) {
                 for part in 0..<SimulatedProblem.partCount {
                     var reply = BulkHeader(kind: .state, step: header.step, shard: header.shard)
@@ -83,7 +62,7 @@ extension Simulation {
             }
             return
         }
-        guard checkpoints[header.step] == nil, arrived[header.step] == nil else { return }
+        guard disk.checkpoint(header.step) == nil, arrived[header.step] == nil else { return }
         snapshots[header.step, default: [:]][header.chunk, default: [:]][header.part] = payload
         let parts = snapshots[header.step]?.values.reduce(0) { $0 + $1.count } ?? 0
         guard parts == problem.plan.chunks.count * SimulatedProblem.partCount,
@@ -270,11 +249,13 @@ extension Simulation {
                 var header = BulkHeader(kind: .fetch, step: step, shard: shard)
                 header.placement = placement
                 send(.bulk(header, []), from: peer, to: coordinatorIdentity)
-            case .storeState(let chunk, let part, _):
+            case .storeState(let chunk, let part, let step):
                 let empty = [[Float]](repeating: [], count: SimulatedProblem.partCount)
+                members[peer]?.chunkVersions[chunk] = step
                 members[peer]?.state[chunk, default: empty][part] = payload
             case .clear:
                 members[peer]?.state = [:]
+                members[peer]?.chunkVersions = [:]
                 members[peer]?.previous = [:]
                 members[peer]?.sums = [:]
                 members[peer]?.held = [:]
@@ -339,6 +320,7 @@ extension Simulation {
         members[peer]?.held[chunk] = nil
         members[peer]?.previous[chunk] = state[0]
         members[peer]?.state[chunk] = [next.weights, next.momentum]
+        members[peer]?.chunkVersions[chunk] = step.next
         let range = problem.plan.chunks[chunk].range
         if next.weights != Array(oracle[step.value + 1][range]) {
             violation = "chunk \(chunk) of version \(step.next) differs from the serial one"

@@ -30,15 +30,19 @@ public struct Simulation {
     var isCoordinatorDown = false
     /// Counts the coordinator's lives: what an earlier one had begun to write is lost.
     var incarnation = 0
-    var journal: [JournalEntry] = []
+    var disk = SimulatedDisk()
+    /// The coordinator dies while it carries out what it decides next.
+    var isToDieInAction = false
+    /// Checkpoints that are being written.
+    var writing: Set<Step> = []
     /// Ledger lines that would survive a crash.
     var durableCount = 0
     var arrived: [Step: [Int: [[Float]]]] = [:]
     var coordinatorIdentity = PeerIdentity(rawValue: "coordinator")
-    var checkpoints: [Step: [Int: [[Float]]]] = [:]
     var snapshots: [Step: [Int: [Int: [Float]]]] = [:]
     var lastControl: [String: Duration] = [:]
     var cuts: [String: Duration] = [:]
+    var clogs: [String: Duration] = [:]
     var recorded = 0
     var outcome: CoordinatorMachine.Outcome?
     var violation: String?
@@ -48,6 +52,7 @@ public struct Simulation {
     /// Answers to workers who asked what is missing.
     var helps = 0
     var flips = 0
+    var tornCheckpoints = 0
     var nextIdentity: UInt64 = 1
     var trace: [String] = []
 
@@ -74,7 +79,7 @@ public struct Simulation {
                     fingerprint: "data", partitionRecordCounts: [1]), modelFingerprint: "model", configurationText: "",
                 bulkEndpoint: "coordinator")
         coordinator = CoordinatorMachine(coordinatorConfiguration)
-        checkpoints[Step(0)] = chunked([problem.initialWeights, zeros])
+        disk.write(chunked([problem.initialWeights, zeros]), step: Step(0))
     }
 
     var audit: AuditPlan? {
@@ -110,7 +115,8 @@ public struct Simulation {
         return SimulationResult(
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
-            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips, trace: trace)
+            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips,
+            tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints, trace: trace)
     }
 
     /// Where everyone is, for the report of a run that got stuck.
@@ -142,7 +148,8 @@ public struct Simulation {
         case .written(let step, let incarnation):
             guard incarnation == self.incarnation, let state = arrived.removeValue(forKey: step)
             else { return }
-            checkpoints[step] = state
+            writing.remove(step)
+            disk.write(state, step: step)
             actOnCoordinator(.checkpointWritten(step))
         case .restartCoordinator: restartCoordinator()
         case .fault: makeFaults()
@@ -192,47 +199,10 @@ public struct Simulation {
         queue.insert(.tick(identity), at: now + .milliseconds(1))
     }
 
-    mutating func crash(_ peer: PeerIdentity) {
-        guard let member = members.removeValue(forKey: peer) else { return }
-        crashes += 1
-        note("crash \(peer)")
-        // Some notice the reset at once, others only by silence.
-        for observer in [coordinatorIdentity] + members.keys.sorted()
-        where random.nextUniform() < 0.7 {
-            queue.insert(.closed(peer, seenBy: observer), at: now + delay())
-        }
-        queue.insert(.start(member.role), at: now + .milliseconds(random.next(below: 4000)))
-    }
-
-    mutating func crashCoordinator() {
-        crashes += 1
-        note("crash coordinator")
-        isCoordinatorDown = true
-        incarnation += 1
-        queue.insert(.restartCoordinator, at: now + .milliseconds(50 + random.next(below: 3000)))
-    }
-
-    /// A new coordinator knows what the disk has: the journal, whole checkpoints, the ledger.
-    private mutating func restartCoordinator() {
-        note("restart coordinator")
-        isCoordinatorDown = false
-        snapshots = [:]
-        arrived = [:]
-        let newest = checkpoints.keys.max() ?? Step(0)
-        // Lines that were written but not yet said to be there may survive or not.
-        recorded = durableCount + random.next(below: recorded - durableCount + 1)
-        recorded = max(recorded, newest.value)
-        var recovery = CoordinatorMachine.Recovery()
-        for entry in journal { recovery.add(entry) }
-        recovery.recorded = Step(recorded)
-        var configuration = coordinatorConfiguration
-        configuration.startStep = newest
-        coordinator = CoordinatorMachine(configuration, recovery: recovery, now: now)
-    }
-
     private mutating func tick(_ peer: PeerIdentity) {
         if peer == coordinatorIdentity {
             actOnCoordinator(.tick)
+            checkBounds()
             queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 10)
             return
         }
@@ -265,11 +235,12 @@ public struct Simulation {
             if Double(random.nextUniform()) < settings.faults.lossProbability { return }
             if Double(random.nextUniform()) < settings.faults.duplicateProbability { copies = 2 }
         }
+        let link = "\(source)>\(target)"
+        let opens = max(now, clogs[link] ?? now)
         for _ in 0..<copies {
-            var time = now + delay()
+            var time = opens + delay()
             if case .control = packet {
                 // One connection, so in order.
-                let link = "\(source)>\(target)"
                 time = max(time, (lastControl[link] ?? .zero) + .microseconds(1))
                 lastControl[link] = time
             }
@@ -293,38 +264,6 @@ public struct Simulation {
         switch packet {
         case .control(let message): actOnMember(target, .control(message))
         case .bulk(let header, let payload): takeBulk(header, payload, from: source, at: target)
-        }
-    }
-
-    // MARK: Faults
-
-    private mutating func makeFaults() {
-        let faults = settings.faults
-        guard now < faults.calmAfter else { return }
-        let period: Duration = .milliseconds(100)
-        queue.insert(.fault, at: now + period)
-        if !isCoordinatorDown, Double(random.nextUniform()) < faults.coordinatorCrashRate / 10 {
-            crashCoordinator()
-        }
-        for peer in members.keys.sorted() {
-            guard let role = members[peer]?.role else { continue }
-            let rate = role == .worker ? faults.workerCrashRate : faults.serverCrashRate
-            if Double(random.nextUniform()) < rate / 10 {
-                crash(peer)
-                continue
-            }
-            if Double(random.nextUniform()) < faults.pauseRate / 10 {
-                note("pause \(peer)")
-                members[peer]?.isPausedUntil =
-                    now + faults.maximumPause * Double(random.nextUniform())
-            }
-            if Double(random.nextUniform()) < faults.cutRate / 10 {
-                let others = [coordinatorIdentity] + members.keys.sorted()
-                let other = others[random.next(below: others.count)]
-                let link = random.nextUniform() < 0.5 ? "\(peer)>\(other)" : "\(other)>\(peer)"
-                note("cut \(link)")
-                cuts[link] = now + faults.maximumCut * Double(random.nextUniform())
-            }
         }
     }
 }

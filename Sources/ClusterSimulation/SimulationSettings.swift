@@ -37,6 +37,12 @@ public struct FaultSettings: Sendable {
     /// A link is dead in one direction for a while.
     public var cutRate = 0.0
     public var maximumCut: Duration = .seconds(6)
+    /// What is sent over a link, in one direction, waits for a while.
+    public var clogRate = 0.0
+    public var maximumClog: Duration = .seconds(3)
+    /// Share of the coordinator's crashes that come in the middle of what it does: after some of
+    /// its actions, within a line of the journal, or with half a checkpoint on disk.
+    public var tornWriteProbability = 0.0
     /// A worker that computes this many times slower than the others.
     public var slowWorkerFactor = 1.0
     /// A computed node has one bit flipped.
@@ -59,6 +65,9 @@ public struct SimulationResult: Sendable {
     public var retryCount: Int
     public var helpCount: Int
     public var bitFlipCount: Int
+    /// Lines of the journal and checkpoints that a crash left incomplete.
+    public var tornLineCount: Int
+    public var tornCheckpointCount: Int
     /// The last lines of what happened, for a failure's report.
     public var trace: [String]
 }

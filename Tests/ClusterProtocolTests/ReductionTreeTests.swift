@@ -85,6 +85,52 @@ import Testing
                 == [.leaf(1), TreeNode(level: 1, index: 1), four])
     }
 
+    /// Every node of every tree, cut into parts of every size: the same leaves in the same order,
+    /// none too large, and none that could be larger.
+    @Test func partsAreTheLargestThatAreSmallEnough() {
+        for leafCount in 1...40 {
+            let tree = ReductionTree(leafCount: leafCount)
+            let twin = TreeTwin(leafCount: leafCount)
+            for node in twin.nodes.keys.sorted() {
+                for limit in -1...(leafCount + 1) {
+                    check(tree, twin, tree.parts(of: node, leafCountAtMost: limit), of: node, limit)
+                }
+            }
+        }
+    }
+
+    private func check(
+        _ tree: ReductionTree, _ twin: TreeTwin, _ parts: [TreeNode], of node: TreeNode,
+        _ limit: Int
+    ) {
+        let label = "V \(tree.leafCount), \(node), at most \(limit): \(parts)"
+        #expect(parts.flatMap { twin.nodes[$0] ?? [] } == twin.nodes[node], "\(label)")
+        #expect(parts.allSatisfy { twin.canonical($0) == $0 }, "\(label)")
+        for part in parts {
+            let count = twin.nodes[part]?.count ?? 0
+            #expect(count <= max(1, limit) || count == 1, "\(label)")
+            // The next node above with more leaves is too large, or above the node asked for.
+            guard part != twin.canonical(node) else { continue }
+            #expect((twin.nodes[part.parent]?.count ?? 0) > max(1, limit), "\(label)")
+        }
+    }
+
+    @Test func partsOfSevenLeaves() {
+        let tree = ReductionTree(leafCount: 7)
+        let six = TreeNode(level: 1, index: 3)
+        let pairs = (0..<3).map { TreeNode(level: 1, index: $0) }
+        #expect(tree.parts(of: tree.root, leafCountAtMost: 7) == [tree.root])
+        #expect(
+            tree.parts(of: tree.root, leafCountAtMost: 4)
+                == [TreeNode(level: 2, index: 0), TreeNode(level: 2, index: 1)])
+        #expect(
+            tree.parts(of: tree.root, leafCountAtMost: 3)
+                == [pairs[0], pairs[1], TreeNode(level: 2, index: 1)])
+        #expect(tree.parts(of: tree.root, leafCountAtMost: 2) == pairs + [six])
+        #expect(tree.parts(of: tree.root, leafCountAtMost: 1) == (0..<6).map(TreeNode.leaf) + [six])
+        #expect(tree.parts(of: .leaf(6), leafCountAtMost: 0) == [six])
+    }
+
     @Test func theLargestTreeIsWhole() {
         let tree = ReductionTree(leafCount: ReductionTree.maximumLeafCount)
         #expect(tree.height == 16)

@@ -106,6 +106,22 @@ import Testing
         #expect(try ledger(directory) == ledger(undisturbed))
     }
 
+    /// At the end of an epoch its mean loss is known; before the first step nothing is.
+    @Test(arguments: [(0, nil), (3, 0..<3), (6, 3..<6), (7, 6..<7)] as [(Int, Range<Int>?)])
+    func trainLossOfARunTakenUp(firstStep: Int, steps: Range<Int>?) throws {
+        let directory = try TemporaryDirectory()
+        try write(directory, from: 0, to: 7)
+        let resumed = try RunRecorder(
+            RunDirectory(directory.path), plan: Self.plan(), firstStep: firstStep,
+            countingFrom: firstStep)
+        let expected = steps.map { steps in
+            steps.reduce(0) { $0 + Self.report($1).lossSum }
+                / Double(steps.reduce(0) { $0 + Self.report($1).sampleCount })
+        }
+        #expect((resumed.trainLoss == nil) == (expected == nil))
+        #expect(abs((resumed.trainLoss ?? 0) - (expected ?? 0)) < 1e-9)
+    }
+
     /// Killed in the middle of a line, wherever that was.
     @Test func aTornLastLineGoes() throws {
         let directory = try TemporaryDirectory()

@@ -19,7 +19,8 @@ import Testing
         return settings
     }
 
-    static func expectGood(_ settings: SimulationSettings) {
+    @discardableResult
+    static func expectGood(_ settings: SimulationSettings) -> SimulationResult {
         var simulation = Simulation(settings)
         let result = simulation.run()
         #expect(
@@ -28,6 +29,7 @@ import Testing
             seed \(settings.seed): \(result.violation ?? "") \(settings)
             \(result.trace.suffix(40).joined(separator: "\n"))
             """)
+        return result
     }
 
     @Test func delayAndReordering() {
@@ -69,6 +71,41 @@ import Testing
             settings.totalSteps += 40
             settings.faults.maximumDelay = .milliseconds(60)
             settings.faults.coordinatorCrashRate = 0.5
+            settings.faults.calmAfter = .seconds(30)
+            Self.expectGood(settings)
+        }
+    }
+
+    /// The coordinator dies in the middle of what it does: within a line of the journal, with half
+    /// a checkpoint on disk, between two messages.
+    @Test func tornWrites() {
+        var (lines, checkpoints) = (0, 0)
+        for seed in 90_001...91_000 {
+            let result = Self.expectGood(Self.tornWrites(seed: UInt64(seed)))
+            lines += result.tornLineCount
+            checkpoints += result.tornCheckpointCount
+        }
+        // Else this would show nothing.
+        #expect(lines > 300 && checkpoints > 30, "\(lines) lines, \(checkpoints) checkpoints")
+    }
+
+    static func tornWrites(seed: UInt64) -> SimulationSettings {
+        var settings = settings(seed: seed)
+        settings.totalSteps += 20
+        settings.checkpointEvery = 1 + Int(seed % 4)
+        settings.faults.maximumDelay = .milliseconds(60)
+        settings.faults.coordinatorCrashRate = 1.5
+        settings.faults.tornWriteProbability = 0.8
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    @Test func cutsAndClogs() {
+        for seed in 110_001...110_500 {
+            var settings = Self.settings(seed: UInt64(seed))
+            settings.totalSteps += 20
+            settings.faults.cutRate = 0.2
+            settings.faults.clogRate = 0.5
             settings.faults.calmAfter = .seconds(30)
             Self.expectGood(settings)
         }
@@ -125,6 +162,19 @@ import Testing
 
     @Test func everything() {
         for seed in 50_001...53_000 { Self.expectGood(Self.everything(seed: UInt64(seed))) }
+    }
+
+    /// Everything, with a coordinator that dies in the middle of things and links that clog.
+    @Test func everythingTorn() {
+        for seed in 100_001...101_000 { Self.expectGood(Self.everythingTorn(seed: UInt64(seed))) }
+    }
+
+    static func everythingTorn(seed: UInt64) -> SimulationSettings {
+        var settings = everything(seed: seed)
+        settings.faults.coordinatorCrashRate = 0.5
+        settings.faults.tornWriteProbability = 0.7
+        settings.faults.clogRate = 0.05
+        return settings
     }
 
     /// Seeds that once showed a bug: an assignment lost before another that built on it, weights of an

@@ -154,7 +154,7 @@ extension CoordinatorMachine {
         switch phase {
         case .training, .evaluating, .holding, .finishing:
             return [.send(.assignment(assignment(for: member)), to: peer)]
-        case .gathering, .recovering, .placing, .ended: return []
+        case .gathering, .recovering, .placing, .dismissing, .ended: return []
         }
     }
 

@@ -85,7 +85,7 @@ extension CoordinatorMachine {
         for shard in lost { shards[shard.value].host = nil }
         if stop != nil { return end(exitCode: 130, reason: "interrupted") }
         switch phase {
-        case .gathering, .ended: return []
+        case .gathering, .dismissing, .ended: return []
         case .finishing where restingStep == lastCheckpoint: return []
         case .training(let since): training += now - since
         case .holding(let holding): training += now - holding.trainingSince

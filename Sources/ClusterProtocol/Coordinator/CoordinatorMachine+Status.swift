@@ -73,7 +73,7 @@ extension CoordinatorMachine {
         case .evaluating: readyPeers(.worker).isEmpty ? .waiting : .evaluating
         case .holding: .holding
         case .finishing: .finishing
-        case .ended: .finished
+        case .dismissing, .ended: .finished
         }
     }
 

@@ -1,4 +1,4 @@
-/// The course of a run: gathering, training up to a limit, evaluating, checkpointing, ending.
+/// The course of a run: gathering, training up to a limit, evaluating, checkpointing.
 extension CoordinatorMachine {
     /// Does whatever has become possible.
     mutating func advance(now: Moment) -> [Action] {
@@ -18,7 +18,7 @@ extension CoordinatorMachine {
                 return end(exitCode: exitCode, reason: reason)
             }
             return giveUp(waitingFor: "the last checkpoint", since: since, now: now)
-        case .ended: return []
+        case .dismissing, .ended: return []
         }
     }
 
@@ -75,7 +75,6 @@ extension CoordinatorMachine {
         for (index, host) in recovery.hosts.enumerated() {
             shards[index] = Shard(host: host, version: lastCheckpoint)
         }
-        training = .seconds(recovery.trainingSeconds)
         phase = .placing(since: now, waiting: Set(configuration.plan.shards))
         return [.journal(.tookOver)] + hostMessages()
     }
@@ -110,6 +109,11 @@ extension CoordinatorMachine {
         guard readyPeers(.worker).isEmpty else {
             waitingSince = nil
             return []
+        }
+        // Somebody wants the run to stop, and nobody is left who could bring the step to its end.
+        if let stop {
+            training += now - since
+            return finish(stop.exitCode, stop.reason, now: now)
         }
         let from = waitingSince ?? now
         waitingSince = from
@@ -202,7 +206,7 @@ extension CoordinatorMachine {
         return [.journal(.limit(limit, trainingSeconds: seconds))] + announceLimit()
     }
 
-    private func announceLimit() -> [Action] {
+    func announceLimit() -> [Action] {
         readyPeers().map { .send(alive, to: $0.hello.identity) }
     }
 
@@ -210,6 +214,10 @@ extension CoordinatorMachine {
 
     mutating func checkpointed(_ step: Step, now: Moment) -> [Action] {
         lastCheckpoint = max(lastCheckpoint, step)
+        // A disk that is slow, but writes, is given the time it takes.
+        if case .finishing(_, let exitCode, let reason) = phase {
+            phase = .finishing(since: now, exitCode: exitCode, reason: reason)
+        }
         return [.journal(.checkpoint(step))] + advance(now: now)
     }
 
@@ -220,95 +228,5 @@ extension CoordinatorMachine {
         return end(
             exitCode: exitCode == 0 ? 65 : exitCode,
             reason: "\(reason), but the last checkpoint could not be written")
-    }
-
-    // MARK: Ending
-
-    mutating func requestStop(now: Moment) -> [Action] {
-        guard stop == nil else { return [] }
-        stop = (130, "interrupted")
-        switch phase {
-        case .gathering, .placing, .recovering:
-            return end(exitCode: 130, reason: "interrupted before training")
-        case .evaluating: return finish(130, "interrupted", now: now)
-        case .training(let since):
-            let workers = readyPeers(.worker)
-            guard !workers.isEmpty else { return finish(130, "interrupted", now: now) }
-            holdCount += 1
-            phase = .holding(
-                Holding(
-                    number: holdCount, trainingSince: since,
-                    waiting: Set(workers.map(\.hello.identity)), lowest: nil))
-            return workers.map { .send(.hold(Hold(number: holdCount)), to: $0.hello.identity) }
-        case .holding, .finishing, .ended: return []
-        }
-    }
-
-    mutating func held(
-        _ answer: ClusterProtocol.Holding, by peer: PeerIdentity, now: Moment
-    ) -> [Action] {
-        guard case .holding(var holding) = phase, holding.number == answer.number else { return [] }
-        holding.waiting.remove(peer)
-        holding.lowest = min(holding.lowest ?? answer.step, answer.step)
-        phase = .holding(holding)
-        return advance(now: now)
-    }
-
-    /// Everyone has said where they rest; the lowest of these steps can still be finished by all.
-    private mutating func finishHolding(_ holding: Holding, now: Moment) -> [Action] {
-        guard holding.waiting.isEmpty else { return [] }
-        phase = .training(since: holding.trainingSince)
-        if let lowest = holding.lowest { limit = min(limit, lowest) }
-        return [.note(.stopping(step: limit))] + announceLimit() + assign(rebalanced: false)
-            + advance(now: now)
-    }
-
-    /// Takes the last checkpoint, then ends.
-    mutating func finish(_ exitCode: Int, _ reason: String, now: Moment) -> [Action] {
-        phase = .finishing(since: now, exitCode: exitCode, reason: reason)
-        guard restingStep != lastCheckpoint else { return advance(now: now) }
-        lastAsked = now
-        return askForSnapshot()
-    }
-
-    func askForSnapshot() -> [Action] {
-        guard let step = restingStep else { return [] }
-        let hosts = Set(shards.compactMap(\.host)).sorted()
-        return hosts.map { .send(.snapshot(Snapshot(step: step)), to: $0) }
-    }
-
-    mutating func end(exitCode: Int, reason: String) -> [Action] {
-        phase = .ended
-        let goodbye = Shutdown(reason: reason, exitCode: exitCode == 130 ? 130 : 0)
-        let outcome = Outcome(
-            step: lastCheckpoint, exitCode: exitCode, reason: reason,
-            trainingSeconds: Self.exactSeconds(training), workerCount: readyPeers(.worker).count,
-            instructionSet: instructionSet ?? "generic")
-        return peers.keys.sorted().map { .send(.shutdown(goodbye), to: $0) }
-            + [.journal(.finished(step: lastCheckpoint, exitCode: exitCode)), .end(outcome)]
-    }
-
-    // MARK: Waiting
-
-    private mutating func giveUp(
-        waitingFor what: String, since: Moment, now: Moment
-    ) -> [Action] {
-        let limit = configuration.lossTimeout
-        guard now - since > limit else {
-            guard now - since > .seconds(3) else { return [] }
-            return notice("waiting for \(what), at most \(limit)", now: now)
-        }
-        let reason = "gave up after waiting \(limit) for \(what)"
-        // What has been reached is kept, if the slices are whole.
-        if case .training = phase, restingStep != nil, restingStep != lastCheckpoint {
-            return finish(69, reason, now: now)
-        }
-        return end(exitCode: 69, reason: reason)
-    }
-
-    private mutating func notice(_ text: String, now: Moment) -> [Action] {
-        if let lastNotice, now - lastNotice < .seconds(5) { return [] }
-        lastNotice = now
-        return [.note(.waiting(text))]
     }
 }

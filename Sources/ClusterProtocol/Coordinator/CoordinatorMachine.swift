@@ -204,6 +204,9 @@ public struct CoordinatorMachine: Sendable {
         case holding(Holding)
         /// Waiting for the last checkpoint.
         case finishing(since: Moment, exitCode: Int, reason: String)
+        /// The coordinator before this one had brought the run to its end: whoever is still there
+        /// is sent home.
+        case dismissing(since: Moment, count: Int, told: Set<PeerIdentity>)
         case ended
     }
 
@@ -219,51 +222,6 @@ public struct CoordinatorMachine: Sendable {
         var trainingSince: Moment
         var waiting: Set<PeerIdentity>
         var lowest: Step?
-    }
-
-    /// What a coordinator knows of its run from the journal of the one before it.
-    public struct Recovery: Hashable, Sendable {
-        public var generation = Generation(0)
-        public var placement = 0
-        public var hosts: [PeerIdentity] = []
-        public var members: Set<PeerIdentity> = []
-        public var limit: Step?
-        /// The last step that was evaluated.
-        public var evaluated: Step?
-        public var bestCorrectCount = -1
-        public var trainingSeconds = 0.0
-        public var instructionSet: String?
-        public var lostMemberCount = 0
-        public var takeoverCount = 0
-        /// Steps in the ledger.
-        public var recorded = Step(0)
-        /// Whether members of the run may still be at work: false when all were started anew.
-        public var mayHaveMembers = true
-
-        public init() {}
-
-        /// Takes in a line of the journal.
-        public mutating func add(_ entry: JournalEntry) {
-            switch entry {
-            case .started, .checkpoint, .finished: break
-            case .tookOver: takeoverCount += 1
-            case .settled(let name): instructionSet = name
-            case .joined(let peer, _, _, _): members.insert(peer)
-            case .lost(let peer, let reason):
-                members.remove(peer)
-                if reason != CoordinatorMachine.leftReason { lostMemberCount += 1 }
-            case .placed(let placement, _, let hosts):
-                self.placement = placement
-                self.hosts = hosts
-            case .assigned(let generation, _): self.generation = max(self.generation, generation)
-            case .limit(let step, let seconds):
-                limit = step
-                trainingSeconds = seconds
-            case .evaluated(let summary):
-                evaluated = summary.step
-                bestCorrectCount = max(bestCorrectCount, summary.correctCount)
-            }
-        }
     }
 
     struct Shard: Hashable, Sendable {
@@ -293,6 +251,8 @@ public struct CoordinatorMachine: Sendable {
     var bestCorrectCount = -1
     var lastAsked: Moment = .zero
     var training = Duration.zero
+    /// Workers of a run that had ended before this coordinator began.
+    var workerCountAtEnd: Int?
     var holdCount = 0
     var waitingSince: Moment?
     var lastAlive: Moment = .zero
@@ -329,8 +289,17 @@ public struct CoordinatorMachine: Sendable {
         if let step = recovery.evaluated, step <= configuration.startStep { evaluated = step }
         tally.lostMembers = recovery.lostMemberCount
         tally.takeovers = recovery.takeoverCount
+        if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {
+            training = .seconds(recovery.trainingSeconds)
+            workerCountAtEnd = recovery.workers.count
+            let count = recovery.mayHaveMembers
+                ? recovery.members.count : configuration.workerCount + configuration.serverCount
+            phase = .dismissing(since: now, count: count, told: [])
+            return
+        }
         guard recovery.mayHaveMembers else { return }
         tally.takeovers += 1
+        training = .seconds(recovery.trainingSeconds)
         evaluated = recovery.evaluated
         lastRecorded = max(lastRecorded, recovery.recorded)
         if let reached = recovery.limit, reached > limit { limit = reached }
@@ -351,6 +320,9 @@ public struct CoordinatorMachine: Sendable {
     }
 
     private mutating func react(to event: Event, now: Moment) -> [Action] {
+        if case .dismissing(let since, let count, let told) = phase {
+            return dismiss(event, since: since, count: count, told: told, now: now)
+        }
         switch event {
         case .message(let message, let peer, let connection):
             return receive(message, from: peer, over: connection, now: now)
@@ -435,7 +407,7 @@ public struct CoordinatorMachine: Sendable {
         case .evaluating(let evaluation):
             let patience = max(.seconds(5), configuration.heartbeatInterval * 5)
             return now - evaluation.dealtAt > patience ? dealEvaluation(again: true, now: now) : []
-        case .gathering, .recovering, .training, .ended: return []
+        case .gathering, .recovering, .training, .dismissing, .ended: return []
         }
     }
 

@@ -13,4 +13,6 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case finished(step: Step, exitCode: Int)
     /// Another coordinator goes on with the run of one that died.
     case tookOver
+    /// The run begins again at this checkpoint, with nobody of before.
+    case resumed(Step)
 }

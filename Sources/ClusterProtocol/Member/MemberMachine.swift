@@ -115,7 +115,8 @@ public struct MemberMachine: Sendable {
             return back + receive(message, now: now)
         case .prepared(let ready, let run, let interval):
             return prepared(ready, run, interval, now: now)
-        case .failed(let failure):
+        // A process whose shards cannot go on must not look alive.
+        case .failed(let failure), .report(.failed(let failure)):
             phase = .ended
             return [
                 .send(.failed(failure)),

@@ -2,6 +2,8 @@
 extension WorkerMachine {
     /// For so many steps after work of others was of use, more of it is expected.
     private static let expectation = 32
+    /// Waits differ from step to step; only one that lasts this many times as long is unusual.
+    private static let unusual = 2.0
 
     /// Whether whoever was late lately is likely to be late again.
     private var expectsStragglers: Bool {
@@ -10,29 +12,48 @@ extension WorkerMachine {
     }
 
     /// Waiting for others this long, a worker offers to compute what they are late with.
+    ///
+    /// Where the exchange itself takes long, or workers share processors, everyone waits in every
+    /// step: that is nobody's lateness, and copies would only make it longer.
     private var patience: Duration {
-        expectsStragglers
-            ? .milliseconds(1) : max(.milliseconds(5), (ownTime ?? .milliseconds(20)) * 0.5)
+        if expectsStragglers { return .milliseconds(1) }
+        let usual = max(
+            (usualWait ?? .zero) * Self.unusual, (ownTime ?? .milliseconds(20)) * 0.5)
+        return max(.milliseconds(5), usual)
     }
 
     /// When `tick` is wanted, apart from heartbeats.
     public var nextDeadline: Moment? {
-        guard isWaitingForWeights, let round, let idle = round.idleSince else { return nil }
+        guard mayHelp, let round, let idle = round.idleSince else { return nil }
         return max(idle, round.lastInquiry ?? idle) + patience
     }
 
+    private var mayHelp: Bool { isWaitingForWeights && run.tree.leafCount > 1 }
+
     /// Asks what is missing: at once where others are known to be late, or else after some patience.
     mutating func inquire(now: Moment) -> [Action] {
-        guard isWaitingForWeights, var round, let idle = round.idleSince, run.tree.leafCount > 1
-        else { return [] }
-        let isExpected = round.helpCount > 0 || expectsStragglers
+        guard mayHelp, var round, let idle = round.idleSince else { return [] }
         let isFirst = round.lastInquiry.map { $0 < idle } ?? true
-        guard isExpected && isFirst || now - max(idle, round.lastInquiry ?? idle) >= patience,
+        let waited = now - max(idle, round.lastInquiry ?? idle)
+        guard expectsStragglers && isFirst || waited >= patience,
             let late = weights.missing.first
         else { return [] }
         round.lastInquiry = now
         self.round = round
         return [.inquire(shard: run.plan.chunks[late].shard, step: round.step)]
+    }
+
+    /// Takes in how long the weights of the next step came after this worker's own share, and
+    /// whether help with this one was of use: weights that it was in time for come soon after it.
+    mutating func learn(from round: Round, now: Moment) {
+        guard let done = round.ownDone else { return }
+        let usual = usualWait ?? .zero
+        // One long pause, of a process that died for instance, is not what is usual.
+        let wait = min(now - done, max(usual, .milliseconds(5)) * 4)
+        usualWait = usualWait == nil ? wait : usual * 0.8 + wait * 0.2
+        guard round.helpCount > 0, let helped = round.idleSince else { return }
+        let soon = max(.milliseconds(2), (helped - done) * Self.unusual)
+        lastHelped = now - helped <= soon ? round.step : nil
     }
 
     /// How many workers may be looking for the same missing leaves, by the share this one has itself.

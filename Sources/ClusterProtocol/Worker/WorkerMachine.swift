@@ -76,6 +76,8 @@ public struct WorkerMachine: Sendable {
         /// When it began, and when everything asked for so far was done.
         var begun: Moment
         var idleSince: Moment?
+        /// When its own share was done.
+        var ownDone: Moment?
         /// How often work of others was taken, for lack of other work.
         var helpCount = 0
         var lastInquiry: Moment?
@@ -90,7 +92,10 @@ public struct WorkerMachine: Sendable {
     private var lastArrival: Moment = .zero
     /// How long its own share takes this worker, smoothed.
     var ownTime: Duration?
-    /// The last step in which it finished work of others before they did.
+    /// How long after that the next weights come, smoothed.
+    var usualWait: Duration?
+    /// The last step in which work of others that it took was of use; nil when it was of none
+    /// since.
     var lastHelped: Step?
 
     public init(_ run: Run) {
@@ -178,6 +183,7 @@ public struct WorkerMachine: Sendable {
         var actions: [Action] = [.store(chunk: chunk, version: version)]
         actions += abandoned.map { .abandonWeights(version: $0) }
         guard complete else { return actions }
+        if let round { learn(from: round, now: now) }
         round = nil
         actions.append(.adopt(version))
         return actions + work(now: now) + startEvaluation()
@@ -198,7 +204,11 @@ public struct WorkerMachine: Sendable {
         let nodes = self.nodes(covering: added, in: step)
         round.leaves.formUnion(added)
         round.pending.formUnion(nodes)
-        if !nodes.isEmpty { round.idleSince = nil }
+        if !nodes.isEmpty {
+            round.idleSince = nil
+        } else if round.pending.isEmpty {
+            round.ownDone = round.ownDone ?? now
+        }
         self.round = round
         return nodes.isEmpty ? [] : [.compute(step: step, nodes: nodes)]
     }
@@ -221,8 +231,7 @@ public struct WorkerMachine: Sendable {
             if round.helpCount == 0 {
                 let time = now - round.begun
                 ownTime = ownTime.map { $0 * 0.8 + time * 0.2 } ?? time
-            } else {
-                lastHelped = step
+                round.ownDone = now
             }
         }
         self.round = round

@@ -94,7 +94,7 @@ final class CoordinatorLoop {
             outward: HostNetwork.outward)
         recorder = try RunRecorder(
             settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount,
-            countingFrom: settings.mayHaveMembers ? 0 : plan.recordedCount)
+            countingFrom: plan.countedFrom)
         if !settings.isResuming {
             try plan.store.write(plan.start, instructionSet: "none yet")
         }
@@ -104,6 +104,7 @@ final class CoordinatorLoop {
         progress = Progress(output, plan: plan)
         lastWeightsSHA256 = plan.start.weightsSHA256
         best = settings.isResuming ? BestCheckpoint.read(settings.directory) : nil
+        lastEvaluation = plan.recovery?.evaluation
         let cluster = settings.configuration.cluster
         var decisions = CoordinatorMachine.Configuration(
             run: settings.directory.path, tree: material.tree, plan: material.slicePlan,
@@ -123,6 +124,9 @@ final class CoordinatorLoop {
         decisions.openEndpoint = control.endpoint.isLocal ? nil : "\(announced.control)"
         machine = CoordinatorMachine(decisions, recovery: plan.recovery, now: SteadyClock.now)
         instructionSet = plan.recovery?.instructionSet ?? instructionSet
+        if settings.isResuming, plan.countedFrom == plan.start.step, !settings.mayHaveMembers {
+            journal(.resumed(Step(plan.start.step)))
+        }
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
         try FileSystem.replace(
@@ -220,6 +224,8 @@ final class CoordinatorLoop {
             return
         }
         if !writer.write(checkpoint, instructionSet: instructionSet, best: best?.step) {
+            // The last one of the run is asked for until it is there.
+            exchange.takeAgain(step: step.value)
             log.warning("left a checkpoint out: the disk is too slow")
         }
     }
@@ -392,8 +398,7 @@ final class CoordinatorLoop {
         }
         let summary = RunSummary(
             end, material: plan.material, evaluation: lastEvaluation,
-            trainLoss: recorder.lastReport == nil
-                ? nil : (recorder.lastEpochSums ?? recorder.epochSums).meanLoss,
+            trainLoss: recorder.trainLoss,
             imagesPerSecond: imagesPerSecond(end.trainingSeconds),
             weightsSHA256: lastWeightsSHA256)
         if end.exitCode == ExitCode.done || end.exitCode == ExitCode.interrupted

@@ -53,6 +53,8 @@ public final class CoordinatorProcess: Sendable {
         var recovery: CoordinatorMachine.Recovery?
         /// Steps whose lines stay in the run's records.
         var recordedCount: Int
+        /// Steps from this one on count into the run's speed.
+        var countedFrom: Int
     }
 
     private let thread: WorkThread
@@ -131,6 +133,7 @@ public final class CoordinatorProcess: Sendable {
         }
         var recovery: CoordinatorMachine.Recovery?
         var recordedCount = start.step
+        var countedFrom = start.step
         if settings.isResuming {
             var known = try JournalReader.recovery(settings.directory)
             known.mayHaveMembers = settings.mayHaveMembers
@@ -138,12 +141,16 @@ public final class CoordinatorProcess: Sendable {
                 let count = try RunRecorder.stepCount(settings.directory)
                 recordedCount = max(start.step, count)
             }
+            let isComplete = known.isComplete(
+                steps: Step(material.totalSteps), checkpoint: Step(start.step))
+            if settings.mayHaveMembers || isComplete { countedFrom = known.countedFrom.value }
             known.recorded = Step(recordedCount)
             recovery = known
         }
         return Plan(
             settings: settings, material: material, description: description, store: store,
-            start: start, skipped: skipped, recovery: recovery, recordedCount: recordedCount)
+            start: start, skipped: skipped, recovery: recovery, recordedCount: recordedCount,
+            countedFrom: countedFrom)
     }
 
     private static func initial(_ material: RunMaterial) throws(Failure) -> Checkpoint {

@@ -10,19 +10,26 @@ struct JournalLine: Codable {
 }
 
 /// Reads `journal.jsonl`: what an earlier coordinator of the run has said of itself.
-enum JournalReader {
-    /// Lines are whole or, at the end of a crash, torn: a line that cannot be read ends the journal.
-    static func recovery(_ directory: RunDirectory) throws(Failure) -> CoordinatorMachine.Recovery {
+package enum JournalReader {
+    /// A line that a crash has torn is not there (`WholeLines`); one that cannot be read is passed
+    /// over.
+    package static func recovery(
+        _ directory: RunDirectory
+    ) throws(Failure) -> CoordinatorMachine.Recovery {
         var recovery = CoordinatorMachine.Recovery()
         guard FileSystem.exists(directory.journal) else { return recovery }
-        let bytes = try FileSystem.read(directory.journal)
         var lastLimit: Double?
-        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+        for line in WholeLines(try FileSystem.read(directory.journal)).lines {
             guard let line = try? JSONDecoder().decode(JournalLine.self, from: Data(line)) else {
                 continue
             }
             recovery.add(line.entry)
-            if case .limit = line.entry { lastLimit = line.time }
+            switch line.entry {
+            case .limit: lastLimit = line.time
+            // Everyone rests until there is another limit.
+            case .evaluated, .resumed, .finished: lastLimit = nil
+            default: break
+            }
         }
         // Steps went on while nobody coordinated, so that time counts.
         if let lastLimit {

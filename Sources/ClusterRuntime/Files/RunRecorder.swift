@@ -47,13 +47,23 @@ package final class RunRecorder {
         let ledgerLines = try Self.lines(directory.ledger, before: firstStep, isOneBased: false)
         ledger = try AppendingFile(directory.ledger, keeping: ledgerLines.byteCount)
         journal = try AppendingFile(
-            directory.journal, keeping: Self.wholeLinesByteCount(directory.journal))
-        let epochStart = firstStep - firstStep % plan.stepsPerEpoch
+            directory.journal, keeping: Self.wholeLines(directory.journal).byteCount)
+        let inEpoch = plan.stepInEpoch(firstStep)
+        let epochStart = firstStep - (inEpoch == 0 ? plan.stepsPerEpoch : inEpoch)
+        var sums = Sums()
         for line in kept.steps where line.step > epochStart {
-            epochSums.recordCount += line.records
-            epochSums.lossSum += line.loss * Double(line.records)
-            epochSums.correctCount += Int((line.accuracy * Double(line.records)).rounded())
+            sums.recordCount += line.records
+            sums.lossSum += line.loss * Double(line.records)
+            sums.correctCount += Int((line.accuracy * Double(line.records)).rounded())
         }
+        if inEpoch > 0 { epochSums = sums } else if firstStep > 0 { lastEpochSums = sums }
+    }
+
+    /// Mean loss of the last whole epoch, or of what there is of the first; nil when nothing is
+    /// known.
+    package var trainLoss: Double? {
+        let sums = lastEpochSums ?? epochSums
+        return sums.recordCount > 0 ? sums.meanLoss : nil
     }
 
     package func record(_ report: StepReport) {
@@ -121,31 +131,24 @@ package final class RunRecorder {
         var accuracy: Double
     }
 
-    /// How much of a file there is without a torn last line.
-    private static func wholeLinesByteCount(_ path: String) throws(Failure) -> Int {
-        guard FileSystem.exists(path) else { return 0 }
-        let bytes = try FileSystem.read(path)
-        return bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+    private static func wholeLines(_ path: String) throws(Failure) -> WholeLines {
+        try WholeLines(FileSystem.exists(path) ? FileSystem.read(path) : [])
     }
 
-    /// How much of a file holds lines of steps below `step`; a torn last line does not count.
+    /// How much of a file holds lines of steps below `step`.
     private static func lines(
         _ path: String, before step: Int, isOneBased: Bool
     ) throws(Failure) -> (byteCount: Int, steps: [StepLine], last: Int) {
         var last = isOneBased ? 0 : -1
-        guard FileSystem.exists(path) else { return (0, [], last) }
-        let bytes = try FileSystem.read(path)
         var byteCount = 0
         var steps: [StepLine] = []
-        var start = 0
-        while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            let text = String(decoding: bytes[start..<end], as: UTF8.self)
+        for line in try wholeLines(path).lines {
+            let text = String(decoding: line, as: UTF8.self)
             guard let number = field("step", in: text).flatMap(Int.init),
                 isOneBased ? number <= step : number < step
             else { break }
             last = number
-            byteCount = end + 1
-            start = end + 1
+            byteCount += line.count + 1
             guard text.contains("\"kind\":\"step\"") else { continue }
             steps.append(
                 StepLine(

@@ -73,7 +73,7 @@ public enum Verifier {
     ) throws(DataError) -> String {
         let text = (try? FileSystem.read(directory.ledger)) ?? []
         var entries: [LedgerEntry] = []
-        for line in text.split(separator: UInt8(ascii: "\n")) {
+        for line in WholeLines(text).lines {
             entries.append(try LedgerEntry(line: String(decoding: line, as: UTF8.self)))
         }
         if let difference = LedgerChecker.firstDifference(plan: plan, entries: entries) {

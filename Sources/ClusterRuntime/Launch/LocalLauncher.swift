@@ -34,6 +34,9 @@ public final class LocalLauncher {
 
     /// Replacements of members within one minute before the launcher gives up on them.
     private static let maximumRestartsPerMinute = 120
+    /// The same without a new step in the ledger: processes that die again and again, at the same
+    /// place maybe, shall not do so for ever.
+    private static let maximumVainRestarts = 60
 
     private let settings: Settings
     private let interruptions: Interruptions
@@ -42,6 +45,8 @@ public final class LocalLauncher {
     private var members: [(role: Role, child: ChildProcess)] = []
     private var started: [Role: Int] = [:]
     private var restarts: [Duration] = []
+    private var vainRestartCount = 0
+    private var ledgerByteCount = 0
     private var endpoint = ""
     private var stopCount = 0
 
@@ -194,8 +199,16 @@ public final class LocalLauncher {
     private func mayRestart() -> Bool {
         let now = SteadyClock.now
         restarts.removeAll { now - $0 > .seconds(60) }
-        guard restarts.count < Self.maximumRestartsPerMinute else { return false }
+        let byteCount = FileSystem.byteCount(settings.directory.ledger)
+        if byteCount > ledgerByteCount {
+            ledgerByteCount = byteCount
+            vainRestartCount = 0
+        }
+        guard restarts.count < Self.maximumRestartsPerMinute,
+            vainRestartCount < Self.maximumVainRestarts
+        else { return false }
         restarts.append(now)
+        vainRestartCount += 1
         return true
     }
 

@@ -1,0 +1,78 @@
+import ClusterProtocol
+
+/// What must hold, whatever happened.
+extension Simulation {
+    mutating func record(_ report: StepReport) {
+        guard report.step.value == recorded else {
+            violation = "step \(report.step) was reported after \(recorded) steps"
+            return
+        }
+        recorded += 1
+        let expected = StepReport(
+            step: report.step,
+            totals: problem.serialTotals(
+                step: report.step.value, weights: oracle[report.step.value]))
+        if report != expected { violation = "totals of step \(report.step) differ: \(report)" }
+    }
+
+    mutating func check(_ summary: CoordinatorMachine.EvaluationSummary) {
+        let expected = (0..<settings.evaluationChunkCount).reduce(0.0) {
+            $0 + evaluationLoss(chunk: $1, weights: oracle[summary.step.value])
+        }
+        if summary.lossSum != expected { violation = "evaluation at step \(summary.step) differs" }
+    }
+
+    mutating func end(_ outcome: CoordinatorMachine.Outcome) {
+        self.outcome = outcome
+        guard outcome.exitCode == 0 else {
+            violation = "ended with \(outcome.exitCode): \(outcome.reason)"
+            noteStates()
+            return
+        }
+        if recorded != settings.totalSteps { violation = "only \(recorded) steps were recorded" }
+        guard let final = disk.checkpoint(Step(settings.totalSteps)) else {
+            violation = "there is no checkpoint of the last step"
+            return
+        }
+        for chunk in problem.plan.chunks
+        where final[chunk.index]?[0] != Array(oracle[settings.totalSteps][chunk.range]) {
+            violation = "chunk \(chunk.index) of the last checkpoint differs"
+        }
+    }
+
+    /// A new coordinator knows of every generation and placement that its members know of: they
+    /// would not listen to a lower one.
+    mutating func checkSuccession(_ recovery: CoordinatorMachine.Recovery) {
+        for peer in members.keys.sorted() {
+            guard let known = members[peer]?.lastGeneration, known > recovery.generation else {
+                continue
+            }
+            violation = "\(peer) is at generation \(known), the journal at \(recovery.generation)"
+        }
+    }
+
+    /// After each tick of the coordinator: nobody keeps more than is bounded, and nothing twice.
+    mutating func checkBounds() {
+        for peer in members.keys.sorted() {
+            guard let member = members[peer] else { continue }
+            if member.versions.count > WeightAssembly.maximumOpenCount {
+                violation = "\(peer) keeps versions \(member.versions.keys.sorted())"
+            }
+            for chunk in member.sums.keys.sorted() {
+                var seen: UInt64 = 0
+                for node in (member.sums[chunk] ?? [:]).keys {
+                    for leaf in problem.tree.leaves(of: node) {
+                        if seen & 1 << leaf != 0 {
+                            violation = "\(peer) keeps leaf \(leaf) of chunk \(chunk) twice"
+                        }
+                        seen |= 1 << leaf
+                    }
+                }
+            }
+            let versions = member.chunkVersions.values
+            if let least = versions.min(), let most = versions.max(), most.value - least.value > 1 {
+                violation = "\(peer) has chunks of versions \(least) and \(most)"
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import ClusterProtocol
+import CounterRandom
+
+/// What goes wrong: crashes, pauses, links that are cut or clogged.
+extension Simulation {
+    mutating func crash(_ peer: PeerIdentity) {
+        guard let member = members.removeValue(forKey: peer) else { return }
+        crashes += 1
+        note("crash \(peer)")
+        // Some notice the reset at once, others only by silence.
+        for observer in [coordinatorIdentity] + members.keys.sorted()
+        where random.nextUniform() < 0.7 {
+            queue.insert(.closed(peer, seenBy: observer), at: now + delay())
+        }
+        queue.insert(.start(member.role), at: now + .milliseconds(random.next(below: 4000)))
+    }
+
+    mutating func crashCoordinator() {
+        crashes += 1
+        note("crash coordinator")
+        isCoordinatorDown = true
+        isToDieInAction = false
+        incarnation += 1
+        for step in writing.sorted() {
+            guard settings.faults.tornWriteProbability > 0, let state = arrived[step] else { break }
+            note("checkpoint \(step) is torn")
+            tornCheckpoints += 1
+            disk.tear(state, step: step, pieceCount: random.next(below: state.count))
+        }
+        writing = []
+        queue.insert(.restartCoordinator, at: now + .milliseconds(50 + random.next(below: 3000)))
+    }
+
+    /// A new coordinator knows what the disk has: the journal, whole checkpoints, the ledger.
+    mutating func restartCoordinator() {
+        note("restart coordinator")
+        isCoordinatorDown = false
+        snapshots = [:]
+        arrived = [:]
+        let newest = disk.newest
+        // Lines that were written but not yet said to be there may survive or not.
+        recorded = durableCount + random.next(below: recorded - durableCount + 1)
+        recorded = max(recorded, newest.value)
+        var recovery = CoordinatorMachine.Recovery()
+        for entry in disk.readJournal() { recovery.add(entry) }
+        checkSuccession(recovery)
+        recovery.recorded = Step(recorded)
+        var configuration = coordinatorConfiguration
+        configuration.startStep = newest
+        coordinator = CoordinatorMachine(configuration, recovery: recovery, now: now)
+    }
+
+    mutating func makeFaults() {
+        let faults = settings.faults
+        guard now < faults.calmAfter else { return }
+        let period: Duration = .milliseconds(100)
+        queue.insert(.fault, at: now + period)
+        if !isCoordinatorDown, Double(random.nextUniform()) < faults.coordinatorCrashRate / 10 {
+            if faults.tornWriteProbability > 0,
+                Double(random.nextUniform()) < faults.tornWriteProbability
+            {
+                isToDieInAction = true
+            } else {
+                crashCoordinator()
+            }
+        }
+        for peer in members.keys.sorted() {
+            guard let role = members[peer]?.role else { continue }
+            let rate = role == .worker ? faults.workerCrashRate : faults.serverCrashRate
+            if Double(random.nextUniform()) < rate / 10 {
+                crash(peer)
+                continue
+            }
+            if Double(random.nextUniform()) < faults.pauseRate / 10 {
+                note("pause \(peer)")
+                members[peer]?.isPausedUntil =
+                    now + faults.maximumPause * Double(random.nextUniform())
+            }
+            if Double(random.nextUniform()) < faults.cutRate / 10 {
+                let others = [coordinatorIdentity] + members.keys.sorted()
+                let other = others[random.next(below: others.count)]
+                let link = random.nextUniform() < 0.5 ? "\(peer)>\(other)" : "\(other)>\(peer)"
+                note("cut \(link)")
+                cuts[link] = now + faults.maximumCut * Double(random.nextUniform())
+            }
+            if faults.clogRate > 0, Double(random.nextUniform()) < faults.clogRate / 10 {
+                clog(peer)
+            }
+        }
+    }
+
+    /// What is sent over one link, either way, waits for a while, and then comes all at once.
+    private mutating func clog(_ peer: PeerIdentity) {
+        let others = [coordinatorIdentity] + members.keys.sorted()
+        let other = others[random.next(below: others.count)]
+        let link = random.nextUniform() < 0.5 ? "\(peer)>\(other)" : "\(other)>\(peer)"
+        note("clog \(link)")
+        clogs[link] = now + settings.faults.maximumClog * Double(random.nextUniform())
+    }
+}

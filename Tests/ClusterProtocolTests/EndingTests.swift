@@ -1,0 +1,132 @@
+import ClusterProtocol
+import Testing
+
+/// How a run ends, and what a coordinator does that finds it ended.
+@Suite struct EndingTests {
+    private typealias Action = CoordinatorMachine.Action
+
+    /// A successor of the scenario's coordinator, at the last of its four steps.
+    private func successor(
+        _ recovery: CoordinatorMachine.Recovery, totalSteps: Int = 4
+    ) -> CoordinatorMachine {
+        var configuration = Scenario([:]).coordinator.configuration
+        configuration.startStep = Step(4)
+        configuration.totalSteps = Step(totalSteps)
+        return CoordinatorMachine(configuration, recovery: recovery)
+    }
+
+    private func recovery(finished exitCode: Int?) -> CoordinatorMachine.Recovery {
+        var recovery = CoordinatorMachine.Recovery()
+        for name in ["server-a", "worker-a", "worker-b"] {
+            let role = name.hasPrefix("server") ? Role.server : .worker
+            let peer = PeerIdentity(rawValue: name)
+            recovery.add(.joined(peer: peer, role: role, host: "host", processIdentifier: 1))
+        }
+        recovery.add(.limit(Step(4), trainingSeconds: 0))
+        if let exitCode { recovery.add(.finished(step: Step(4), exitCode: exitCode)) }
+        recovery.recorded = Step(4)
+        return recovery
+    }
+
+    private func outcome(_ actions: [Action]) -> CoordinatorMachine.Outcome? {
+        for case .end(let outcome) in actions { return outcome }
+        return nil
+    }
+
+    private static let beat = ControlMessage.heartbeat(
+        Heartbeat(generation: Generation(1), step: Step(4)))
+
+    /// Once members were sent home nobody could go on: the journal has to say before that it is
+    /// over.
+    @Test func theJournalSaysItFirst() {
+        var scenario = Scenario([:])
+        for name in ["server-a", "worker-a"] { scenario.start(name, [:]) }
+        let actions = scenario.coordinator.step(.stopRequested, now: scenario.now)
+        #expect(actions.first == .journal(.finished(step: Step(0), exitCode: 130)))
+        let shutdowns = actions.filter { if case .send(.shutdown, _) = $0 { true } else { false } }
+        #expect(shutdowns.count == 2)
+        #expect(outcome([actions[actions.count - 1]])?.exitCode == 130)
+    }
+
+    /// Killed after the journal said so: members who are there still are sent home, and it ends
+    /// well.
+    @Test func aSuccessorSendsTheOthersHome() {
+        var machine = successor(recovery(finished: 0))
+        #expect(machine.step(.tick, now: .milliseconds(100)) == [])
+        let goodbye = ControlMessage.shutdown(Shutdown(reason: "finished", exitCode: 0))
+        for name in ["server-a", "worker-a"] {
+            let peer = PeerIdentity(rawValue: name)
+            let actions = machine.step(.message(Self.beat, from: peer), now: .milliseconds(200))
+            #expect(actions == [.send(goodbye, to: peer)])
+        }
+        let last = PeerIdentity(rawValue: "worker-b")
+        let actions = machine.step(.message(Self.beat, from: last), now: .milliseconds(300))
+        #expect(actions.first == .send(goodbye, to: last))
+        #expect(outcome(actions)?.exitCode == 0)
+        #expect(outcome(actions)?.step == Step(4))
+        #expect(outcome(actions)?.workerCount == 2)
+    }
+
+    /// They have gone already: they are not waited for longer than finding a coordinator takes.
+    @Test func aSuccessorThatFindsNobodyEndsWell() {
+        var machine = successor(recovery(finished: 0))
+        #expect(machine.step(.tick, now: .seconds(3)) == [])
+        #expect(outcome(machine.step(.tick, now: .milliseconds(3001)))?.exitCode == 0)
+    }
+
+    /// `--resume` of a finished run: the members started for it are sent home at once.
+    @Test func membersStartedForAFinishedRunAreSentHome() {
+        var known = recovery(finished: 0)
+        known.mayHaveMembers = false
+        var machine = successor(known)
+        var actions: [Action] = []
+        for name in ["server-n", "worker-n", "worker-o"] {
+            let peer = PeerIdentity(rawValue: name)
+            #expect(outcome(actions) == nil)
+            actions = machine.step(.message(Self.beat, from: peer), now: .milliseconds(1))
+        }
+        #expect(outcome(actions)?.exitCode == 0)
+    }
+
+    /// Only a run that ended well, and that is not to be taken further, is over.
+    @Test func whatIsNotOverGoesOn() {
+        for (exitCode, steps) in [(nil, 4), (130, 4), (69, 4), (0, 8)] as [(Int?, Int)] {
+            var machine = successor(recovery(finished: exitCode), totalSteps: steps)
+            for second in 1...20 {
+                let actions = machine.step(.tick, now: .seconds(second))
+                #expect(outcome(actions) == nil, "exit code \(exitCode ?? -1), \(steps) steps")
+            }
+        }
+    }
+
+    /// Ctrl-C, and then the last workers die before the step is over: 130 soon, not 69 later.
+    @Test func workersThatDieAfterCtrlC() {
+        var scenario = Scenario([:])
+        for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
+        scenario.tick(milliseconds: 1100)
+        scenario.run(to: 2)
+        scenario.deliver(.toCoordinator(.stopRequested))
+        scenario.lines = []
+        scenario.kill("worker-a", isSeen: true)
+        scenario.kill("worker-b", isSeen: true)
+        scenario.tick(milliseconds: 2500)
+        let end = scenario.lines.last { $0.hasPrefix("coordinator: end") }
+        #expect(end?.contains("exitCode 130") == true, "\(scenario.lines)")
+        #expect(end?.contains("step 2") == true, "\(scenario.lines)")
+    }
+
+    /// Speed is counted from where the run was taken up last, and rests do not count.
+    @Test func whatTheJournalSaysOfTime() {
+        var recovery = recovery(finished: nil)
+        recovery.add(.limit(Step(8), trainingSeconds: 5))
+        #expect(recovery.trainingSeconds == 5 && recovery.countedFrom == Step(0))
+        recovery.add(.resumed(Step(4)))
+        #expect(recovery.trainingSeconds == 0 && recovery.countedFrom == Step(4))
+        #expect(recovery.members.isEmpty && recovery.workers.isEmpty)
+        recovery.add(.finished(step: Step(8), exitCode: 0))
+        #expect(recovery.isComplete(steps: Step(8), checkpoint: Step(8)))
+        #expect(!recovery.isComplete(steps: Step(8), checkpoint: Step(4)))
+        recovery.add(.limit(Step(9), trainingSeconds: 6))
+        #expect(recovery.finished == nil)
+    }
+}

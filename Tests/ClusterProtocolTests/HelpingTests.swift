@@ -1,0 +1,156 @@
+import ClusterProtocol
+import Testing
+
+/// When a worker with nothing to do offers help, and when it keeps out of the way.
+@Suite struct HelpingTests {
+    /// One worker of two, in steps of known times.
+    private struct Bench {
+        let shard = ShardIndex(0)
+        var machine: WorkerMachine
+        var now: Duration = .zero
+        var step = Step(0)
+
+        init(leafCount: Int = 2) {
+            let plan = SlicePlan(parameterCount: 16, shardCount: 1)
+            machine = WorkerMachine(
+                .init(
+                    tree: ReductionTree(leafCount: leafCount), plan: plan,
+                    retryInterval: .seconds(100)))
+            let placement = ShardPlacement(
+                shard: shard, host: PeerIdentity(rawValue: "server-a"), endpoint: "ipc://a")
+            let assignment = Assignment(
+                generation: Generation(1), virtualWorkers: [0], stepLimit: Step(10_000),
+                shards: [placement], placement: 1, instructionSet: "generic")
+            _ = machine.step(.assignment(assignment), now: now)
+            _ = arrive()
+        }
+
+        mutating func arrive() -> [WorkerMachine.Action] {
+            machine.step(.weights(shard: shard, chunk: 0, version: step, placement: 1), now: now)
+        }
+
+        /// A step in which the next weights come `wait` after the worker's own share, or, when
+        /// `help` is of use, soon after that.
+        ///
+        /// - Returns: after how long a wait help was offered, if it was.
+        mutating func play(
+            own: Duration, wait: Duration, help: Duration, isUseful: Bool
+        ) -> Duration? {
+            now += own
+            let begin = now
+            var actions = machine.step(.nodeComputed(step: step, node: .leaf(0)), now: now)
+            var end = begin + wait
+            var asked: Duration?
+            var helped: Duration?
+            while true {
+                if asked == nil, actions.contains(.inquire(shard: shard, step: step)) {
+                    asked = now - begin
+                    helped = now + help
+                    takeHelp()
+                    if isUseful { end = now + help + .microseconds(500) }
+                }
+                guard now < end else { break }
+                now += .microseconds(500)
+                if let done = helped, now >= done {
+                    helped = nil
+                    _ = machine.step(.nodeComputed(step: step, node: .leaf(1)), now: now)
+                }
+                actions = machine.step(.tick, now: now)
+            }
+            step = step.next
+            _ = arrive()
+            return asked
+        }
+
+        private mutating func takeHelp() {
+            let actions = machine.step(.missing(step: step, leaves: [1]), now: now)
+            #expect(actions == [.compute(step: step, nodes: [.leaf(1)])])
+        }
+    }
+
+    /// An exchange that takes long makes everyone wait; copies would only make it longer.
+    @Test(arguments: [20, 50, 200, 1000])
+    func anExchangeThatIsAlwaysSlow(milliseconds: Int) {
+        var bench = Bench()
+        var offers: [Int] = []
+        for step in 0..<100 {
+            let offer = bench.play(
+                own: .milliseconds(1), wait: .milliseconds(milliseconds), help: .milliseconds(1),
+                isUseful: false)
+            if offer != nil { offers.append(step) }
+        }
+        #expect(offers.count <= 10 && (offers.last ?? 0) < 12, "\(offers)")
+    }
+
+    /// Waits that vary, as with more workers than processors.
+    @Test func waitsThatVary() {
+        var bench = Bench()
+        var offers = 0
+        for step in 0..<200 {
+            let wait = Duration.milliseconds(10 + step * 7 % 11)
+            let offer = bench.play(
+                own: .milliseconds(1), wait: wait, help: .microseconds(200), isUseful: false)
+            if offer != nil, step >= 10 { offers += 1 }
+        }
+        #expect(offers == 0)
+    }
+
+    /// Somebody stopped: after some patience at first, at once as long as that is of use.
+    @Test func aStragglerIsHelpedAtOnce() throws {
+        var bench = Bench()
+        for _ in 0..<50 {
+            let offer = bench.play(
+                own: .milliseconds(10), wait: .milliseconds(1), help: .milliseconds(5),
+                isUseful: true)
+            #expect(offer == nil)
+        }
+        let offer = bench.play(
+            own: .milliseconds(10), wait: .seconds(1), help: .milliseconds(5), isUseful: true)
+        let first = try #require(offer)
+        #expect(first >= .milliseconds(5) && first <= .milliseconds(7))
+        for _ in 0..<50 {
+            let offer = bench.play(
+                own: .milliseconds(10), wait: .seconds(1), help: .milliseconds(5), isUseful: true)
+            #expect(offer == .zero)
+        }
+    }
+
+    /// Help that was of no use is not offered at once again.
+    @Test func uselessHelpIsGivenUp() {
+        var bench = Bench()
+        for _ in 0..<20 {
+            _ = bench.play(
+                own: .milliseconds(10), wait: .seconds(1), help: .milliseconds(5), isUseful: true)
+        }
+        let last = bench.play(
+            own: .milliseconds(10), wait: .milliseconds(40), help: .milliseconds(5),
+            isUseful: false)
+        #expect(last == .zero)
+        let next = bench.play(
+            own: .milliseconds(10), wait: .milliseconds(40), help: .milliseconds(5),
+            isUseful: false)
+        #expect(next.map { $0 >= .milliseconds(5) } ?? true)
+    }
+
+    /// One long pause does not make anyone patient for long.
+    @Test func oneLongPauseIsNotUsual() throws {
+        var bench = Bench()
+        for step in 0..<20 {
+            _ = bench.play(
+                own: .milliseconds(2), wait: step == 10 ? .seconds(5) : .milliseconds(1),
+                help: .milliseconds(2), isUseful: false)
+        }
+        let offer = bench.play(
+            own: .milliseconds(2), wait: .seconds(1), help: .milliseconds(2), isUseful: true)
+        #expect(try #require(offer) <= .milliseconds(8))
+    }
+
+    /// With one virtual worker there is nothing to help with, and nothing to wake up for.
+    @Test func aSingleVirtualWorkerAsksNobody() {
+        var bench = Bench(leafCount: 1)
+        bench.now += .milliseconds(1)
+        _ = bench.machine.step(
+            .nodeComputed(step: Step(0), node: TreeNode(level: 0, index: 0)), now: bench.now)
+        #expect(bench.machine.nextDeadline == nil)
+    }
+}

@@ -1,0 +1,93 @@
+import ClusterRuntime
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+extension Integration {
+    /// A run whose coordinator was killed when all was done but the summary: whoever takes it up,
+    /// from its journal, ends well and says how it went.
+    @Suite struct FinishedRunTests {
+        private let directory: TemporaryDirectory
+        private let records: RunRecords
+        private let summary: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
+            let configuration = try RunConfiguration.sample(data, steps: 150)
+                .with(workers: 2, servers: 1)
+            let run = try TrainRun(configuration, in: directory, "run")
+            _ = try run.weights()
+            records = run.records
+            summary = try Self.text(records.directory.summary)
+            unlink(records.directory.summary)
+        }
+
+        private static func text(_ path: String) throws -> String {
+            String(decoding: try FileSystem.read(path), as: UTF8.self)
+        }
+
+        /// The same fields; numbers that went through text or were added anew may differ a little.
+        private func expectSameSummary() throws {
+            let found = try Self.text(records.directory.summary).split(separator: "\n")
+            let before = summary.split(separator: "\n")
+            #expect(found.count == before.count)
+            for (now, then) in zip(found, before) where now != then {
+                let values = [now, then].map { line in
+                    Double(line.split(separator: ":")[1].filter { !", ".contains($0) })
+                }
+                let (value, expected) = (try #require(values[0]), try #require(values[1]))
+                #expect(abs(value - expected) < 1e-9 * abs(expected), "\(now), was \(then)")
+            }
+        }
+
+        /// Members got home; the coordinator alone is started once more.
+        @Test func coordinatorAlone() throws {
+            let result = try Command.run(
+                [
+                    "coordinator", "--run-dir", records.directory.path, "--resume", "--listen",
+                    "tcp://127.0.0.1:*",
+                ], within: .seconds(30))
+            #expect(result.exitCode == 0, "\(result)")
+            #expect(result.output.contains("weights_sha256"), "\(result)")
+            try expectSameSummary()
+            records.expectNothingRunning()
+        }
+
+        /// A member that never heard of the end looks for its coordinator, and is sent home.
+        @Test func memberThatIsStillThere() throws {
+            let endpoint = try #require(records.endpoint)
+            let worker = try Command(["worker", "--coordinator", endpoint])
+            let result = try Command.run(
+                [
+                    "coordinator", "--run-dir", records.directory.path, "--resume", "--listen",
+                    endpoint,
+                ], within: .seconds(30))
+            #expect(result.exitCode == 0, "\(result)")
+            let end = worker.finish(within: .seconds(10))
+            #expect(end.exitCode == 0, "\(end)")
+            try expectSameSummary()
+        }
+
+        @Test func resumed() throws {
+            let result = try Command.run(
+                ["train", "--resume", records.directory.path], within: .seconds(30))
+            #expect(result.exitCode == 0, "\(result)")
+            #expect(result.output.contains("finished already"), "\(result)")
+            try expectSameSummary()
+            records.expectNothingRunning()
+        }
+
+        /// Taken further it is not over.
+        @Test func takenFurther() throws {
+            let result = try Command.run(
+                ["train", "--resume", records.directory.path, "--steps", "170"],
+                within: .seconds(60))
+            #expect(result.exitCode == 0, "\(result)")
+            #expect(try records.summary().steps == 170)
+            _ = try Command.succeed(["verify", records.directory.path])
+        }
+    }
+}
