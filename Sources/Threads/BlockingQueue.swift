@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Work handed from one thread to several others, in order, with a bound.
 public final class BlockingQueue<Element: Sendable>: Sendable {
     private struct State {
@@ -20,13 +22,16 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
 
     private let monitor = Monitor(State())
     private let bound: Int
+    /// Rises with every push and close: what a thread that looks for work without sleeping reads.
+    private let changes = Atomic(0)
 
     public init(bound: Int) { self.bound = bound }
 
     /// Adds an element; false when the queue is full or closed.
     @discardableResult
     public func push(_ element: Element) -> Bool {
-        monitor.change { state in
+        defer { changes.add(1, ordering: .releasing) }
+        return monitor.change { state in
             guard !state.isClosed, state.elements.count - state.head < bound else { return false }
             state.elements.append(element)
             return true
@@ -41,6 +46,20 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         }
     }
 
+    /// The same, for a thread that expects the next element soon: it looks for a while before it
+    /// sleeps.
+    public func pop(_ vigil: inout Vigil) -> Element? {
+        let before = changes.load(ordering: .acquiring)
+        if let found = monitor.look({ state -> Element?? in
+            if let element = state.popFirst() { return .some(element) }
+            return state.isClosed ? .some(nil) : nil
+        }) {
+            return found
+        }
+        vigil.keep(until: { changes.load(ordering: .acquiring) != before })
+        return pop()
+    }
+
     /// Drops the elements that are to be dropped.
     public func removeAll(where isDropped: (Element) -> Bool) {
         monitor.change { state in
@@ -50,5 +69,8 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
     }
 
     /// Whoever waits is let go once the queue is empty.
-    public func close() { monitor.change { $0.isClosed = true } }
+    public func close() {
+        monitor.change { $0.isClosed = true }
+        changes.add(1, ordering: .releasing)
+    }
 }

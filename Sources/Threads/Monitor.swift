@@ -35,6 +35,13 @@ public final class Monitor<State>: @unchecked Sendable {
         return value
     }
 
+    /// Runs `body` alone, and lets nobody know: for what no waiting thread waits for.
+    public func look<Value>(_ body: (inout State) -> Value) -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return body(&state)
+    }
+
     /// Runs `body` alone, again after each change by another thread until it gives a value.
     public func wait<Value>(until body: (inout State) -> Value?) -> Value {
         pthread_mutex_lock(mutex)

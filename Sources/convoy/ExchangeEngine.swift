@@ -25,8 +25,9 @@ final class ExchangeEngine: GradientEngine {
     func setParameters(_ parameters: UnsafePointer<Float>) { record.noteVersion() }
 
     func computeGradient(
-        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
-    ) -> BatchStatistics {
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
+        while isWanted: () -> Bool
+    ) -> BatchStatistics? {
         record.noteGradient()
         if filled.insert(gradient).inserted {
             gradient.update(repeating: 0.001, count: network.parameters.elementCount)

@@ -17,9 +17,10 @@ extension WorkerMachine {
     /// step: that is nobody's lateness, and copies would only make it longer.
     private var patience: Duration {
         if expectsStragglers { return .milliseconds(1) }
-        let usual = max(
-            (usualWait ?? .zero) * Self.unusual, (ownTime ?? .milliseconds(20)) * 0.5)
-        return max(.milliseconds(5), usual)
+        // Help takes as long as one virtual worker at least, and is in vain when they are there before.
+        let own = ownTime ?? .milliseconds(20)
+        let shortest = own / max(1, assignment?.virtualWorkers.count ?? 1)
+        return max(.milliseconds(5), (usualWait ?? .zero) * Self.unusual, own * 0.5, shortest)
     }
 
     /// When `tick` is wanted, apart from heartbeats.

@@ -2,6 +2,7 @@ import ClusterProtocol
 import NeuralNetwork
 import Partitions
 import Synchronization
+
 import Threads
 
 /// Makes the engine of one compute thread, on that thread.
@@ -64,6 +65,9 @@ final class ComputeCore: Sendable {
             isShared: material.configuration.cluster.sharedMemory)
     }
 
+    /// Most exchanges on one host end sooner.
+    private static let longestVigil = Duration.milliseconds(2)
+
     /// Work on steps before this one is not wanted any more.
     func advance(to step: Step) {
         guard currentStep.exchange(step.value, ordering: .relaxed) != step.value else { return }
@@ -85,6 +89,7 @@ final class ComputeCore: Sendable {
 
     /// The body of a compute thread.
     func run() {
+        Scheduling.compute()
         let engine: any GradientEngine
         do throws(BackendError) {
             engine = try makeEngine()
@@ -95,7 +100,8 @@ final class ComputeCore: Sendable {
         let evaluationBatch = Microbatch(
             capacity: RunMaterial.evaluationChunkRecordCount, shape: material.data.shape)
         var loaded: FloatBuffer?
-        while let task = queue.pop() {
+        var vigil = Vigil(limit: Self.longestVigil)
+        while let task = queue.pop(&vigil) {
             guard task.step.value == currentStep.load(ordering: .relaxed) else { continue }
             if loaded !== task.weights {
                 engine.setParameters(task.weights.pointer)
@@ -135,8 +141,11 @@ final class ComputeCore: Sendable {
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
         let sum = buffers.take()
-        let statistics = engine.computeGradient(
-            view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer)
+        // Others may have finished the step meanwhile; the next one is waiting then.
+        let found = engine.computeGradient(
+            view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer
+        ) { task.step.value == currentStep.load(ordering: .relaxed) }
+        guard let statistics = found else { return loader.recycle(batch) }
         if task.step.value == flipBitInStep, !hasFlipped.exchange(true, ordering: .relaxed) {
             sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 12)
         }

@@ -71,6 +71,7 @@ public final class CoordinatorProcess: Sendable {
         let ready = Monitor<Result<Mailbox<CoordinatorLoop.Order>, Failure>?>(nil)
         self.outcome = outcome
         thread = WorkThread(name: "coordinator") {
+            Scheduling.carryMessages()
             do throws(Failure) {
                 let (loop, poll, mailbox) = try CoordinatorLoop.make(plan, log: log, output: output)
                 ready.change { $0 = .success(mailbox) }

@@ -55,6 +55,7 @@ public final class MemberProcess: Sendable {
         let ready = Monitor<Result<Mailbox<MemberLoop.Order>, Failure>?>(nil)
         self.outcome = outcome
         thread = WorkThread(name: settings.role.rawValue) {
+            Scheduling.carryMessages()
             do throws(Failure) {
                 let (loop, poll, mailbox) = try MemberLoop.make(settings, log: log)
                 ready.change { $0 = .success(mailbox) }

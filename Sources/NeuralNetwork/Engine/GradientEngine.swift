@@ -13,9 +13,14 @@ public protocol GradientEngine: AnyObject {
     /// Training mode: overwrites `gradient` (a flat parameter vector) with the sum over the samples
     /// of d(loss)/d(parameter). Dropout is keyed by (seed, epoch, record, layer index). No samples:
     /// zeros.
+    ///
+    /// Asks `isWanted` before each tile, or sample.
+    /// - Returns: nil when it was given up for not being wanted any more; `gradient` then means
+    ///   nothing.
     func computeGradient(
-        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
-    ) -> BatchStatistics
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
+        while isWanted: () -> Bool
+    ) -> BatchStatistics?
 
     /// Inference mode. `logits`, when given, receives [count, classes].
     func evaluate(_ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?) -> BatchStatistics
@@ -28,4 +33,16 @@ public protocol GradientEngine: AnyObject {
     func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
     ) -> (input: [Float], parameters: [Float])
+}
+
+extension GradientEngine {
+    /// The same, to the end.
+    public func computeGradient(
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
+    ) -> BatchStatistics {
+        guard let all = computeGradient(batch, epoch: epoch, into: gradient, while: { true }) else {
+            preconditionFailure("a gradient was given up that is always wanted")
+        }
+        return all
+    }
 }

@@ -49,14 +49,18 @@ public final class NativeEngine: GradientEngine {
     }
 
     public func computeGradient(
-        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
-    ) -> BatchStatistics {
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
+        while isWanted: () -> Bool
+    ) -> BatchStatistics? {
         var statistics = BatchStatistics()
         if batch.count == 0 {
             gradient.update(repeating: 0, count: network.parameters.elementCount)
             return statistics
         }
-        forEachTile(batch.count) { start, count in
+        var start = 0
+        while start < batch.count {
+            guard isWanted() else { return nil }
+            let count = min(Self.tileSize, batch.count - start)
             let tile = self.tile(batch, start, count, epoch, into: gradient)
             plan.forward(batch.images + start * network.inputElementCount, count: count, tile)
             SoftmaxCrossEntropy.evaluate(
@@ -64,6 +68,7 @@ public final class NativeEngine: GradientEngine {
                 classCount: network.outputElementCount, gradient: plan.outputGradients,
                 into: &statistics)
             plan.backward(count: count, tile)
+            start += Self.tileSize
         }
         return statistics
     }

@@ -44,15 +44,19 @@ public final class OneDNNEngine: GradientEngine {
     }
 
     public func computeGradient(
-        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
-    ) -> BatchStatistics {
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
+        while isWanted: () -> Bool
+    ) -> BatchStatistics? {
         holdOneThread()
         var statistics = BatchStatistics()
         if batch.count == 0 {
             gradient.update(repeating: 0, count: network.parameters.elementCount)
             return statistics
         }
-        forEachTile(batch.count) { start, count in
+        var start = 0
+        while start < batch.count {
+            guard isWanted() else { return nil }
+            let count = min(plan.tileSize, batch.count - start)
             let key = DropoutKey(
                 seed: configuration.seed, epoch: epoch, records: batch.records + start, count: count
             )
@@ -64,6 +68,7 @@ public final class OneDNNEngine: GradientEngine {
                 into: &statistics)
             plan.clearOutputGradients(from: count)
             plan.backward(isFirstTile: start == 0, dropout: key)
+            start += plan.tileSize
         }
         plan.storeGradient(into: gradient)
         return statistics

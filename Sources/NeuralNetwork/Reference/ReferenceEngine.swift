@@ -28,14 +28,16 @@ public final class ReferenceEngine: GradientEngine {
     }
 
     public func computeGradient(
-        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
-    ) -> BatchStatistics {
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
+        while isWanted: () -> Bool
+    ) -> BatchStatistics? {
         gradient.update(repeating: 0, count: network.parameters.elementCount)
         let classCount = network.outputElementCount
         var statistics = BatchStatistics()
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: classCount) { buffer in
+        return withUnsafeTemporaryAllocation(of: Float.self, capacity: classCount) { buffer in
             let outputGradient = buffer.baseAddress!
             for sample in 0..<batch.count {
+                guard isWanted() else { return nil }
                 let logits = reference.forward(
                     batch.images + sample * network.inputElementCount,
                     mode: .training(epoch: epoch, record: batch.records[sample]))
@@ -46,8 +48,8 @@ public final class ReferenceEngine: GradientEngine {
                     outputGradient: outputGradient, parameterGradient: gradient,
                     wantsInputGradient: false)
             }
+            return statistics
         }
-        return statistics
     }
 
     public func evaluate(
