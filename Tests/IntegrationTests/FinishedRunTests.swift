@@ -83,8 +83,7 @@ extension Integration {
         /// Taken further it is not over.
         @Test func takenFurther() throws {
             let result = try Command.run(
-                ["train", "--resume", records.directory.path, "--steps", "170"],
-                within: .seconds(60))
+                ["train", "--resume", records.directory.path, "--steps", "170"])
             #expect(result.exitCode == 0, "\(result)")
             #expect(try records.summary().steps == 170)
             _ = try Command.succeed(["verify", records.directory.path])

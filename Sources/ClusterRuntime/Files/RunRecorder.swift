@@ -48,15 +48,22 @@ package final class RunRecorder {
         ledger = try AppendingFile(directory.ledger, keeping: ledgerLines.byteCount)
         journal = try AppendingFile(
             directory.journal, keeping: Self.wholeLines(directory.journal).byteCount)
-        let inEpoch = plan.stepInEpoch(firstStep)
-        let epochStart = firstStep - (inEpoch == 0 ? plan.stepsPerEpoch : inEpoch)
+        let epochStart = firstStep - plan.stepInEpoch(firstStep)
+        epochSums = Self.sums(kept.steps.filter { $0.step > epochStart })
+        if epochStart > 0 {
+            let former = (epochStart - plan.stepsPerEpoch + 1)...epochStart
+            lastEpochSums = Self.sums(kept.steps.filter { former.contains($0.step) })
+        }
+    }
+
+    private static func sums(_ lines: [StepLine]) -> Sums {
         var sums = Sums()
-        for line in kept.steps where line.step > epochStart {
+        for line in lines {
             sums.recordCount += line.records
             sums.lossSum += line.loss * Double(line.records)
             sums.correctCount += Int((line.accuracy * Double(line.records)).rounded())
         }
-        if inEpoch > 0 { epochSums = sums } else if firstStep > 0 { lastEpochSums = sums }
+        return sums
     }
 
     /// Mean loss of the last whole epoch, or of what there is of the first; nil when nothing is
