@@ -141,6 +141,8 @@ extension Simulation {
             queue.insert(.computed(peer, step: step, nodes: nodes), at: now + time)
         case .contribute(let step, let node, let shards):
             contribute(peer, step, node, shards)
+        case .contributeChunks(let step, let node, let chunks):
+            contribute(peer, step, node, problem.plan.shards, chunks)
         case .evaluate(let evaluate):
             queue.insert(.evaluated(peer, evaluate), at: now + .milliseconds(3) + delay())
         case .retried:
@@ -159,6 +161,13 @@ extension Simulation {
                 flips += 1
             }
             members[peer]?.computed[node] = (sum, totals)
+            // Every other sum leaves in two parts, the last chunks first.
+            let count = problem.plan.chunks.count
+            if (step.value + node.index).isMultiple(of: 2), count > 1 {
+                let chunks = count / 2..<count
+                actOnMember(
+                    peer, .work(.chunksComputed(step: step, node: node, chunks: chunks)))
+            }
             actOnMember(peer, .work(.nodeComputed(step: step, node: node)))
         }
     }
@@ -178,15 +187,18 @@ extension Simulation {
     }
 
     private mutating func contribute(
-        _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex]
+        _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex],
+        _ chunks: Range<Int>? = nil
     ) {
         guard let member = members[peer], let (values, totals) = member.computed[node] else { return }
         for shard in shards {
             guard let host = member.hosts[shard] else { continue }
-            for chunk in problem.plan.chunks(of: shard) {
+            for chunk in problem.plan.chunks(of: shard)
+            where chunks?.contains(chunk.index) ?? true {
                 var header = BulkHeader(kind: .contribution, step: step, shard: shard)
                 header.chunk = chunk.index
                 header.node = node
+                header.placement = member.member?.sendingPlacement ?? 0
                 header.totals = totals
                 send(.bulk(header, Array(values[chunk.range])), from: peer, to: host)
             }
@@ -201,8 +213,8 @@ extension Simulation {
             takeWeights(header, payload, at: peer)
         case .contribution:
             let event = ShardHostMachine.Event.contribution(
-                shard: header.shard, step: header.step, chunk: header.chunk, node: header.node,
-                totals: header.totals, peer: source,
+                shard: header.shard, placement: header.placement, step: header.step,
+                chunk: header.chunk, node: header.node, totals: header.totals, peer: source,
                 digest: payload.reduce(7) { mix64($0 ^ UInt64($1.bitPattern)) })
             actOnShards(peer, event, payload: payload)
         case .inquiry:

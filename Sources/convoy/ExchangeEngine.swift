@@ -26,7 +26,7 @@ final class ExchangeEngine: GradientEngine {
 
     func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
-        while isWanted: () -> Bool
+        _ observer: GradientObserver
     ) -> BatchStatistics? {
         record.noteGradient()
         if filled.insert(gradient).inserted {

@@ -221,8 +221,9 @@ struct Scenario {
                     .toShards(
                         host,
                         .contribution(
-                            shard: shard, step: step, chunk: chunk.index, node: node, totals: totals,
-                            peer: peer, digest: 0)))
+                            shard: shard, placement: members[peer]?.machine.sendingPlacement ?? 0,
+                            step: step, chunk: chunk.index, node: node, totals: totals, peer: peer,
+                            digest: 0)))
             }
         }
     }

@@ -89,6 +89,8 @@ public struct MemberMachine: Sendable {
     public var hasEnded: Bool { phase == .ended }
     public var currentStep: Step { worker?.currentStep ?? Step(0) }
     public var generation: Generation { worker?.generation ?? Generation(0) }
+    /// Of the shards that a worker sends to.
+    public var sendingPlacement: Int { worker?.placement ?? 0 }
 
     /// For reports of simulations.
     public var stateText: String { "\(phase), \(worker?.stateText ?? "no worker")" }

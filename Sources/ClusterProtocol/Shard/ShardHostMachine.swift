@@ -29,9 +29,10 @@ public struct ShardHostMachine: Sendable {
         case snapshot(Step)
         /// A part of a chunk's state has come from the coordinator.
         case state(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int)
+        /// `placement` is the sender's.
         case contribution(
-            shard: ShardIndex, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
-            peer: PeerIdentity, digest: UInt64)
+            shard: ShardIndex, placement: Int, step: Step, chunk: Int, node: TreeNode,
+            totals: ContributionTotals, peer: PeerIdentity, digest: UInt64)
         case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step)
         case inquiry(shard: ShardIndex, peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
@@ -79,7 +80,13 @@ public struct ShardHostMachine: Sendable {
         case .state(let shard, let chunk, let part, let step, let placement):
             return receive(shard, chunk, part, step, placement, now: now)
         case .contribution(
-            let shard, let step, let chunk, let node, let totals, let peer, let digest):
+            let shard, let placement, let step, let chunk, let node, let totals, let peer,
+            let digest):
+            // Equal floats all the same; but a shard that takes what comes late from before it was
+            // put back can get ahead of the others further than anybody keeps weights for.
+            guard let machine = shards[shard], machine.placement == placement else {
+                return [.drop(shards[shard] == nil ? .notReady : .formerPlacement)]
+            }
             let event = ShardMachine.Event.contribution(
                 step: step, chunk: chunk, node: node, totals: totals, peer: peer, digest: digest)
             return one(shard, event, now: now)

@@ -48,7 +48,8 @@ public struct ShardMachine: Sendable {
 
     /// What becomes of the contribution just handed in.
     public enum Refusal: String, Hashable, Sendable {
-        case covered, stale, early, foreignChunk, foreignNode, notReady, unaudited
+        case covered, stale, early, foreignChunk, foreignNode, notReady, unaudited,
+            formerPlacement
     }
 
     public enum Action: Hashable, Sendable {
@@ -80,7 +81,7 @@ public struct ShardMachine: Sendable {
     private var boards: [AuditBoard]
     /// An audit takes two workers; with one, its word must do.
     private var isAuditing = true
-    private var placement = 0
+    private(set) var placement = 0
     private var stepLimit = Step(0)
     private var subscribers: Set<PeerIdentity> = []
     /// Reports that the coordinator has not said it has, in order.

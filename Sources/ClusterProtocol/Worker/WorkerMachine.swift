@@ -38,6 +38,8 @@ public struct WorkerMachine: Sendable {
         /// `placement` is the sender's: what shards sent before they were put back does not count.
         case weights(shard: ShardIndex, chunk: Int, version: Step, placement: Int)
         case nodeComputed(step: Step, node: TreeNode)
+        /// These chunks of a node that is being computed are final; the rest follows.
+        case chunksComputed(step: Step, node: TreeNode, chunks: Range<Int>)
         /// A shard's answer: the virtual workers it still waits for.
         case missing(step: Step, leaves: [Int])
         case evaluated(Evaluated)
@@ -61,6 +63,8 @@ public struct WorkerMachine: Sendable {
         case reset
         case compute(step: Step, nodes: [TreeNode])
         case contribute(step: Step, node: TreeNode, shards: [ShardIndex])
+        /// Send these chunks of a node that is not whole yet.
+        case contributeChunks(step: Step, node: TreeNode, chunks: Range<Int>)
         case evaluate(Evaluate)
         case assigned(Assignment)
         case retried(step: Step, shards: [ShardIndex])
@@ -106,6 +110,7 @@ public struct WorkerMachine: Sendable {
     /// The step in work, or the one that would be next.
     public var currentStep: Step { weights.complete ?? Step(0) }
     public var generation: Generation { assignment?.generation ?? Generation(0) }
+    public var placement: Int { assignment?.placement ?? 0 }
 
     /// For reports of simulations.
     public var stateText: String {
@@ -125,6 +130,7 @@ public struct WorkerMachine: Sendable {
         case .weights(let shard, let chunk, let version, let placement):
             placement == assignment?.placement ? receive(shard, chunk, version, now: now) : []
         case .nodeComputed(let step, let node): nodeComputed(step, node, now: now)
+        case .chunksComputed(let step, let node, let chunks): chunksComputed(step, node, chunks)
         case .missing(let step, let leaves): help(step, leaves)
         case .evaluated(let evaluated): [.tell(.evaluated(evaluated))]
         case .tick: inquire(now: now) + retry(now: now)
@@ -237,6 +243,13 @@ public struct WorkerMachine: Sendable {
         self.round = round
         let contribute = Action.contribute(step: step, node: node, shards: run.plan.shards)
         return [contribute] + inquire(now: now)
+    }
+
+    /// Chunks leave as soon as they are final. They are sent again only with the whole node: one that
+    /// is lost is computed anew anyway when its worker is lost.
+    private func chunksComputed(_ step: Step, _ node: TreeNode, _ chunks: Range<Int>) -> [Action] {
+        guard let round, round.step == step, round.pending.contains(node) else { return [] }
+        return [.contributeChunks(step: step, node: node, chunks: chunks)]
     }
 
     /// Others disagree about a leaf: one more opinion.

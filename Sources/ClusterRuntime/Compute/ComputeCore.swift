@@ -41,6 +41,8 @@ final class ComputeCore: Sendable {
     private let engineMaker: EngineMaker?
     private let hasFlipped = Atomic(false)
     private let buffers: FloatBufferPool
+    /// Where the chunks of the flat vector begin, and its end.
+    let chunkStarts: [Int]
     private let report: @Sendable (ComputePool.Result) -> Void
     private let times = Mutex(ComputeTimes())
     private let currentStep = Atomic(0)
@@ -60,6 +62,8 @@ final class ComputeCore: Sendable {
         let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
         loader = MicrobatchLoader(
             dataSet: dataSet, plan: material.batchPlan, bufferCount: ahead + threadCount)
+        chunkStarts =
+            material.slicePlan.chunks.map(\.range.lowerBound) + [material.slicePlan.parameterCount]
         buffers = FloatBufferPool(
             count: material.network.parameters.elementCount,
             isShared: material.configuration.cluster.sharedMemory)
@@ -141,17 +145,23 @@ final class ComputeCore: Sendable {
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
         let sum = buffers.take()
-        // Others may have finished the step meanwhile; the next one is waiting then.
+        // The last chunks are final first, and leave while the rest is computed. Others may have
+        // finished the step meanwhile; the next one is waiting then.
+        let observer = GradientObserver(
+            isWanted: { task.step.value == self.currentStep.load(ordering: .relaxed) },
+            isFinal: { element, statistics in
+                guard element > 0 else { return }
+                self.hand(
+                    leaf, of: task, sum, Self.totals(statistics, batch), finalFrom: element)
+            })
         let found = engine.computeGradient(
-            view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer
-        ) { task.step.value == currentStep.load(ordering: .relaxed) }
+            view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer,
+            observer)
         guard let statistics = found else { return loader.recycle(batch) }
         if task.step.value == flipBitInStep, !hasFlipped.exchange(true, ordering: .relaxed) {
             sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 12)
         }
-        let totals = ContributionTotals(
-            sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
-            correctCount: statistics.correctCount, recordDigest: batch.recordDigest)
+        let totals = Self.totals(statistics, batch)
         loader.recycle(batch)
         let end = SteadyClock.nanoseconds()
         times.withLock { times in
@@ -159,9 +169,26 @@ final class ComputeCore: Sendable {
             times.computeNanoseconds += end - loaded
             times.inputNanoseconds += loaded - begin
         }
-        if let result = task.add(leaf: leaf, sum: sum, totals: totals, tree: material.tree) {
-            report(.node(step: task.step, node: task.node, result))
+        hand(leaf, of: task, sum, totals, finalFrom: 0)
+    }
+
+    private static func totals(
+        _ statistics: BatchStatistics, _ batch: Microbatch
+    ) -> ContributionTotals {
+        ContributionTotals(
+            sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
+            correctCount: statistics.correctCount, recordDigest: batch.recordDigest)
+    }
+
+    /// Adds what is final of a leaf's sum, and tells of the chunks of its node that are complete then.
+    private func hand(
+        _ leaf: Int, of task: NodeTask, _ sum: FloatBuffer, _ totals: ContributionTotals,
+        finalFrom element: Int
+    ) {
+        guard let part = task.add(leaf: leaf, sum: sum, totals: totals, finalFrom: element) else {
+            return
         }
+        report(.node(step: task.step, node: task.node, part))
     }
 
     private func evaluate(

@@ -10,7 +10,7 @@ import Threads
 /// compute thread.
 final class ComputePool: Sendable {
     enum Result: Sendable {
-        case node(step: Step, node: TreeNode, NodeTask.Result)
+        case node(step: Step, node: TreeNode, NodeTask.Part)
         case evaluated(Evaluated)
         case failed(Failure)
     }
@@ -37,7 +37,9 @@ final class ComputePool: Sendable {
     func compute(step: Step, nodes: [TreeNode], weights: FloatBuffer) {
         core.advance(to: step)
         let tasks = nodes.map {
-            NodeTask(step: step, node: $0, tree: core.material.tree, weights: weights)
+            NodeTask(
+                step: step, node: $0, tree: core.material.tree, chunks: core.chunkStarts,
+                weights: weights)
         }
         for task in tasks {
             for leaf in task.leaves { core.queue.push(.leaf(leaf, task)) }

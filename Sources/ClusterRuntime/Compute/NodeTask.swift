@@ -3,53 +3,99 @@ import ClusterProtocol
 import Synchronization
 
 /// One tree node that a worker computes: its leaves, by any threads, added along the tree.
+///
+/// A leaf's sum becomes final from its end to its beginning, while it is still computed, and so does
+/// the node's, chunk by chunk: each chunk is added as soon as both siblings have it.
+///
+/// Safety: a chunk of a sum is written by the thread that computes the leaf until it hands it over
+/// here, then under the lock while siblings are added to it, and from the moment it is part of a
+/// `Part` it is only read, while earlier chunks of the same buffer may still be written.
 final class NodeTask: Sendable {
-    struct Result: Sendable {
+    /// Chunks of the node's sum that are complete, all up to the end or up to those given out before.
+    struct Part: Sendable {
         var sum: FloatBuffer
         var totals: ContributionTotals
+        var chunks: Range<Int>
+        /// With this part the whole sum is complete.
+        var isLast: Bool { chunks.lowerBound == 0 }
+    }
+
+    private struct Chunk {
+        var nodes: NodeSet
+        var sums: [TreeNode: FloatBuffer] = [:]
     }
 
     private struct State {
-        var nodes: NodeSet
-        var sums: [TreeNode: FloatBuffer] = [:]
+        var chunks: [Chunk]
+        /// The first chunk that a leaf has handed over.
+        var handed: [Int: Int] = [:]
+        /// The first chunk of the node's sum that was given out.
+        var given: Int
     }
 
     let step: Step
     let node: TreeNode
     let weights: FloatBuffer
     let leaves: [Int]
+    private let tree: ReductionTree
+    /// Where chunks begin, and the end of the last.
+    private let starts: [Int]
     private let state: Mutex<State>
 
-    init(step: Step, node: TreeNode, tree: ReductionTree, weights: FloatBuffer) {
+    init(
+        step: Step, node: TreeNode, tree: ReductionTree, chunks starts: [Int], weights: FloatBuffer
+    ) {
         self.step = step
         self.node = node
         self.weights = weights
+        self.tree = tree
+        self.starts = starts
         leaves = Array(tree.leaves(of: node))
-        state = Mutex(State(nodes: NodeSet(tree: tree)))
+        let count = starts.count - 1
+        let empty = Chunk(nodes: NodeSet(tree: tree))
+        state = Mutex(State(chunks: Array(repeating: empty, count: count), given: count))
     }
 
-    /// Adds a leaf's gradient sum, and what becomes possible with it.
+    /// Adds the chunks of a leaf's sum that are final, and what becomes possible with them.
     ///
-    /// - Returns: the node's sum, once its last leaf is in.
-    func add(leaf: Int, sum: FloatBuffer, totals: ContributionTotals, tree: ReductionTree) -> Result? {
-        state.withLock { state in
-            let leafNode = tree.canonical(.leaf(leaf))
-            guard case .accepted(_, let merges) = state.nodes.insert(leafNode, totals: totals) else {
-                return nil
-            }
-            state.sums[leafNode] = sum
-            for merge in merges {
-                guard let left = state.sums.removeValue(forKey: merge.left),
-                    let right = state.sums.removeValue(forKey: merge.right)
-                else { preconditionFailure("a merge of \(merge) without its sums") }
-                // Nobody else holds a sum yet, so left may take the result.
-                convoy_add(left.pointer, left.pointer, right.pointer, left.count)
-                state.sums[merge.parent] = left
-            }
-            guard let sum = state.sums[node], let totals = state.nodes.totals(of: node) else {
-                return nil
-            }
-            return Result(sum: sum, totals: totals)
+    /// - Parameter element: nothing changes any more from here on.
+    /// - Returns: what is complete now of the node's sum and was not before.
+    func add(
+        leaf: Int, sum: FloatBuffer, totals: ContributionTotals, finalFrom element: Int
+    ) -> Part? {
+        guard let first = starts.firstIndex(where: { $0 >= element }) else { return nil }
+        return state.withLock { state in
+            let end = state.handed[leaf] ?? state.chunks.count
+            guard first < end else { return nil }
+            state.handed[leaf] = first
+            for chunk in first..<end { add(leaf, sum, totals, to: &state.chunks[chunk], chunk) }
+            var complete = state.given
+            while complete > 0, state.chunks[complete - 1].sums[node] != nil { complete -= 1 }
+            guard complete < state.given, let sum = state.chunks[complete].sums[node],
+                let totals = state.chunks[complete].nodes.totals(of: node)
+            else { return nil }
+            defer { state.given = complete }
+            return Part(sum: sum, totals: totals, chunks: complete..<state.given)
+        }
+    }
+
+    private func add(
+        _ leaf: Int, _ sum: FloatBuffer, _ totals: ContributionTotals, to chunk: inout Chunk,
+        _ index: Int
+    ) {
+        let leafNode = tree.canonical(.leaf(leaf))
+        guard case .accepted(_, let merges) = chunk.nodes.insert(leafNode, totals: totals) else {
+            return
+        }
+        chunk.sums[leafNode] = sum
+        let (start, count) = (starts[index], starts[index + 1] - starts[index])
+        for merge in merges {
+            guard let left = chunk.sums.removeValue(forKey: merge.left),
+                let right = chunk.sums.removeValue(forKey: merge.right)
+            else { preconditionFailure("a merge of \(merge) without its sums") }
+            // Nobody else holds this chunk of a sum yet, so left may take the result.
+            convoy_add(left.pointer + start, left.pointer + start, right.pointer + start, count)
+            chunk.sums[merge.parent] = left
         }
     }
 }

@@ -173,9 +173,12 @@ final class MemberLoop {
         case .prepared(.success(let prepared)): try take(prepared)
         case .computed(.failed(let failure)): try step(.failed(failure))
         case .computed(.evaluated(let evaluated)): try step(.work(.evaluated(evaluated)))
-        case .computed(.node(let step, let node, let result)):
-            worker?.keep(result, node: node, step: step)
-            try self.step(.work(.nodeComputed(step: step, node: node)))
+        case .computed(.node(let step, let node, let part)):
+            worker?.keep(part, node: node, step: step)
+            let event: WorkerMachine.Event = part.isLast
+                ? .nodeComputed(step: step, node: node)
+                : .chunksComputed(step: step, node: node, chunks: part.chunks)
+            try self.step(.work(event))
         }
     }
 

@@ -22,6 +22,7 @@ final class WorkerRuntime {
 
     private var pool: ComputePool?
     private var virtualWorkers: [Int] = []
+    private var placement = 0
     private var sockets: [String: OutgoingConnection] = [:]
     private var endpoints: [ShardIndex: String] = [:]
     /// Shards that speak of weights in their memory: they can be told of sums in this one's.
@@ -32,7 +33,9 @@ final class WorkerRuntime {
     private var chunkBuffers: [Int: FloatBuffer] = [:]
     private var incoming: [Step: FloatBuffer] = [:]
     private var current: (step: Step, weights: FloatBuffer)?
-    private var results: [TreeNode: NodeTask.Result] = [:]
+    /// Sums of this step and, of each, the chunks that are not sent yet: those below.
+    private var results: [TreeNode: NodeTask.Part] = [:]
+    private var unsent: [TreeNode: Int] = [:]
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
@@ -96,6 +99,7 @@ final class WorkerRuntime {
         case .tell, .store, .retried: break
         case .assigned(let assignment):
             virtualWorkers = assignment.virtualWorkers
+            placement = assignment.placement
             if let current { needs?.expect(step: current.step, leaves: virtualWorkers) }
         case .connect(let placements): try connect(placements)
         case .useInstructionSet(let name):
@@ -113,12 +117,16 @@ final class WorkerRuntime {
         case .reset:
             incoming = [:]
             current = nil
-            results = [:]
+            forgetResults()
         case .compute(let step, let nodes):
             guard let current, current.step == step else { return }
             pool?.compute(step: step, nodes: nodes, weights: current.weights)
         case .contribute(let step, let node, let shards):
-            try contribute(step, node, to: shards, now: now)
+            try contribute(step, node, to: shards)
+            lastContribution = now
+        case .contributeChunks(let step, let node, let chunks):
+            for chunk in chunks { try contribute(step, node, chunk: chunk) }
+            unsent[node] = chunks.lowerBound
         case .evaluate(let evaluate):
             guard let current, current.step == evaluate.step else { return }
             needs?.expectTest(evaluate.chunks.map { material.evaluationRecords(chunk: $0) })
@@ -140,7 +148,7 @@ final class WorkerRuntime {
         incoming = incoming.filter { $0.key > step }
         current = (step, weights)
         needs?.expect(step: step, leaves: virtualWorkers)
-        results = [:]
+        forgetResults()
         if let lastContribution {
             waitTotal += now - lastContribution
             waitCount += 1
@@ -149,9 +157,14 @@ final class WorkerRuntime {
     }
 
     /// Keeps a computed node, until its step is over: it may have to be sent again.
-    func keep(_ result: NodeTask.Result, node: TreeNode, step: Step) {
+    func keep(_ part: NodeTask.Part, node: TreeNode, step: Step) {
         guard current?.step == step else { return }
-        results[node] = result
+        results[node] = part
+    }
+
+    private func forgetResults() {
+        results = [:]
+        unsent = [:]
     }
 
     private func connect(_ placements: [ShardPlacement]) throws(ZeroMQError) {
@@ -184,25 +197,34 @@ final class WorkerRuntime {
         return try connection.socket.send(frames)
     }
 
+    /// Sends what of a node was not sent before; the second time all of it.
     private func contribute(
-        _ step: Step, _ node: TreeNode, to shards: [ShardIndex], now: Duration
+        _ step: Step, _ node: TreeNode, to shards: [ShardIndex]
     ) throws(ZeroMQError) {
-        guard let result = results[node] else { return }
+        let end = unsent.removeValue(forKey: node) ?? material.slicePlan.chunks.count
         for shard in shards {
-            for chunk in material.slicePlan.chunks(of: shard) {
-                var header = BulkHeader(kind: .contribution, step: step, shard: shard)
-                header.chunk = chunk.index
-                header.node = node
-                header.totals = result.totals
-                let place = sharers.contains(shard)
-                    ? result.sum.sharedPayload(firstElement: chunk.range.lowerBound) : nil
-                let frames = place.map { BulkMessage.frames(header, shared: $0) }
-                    ?? BulkMessage.frames(
-                        header, payload: result.sum.bytes(chunk.range), owner: result.sum)
-                _ = try send(frames, to: shard)
+            for chunk in material.slicePlan.chunks(of: shard) where chunk.index < end {
+                try contribute(step, node, chunk: chunk.index)
             }
         }
-        lastContribution = now
+    }
+
+    private func contribute(
+        _ step: Step, _ node: TreeNode, chunk index: Int
+    ) throws(ZeroMQError) {
+        guard let result = results[node], current?.step == step else { return }
+        let chunk = material.slicePlan.chunks[index]
+        var header = BulkHeader(kind: .contribution, step: step, shard: chunk.shard)
+        header.chunk = chunk.index
+        header.node = node
+        header.placement = placement
+        header.totals = result.totals
+        let place = sharers.contains(chunk.shard)
+            ? result.sum.sharedPayload(firstElement: chunk.range.lowerBound) : nil
+        let frames = place.map { BulkMessage.frames(header, shared: $0) }
+            ?? BulkMessage.frames(
+                header, payload: result.sum.bytes(chunk.range), owner: result.sum)
+        _ = try send(frames, to: chunk.shard)
     }
 
     // MARK: Arrivals

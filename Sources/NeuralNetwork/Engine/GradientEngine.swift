@@ -1,3 +1,21 @@
+/// What an engine asks and tells while it computes one gradient.
+public struct GradientObserver {
+    /// Asked before each tile, or sample.
+    public var isWanted: () -> Bool
+    /// Told while the backward pass of the last tile runs, layer by layer: from this element of the
+    /// flat gradient on nothing changes any more. The statistics are final too. An engine need not
+    /// tell; what it tells falls from call to call.
+    public var isFinal: (_ element: Int, _ statistics: BatchStatistics) -> Void
+
+    public init(
+        isWanted: @escaping () -> Bool = { true },
+        isFinal: @escaping (_ element: Int, _ statistics: BatchStatistics) -> Void = { _, _ in }
+    ) {
+        self.isWanted = isWanted
+        self.isFinal = isFinal
+    }
+}
+
 /// Computes losses and gradients of one network, one sample after another.
 ///
 /// Determinism: results are functions of (parameters, batch, epoch, configuration), to the bit;
@@ -14,12 +32,11 @@ public protocol GradientEngine: AnyObject {
     /// of d(loss)/d(parameter). Dropout is keyed by (seed, epoch, record, layer index). No samples:
     /// zeros.
     ///
-    /// Asks `isWanted` before each tile, or sample.
-    /// - Returns: nil when it was given up for not being wanted any more; `gradient` then means
-    ///   nothing.
+    /// - Returns: nil when it was given up for not being wanted any more; what of `gradient` was
+    ///   not final then means nothing.
     func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
-        while isWanted: () -> Bool
+        _ observer: GradientObserver
     ) -> BatchStatistics?
 
     /// Inference mode. `logits`, when given, receives [count, classes].
@@ -40,7 +57,7 @@ extension GradientEngine {
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
     ) -> BatchStatistics {
-        guard let all = computeGradient(batch, epoch: epoch, into: gradient, while: { true }) else {
+        guard let all = computeGradient(batch, epoch: epoch, into: gradient, GradientObserver()) else {
             preconditionFailure("a gradient was given up that is always wanted")
         }
         return all

@@ -50,7 +50,7 @@ public final class NativeEngine: GradientEngine {
 
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
-        while isWanted: () -> Bool
+        _ observer: GradientObserver
     ) -> BatchStatistics? {
         var statistics = BatchStatistics()
         if batch.count == 0 {
@@ -59,7 +59,7 @@ public final class NativeEngine: GradientEngine {
         }
         var start = 0
         while start < batch.count {
-            guard isWanted() else { return nil }
+            guard observer.isWanted() else { return nil }
             let count = min(Self.tileSize, batch.count - start)
             let tile = self.tile(batch, start, count, epoch, into: gradient)
             plan.forward(batch.images + start * network.inputElementCount, count: count, tile)
@@ -67,7 +67,8 @@ public final class NativeEngine: GradientEngine {
                 logits: plan.outputs, labels: batch.labels + start, count: count,
                 classCount: network.outputElementCount, gradient: plan.outputGradients,
                 into: &statistics)
-            plan.backward(count: count, tile)
+            let statistics = statistics
+            plan.backward(count: count, tile) { observer.isFinal($0, statistics) }
             start += Self.tileSize
         }
         return statistics

@@ -13,6 +13,8 @@ final class NativePlan {
     let loads: [(name: String, run: (UnsafePointer<Float>) -> Void)]
     let forwardOperations: [(layer: String, operation: NativeOperation)]
     let backwardOperations: [(layer: String, operation: NativeOperation)]
+    /// For each backward operation the first element of the gradient that is final with it.
+    private let finalElements: [Int?]
 
     /// - Parameter wantsInputGradient: also computes the images' gradient, which training never
     ///   needs.
@@ -29,13 +31,19 @@ final class NativePlan {
             stage.forward().map { (stage.layer.name, $0) }
         }
         var backward: [(layer: String, operation: NativeOperation)] = []
+        var finalElements: [Int?] = []
         var gradient: AlignedBuffer? = outputGradient
         for stage in stages.reversed() {
             guard let here = gradient else { break }
-            backward += stage.backward(here).map { (stage.layer.name, $0) }
+            let operations = stage.backward(here)
+            backward += operations.map { (stage.layer.name, $0) }
+            // A stage's first operation makes the gradient of its parameters.
+            let slot = stage.layer.weightSlot.map { network.parameters.slots[$0] }
+            finalElements += operations.indices.map { $0 == 0 ? slot?.offset : nil }
             gradient = stage.inputGradient
         }
         backwardOperations = backward
+        self.finalElements = finalElements
         inputGradient = wantsInputGradient ? gradient : nil
     }
 
@@ -112,9 +120,13 @@ final class NativePlan {
         convoy_lanes_to_rows(last.floats, network.outputElementCount, logits.floats)
     }
 
-    func backward(count: Int, _ tile: NativeTile) {
+    /// - Parameter isFinal: told, in the last tile, from which element on the gradient is final.
+    func backward(count: Int, _ tile: NativeTile, isFinal: (Int) -> Void = { _ in }) {
         takeOutputGradients(count: count)
-        for (_, operation) in backwardOperations { operation.run(tile) }
+        for (index, entry) in backwardOperations.enumerated() {
+            entry.operation.run(tile)
+            if tile.isLast, let element = finalElements[index] { isFinal(element) }
+        }
     }
 
     /// Images beyond `count` have zero gradients, so that they add exact zeros to every sum.

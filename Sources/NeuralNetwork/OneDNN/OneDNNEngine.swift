@@ -45,7 +45,7 @@ public final class OneDNNEngine: GradientEngine {
 
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
-        while isWanted: () -> Bool
+        _ observer: GradientObserver
     ) -> BatchStatistics? {
         holdOneThread()
         var statistics = BatchStatistics()
@@ -55,7 +55,7 @@ public final class OneDNNEngine: GradientEngine {
         }
         var start = 0
         while start < batch.count {
-            guard isWanted() else { return nil }
+            guard observer.isWanted() else { return nil }
             let count = min(plan.tileSize, batch.count - start)
             let key = DropoutKey(
                 seed: configuration.seed, epoch: epoch, records: batch.records + start, count: count
@@ -67,10 +67,17 @@ public final class OneDNNEngine: GradientEngine {
                 classCount: network.outputElementCount, gradient: plan.outputGradients,
                 into: &statistics)
             plan.clearOutputGradients(from: count)
-            plan.backward(isFirstTile: start == 0, dropout: key)
+            let isFirst = start == 0
             start += plan.tileSize
+            if start < batch.count {
+                plan.backward(isFirstTile: isFirst, dropout: key)
+                continue
+            }
+            let statistics = statistics
+            plan.backward(isFirstTile: isFirst, dropout: key, storingInto: gradient) {
+                observer.isFinal($0, statistics)
+            }
         }
-        plan.storeGradient(into: gradient)
         return statistics
     }
 

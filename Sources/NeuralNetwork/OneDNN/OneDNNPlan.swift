@@ -95,6 +95,24 @@ final class OneDNNPlan {
         }
     }
 
+    /// The last tile: a layer's sums go to the flat gradient as soon as they are complete.
+    ///
+    /// - Parameter isFinal: told from which element on the gradient is final.
+    func backward(
+        isFirstTile: Bool, dropout: DropoutKey?,
+        storingInto gradient: UnsafeMutablePointer<Float>, isFinal: (Int) -> Void
+    ) {
+        // Two moves, weights and biases, for each weight gradient, in the same order.
+        var next = 0
+        for step in backwardSteps {
+            step.run(context, isFirstTile: isFirstTile, dropout: dropout)
+            guard case .weightGradient = step else { continue }
+            for move in stores[next..<next + 2] { move.store(into: gradient, context) }
+            isFinal(stores[next].slot.offset)
+            next += 2
+        }
+    }
+
     /// Zeroes the output gradients of a tile's padding, images `count` and beyond.
     func clearOutputGradients(from count: Int) {
         (outputGradients + count * network.outputElementCount)

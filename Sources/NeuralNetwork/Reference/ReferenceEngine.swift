@@ -29,7 +29,7 @@ public final class ReferenceEngine: GradientEngine {
 
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
-        while isWanted: () -> Bool
+        _ observer: GradientObserver
     ) -> BatchStatistics? {
         gradient.update(repeating: 0, count: network.parameters.elementCount)
         let classCount = network.outputElementCount
@@ -37,7 +37,7 @@ public final class ReferenceEngine: GradientEngine {
         return withUnsafeTemporaryAllocation(of: Float.self, capacity: classCount) { buffer in
             let outputGradient = buffer.baseAddress!
             for sample in 0..<batch.count {
-                guard isWanted() else { return nil }
+                guard observer.isWanted() else { return nil }
                 let logits = reference.forward(
                     batch.images + sample * network.inputElementCount,
                     mode: .training(epoch: epoch, record: batch.records[sample]))
