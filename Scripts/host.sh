@@ -159,12 +159,22 @@ put() {
     )
 }
 
+# Processes at work look at the list of whom to let in at any moment: each file is replaced as a whole.
 keys() {
     (
+        local place=$1.node name
         umask 077
-        rm -rf -- "$1.node"
-        mkdir -- "$1.node"
-        tar -x --no-same-owner -f - -C "$1.node"
+        rm -rf -- "$place.next"
+        mkdir -- "$place.next"
+        tar -x --no-same-owner --no-same-permissions -f - -C "$place.next"
+        mkdir -p -- "$place/allowed"
+        (cd -- "$place.next" && find . -type f) | while IFS= read -r name; do
+            mv -f -- "$place.next/$name" "$place/$name"
+            echo "$name"
+        done >"$place.names"
+        (cd -- "$place" && find . -type f) | { grep -vxFf "$place.names" || true; } |
+            while IFS= read -r name; do rm -f -- "$place/$name"; done
+        rm -rf -- "$place.next" "$place.names"
     )
 }
 

@@ -161,6 +161,8 @@ declare -A processes=() addresses=()
 server_count=0
 worker_count=0
 port=
+# next_number HOST ROLE: how many processes of this role the host has so far, and one.
+next_number() { echo $(($(grep -o " $2-" <<<"${processes[$1]}" | wc -l) + 1)); }
 while IFS=$'\t' read -r role number host user address listen_port threads directory; do
     if [[ -z ${destinations[$host]:-} ]]; then
         hosts+=("$host")
@@ -181,8 +183,15 @@ while IFS=$'\t' read -r role number host user address listen_port threads direct
         parts[$host]=coordinator
         port=$listen_port
         ;;
-    server) server_count=$number processes[$host]+=" server-$number" ;;
-    worker) worker_count=$number processes[$host]+=" worker-$number:$threads" ;;
+    # Numbered within the host, so that they keep their names when the file gets other hosts.
+    server)
+        server_count=$number
+        processes[$host]+=" server-$(next_number "$host" server)"
+        ;;
+    worker)
+        worker_count=$number
+        processes[$host]+=" worker-$(next_number "$host" worker):$threads"
+        ;;
     esac
 done <<<"$plan"
 head=$(coordinator_host)
@@ -357,7 +366,7 @@ at() { if [[ $1 == *:* ]]; then echo "[$1]:$2"; else echo "$1:$2"; fi; }
 endpoint=tcp://$(at "${addresses[$head]:-$head}" "$port")
 if [[ $mode != fill ]]; then
     for ((index = 0; index < ${#files[@]}; index += 2)); do
-        name=${files[index]#--}
+        name=${files[index]#--}-$(basename -- "${files[index + 1]}")
         on_host 300 "$head" put "$run_dir" "$name" <"${files[index + 1]}"
         flags+=("${files[index]}" "$run_dir.$name")
     done
@@ -372,7 +381,7 @@ members_of() {
     for process in ${processes[$1]}; do
         name=${process%:*}
         role=${name%-*}
-        words=(--coordinator "$endpoint" --label "$name" "${security[@]}")
+        words=(--coordinator "$endpoint" "${security[@]}")
         if [[ -n ${addresses[$1]} ]]; then words+=(--bind "${addresses[$1]}"); fi
         if [[ $role == worker ]]; then
             words+=(--threads "${process#*:}" "${worker_flags[@]}")

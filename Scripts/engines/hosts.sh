@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: Scripts/engines/hosts.sh [--quick]
+# Usage: Scripts/engines/hosts.sh [--quick | --only captured|readable|unfinished|disturbed]
 #
 # Trains on four hosts over ssh. A host is a network and process namespace of this machine with its
 # own home directory, address and sshd; a fifth namespace has the bridge between them, and starts the
@@ -8,9 +8,9 @@
 #
 #   - Scripts/launch.sh with a cluster file and keys starts a run, Scripts/monitor.sh follows it to its
 #     end, Scripts/stop.sh leaves no process and no key; a capture of the bridge has no readable text;
-#   - while a run trains, a host is cut off and comes back, loses what it sends and then part of what
-#     it receives, changes its address, is gone for good, and another host takes its place; then the
-#     run is stopped, and goes on;
+#   - while a run trains, a host is cut off and comes back, loses what it sends and then a part of
+#     what it receives, the coordinator is killed and launched again, a host changes its address, is
+#     gone for good, and another host takes its place; then the run is stopped, and goes on;
 #   - a launch that is interrupted leaves nothing, one that is killed can be repeated.
 #
 # --quick shows the first, with a host cut off for a moment, and installs openssh-server, which
@@ -24,11 +24,19 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" hosts
 
 quick=false
-case ${1:-} in
-'') ;;
---quick) quick=true ;;
-*) fail "$1: not known" ;;
-esac
+only=
+while (($# > 0)); do
+    case $1 in
+    --quick) quick=true ;;
+    --only)
+        only=${2:-}
+        [[ $only =~ ^(captured|readable|unfinished|disturbed)$ ]] || fail "--only: no such part"
+        shift
+        ;;
+    *) fail "$1: not known" ;;
+    esac
+    shift
+done
 
 skip() {
     echo "skipped: hosts: $1"
@@ -144,20 +152,22 @@ cluster_line() {
     echo "$1 $roles address=${address[$1]} directory=$(place_of "$1")/convoy"
 }
 
-# Numbers of the processes that run a program which was copied to a host.
+# Numbers of the processes that run a program which was copied to a host, of role $1 or all.
 left_over() {
-    local process
+    local process words=()
     for process in /proc/[0-9]*; do
-        [[ $(readlink "$process/exe" 2>/dev/null || true) == "$directory"/hosts/* ]] &&
-            echo "${process#/proc/}"
+        [[ $(readlink "$process/exe" 2>/dev/null || true) == "$directory"/hosts/* ]] || continue
+        mapfile -d '' -t words 2>/dev/null <"$process/cmdline" || continue
+        [[ -n ${1:-} && ${words[1]:-} != "$1" ]] || echo "${process#/proc/}"
     done
-    return 0
 }
 require_none_left() {
-    local found
+    local found name
     found=$(left_over)
     [[ -z $found ]] || fail "processes $(echo "$found" | tr '\n' ' ')are left $1" "${logs[@]}"
-    ! compgen -G "$directory/hosts/*/*/$run.node" >/dev/null || fail "keys are left $1"
+    for name in "${!machine[@]}"; do
+        ! compgen -G "$(place_of "$name")/*/$run.node" >/dev/null || fail "keys are left $1"
+    done
 }
 
 # MARK: Runs
@@ -201,7 +211,7 @@ step_now() {
 # steps_pass COUNT: the run goes on by so many steps.
 steps_pass() {
     local goal=$(($(step_now) + $1))
-    wait_for 60 "step $goal" reached "$run_dir" "$goal"
+    wait_for 120 "step $goal" reached "$run_dir" "$goal"
 }
 
 cut_off() { in_network ip link set "to-$1" down; }
@@ -215,7 +225,7 @@ done
 # This one gets the program where launch.sh puts it by itself.
 sed -i "s|\(^three .*\) directory=.*|\1|" cluster
 
-settings=(--batch-size 128 --virtual-workers 8 --checkpoint-every 100 --heartbeat-interval-ms 500)
+settings=(--batch-size 128 --virtual-workers 8 --checkpoint-every 100 --heartbeat-interval-ms 1000)
 
 # MARK: Undisturbed, captured
 
@@ -237,156 +247,178 @@ end_capture() {
 words=(CVOY '"kind"' 'virtual')
 
 steps=200
-undisturbed "$directory/one-machine" "${settings[@]}" --steps "$steps"
 
-begin captured
-capture "$directory/capture"
-launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
-wait_for 30 "three workers" has_workers 3
-follow 120 &
-follower=$!
-if $quick; then
-    cut_off two
-    sleep 3
-    connect two
-    wait_for 30 "three workers after a cut" has_workers 3
-fi
-wait "$follower" ||
-    fail "monitor.sh ended with exit code $?" "$directory/captured.monitor" "${logs[@]}"
-require_hash "$run_dir"
-grep -q "^ended at step $steps: .*$expected" "$directory/captured.monitor" ||
-    fail "monitor.sh does not tell of the end" "$directory/captured.monitor"
-stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-require_none_left "after stop.sh"
-end_capture "$directory/capture"
-for word in "${words[@]}"; do
-    ! grep -qaF -- "$word" "$directory/capture" || fail "the capture can be read: $word"
-done
-rm -f -- "$directory/capture"
-[[ -x $(place_of three)/home/convoy/convoy ]] || fail "no program in the home directory of three"
-if $quick; then
-    succeed "four hosts by ssh, keys, one cut off, nothing readable in $((captured >> 20)) MiB, \
-weights_sha256 ${expected:0:16}, as convoy train"
-    exit 0
-fi
+captured() {
+    begin captured
+    capture "$directory/capture"
+    launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    wait_for 60 "three workers" has_workers 3
+    follow 120 &
+    follower=$!
+    if $quick; then
+        cut_off two
+        sleep 3
+        connect two
+        wait_for 60 "three workers after a cut" has_workers 3
+    fi
+    wait "$follower" ||
+        fail "monitor.sh ended with exit code $?" "$directory/captured.monitor" "${logs[@]}"
+    require_hash "$run_dir"
+    grep -q "^ended at step $steps: .*$expected" "$directory/captured.monitor" ||
+        fail "monitor.sh does not tell of the end" "$directory/captured.monitor"
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    require_none_left "after stop.sh"
+    end_capture "$directory/capture"
+    for word in "${words[@]}"; do
+        ! grep -qaF -- "$word" "$directory/capture" || fail "the capture can be read: $word"
+    done
+    rm -f -- "$directory/capture"
+    [[ -x $(place_of three)/home/convoy/convoy ]] || fail "no program in the home directory of three"
+}
 
 # Without keys the same words are there, so the search finds what there is.
-begin readable
-capture "$directory/capture"
-launch "${settings[@]}" --steps "$steps" --insecure || fail "launch.sh --insecure" "${logs[@]}"
-follow 120 || fail "monitor.sh ended with exit code $?" "${logs[@]}"
-require_hash "$run_dir"
-stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-end_capture "$directory/capture"
-for word in "${words[@]}"; do
-    grep -qaF -- "$word" "$directory/capture" || fail "without keys the capture lacks $word"
-done
-rm -f -- "$directory/capture"
+readable() {
+    begin readable
+    capture "$directory/capture"
+    launch "${settings[@]}" --steps "$steps" --insecure || fail "launch.sh --insecure" "${logs[@]}"
+    follow 120 || fail "monitor.sh ended with exit code $?" "${logs[@]}"
+    require_hash "$run_dir"
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    end_capture "$directory/capture"
+    for word in "${words[@]}"; do
+        grep -qaF -- "$word" "$directory/capture" || fail "without keys the capture lacks $word"
+    done
+    rm -f -- "$directory/capture"
+}
 
 # MARK: Disturbed
 
 # It lasts as long as the disturbances do; how many steps that were is known afterwards.
-begin disturbed
-launch "${settings[@]}" --epochs 1000 || fail "launch.sh ended with exit code $?" "${logs[@]}"
-wait_for 30 "three workers" has_workers 3
-steps_pass 50
+disturbed() {
+    begin disturbed
+    launch "${settings[@]}" --epochs 1000 || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    wait_for 60 "three workers" has_workers 3
+    steps_pass 50
 
-echo "hosts: a host is cut off for 10 s" >&2
-cut_off two
-wait_for 10 "the loss of a worker" has_workers 2
-sleep 10
-connect two
-wait_for 60 "its return" has_workers 3
-steps_pass 20
+    echo "hosts: a host is cut off for 10 s" >&2
+    cut_off two
+    wait_for 30 "the loss of a worker" has_workers 2
+    sleep 10
+    connect two
+    wait_for 90 "its return" has_workers 3
+    steps_pass 20
 
-echo "hosts: what a host sends is lost, then a part of what it receives" >&2
-on one nft -f - <<'END'
+    echo "hosts: what a host sends is lost, then a part of what it receives" >&2
+    on one nft -f - <<'END'
 table inet faults {
     chain output { type filter hook output priority 0; tcp sport != 2222 drop; }
 }
 END
-wait_for 20 "the loss of a worker" has_workers 2
-on one nft delete table inet faults
-wait_for 60 "its return" has_workers 3
-on one nft -f - <<'END'
+    wait_for 30 "the loss of a worker" has_workers 2
+    on one nft delete table inet faults
+    wait_for 90 "its return" has_workers 3
+    on one nft -f - <<'END'
 table inet faults {
     chain input { type filter hook input priority 0; numgen random mod 100 < 20 drop; }
 }
 END
-steps_pass 50
-on one nft delete table inet faults
-wait_for 60 "three workers" has_workers 3
-steps_pass 20
+    steps_pass 50
+    on one nft delete table inet faults
+    wait_for 60 "three workers" has_workers 3
+    steps_pass 20
 
-echo "hosts: a host changes its address" >&2
-on three ip addr del "${address[three]}/24" dev eth0
-on three ip addr add 10.77.0.14/24 dev eth0
-wait_for 20 "the loss of a worker" has_workers 2
-wait_for 90 "its return from another address" has_workers 3
-steps_pass 20
+    echo "hosts: the coordinator is killed, and launched again" >&2
+    kill -KILL "$(left_over coordinator)"
+    launch || fail "launch.sh for another coordinator ended with exit code $?" "${logs[@]}"
+    wait_for 90 "three workers with another coordinator" has_workers 3
+    steps_pass 20
 
-echo "hosts: a host is gone for good, another takes its place" >&2
-gone_for_good two
-wait_for 20 "the loss of a worker" has_workers 2
-steps_pass 50
-start_host four
-sed -i '/^two /d' cluster
-cluster_line four >>cluster
-launch || fail "launch.sh for another host ended with exit code $?" "${logs[@]}"
-wait_for 30 "three workers" has_workers 3
-steps_pass 20
-# One host of the list is gone, which is said.
-! stop_run || fail "stop.sh does not tell of the host that is gone" "${logs[@]}"
-grep -q '^two: error: not reached over ssh' "$directory/disturbed.stop" ||
-    fail "stop.sh does not name the host that is gone" "${logs[@]}"
-require_none_left "after stop.sh"
-rm -- "$run.hosts"
+    echo "hosts: a host changes its address" >&2
+    on three ip addr del "${address[three]}/24" dev eth0
+    sed -i "s/${address[three]//./\\.}\b/10.77.0.14/" cluster ssh_config known_hosts
+    address[three]=10.77.0.14
+    on three ip addr add "${address[three]}/24" dev eth0
+    wait_for 30 "the loss of a worker" has_workers 2
+    wait_for 90 "its return from another address" has_workers 3
+    steps_pass 20
 
-echo "hosts: the run goes on" >&2
-# The address of before is not the one that ssh is told.
-on three ip addr add "${address[three]}/24" dev eth0
-steps=$(($(summary "$run_dir" steps) + 100))
-launch --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
-follow 200 || fail "monitor.sh ended with exit code $?" "$directory/disturbed.monitor" "${logs[@]}"
-undisturbed "$directory/one-machine-long" "${settings[@]}" --epochs 1000 --steps "$steps"
-require_hash "$run_dir"
-"$convoy" verify "$run_dir" >/dev/null || fail "the run does not verify" "${logs[@]}"
-stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-require_none_left "after stop.sh"
+    echo "hosts: a host is gone for good, another takes its place" >&2
+    gone_for_good two
+    wait_for 30 "the loss of a worker" has_workers 2
+    steps_pass 50
+    start_host four
+    sed -i '/^two /d' cluster
+    cluster_line four >>cluster
+    launch || fail "launch.sh for another host ended with exit code $?" "${logs[@]}"
+    wait_for 60 "three workers" has_workers 3
+    steps_pass 20
+    # One host of the list is gone, which is said.
+    ! stop_run || fail "stop.sh does not tell of the host that is gone" "${logs[@]}"
+    grep -q '^two: error: not reached over ssh' "$directory/disturbed.stop" ||
+        fail "stop.sh does not name the host that is gone" "${logs[@]}"
+    require_none_left "after stop.sh"
+    rm -- "$run.hosts"
+
+    echo "hosts: the run goes on" >&2
+    steps=$(($(summary "$run_dir" steps) + 100))
+    launch --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    follow 200 || fail "monitor.sh ended with exit code $?" "$directory/disturbed.monitor" "${logs[@]}"
+    undisturbed "$directory/one-machine-long" "${settings[@]}" --epochs 1000 --steps "$steps"
+    require_hash "$run_dir"
+    "$convoy" verify "$run_dir" >/dev/null || fail "the run does not verify" "${logs[@]}"
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    require_none_left "after stop.sh"
+}
 
 # MARK: Launches that do not end
 
-steps=200
-expected=$(summary "$directory/one-machine" weights_sha256)
-begin interrupted
-for delay in 0.5 1.5 2.5 3.5 4.5; do
-    # A process group of its own, and Ctrl-C as from a terminal.
-    setsid env --default-signal=INT ip netns exec "$network" "$root/Scripts/launch.sh" --cluster "$directory/cluster" \
-        --run-dir "$run" "${settings[@]}" --steps "$steps" </dev/null \
-        >>"$directory/interrupted.launch" 2>&1 &
-    launcher=$!
-    sleep "$delay"
-    kill -INT -- "-$launcher" 2>/dev/null || true
-    wait_for 90 "the end of an interrupted launch" has_ended "$launcher"
-    wait "$launcher" && break
-    require_none_left "after a launch that was interrupted after $delay s"
-done
-# Killed: what it has started goes on, until the next launch ends it.
-for delay in 2.5 4; do
-    setsid ip netns exec "$network" "$root/Scripts/launch.sh" --cluster "$directory/cluster" \
-        --run-dir "$run" "${settings[@]}" --steps "$steps" </dev/null \
-        >>"$directory/interrupted.launch" 2>&1 &
-    launcher=$!
-    sleep "$delay"
-    kill -KILL -- "-$launcher" 2>/dev/null || true
-    wait_for 30 "the end of a launch that was killed" has_ended "$launcher"
-    { wait "$launcher"; } 2>/dev/null || true
-done
-launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
-follow 120 || fail "monitor.sh ended with exit code $?" "$directory/interrupted.monitor" "${logs[@]}"
-require_hash "$run_dir"
-stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-require_none_left "after stop.sh"
+# launch_and_send SIGNAL SECONDS: a launch in a process group of its own, which gets the signal when
+# so much time has passed; when it was faster, its run is ended.
+launch_and_send() {
+    setsid env --default-signal=INT ip netns exec "$network" "$root/Scripts/launch.sh" \
+        --cluster "$directory/cluster" --run-dir "$run" "${settings[@]}" --steps "$steps" \
+        </dev/null >>"$directory/interrupted.launch" 2>&1 &
+    local launcher=$!
+    sleep "$2"
+    kill -"$1" -- "-$launcher" 2>/dev/null || true
+    wait_for 120 "the end of a launch" has_ended "$launcher"
+    if wait "$launcher" 2>/dev/null; then
+        echo "hosts: a launch was over within $2 s" >&2
+        stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    fi
+}
 
-succeed "four hosts by ssh: keys, capture, cut for 10 s, one-way loss, address change, host gone \
-and replaced, launches interrupted and killed; weights_sha256 as convoy train"
+unfinished() {
+    begin interrupted
+    local delay
+    for delay in 0.5 1.5 2.5 3.5 4.5; do
+        launch_and_send INT "$delay"
+        require_none_left "after a launch that was interrupted after $delay s"
+    done
+    # Killed: what it has started goes on, until the next launch ends it.
+    for delay in 2.5 3.5; do launch_and_send KILL "$delay"; done
+    launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    follow 120 ||
+        fail "monitor.sh ended with exit code $?" "$directory/interrupted.monitor" "${logs[@]}"
+    require_hash "$run_dir"
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    require_none_left "after stop.sh"
+}
+
+# MARK: All of it
+
+undisturbed "$directory/one-machine" "${settings[@]}" --steps "$steps"
+if $quick; then
+    captured
+    succeed "four hosts by ssh, keys, one cut off, nothing readable in $((captured >> 20)) MiB, \
+weights_sha256 ${expected:0:16}, as convoy train"
+    exit 0
+fi
+# The last one changes hosts and what is expected.
+for part in ${only:-captured readable unfinished disturbed}; do
+    echo "hosts: $part" >&2
+    "$part"
+done
+succeed "four hosts by ssh: ${only:-keys, capture, launches interrupted and killed, a cut of 10 s, \
+one-way loss, coordinator killed, another address, a host gone and replaced, stop and resume}; \
+weights_sha256 as convoy train"
