@@ -372,31 +372,40 @@ END
 
 # MARK: Launches that do not end
 
-# launch_and_send SIGNAL SECONDS: a launch in a process group of its own, which gets the signal when
-# so much time has passed; when it was faster, its run is ended.
+# launch_and_send SIGNAL COMMAND...: a launch in a process group of its own, which gets the signal as
+# soon as the command succeeds; when it was faster, its run is ended.
 launch_and_send() {
+    local signal=$1 launcher
+    shift
     setsid env --default-signal=INT ip netns exec "$network" "$root/Scripts/launch.sh" \
         --cluster "$directory/cluster" --run-dir "$run" "${settings[@]}" --steps "$steps" \
         </dev/null >>"$directory/interrupted.launch" 2>&1 &
-    local launcher=$!
-    sleep "$2"
-    kill -"$1" -- "-$launcher" 2>/dev/null || true
+    launcher=$!
+    until "$@" || has_ended "$launcher"; do sleep 0.02; done
+    kill -"$signal" -- "-$launcher" 2>/dev/null || true
     wait_for 120 "the end of a launch" has_ended "$launcher"
-    if wait "$launcher" 2>/dev/null; then
-        echo "hosts: a launch was over within $2 s" >&2
-        stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-    fi
+    { wait "$launcher"; } 2>/dev/null || return 0
+    echo "hosts: a launch was over before: $*" >&2
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
 }
+# lists HOST ROLE: whether a host's list has a process of this role.
+lists() { grep -qs "^$2" "$(place_of "$1")/convoy/$run.pids"; }
 
 unfinished() {
     begin interrupted
-    local delay
-    for delay in 0.5 1.5 2.5 3.5 4.5; do
-        launch_and_send INT "$delay"
-        require_none_left "after a launch that was interrupted after $delay s"
-    done
+    launch_and_send INT sleep 0.5
+    require_none_left "after a launch that was interrupted at once"
+    launch_and_send INT test -x "$(place_of one)/convoy/convoy"
+    require_none_left "after a launch that was interrupted while it copied"
+    launch_and_send INT test -s "$run_dir.pids"
+    require_none_left "after a launch that was interrupted before its first process"
+    launch_and_send INT lists head coordinator
+    require_none_left "after a launch that was interrupted at its coordinator"
+    launch_and_send INT lists one worker
+    require_none_left "after a launch that was interrupted at its workers"
     # Killed: what it has started goes on, until the next launch ends it.
-    for delay in 2.5 3.5; do launch_and_send KILL "$delay"; done
+    launch_and_send KILL lists head coordinator
+    launch_and_send KILL lists one worker
     launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
     follow 120 ||
         fail "monitor.sh ended with exit code $?" "$directory/interrupted.monitor" "${logs[@]}"
