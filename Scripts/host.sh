@@ -5,7 +5,8 @@
 # that of processes.sh, to a `bash -s` of the host, so that a host needs nothing but ssh, bash and
 # what is in every Debian. DIRECTORY is where the host's processes run (empty: where one is logged
 # in). RUN_DIR is the run's name on all hosts, from there; beside it lie RUN_DIR.pids, the list of
-# processes (see processes.sh; its first line is `launch` and the launch's number) and RUN_DIR.node, the keys of this host.
+# processes (see processes.sh; its first line is `launch` and the launch's number) and RUN_DIR.node,
+# the keys of this host.
 #
 #   look EXECUTABLE SUM        `ready EXECUTABLE` where a program with this SHA-256 is, `wanted PLACE`
 #                              where one may be put; EXECUTABLE counts where DIRECTORY is empty
@@ -159,7 +160,7 @@ put() {
     )
 }
 
-# Processes at work look at the list of whom to let in at any moment: each file is replaced as a whole.
+# Processes at work look at whom to let in at any moment, so each file is replaced as a whole.
 keys() {
     (
         local place=$1.node name

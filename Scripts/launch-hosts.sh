@@ -102,8 +102,8 @@ launch=$(date +%s)-$$-$RANDOM
 if [[ " ${flags[*]-} " != *" --data "* ]]; then
     for ((index = 0; index < ${#files[@]}; index += 2)); do
         [[ ${files[index]} == --config ]] || continue
-        found=$(sed -n 's/^ *\(data: *{\)\{0,1\} *source: *\([^,} #]*\).*/\2/p' "${files[index + 1]}" |
-            head -n 1)
+        found=$(sed -n 's/^ *\(data: *{\)\{0,1\} *source: *\([^,} #]*\).*/\2/p' \
+            "${files[index + 1]}" | head -n 1)
         data=${found:-$data}
     done
 fi

@@ -2,12 +2,13 @@
 # Usage: Scripts/engines/hosts.sh [--quick | --only captured|readable|unfinished|disturbed]
 #
 # Trains on four hosts over ssh. A host is a network and process namespace of this machine with its
-# own home directory, address and sshd; a fifth namespace has the bridge between them, and starts the
-# runs. The machine's own network and configuration are not touched. Shown, each time with the
+# own home directory, address and sshd; a fifth namespace has the bridge between them, and starts
+# the runs. The machine's own network and configuration are not touched. Shown, each time with the
 # weights_sha256 of convoy train on one machine:
 #
-#   - Scripts/launch.sh with a cluster file and keys starts a run, Scripts/monitor.sh follows it to its
-#     end, Scripts/stop.sh leaves no process and no key; a capture of the bridge has no readable text;
+#   - Scripts/launch.sh with a cluster file and keys starts a run, Scripts/monitor.sh follows it to
+#     its end, Scripts/stop.sh leaves no process and no key; a capture of the bridge has no readable
+#     text (and one of a run without keys has);
 #   - while a run trains, a host is cut off and comes back, loses what it sends and then a part of
 #     what it receives, the coordinator is killed and launched again, a host changes its address, is
 #     gone for good, and another host takes its place; then the run is stopped, and goes on;
