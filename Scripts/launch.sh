@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Usage: Scripts/launch.sh [--run-dir DIR] [flags of convoy coordinator]
+#        Scripts/launch.sh --cluster FILE ...     on other hosts: see launch-hosts.sh
 #
 # Starts a cluster on this machine that outlives the terminal: a coordinator, and as many servers
 # and workers as the run asks for. It leaves everything in DIR (default: runs/ and the time) and the
@@ -20,9 +21,16 @@ fail() {
     exit "${2:-65}"
 }
 
+for word in "$@"; do
+    case $word in
+    --cluster | --cluster=*) exec "$root/Scripts/launch-hosts.sh" "$@" ;;
+    esac
+done
+
 run_dir=
 flags=()
 member_flags=()
+worker_flags=()
 while (($# > 0)); do
     case $1 in
     --run-dir)
@@ -40,6 +48,12 @@ while (($# > 0)); do
     --insecure)
         flags+=("$1")
         member_flags+=("$1")
+        ;;
+    --stream-data | --data-root=* | --cache=* | --cache-bytes=*) worker_flags+=("$1") ;;
+    --data-root | --cache | --cache-bytes)
+        (($# > 1)) || fail "$1: expected a value" 64
+        worker_flags+=("$1" "$2")
+        shift
         ;;
     --resume | --fresh-members | --exit-with-parent | --log-file | --log-file=*)
         fail "$1: this script decides that itself" 64
@@ -179,7 +193,7 @@ done
 for ((number = 1; number <= workers; number++)); do
     if $is_replacing; then break; fi
     start "worker-$number" "$run_dir/logs/worker-$number.out" worker --coordinator "$endpoint" \
-        "${member_flags[@]}" \
+        "${member_flags[@]}" "${worker_flags[@]}" \
         --threads "$threads" --log-file "$run_dir/logs/worker-$number.jsonl"
 done
 echo complete >>"$list"

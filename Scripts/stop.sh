@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Usage: Scripts/stop.sh [--within SECONDS] [RUN_DIR]
 #
-# Ends what Scripts/launch.sh started, and nothing else (RUN_DIR: the newest in runs/). The
-# coordinator takes a checkpoint first; who has not ended after SECONDS (30) is asked, and 5 s later
-# killed. Ends with 0 when all went by themselves, with 1 when somebody had to be killed. The run
-# can be taken up again with Scripts/launch.sh --run-dir RUN_DIR or convoy train --resume RUN_DIR.
+# Ends what Scripts/launch.sh started, here and on the hosts of a cluster file, and nothing else
+# (RUN_DIR: the newest in runs/). The coordinator takes a checkpoint first; who has not ended after
+# SECONDS (30) is asked, and 5 s later killed. Ends with 0 when all went by themselves, with 1 when
+# somebody had to be killed, or a host was not reached: then the hosts stay listed, for another try.
+# The run can be taken up again with Scripts/launch.sh --run-dir RUN_DIR or convoy train --resume
+# RUN_DIR.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=Scripts/processes.sh
 source "$root/Scripts/processes.sh"
+# shellcheck source=Scripts/hosts.sh
+source "$root/Scripts/hosts.sh"
 
 patience=30
 if [[ ${1:-} == --within ]]; then
@@ -22,9 +26,10 @@ if [[ ${1:-} == --within ]]; then
 fi
 if (($# > 0)); then
     list=${1%/}.pids
+    if [[ -f ${1%/}.hosts ]]; then list=${1%/}.hosts; fi
 else
     newest=
-    for list in runs/*.pids; do
+    for list in runs/*.{hosts,pids}; do
         if [[ -f $list && (-z $newest || $list -nt $newest) ]]; then newest=$list; fi
     done
     list=$newest
@@ -32,6 +37,14 @@ fi
 if [[ ! -f $list ]]; then
     echo "stop: error: ${list:-runs/*.pids} is not there; nothing was launched for this run" >&2
     exit 65
+fi
+
+if [[ $list == *.hosts ]]; then
+    status=0
+    found=$(stop_hosts "$list" "$patience") || status=$?
+    if ((status == 0)); then rm -f -- "$list"; fi
+    echo "${list%.hosts}: $found processes were running on the hosts"
+    exit "$status"
 fi
 
 status=0

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Usage: Scripts/test.sh [flags of swift test]
 #
-# Installs what is missing, then runs every test on a release build, and once more the tests of
-# NeuralNetwork on a build without oneDNN. With CI=true warnings are errors. The scripts are checked
-# too where shellcheck is installed. Flags, for instance --filter ZeroMQTests, go to the first run.
+# Installs what is missing, then runs every test on a release build, once more the tests of
+# NeuralNetwork on a build without oneDNN, and a run on four hosts (Scripts/engines/hosts.sh). With
+# CI=true warnings are errors. The scripts are checked too where shellcheck is installed. Flags, for
+# instance --filter ZeroMQTests, go to the first run.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -29,5 +30,8 @@ swift test -c release --skip-build "$@"
 section "build and test without oneDNN"
 CONVOY_ONEDNN=off swift test -c release --scratch-path .build/no-onednn \
     --filter NeuralNetworkTests
+
+section "hosts"
+Scripts/engines/hosts.sh --quick
 
 section "all tests passed"

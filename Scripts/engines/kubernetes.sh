@@ -4,7 +4,8 @@
 # Validates Cluster/kubernetes/convoy.yaml with the schemas of two versions of Kubernetes (PyPI's
 # kubernetes-validate), checks that names in it lead somewhere, and trains with the command lines
 # that stand in it, without a cluster: the coordinator is killed and started again as its
-# StatefulSet would, and once more when the run is over.
+# StatefulSet would, and once more when the run is over. As root the processes are those of the pods'
+# user and group, with keys in a read-only volume as Kubernetes makes it from a secret.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
@@ -19,9 +20,11 @@ need_packages dataset-fashion-mnist
 need_python kubernetes kubernetes-validate pyyaml
 
 processes=()
+is_mounted=false
 stop_engine() {
     ((${#processes[@]} == 0)) || kill -KILL "${processes[@]}" 2>/dev/null
     { wait; } 2>/dev/null
+    ! $is_mounted || umount "$directory/keys-volume"
 }
 
 for version in 1.29 1.33; do
@@ -35,18 +38,36 @@ value() { "$python" "$engines/kubernetes_check.py" value "$1" "$2" "$manifest"; 
 # Where the containers find things, here. The run file gets fewer steps, and nothing else changes.
 run_dir=$directory/run
 mkdir "$directory/bin"
-ln -s -- "$convoy" "$directory/bin/convoy"
+cp -- "$convoy" "$directory/bin/convoy"
 port=$(free_port)
 value ConfigMap/convoy-run data/run.yaml |
     sed "s/checkpoint-every: [0-9]*/checkpoint-every: 50, steps: $steps/" >"$directory/run.yaml"
 export PATH=$directory/bin:$PATH CONVOY_CONFIG=$directory/run.yaml CONVOY_RUN_DIR=$run_dir
 export POD_IP=127.0.0.1 CONVOY_COORDINATOR=tcp://127.0.0.1:$port
 
+# Pods have no home directory and another user than root.
+as_pod=()
+secured="without keys, which needs root"
+if ((EUID == 0)) && mkdir "$directory/keys-volume" &&
+    mount -t tmpfs tmpfs "$directory/keys-volume" 2>/dev/null; then
+    is_mounted=true
+    secured="keys of a secret"
+    "$convoy" keygen --output "$directory/keys" >/dev/null
+    "$python" "$engines/kubernetes_check.py" mount StatefulSet/convoy-coordinator \
+        "$directory/keys" "$directory/keys-volume" "$manifest"
+    mount -o remount,ro "$directory/keys-volume"
+    user=$(value StatefulSet/convoy-coordinator spec/template/spec/securityContext/runAsUser)
+    group=$(value StatefulSet/convoy-coordinator spec/template/spec/securityContext/runAsGroup)
+    as_pod=(setpriv "--reuid=$user" "--regid=$group" --clear-groups
+        env HOME=/nonexistent "CONVOY_KEYS=$directory/keys-volume")
+    chown "$user:$group" "$directory"
+fi
+
 # start NAME OBJECT INDEX: the command of its container, in the background.
 start() {
     local command
     command=$(value "$2" spec/template/spec/containers/0/command/2)
-    JOB_COMPLETION_INDEX=$3 sh -c "${command//:5555/:$port}" </dev/null \
+    JOB_COMPLETION_INDEX=$3 "${as_pod[@]}" sh -c "${command//:5555/:$port}" </dev/null \
         >>"$directory/$1.log" 2>&1 &
     processes+=($!)
 }
@@ -78,5 +99,5 @@ wait_for 10 "rest after the end of the run" rests
 
 undisturbed "$directory/undisturbed" --config "$directory/run.yaml"
 require_hash "$run_dir"
-succeed "manifests valid, coordinator killed, $steps steps, weights_sha256 ${expected:0:16}, as \
+succeed "manifests valid, $secured, coordinator killed, $steps steps, weights_sha256 ${expected:0:16}, as \
 convoy train"

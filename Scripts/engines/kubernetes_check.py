@@ -2,8 +2,11 @@
 
     kubernetes_check.py validate VERSION FILE      against the published schemas, strictly
     kubernetes_check.py value KIND/NAME PATH FILE  prints one value, PATH as in spec/template/0
+    kubernetes_check.py mount KIND/NAME KEYS DIRECTORY FILE
+                                                   lays the keys out as kubelet does for the pod
 """
 
+import os
 import sys
 
 import yaml
@@ -74,8 +77,35 @@ def check_pod(where: str, pod: dict, claims: list[dict], names: set[tuple[str, s
             assert mount["name"] in volumes, f"{where}: no volume {mount['name']}"
 
 
+def mount(name: str, keys: str, directory: str, path: str) -> None:
+    """Files of the secret, made from the files of KEYS, with owner and mode that fsGroup gives."""
+    pod = value(path, name, "spec/template/spec")
+    group = pod["securityContext"]["fsGroup"]
+    volume = next(one["secret"] for one in pod["volumes"] if one["name"] == "keys")
+    # The files are in a directory that a link names, so that all change at once.
+    content = os.path.join(directory, "..1")
+    for item in volume["items"]:
+        target = os.path.join(content, item["path"])
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(os.path.join(keys, item["key"]), "rb") as source, open(target, "wb") as file:
+            file.write(source.read())
+    for place, _, files in os.walk(content):
+        os.chown(place, 0, group)
+        os.chmod(place, 0o2755)
+        for file in files:
+            os.chown(os.path.join(place, file), 0, group)
+            os.chmod(os.path.join(place, file), volume["defaultMode"] | 0o440)
+    os.symlink("..1", os.path.join(directory, "..data"))
+    for entry in os.listdir(content):
+        os.symlink(os.path.join("..data", entry), os.path.join(directory, entry))
+    os.chown(directory, 0, group)
+    os.chmod(directory, 0o3777)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "validate":
         validate(*sys.argv[2:])
+    elif sys.argv[1] == "mount":
+        mount(*sys.argv[2:])
     else:
         print(value(sys.argv[4], *sys.argv[2:4]))

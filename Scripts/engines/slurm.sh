@@ -3,9 +3,10 @@
 #
 # Submits Cluster/slurm/train.sbatch to a private Slurm cluster on this machine: two nodes (two
 # slurmd), own munged, configuration, ports and directories; a Slurm that is installed already is
-# not touched. Trains Fashion-MNIST undisturbed; then again while a worker and the coordinator are
-# killed, a node fails, the time limit is announced and the job is put back into the queue. Both
-# hashes must be those of convoy train. Installs Debian's slurm-wlm and munge if they are missing.
+# not touched. Trains Fashion-MNIST undisturbed; then again, with keys, while a worker and the
+# coordinator are killed, a node fails, the time limit is announced and the job is put back into the
+# queue. Both hashes must be those of convoy train. Installs Debian's slurm-wlm and munge if they are
+# missing.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
@@ -120,6 +121,9 @@ undisturbed "$directory/train" --steps "$steps"
 submit undisturbed
 await_job
 
+# With keys, which every task finds by CONVOY_KEYS.
+"$convoy" keygen --output "$directory/keys" >/dev/null
+export CONVOY_KEYS=$directory/keys
 submit disturbed
 wait_for 60 "step 50" reached "$run_dir" 50
 mapfile -t workers < <(processes_of worker "$run_dir")
@@ -145,5 +149,5 @@ scontrol requeue "$job"
 await_try 3
 await_job
 "$convoy" verify "$run_dir" >/dev/null || fail "the run does not verify" "${logs[@]}"
-succeed "worker and coordinator killed, node down, time limit, requeue, $steps steps, \
+succeed "keys, worker and coordinator killed, node down, time limit, requeue, $steps steps, \
 weights_sha256 ${expected:0:16}, as convoy train"

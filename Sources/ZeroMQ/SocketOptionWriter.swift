@@ -61,6 +61,7 @@ struct SocketOptionWriter {
         try set(ZMQ_IPV6, "ipv6", flag: options.ipv6)
         try set(ZMQ_SNDBUF, "sendBufferByteCount", size: options.sendBufferByteCount)
         try set(ZMQ_RCVBUF, "receiveBufferByteCount", size: options.receiveBufferByteCount)
+        try set(ZMQ_TCP_MAXRT, "tcpRetransmitTimeout", milliseconds(options.tcpRetransmitTimeout))
         switch options.tcpKeepAlive {
         case .systemDefault: try set(ZMQ_TCP_KEEPALIVE, "tcpKeepAlive", -1)
         case .off: try set(ZMQ_TCP_KEEPALIVE, "tcpKeepAlive", 0)

@@ -43,6 +43,9 @@ public struct SocketOptions: Sendable {
     public var immediate: Bool = false
     /// Accept IPv6 addresses besides IPv4. Default false.
     public var ipv6: Bool = false
+    /// How long data that was sent may go without the peer's word that it came, before TCP gives
+    /// the connection up. Nil: as long as the system lets it, on Linux some 15 minutes.
+    public var tcpRetransmitTimeout: Duration?
     /// TCP's own probing of silent connections.
     public var tcpKeepAlive: TCPKeepAlive = .systemDefault
     /// Connections that may wait for being accepted.

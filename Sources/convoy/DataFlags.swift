@@ -6,7 +6,7 @@ import Partitions
 
 /// Where a worker finds its data.
 struct DataFlags: ParsableArguments {
-    @Flag(help: "Have all data streamed from the coordinator, even if it is on this host.")
+    @Flag(help: "Workers have all data streamed from the coordinator, even if it is on their host.")
     var streamData = false
 
     @Option(help: "Open data below this directory only, else stream it; may be repeated.")
@@ -18,14 +18,27 @@ struct DataFlags: ParsableArguments {
     @Option(help: "Bytes of streamed partitions to keep.")
     var cacheBytes: Int = PartitionDiskCache.defaultByteLimit
 
-    func options() throws -> DataOptions {
+    private func check() throws(Failure) {
         guard cacheBytes >= 1 << 20 else {
-            throw Terminal.fail(
-                .usage("--cache-bytes: expected at least 1048576 (1 MiB), found \(cacheBytes)"))
+            throw .usage("--cache-bytes: expected at least 1048576 (1 MiB), found \(cacheBytes)")
         }
-        if let cache, cache.isEmpty {
-            throw Terminal.fail(.usage("--cache: expected a directory, found nothing"))
+        if let cache, cache.isEmpty { throw .usage("--cache: expected a directory, found nothing") }
+    }
+
+    /// The same for a worker that is started with them, in this working directory.
+    func arguments() throws(Failure) -> [String] {
+        try check()
+        var arguments = streamData ? ["--stream-data"] : []
+        arguments += dataRoot.flatMap { ["--data-root", $0] }
+        arguments += cache.map { ["--cache", $0] } ?? []
+        if cacheBytes != PartitionDiskCache.defaultByteLimit {
+            arguments += ["--cache-bytes", "\(cacheBytes)"]
         }
+        return arguments
+    }
+
+    func options() throws -> DataOptions {
+        do throws(Failure) { try check() } catch { throw Terminal.fail(error) }
         var options = DataOptions()
         options.isAlwaysStreamed = streamData
         options.roots = dataRoot

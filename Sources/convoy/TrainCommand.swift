@@ -16,6 +16,8 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var security: SecurityOptions
 
+    @OptionGroup var dataFlags: DataFlags
+
     @Option(help: "Where everything of the run is written; must not hold anything yet.")
     var runDir: String?
 
@@ -34,10 +36,11 @@ struct TrainCommand: ParsableCommand {
                 try directory.requireExisting()
                 base = try RunConfiguration.load(file: directory.configuration)
             }
-            let settings = LocalLauncher.Settings(
+            var settings = LocalLauncher.Settings(
                 executable: try Executable.path(),
                 configuration: try options.configuration(over: base), directory: directory,
                 isResuming: resume != nil, keys: try security.transport().keys?.directory)
+            settings.workerArguments = try dataFlags.arguments()
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
                 Terminal.show("  \($0)")
             }

@@ -104,6 +104,20 @@ import Testing
         #expect(failure { try KeyRing(directory: path("other")) }?.text.contains(secret) == false)
     }
 
+    /// Modes of a secret: of the user's own, of root's for a user in the file's group, of another's.
+    @Test(arguments: [
+        (0o600, true, true), (0o400, true, true), (0o440, false, true),
+        (0o640, false, true), (0o660, false, false), (0o444, false, false),
+        (0o604, false, false), (0o470, false, false),
+    ] as [(mode_t, Bool, Bool)])
+    func whoMayReadASecret(_ mode: mode_t, _ own: Bool, _ handedOver: Bool) {
+        #expect(KeyFile.isPrivate(mode: mode, owner: 1000, user: 1000) == own)
+        #expect(KeyFile.isPrivate(mode: mode, owner: 0, user: 0) == own)
+        #expect(KeyFile.isPrivate(mode: mode, owner: 0, user: 1000) == handedOver)
+        // A file of somebody else, which root or a group lets one read.
+        #expect(KeyFile.isPrivate(mode: mode, owner: 1001, user: 1000) == own)
+    }
+
     @Test func changesOfTheAllowList() throws {
         _ = try KeyGenerator(output: path("k"), present: .refuse).make(nodes: ["a", "b"])
         let first = try KeyRing(directory: path("k/a")).publicKey

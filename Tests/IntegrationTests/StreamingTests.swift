@@ -48,6 +48,20 @@ extension Integration {
             }
         }
 
+        /// `convoy train` starts its workers with the flags that are theirs.
+        @Test func flagsOfTrain() throws {
+            let data = try SampleData().write(to: directory)
+            let configuration = try RunConfiguration.sample(data, steps: 13)
+                .with(workers: 2, servers: 1)
+            let run = try TrainRun(
+                configuration, in: directory, "run",
+                flags: ["--stream-data", "--cache", cache, "--cache-bytes", "2000000"])
+            #expect(try run.weights() == SerialTrainer(configuration).weights(afterSteps: 13))
+            #expect(!cachedFiles().isEmpty)
+            let few = try Command.run(["train", "--cache-bytes", "1"])
+            #expect(few.exitCode == 64 && few.errors.contains("--cache-bytes"), "\(few)")
+        }
+
         /// Another data set of the same path and shape is named and not used.
         @Test func otherData() throws {
             let data = try SampleData().write(to: directory)

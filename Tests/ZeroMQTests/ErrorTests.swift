@@ -87,6 +87,7 @@ import ZeroMQ
         options.immediate = true
         options.ipv6 = true
         options.tcpKeepAlive = .on(idle: .seconds(30), interval: .milliseconds(1), count: 3)
+        options.tcpRetransmitTimeout = .seconds(5)
         options.backlog = 7
         options.sendBufferByteCount = 65_536
         options.receiveBufferByteCount = 65_536

@@ -15,6 +15,8 @@ public final class LocalLauncher {
         public var isResuming: Bool
         /// The subcommand that workers are started with.
         public var workerCommand = ["worker"]
+        /// Flags of workers alone: where they find their data.
+        public var workerArguments: [String] = []
         /// A file for what the children print; nil lets them share this process's output.
         public var output: String?
         /// The keys directory of all processes; nil: they do without.
@@ -136,6 +138,7 @@ public final class LocalLauncher {
         ] + keyArguments
         if role == .worker {
             arguments += ["--threads", "\(settings.configuration.cluster.threads)"]
+            arguments += settings.workerArguments
         }
         let child = try ChildProcess(
             name: "\(role.rawValue) \(number)", executable: settings.executable,

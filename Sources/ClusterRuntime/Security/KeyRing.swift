@@ -69,7 +69,7 @@ public struct KeyRing: Sendable {
 }
 
 /// One key in a file.
-enum KeyFile {
+package enum KeyFile {
     /// - Throws: one line that names the file; 65.
     static func read(_ path: String, isSecret: Bool = false) throws(Failure) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -83,7 +83,7 @@ enum KeyFile {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw .data("\(path) is no file")
         }
-        if isSecret, status.st_mode & 0o077 != 0 {
+        if isSecret, !isPrivate(mode: status.st_mode, owner: status.st_uid, user: geteuid()) {
             throw .data(
                 "\(path) can be read by others than its owner (mode \(octal(status.st_mode))); "
                     + "chmod 600 it, and make new keys if someone may have read it")
@@ -100,7 +100,14 @@ enum KeyFile {
         return String(key)
     }
 
-    /// Whoever can write the directory can let anyone in.
+    /// Whether a secret is this user's alone. One that root owns and hands to a user by the group of
+    /// the file, as Kubernetes does with a secret and `fsGroup`, may be read by that group.
+    package static func isPrivate(mode: mode_t, owner: uid_t, user: uid_t) -> Bool {
+        let isHandedOver = owner == 0 && user != 0
+        return mode & (isHandedOver ? 0o037 : 0o077) == 0
+    }
+
+    /// Whoever can write the directory can let anyone in; on a mount that is read-only nobody can.
     static func requireProtected(_ directory: String) throws(Failure) {
         var status = stat()
         guard stat(directory, &status) == 0 else {
@@ -109,11 +116,16 @@ enum KeyFile {
                     + "keygen --output \(directory)` makes one")
         }
         guard status.st_mode & S_IFMT == S_IFDIR else { throw .data("\(directory) is no directory") }
-        if status.st_mode & 0o022 != 0 {
+        if status.st_mode & 0o022 != 0, !isReadOnly(directory) {
             throw .data(
                 "\(directory) can be written by others than its owner (mode "
                     + "\(octal(status.st_mode))), who could let anyone in; chmod 700 it")
         }
+    }
+
+    private static func isReadOnly(_ directory: String) -> Bool {
+        var status = statvfs()
+        return statvfs(directory, &status) == 0 && status.f_flag & UInt(ST_RDONLY) != 0
     }
 
     private static func octal(_ mode: mode_t) -> String { String(mode & 0o7777, radix: 8) }

@@ -64,6 +64,8 @@ enum SocketSettings {
         options.handshakeTimeout = .seconds(5)
         options.reconnectInterval = .milliseconds(20)
         options.reconnectMaximum = .seconds(1)
+        // A host whose address changes gets no answer at the old one, and has to connect anew.
+        options.tcpRetransmitTimeout = .seconds(10)
         options.backlog = 1024
         options.routerHandover = true
         return options

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Usage: Scripts/bench/keys.sh [flags]
+#
+# What keys cost: images a second of `convoy train` without and with --keys, in turns, with `cnn` on
+# random images of 3 x 32 x 32 and two workers of one thread. Processes on one host exchange floats
+# through shared memory, which nothing seals; without it they cross sockets, as between hosts. Prints
+# a Markdown table, and fails when keys change a bit of the result.
+#
+#   --rounds N       rounds (3); each measures every line without and with keys
+#   --steps N        steps a run (600)
+#   --per-worker N   images a worker and step (32)
+#   --precision P    fp32 or bf16 (fp32)
+#   --output FILE    writes the table there too
+#
+# The figure of a line is the median of its rounds. CONVOY=PROGRAM measures that program and builds
+# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about two minutes.
+# shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
+set -euo pipefail
+
+bench=keys
+# shellcheck source=Scripts/bench/common.sh disable=SC1091
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+command_line="Scripts/bench/keys.sh${*:+ $*}"
+rounds=3
+steps=600
+per_worker=32
+precision=fp32
+output=
+while (($# > 0)); do
+    (($# > 1)) || usage_error "$1: unknown, or its value is missing"
+    case $1 in
+    --rounds) require_count "$1" "$2" && rounds=$2 ;;
+    --steps) require_count "$1" "$2" && steps=$2 ;;
+    --per-worker) require_count "$1" "$2" && per_worker=$2 ;;
+    --precision) precision=$2 ;;
+    --output) output=$2 ;;
+    *) usage_error "$1: expected --rounds, --steps, --per-worker, --precision or --output" ;;
+    esac
+    shift 2
+done
+
+prepare_convoy
+command -v python3 >/dev/null || fail "no python3, which writes the data set"
+python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/data" 32768 64 32
+"$convoy" keygen --output "$directory/keys" >/dev/null
+
+# rate NAME FLAGS...: images a second of one run into `result`; its bits must be those of before.
+bits=
+rate() {
+    local name=$1 found
+    shift
+    rm -rf -- "${directory:?}/$name"
+    take_turn
+    start_child 300 "$directory/$name.out" "$convoy" train --data "partitions:$directory/data" \
+        --batch-size $((2 * per_worker)) --virtual-workers 2 --workers 2 --steps "$steps" \
+        --checkpoint-every 1000000 --precision "$precision" --run-dir "$directory/$name" "$@"
+    await_children || fail "convoy train $* failed: $(tail -n 1 "$directory/$name.out")"
+    give_turn
+    found=$(summary "$directory/$name" weights_sha256)
+    bits=${bits:-$found}
+    [[ -n $found && $found == "$bits" ]] || fail "other bits with $*: $found, before $bits"
+    result=$(summary "$directory/$name" images_per_second)
+}
+
+# Lines of the table: flags, and what they are called.
+lines=("--servers 1 --no-shared-memory|1|sockets" "--servers 0 --no-shared-memory|0|sockets"
+    "--servers 1|1|shared memory" "--servers 0|0|shared memory")
+for ((round = 1; round <= rounds; round++)); do
+    for ((line = 0; line < ${#lines[@]}; line++)); do
+        read -r -a flags <<<"${lines[line]%%|*}"
+        # Who is first changes from round to round.
+        order=(plain keys)
+        if ((round % 2 == 0)); then order=(keys plain); fi
+        for kind in "${order[@]}"; do
+            with=()
+            if [[ $kind == keys ]]; then with=(--keys "$directory/keys"); fi
+            rate "run-$line-$kind" "${flags[@]}" "${with[@]}"
+            echo "$result" >>"$directory/rates-$line-$kind"
+            echo "keys: round $round, ${lines[line]%%|*}, $kind: $result images/s" >&2
+        done
+    done
+done
+
+median() {
+    sort -n "$1" | awk '{ value[NR] = $1 }
+        END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'
+}
+table() {
+    local line plain keys servers way
+    echo "$(machine); $(convoy_version); $precision, $per_worker images a worker, $rounds rounds of"
+    echo "$steps steps; \`$command_line\`"
+    echo
+    echo "| servers | floats cross | images/s without keys | with keys | |"
+    echo "|---|---|---|---|---|"
+    for ((line = 0; line < ${#lines[@]}; line++)); do
+        IFS='|' read -r _ servers way <<<"${lines[line]}"
+        plain=$(median "$directory/rates-$line-plain")
+        keys=$(median "$directory/rates-$line-keys")
+        awk -v servers="$servers" -v way="$way" -v plain="$plain" -v keys="$keys" 'BEGIN {
+            printf "| %s | %s | %.0f | %.0f | %.0f %% |\n", servers, way, plain, keys,
+                100 * keys / plain
+        }'
+    done
+}
+if [[ -n $output ]]; then table | tee -- "$output"; else table; fi
