@@ -198,7 +198,7 @@ extension Simulation {
                 var header = BulkHeader(kind: .contribution, step: step, shard: shard)
                 header.chunk = chunk.index
                 header.node = node
-                header.placement = member.member?.sendingPlacement ?? 0
+                header.placement = member.member.sendingPlacement
                 header.totals = totals
                 send(.bulk(header, Array(values[chunk.range])), from: peer, to: host)
             }

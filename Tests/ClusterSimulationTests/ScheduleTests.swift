@@ -101,14 +101,28 @@ import Testing
     }
 
     @Test func cutsAndClogs() {
-        for seed in 110_001...110_500 {
-            var settings = Self.settings(seed: UInt64(seed))
-            settings.totalSteps += 20
-            settings.faults.cutRate = 0.2
-            settings.faults.clogRate = 0.5
-            settings.faults.calmAfter = .seconds(30)
-            Self.expectGood(settings)
-        }
+        for seed in 110_001...110_500 { Self.expectGood(Self.cutsAndClogs(seed: UInt64(seed))) }
+    }
+
+    static func cutsAndClogs(seed: UInt64) -> SimulationSettings {
+        var settings = settings(seed: seed)
+        settings.totalSteps += 20
+        settings.faults.cutRate = 0.2
+        settings.faults.clogRate = 0.5
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// A checkpoint was written after the shards had been put back to the one before it, and a shard
+    /// that had missed the order was put back to the new one.
+    @Test func checkpointWhileShardsAreMoved() {
+        Self.expectGood(Self.cutsAndClogs(seed: 110_196))
+    }
+
+    /// Contributions from before the shards were put back let one of them run two steps ahead, where
+    /// nobody kept the weights that the others waited for.
+    @Test func contributionsOfAFormerPlacement() {
+        Self.expectGood(Self.cutsAndClogs(seed: 110_346))
     }
 
     @Test func slowWorkers() {

@@ -29,6 +29,7 @@ extension CoordinatorMachine {
         var load: [PeerIdentity: Int] = [:]
         for shard in shards { if let host = shard.host { load[host, default: 0] += 1 } }
         placement += 1
+        placementStep = lastCheckpoint
         for index in shards.indices {
             if shards[index].host == nil {
                 let least = hosts.min {
@@ -61,7 +62,7 @@ extension CoordinatorMachine {
             guard !mine.isEmpty else { return nil }
             let message = HostShards(
                 shards: mine, shardCount: configuration.plan.shardCount, placement: placement,
-                step: lastCheckpoint, stepLimit: limit)
+                step: placementStep, stepLimit: limit)
             return .send(.host(message), to: host.hello.identity)
         }
     }

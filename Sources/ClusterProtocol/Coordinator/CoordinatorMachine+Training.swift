@@ -75,6 +75,7 @@ extension CoordinatorMachine {
         for (index, host) in recovery.hosts.enumerated() {
             shards[index] = Shard(host: host, version: lastCheckpoint)
         }
+        placementStep = recovery.placementStep
         phase = .placing(since: now, waiting: Set(configuration.plan.shards))
         return [.journal(.tookOver)] + hostMessages()
     }

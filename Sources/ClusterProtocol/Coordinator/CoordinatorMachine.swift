@@ -236,6 +236,9 @@ public struct CoordinatorMachine: Sendable {
     var nextOrdinal: [Role: Int] = [:]
     public internal(set) var generation = Generation(0)
     var placement = 0
+    /// The checkpoint that all shards were put back to. A later one may be written while some of them
+    /// have yet to hear of it.
+    var placementStep: Step
     var shards: [Shard]
     var limit: Step
     var stop: (exitCode: Int, reason: String)?
@@ -274,6 +277,7 @@ public struct CoordinatorMachine: Sendable {
             Shard(host: nil, version: configuration.startStep)
         }
         lastCheckpoint = configuration.startStep
+        placementStep = configuration.startStep
         lastRecorded = configuration.startStep
         instructionSet = configuration.instructionSet
         limit = configuration.startStep

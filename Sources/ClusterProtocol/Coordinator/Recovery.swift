@@ -3,6 +3,8 @@ extension CoordinatorMachine {
     public struct Recovery: Hashable, Sendable {
         public var generation = Generation(0)
         public var placement = 0
+        /// The checkpoint that it began with.
+        public var placementStep = Step(0)
         public var hosts: [PeerIdentity] = []
         public var members: Set<PeerIdentity> = []
         /// Those of the members who compute.
@@ -55,8 +57,9 @@ extension CoordinatorMachine {
                 members.remove(peer)
                 workers.remove(peer)
                 if reason != CoordinatorMachine.leftReason { lostMemberCount += 1 }
-            case .placed(let placement, _, let hosts):
+            case .placed(let placement, let step, let hosts):
                 self.placement = placement
+                placementStep = step
                 self.hosts = hosts
             case .assigned(let generation, _): self.generation = max(self.generation, generation)
             case .limit(let step, let seconds):
