@@ -81,6 +81,12 @@ is_wanted() {
 }
 
 # Cases, `NAME PRECISION BATCH`: the batch is a worker's.
+precisions_here=(fp32)
+if grep -q avx512_bf16 /proc/cpuinfo; then
+    precisions_here+=(bf16)
+else
+    echo "$bench: this processor has no bf16 instructions; bf16 is left out" >&2
+fi
 cases=()
 for name in "${names[@]}"; do
     is_wanted "$name" || continue
@@ -90,6 +96,7 @@ for name in "${names[@]}"; do
     *) precisions=(fp32) ;;
     esac
     for precision in "${precisions[@]}"; do
+        [[ " ${precisions_here[*]} " == *" $precision "* ]] || continue
         for batch in 32 128; do cases+=("$name $precision $batch"); done
     done
 done

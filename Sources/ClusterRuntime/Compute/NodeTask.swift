@@ -10,14 +10,14 @@ import Synchronization
 /// Safety: a chunk of a sum is written by the thread that computes the leaf until it hands it over
 /// here, then under the lock while siblings are added to it, and from the moment it is part of a
 /// `Part` it is only read, while earlier chunks of the same buffer may still be written.
-final class NodeTask: Sendable {
+public final class NodeTask: Sendable {
     /// Chunks of the node's sum that are complete, all up to the end or up to those given out before.
-    struct Part: Sendable {
-        var sum: FloatBuffer
-        var totals: ContributionTotals
-        var chunks: Range<Int>
+    public struct Part: Sendable {
+        public var sum: FloatBuffer
+        public var totals: ContributionTotals
+        public var chunks: Range<Int>
         /// With this part the whole sum is complete.
-        var isLast: Bool { chunks.lowerBound == 0 }
+        public var isLast: Bool { chunks.lowerBound == 0 }
     }
 
     private struct Chunk {
@@ -42,7 +42,8 @@ final class NodeTask: Sendable {
     private let starts: [Int]
     private let state: Mutex<State>
 
-    init(
+    /// - Parameter starts: where the chunks of the flat vector begin, then its end.
+    public init(
         step: Step, node: TreeNode, tree: ReductionTree, chunks starts: [Int], weights: FloatBuffer
     ) {
         self.step = step
@@ -60,7 +61,7 @@ final class NodeTask: Sendable {
     ///
     /// - Parameter element: nothing changes any more from here on.
     /// - Returns: what is complete now of the node's sum and was not before.
-    func add(
+    public func add(
         leaf: Int, sum: FloatBuffer, totals: ContributionTotals, finalFrom element: Int
     ) -> Part? {
         guard let first = starts.firstIndex(where: { $0 >= element }) else { return nil }

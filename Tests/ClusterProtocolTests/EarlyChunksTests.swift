@@ -1,0 +1,78 @@
+import ClusterProtocol
+import Testing
+
+/// Chunks that leave before their node is whole.
+@Suite struct EarlyChunksTests {
+    private static let plan = SlicePlan(parameterCount: 64, shardCount: 1, chunkElementCount: 16)
+    private static let tree = ReductionTree(leafCount: 2)
+
+    private static func worker() -> WorkerMachine {
+        var machine = WorkerMachine(.init(tree: tree, plan: plan, retryInterval: .seconds(100)))
+        let placement = ShardPlacement(
+            shard: ShardIndex(0), host: PeerIdentity(rawValue: "server-a"), endpoint: "ipc://a")
+        let assignment = Assignment(
+            generation: Generation(1), virtualWorkers: [0], stepLimit: Step(10),
+            shards: [placement], placement: 3, instructionSet: "generic")
+        _ = machine.step(.assignment(assignment), now: .zero)
+        for chunk in plan.chunks.indices {
+            _ = machine.step(
+                .weights(shard: ShardIndex(0), chunk: chunk, version: Step(0), placement: 3),
+                now: .zero)
+        }
+        return machine
+    }
+
+    @Test func chunksAreSentWhileTheNodeIsPending() {
+        var machine = Self.worker()
+        let step = Step(0)
+        let node = TreeNode.leaf(0)
+        #expect(
+            machine.step(.chunksComputed(step: step, node: node, chunks: 2..<4), now: .zero)
+                == [.contributeChunks(step: step, node: node, chunks: 2..<4)])
+        // Of another step, or of a node that nobody asked for.
+        #expect(
+            machine.step(.chunksComputed(step: step.next, node: node, chunks: 2..<4), now: .zero)
+                .isEmpty)
+        #expect(
+            machine.step(.chunksComputed(step: step, node: .leaf(1), chunks: 2..<4), now: .zero)
+                .isEmpty)
+        let whole = machine.step(.nodeComputed(step: step, node: node), now: .zero)
+        #expect(
+            whole.contains(.contribute(step: step, node: node, shards: [ShardIndex(0)])))
+        #expect(
+            machine.step(.chunksComputed(step: step, node: node, chunks: 0..<2), now: .zero)
+                .isEmpty)
+    }
+
+    /// What was sent before the shards were put back is not taken, though it would be the same.
+    @Test func contributionsOfAnotherPlacementAreDropped() {
+        var host = ShardHostMachine(
+            .init(
+                tree: Self.tree, plan: Self.plan, partCount: 1, checkpointEvery: 0,
+                retryInterval: .seconds(1), audit: nil))
+        let shard = ShardIndex(0)
+        _ = host.step(
+            .host(
+                HostShards(
+                    shards: [shard], shardCount: 1, placement: 3, step: Step(0),
+                    stepLimit: Step(10))), now: .zero)
+        for chunk in Self.plan.chunks.indices {
+            _ = host.step(
+                .state(shard: shard, chunk: chunk, part: 0, step: Step(0), placement: 3),
+                now: .zero)
+        }
+        func contribute(_ placement: Int) -> [ShardHostMachine.Action] {
+            host.step(
+                .contribution(
+                    shard: shard, placement: placement, step: Step(0), chunk: 0, node: .leaf(0),
+                    totals: ContributionTotals(sampleCount: 4),
+                    peer: PeerIdentity(rawValue: "worker-1"), digest: 0), now: .zero)
+        }
+        #expect(contribute(2) == [.drop(.formerPlacement)])
+        #expect(
+            contribute(3) == [
+                .shard(shard, .keep(chunk: 0, node: .leaf(0), replaced: []))
+            ])
+        #expect(contribute(3) == [.shard(shard, .drop(.covered))])
+    }
+}

@@ -1,0 +1,85 @@
+import ClusterProtocol
+import ClusterRuntime
+import CounterRandom
+import Testing
+
+/// Sums of a worker's own leaves, handed over chunk by chunk from the end.
+@Suite struct NodeTaskTests {
+    private static let starts = [0, 10, 25, 32]
+    private static let count = 32
+
+    private static func sum(of leaf: Int) -> FloatBuffer {
+        var random = RandomStream(seed: UInt64(leaf), purpose: .simulation)
+        let buffer = FloatBuffer(count: count)
+        for index in 0..<count { buffer.pointer[index] = random.nextUniform() * 3 - 1 }
+        return buffer
+    }
+
+    private static func totals(_ leaf: Int) -> ContributionTotals {
+        ContributionTotals(
+            sampleCount: leaf + 1, lossSum: Double(leaf) / 3, correctCount: leaf,
+            recordDigest: UInt64(leaf))
+    }
+
+    private static func task(_ leafCount: Int, _ node: TreeNode) -> NodeTask {
+        NodeTask(
+            step: Step(3), node: node, tree: ReductionTree(leafCount: leafCount), chunks: starts,
+            weights: FloatBuffer(count: count))
+    }
+
+    @Test func aSingleLeafIsGivenOutAsItBecomesFinal() throws {
+        let task = Self.task(2, .leaf(1))
+        let sum = Self.sum(of: 1)
+        func add(_ element: Int) -> Range<Int>? {
+            task.add(leaf: 1, sum: sum, totals: Self.totals(1), finalFrom: element)?.chunks
+        }
+        // No chunk begins there or behind it.
+        #expect(add(30) == nil)
+        #expect(add(25) == 2..<3)
+        #expect(add(25) == nil)
+        #expect(add(24) == nil)
+        #expect(add(11) == nil)
+        let last = try #require(
+            task.add(leaf: 1, sum: sum, totals: Self.totals(1), finalFrom: 0))
+        #expect(last.chunks == 0..<2 && last.isLast)
+        #expect(last.totals == Self.totals(1))
+        #expect(last.sum === sum)
+        #expect(add(0) == nil)
+    }
+
+    /// Whatever comes when, the bits are those of whole leaves added along the tree.
+    @Test(arguments: 1...40)
+    func anyOrderGivesTheSameBits(_ seed: Int) throws {
+        let leafCount = 4
+        let tree = ReductionTree(leafCount: leafCount)
+        let whole = Self.task(leafCount, tree.root)
+        var expected: NodeTask.Part?
+        for leaf in 0..<leafCount {
+            expected = whole.add(
+                leaf: leaf, sum: Self.sum(of: leaf), totals: Self.totals(leaf), finalFrom: 0)
+        }
+        let reference = try #require(expected)
+
+        var random = RandomStream(seed: UInt64(seed), purpose: .simulation)
+        let task = Self.task(leafCount, tree.root)
+        let sums = (0..<leafCount).map(Self.sum)
+        var levels = Array(repeating: Self.count, count: leafCount)
+        var given: [Int] = []
+        var last: NodeTask.Part?
+        while levels.contains(where: { $0 > 0 }) {
+            let leaf = random.next(below: leafCount)
+            guard levels[leaf] > 0 else { continue }
+            levels[leaf] = random.next(below: levels[leaf])
+            let part = task.add(
+                leaf: leaf, sum: sums[leaf], totals: Self.totals(leaf), finalFrom: levels[leaf])
+            guard let part else { continue }
+            given += part.chunks.reversed()
+            last = part
+            #expect(part.totals == reference.totals)
+        }
+        #expect(given == [2, 1, 0])
+        let found = try #require(last)
+        #expect(found.isLast)
+        #expect(Array(found.sum.bytes) == Array(reference.sum.bytes))
+    }
+}
