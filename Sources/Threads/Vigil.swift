@@ -33,13 +33,13 @@ public struct Vigil {
             return
         }
         let end = SteadyClock.now + limit
-        while SteadyClock.now < end {
+        repeat {
             if hasCome() {
                 failureCount = 0
                 return
             }
             sched_yield()
-        }
+        } while SteadyClock.now < end
         failureCount += 1
         if failureCount >= Self.patience { restCount = Self.rest }
     }
