@@ -10,7 +10,7 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "A checkpoint, a run directory (its newest checkpoint) or a model file.")
     var checkpoint: String
 
-    @Option(help: "auto, onednn or reference.")
+    @Option(help: "auto, native, onednn or reference.")
     var backend: String = "auto"
 
     @Option(help: "fp32 or bf16.")

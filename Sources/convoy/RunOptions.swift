@@ -51,7 +51,7 @@ struct RunOptions: ParsableArguments {
     @Option(help: "fp32 or bf16.")
     var precision: String?
 
-    @Option(help: "auto, onednn or reference.")
+    @Option(help: "auto, native, onednn or reference.")
     var backend: String?
 
     @Option(name: .customLong("init"), help: "Initial weights from a safetensors file.")
