@@ -1,9 +1,10 @@
 import CKernels
 
-/// A convolution with the ReLU and the max-pool that follow it, a few output channels at a time:
-/// what the convolution writes for the pool stays in the cache.
+/// A convolution with the ReLU and the max-pool that follow it.
 ///
 /// Math: output[o, p] = bias[o] + Σ weights[o, c, k] · input[c, s·p + k], as `torch.nn.Conv2d`.
+/// ``NativeWinograd`` computes what it can; the direct way takes a few output channels at a time,
+/// so that what the convolution writes for the pool stays in the cache.
 final class NativeConvolution: NativeStage {
     /// Bytes of the convolution's own output that are worked on at a time, well below a
     /// second-level cache.
@@ -12,6 +13,7 @@ final class NativeConvolution: NativeStage {
     let layer: NetworkLayer
     let output: AlignedBuffer
     let inputGradient: AlignedBuffer?
+    private let winograd: NativeWinograd?
     private let pool: NativePool?
     private let hasReLU: Bool
     private let input: AlignedBuffer
@@ -21,11 +23,12 @@ final class NativeConvolution: NativeStage {
     private let forwardGroups: [LaneGroup]
     private let backwardGroups: [LaneGroup]
     private let untouched: [Int]
-    private let packed: AlignedBuffer
+    private let weights: AlignedBuffer
+    private let packed: AlignedBuffer?
     private let packedTransposed: AlignedBuffer?
     private let bias: AlignedBuffer
     /// The convolution's output, or its gradient: all channels where the input's gradient is
-    /// wanted, otherwise those worked on.
+    /// wanted, otherwise those worked on. Nil where ``NativeWinograd`` does everything.
     private let scratch: AlignedBuffer?
     private let paddedGradient: AlignedBuffer?
     private let taps: UnsafeMutableBufferPointer<Int32>
@@ -55,21 +58,27 @@ final class NativeConvolution: NativeStage {
                 width: from[2] + padding.left + padding.right),
             output: Size2D(height: to[1], width: to[2]), kernel: kernel, stride: stride)
         forwardGroups = window.forward()
+        winograd = NativeWinograd(
+            window: window, channels: from[0], outputs: to[0], hasReLU: hasReLU, pool: pool,
+            wantsInputGradient: wantsInputGradient)
+        let hasDirectBackward = winograd?.hasBackward != true
         let isPadded = padding != .none
         let paddedCount = from[0] * window.input.height * window.input.width
         padded = isPadded ? AlignedBuffer(laneCount: paddedCount) : input
         inputGradient = wantsInputGradient ? AlignedBuffer(laneCount: from.reduce(1, *)) : nil
         paddedGradient =
             isPadded && wantsInputGradient ? AlignedBuffer(laneCount: paddedCount) : inputGradient
-        let back = wantsInputGradient ? window.backward() : ([], [])
-        (backwardGroups, untouched) = back
+        (backwardGroups, untouched) =
+            wantsInputGradient && hasDirectBackward ? window.backward() : ([], [])
         let block = Int(CONVOY_LANE_OUTPUTS)
-        func packedCount(_ outputs: Int, _ channels: Int) -> Int {
-            (outputs + block - 1) / block * block * channels * kernel.height * kernel.width
+        func packedBuffer(_ outputs: Int, _ channels: Int) -> AlignedBuffer {
+            let count = (outputs + block - 1) / block * block * channels
+            return AlignedBuffer(byteCount: count * kernel.height * kernel.width * 4)
         }
-        packed = AlignedBuffer(byteCount: packedCount(to[0], from[0]) * 4)
+        weights = AlignedBuffer(byteCount: weightSlot.elementCount * 4)
+        packed = winograd == nil ? packedBuffer(to[0], from[0]) : nil
         packedTransposed =
-            wantsInputGradient ? AlignedBuffer(byteCount: packedCount(from[0], to[0]) * 4) : nil
+            wantsInputGradient && hasDirectBackward ? packedBuffer(from[0], to[0]) : nil
         self.bias = AlignedBuffer(byteCount: to[0] * 4)
         let planeByteCount = to[1] * to[2] * AlignedBuffer.laneByteCount
         let fitting = max(1, Self.groupByteCount / planeByteCount / block) * block
@@ -83,9 +92,9 @@ final class NativeConvolution: NativeStage {
             })
         if let pool {
             let channels = wantsInputGradient ? to[0] : groupChannels
-            scratch = AlignedBuffer(laneCount: channels * to[1] * to[2])
-            let stage = NativePool(pool, masksReLU: hasReLU)
-            self.pool = stage
+            scratch =
+                hasDirectBackward ? AlignedBuffer(laneCount: channels * to[1] * to[2]) : nil
+            self.pool = NativePool(pool, masksReLU: hasReLU, choice: winograd?.choice)
             output = AlignedBuffer(laneCount: pool.outputElementCount)
         } else {
             scratch = nil
@@ -98,26 +107,23 @@ final class NativeConvolution: NativeStage {
 
     var load: ((UnsafePointer<Float>) -> Void)? {
         { [unowned self] flat in
-            let weights = flat + weightSlot.offset
+            weights.floats.update(from: flat + weightSlot.offset, count: weightSlot.elementCount)
+            bias.floats.update(from: flat + biasSlot.offset, count: outputChannels)
+            winograd?.load(weights.floats)
             let size = window.kernelSize
-            convoy_lanes_pack(weights, outputChannels, inputChannels, size, packed.floats)
+            if let packed {
+                convoy_lanes_pack(
+                    weights.floats, outputChannels, inputChannels, size, packed.floats)
+            }
             if let packedTransposed {
                 convoy_lanes_pack_transposed(
-                    weights, outputChannels, inputChannels, size, packedTransposed.floats)
+                    weights.floats, outputChannels, inputChannels, size, packedTransposed.floats)
             }
-            bias.floats.update(from: flat + biasSlot.offset, count: outputChannels)
         }
     }
 
     func copyParameters(into flat: UnsafeMutablePointer<Float>) {
-        let block = Int(CONVOY_LANE_OUTPUTS)
-        for channel in 0..<outputChannels {
-            let first = channel / block * block * taps.count + channel % block
-            for tap in 0..<taps.count {
-                flat[weightSlot.offset + channel * taps.count + tap] =
-                    packed.floats[first + tap * block]
-            }
-        }
+        (flat + weightSlot.offset).update(from: weights.floats, count: weightSlot.elementCount)
         (flat + biasSlot.offset).update(from: bias.floats, count: outputChannels)
     }
 
@@ -137,7 +143,8 @@ final class NativeConvolution: NativeStage {
 
     func forward() -> [NativeOperation] {
         let byteCount =
-            padded.byteCount + packed.byteCount + output.byteCount + (scratch?.byteCount ?? 0)
+            padded.byteCount + output.byteCount
+            + (winograd?.byteCount ?? weights.byteCount + (scratch?.byteCount ?? 0))
         let name = ["convolution", hasReLU ? "ReLU" : nil, pool == nil ? nil : "max-pool"]
         return [
             NativeOperation(
@@ -149,6 +156,8 @@ final class NativeConvolution: NativeStage {
 
     private func runForward() {
         if padded !== input { pad() }
+        if let winograd { return winograd.forward(padded, bias: bias, into: output) }
+        guard let packed else { return }
         var shape = convoy_lane_shape(
             source_channels: inputChannels,
             source_plane: window.input.height * window.input.width * Int(CONVOY_LANES),
@@ -189,6 +198,16 @@ final class NativeConvolution: NativeStage {
     // MARK: Backward
 
     func backward(_ outputGradient: AlignedBuffer) -> [NativeOperation] {
+        if let winograd, winograd.hasBackward {
+            let name = inputGradient == nil ? "weight gradient" : "weight, input gradient"
+            let byteCount =
+                padded.byteCount + outputGradient.byteCount + (inputGradient?.byteCount ?? 0)
+            return [
+                NativeOperation(
+                    name, isConvolution: true, byteCount: byteCount + winograd.byteCount
+                ) { [unowned self] tile in runBackward(winograd, outputGradient, tile) }
+            ]
+        }
         let gradientByteCount =
             padded.byteCount + outputGradient.byteCount + (scratch?.byteCount ?? 0)
         var operations = [
@@ -207,6 +226,20 @@ final class NativeConvolution: NativeStage {
                 ) { [unowned self] _ in runInputGradient(source, packedTransposed) })
         }
         return operations
+    }
+
+    private func runBackward(
+        _ winograd: NativeWinograd, _ outputGradient: AlignedBuffer, _ tile: NativeTile
+    ) {
+        guard let flat = tile.gradient else { return }
+        if hasReLU, pool == nil {
+            convoy_relu_backward(
+                outputGradient.floats, output.floats, outputChannels * plane)
+        }
+        winograd.backward(
+            padded, outputGradient, tile, weightGradient: flat + weightSlot.offset,
+            biasGradient: flat + biasSlot.offset, inputGradient: paddedGradient)
+        unpadGradient()
     }
 
     private func runWeightGradient(_ outputGradient: AlignedBuffer, _ tile: NativeTile) {
@@ -242,7 +275,7 @@ final class NativeConvolution: NativeStage {
     }
 
     private func runInputGradient(_ gradient: AlignedBuffer, _ packedTransposed: AlignedBuffer) {
-        guard let paddedGradient, let inputGradient else { return }
+        guard let paddedGradient else { return }
         let sourcePlane = window.input.height * window.input.width * AlignedBuffer.lanes
         var shape = convoy_lane_shape(
             source_channels: outputChannels, source_plane: plane, target_channels: inputChannels,
@@ -259,7 +292,13 @@ final class NativeConvolution: NativeStage {
                     .update(repeating: 0, count: AlignedBuffer.lanes)
             }
         }
-        guard paddedGradient !== inputGradient else { return }
+        unpadGradient()
+    }
+
+    private func unpadGradient() {
+        guard let paddedGradient, let inputGradient, paddedGradient !== inputGradient else {
+            return
+        }
         let (height, width) = (layer.inputShape[1], layer.inputShape[2])
         forEachRow(height) { channel, row, inside in
             (inputGradient.floats + (channel * height + row) * width * AlignedBuffer.lanes)

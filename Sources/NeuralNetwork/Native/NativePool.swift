@@ -7,8 +7,10 @@ final class NativePool {
     private var shape: convoy_lane_pool
     private let choice: AlignedBuffer
 
-    /// - Parameter masksReLU: the input comes from a ReLU, whose gradient is taken here.
-    init(_ layer: NetworkLayer, masksReLU: Bool) {
+    /// - Parameters:
+    ///   - masksReLU: the input comes from a ReLU, whose gradient is taken here.
+    ///   - choice: of somebody else, who computes the forward pass.
+    init(_ layer: NetworkLayer, masksReLU: Bool, choice: AlignedBuffer? = nil) {
         guard case .maxPool2D(let size, let stride, _) = layer.specification else {
             preconditionFailure("\(layer.name) is no pool")
         }
@@ -20,7 +22,7 @@ final class NativePool {
             window_height: size.height, window_width: size.width, stride_height: stride.height,
             stride_width: stride.width, padding_top: layer.padding.top,
             padding_left: layer.padding.left)
-        choice = AlignedBuffer(laneCount: layer.outputElementCount)
+        self.choice = choice ?? AlignedBuffer(laneCount: layer.outputElementCount)
     }
 
     private var outputPlane: Int {

@@ -1,0 +1,576 @@
+#include "lanes.h"
+#include "winograd_kernels.h"
+
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+#define POINTS CONVOY_WINOGRAD_POINTS
+#define SIDE 4
+
+// Where a tile lies: its first row and column of the input, and how much of it is inside.
+typedef struct {
+    ptrdiff_t row, column;
+    ptrdiff_t rows, columns;
+} place;
+
+CONVOY_INLINE ptrdiff_t at_most(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+CONVOY_INLINE place tile_place(const convoy_winograd_shape *shape, ptrdiff_t tile, ptrdiff_t side,
+                               ptrdiff_t height, ptrdiff_t width) {
+    place result = {tile / shape->tile_columns * 2, tile % shape->tile_columns * 2, 0, 0};
+    result.rows = at_most(side, height - result.row);
+    result.columns = at_most(side, width - result.column);
+    return result;
+}
+
+// MARK: weights
+
+// G w G', with G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1).
+CONVOY_INLINE void weight_points(const float *w, float *points) {
+    float rows[SIDE][3];
+    for (int x = 0; x < 3; x++) {
+        const float sum = w[x] + w[6 + x];
+        rows[0][x] = w[x];
+        rows[1][x] = 0.5f * (sum + w[3 + x]);
+        rows[2][x] = 0.5f * (sum - w[3 + x]);
+        rows[3][x] = w[6 + x];
+    }
+    for (int y = 0; y < SIDE; y++) {
+        const float sum = rows[y][0] + rows[y][2];
+        points[y * SIDE] = rows[y][0];
+        points[y * SIDE + 1] = 0.5f * (sum + rows[y][1]);
+        points[y * SIDE + 2] = 0.5f * (sum - rows[y][1]);
+        points[y * SIDE + 3] = rows[y][2];
+    }
+}
+
+CONVOY_INLINE void convoy_winograd_pack_body(const float *weights, ptrdiff_t outputs,
+                                             ptrdiff_t channels, ptrdiff_t block, float *packed,
+                                             float *transposed) {
+    const ptrdiff_t point = convoy_winograd_point((outputs + block - 1) / block * block * channels);
+    const ptrdiff_t transposed_point =
+        convoy_winograd_point((channels + block - 1) / block * block * outputs);
+    for (ptrdiff_t o = 0; o < outputs; o++) {
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            float points[POINTS];
+            weight_points(weights + (o * channels + c) * 9, points);
+            float *to = packed + (o / block * channels + c) * block + o % block;
+            CONVOY_UNROLL
+            for (int p = 0; p < POINTS; p++) to[p * point] = points[p];
+            if (!transposed) continue;
+            to = transposed + (c / block * outputs + o) * block + c % block;
+            CONVOY_UNROLL
+            for (int p = 0; p < POINTS; p++) to[p * transposed_point] = points[p];
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_pack,
+                     (const float *weights, ptrdiff_t outputs, ptrdiff_t channels, ptrdiff_t block,
+                      float *packed, float *transposed),
+                     (weights, outputs, channels, block, packed, transposed))
+
+CONVOY_INLINE void convoy_winograd_unpack_gradient_body(const float *points, ptrdiff_t count,
+                                                        float *gradient) {
+    const ptrdiff_t point = convoy_winograd_point(count);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        float rows[3][SIDE];
+        for (int x = 0; x < SIDE; x++) {
+            const float p0 = points[x * point + i], p1 = points[(SIDE + x) * point + i];
+            const float p2 = points[(2 * SIDE + x) * point + i];
+            const float p3 = points[(3 * SIDE + x) * point + i];
+            const float sum = 0.5f * (p1 + p2);
+            rows[0][x] = p0 + sum;
+            rows[1][x] = 0.5f * (p1 - p2);
+            rows[2][x] = p3 + sum;
+        }
+        for (int y = 0; y < 3; y++) {
+            const float sum = 0.5f * (rows[y][1] + rows[y][2]);
+            gradient[i * 9 + y * 3] = rows[y][0] + sum;
+            gradient[i * 9 + y * 3 + 1] = 0.5f * (rows[y][1] - rows[y][2]);
+            gradient[i * 9 + y * 3 + 2] = rows[y][3] + sum;
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_unpack_gradient,
+                     (const float *points, ptrdiff_t count, float *gradient),
+                     (points, count, gradient))
+
+// MARK: input
+
+// B' d B, with B' = (1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1).
+CONVOY_INLINE void input_points(const lanes d[POINTS], lanes v[POINTS]) {
+    lanes rows[POINTS];
+    CONVOY_UNROLL
+    for (int x = 0; x < SIDE; x++) {
+        rows[x] = d[x] - d[2 * SIDE + x];
+        rows[SIDE + x] = d[SIDE + x] + d[2 * SIDE + x];
+        rows[2 * SIDE + x] = d[2 * SIDE + x] - d[SIDE + x];
+        rows[3 * SIDE + x] = d[SIDE + x] - d[3 * SIDE + x];
+    }
+    CONVOY_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        const lanes *r = rows + y * SIDE;
+        v[y * SIDE] = r[0] - r[2];
+        v[y * SIDE + 1] = r[1] + r[2];
+        v[y * SIDE + 2] = r[2] - r[1];
+        v[y * SIDE + 3] = r[1] - r[3];
+    }
+}
+
+CONVOY_INLINE void load_tile(const float *source, ptrdiff_t width, const place *at,
+                             lanes d[POINTS]) {
+    const float *from = source + (at->row * width + at->column) * CONVOY_LANES;
+    if (at->rows == SIDE && at->columns == SIDE) {
+        CONVOY_UNROLL
+        for (int y = 0; y < SIDE; y++) {
+            CONVOY_UNROLL
+            for (int x = 0; x < SIDE; x++)
+                d[y * SIDE + x] = *(const lanes *)(from + (y * width + x) * CONVOY_LANES);
+        }
+    } else {
+        for (int y = 0; y < SIDE; y++) {
+            for (int x = 0; x < SIDE; x++) {
+                const int is_inside = y < at->rows && x < at->columns;
+                d[y * SIDE + x] = is_inside
+                                      ? *(const lanes *)(from + (y * width + x) * CONVOY_LANES)
+                                      : (lanes)(0.0f);
+            }
+        }
+    }
+}
+
+CONVOY_INLINE void convoy_winograd_input_body(const float *input,
+                                              const convoy_winograd_shape *shape, ptrdiff_t first,
+                                              ptrdiff_t count, float *points) {
+    const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
+    const ptrdiff_t point = convoy_winograd_point(shape->channels * count * CONVOY_LANES);
+    for (ptrdiff_t t = 0; t < count; t++) {
+        const place at =
+            tile_place(shape, first + t, SIDE, shape->input_height, shape->input_width);
+        float *to = points + t * CONVOY_LANES;
+        for (ptrdiff_t c = 0; c < shape->channels; c++) {
+            lanes d[POINTS], v[POINTS];
+            load_tile(input + c * plane, shape->input_width, &at, d);
+            input_points(d, v);
+            CONVOY_UNROLL
+            for (int p = 0; p < POINTS; p++) *(lanes *)(to + p * point) = v[p];
+            to += count * CONVOY_LANES;
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_input,
+                     (const float *input, const convoy_winograd_shape *shape, ptrdiff_t first,
+                      ptrdiff_t count, float *points),
+                     (input, shape, first, count, points))
+
+// Eight rows of eight, rows and columns exchanged.
+CONVOY_INLINE void transpose(const lanes r[8], float *to) {
+    lanes a[8], b[8];
+    CONVOY_UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        a[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    CONVOY_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        CONVOY_UNROLL
+        for (int j = 0; j < 2; j++) {
+            b[i + 2 * j] =
+                __builtin_shufflevector(a[i + j], a[i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
+            b[i + 2 * j + 1] =
+                __builtin_shufflevector(a[i + j], a[i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    CONVOY_UNROLL
+    for (int i = 0; i < 4; i++) {
+        *(lanes *)(to + i * 8) =
+            __builtin_shufflevector(b[i], b[4 + i], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(lanes *)(to + (4 + i) * 8) =
+            __builtin_shufflevector(b[i], b[4 + i], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
+CONVOY_INLINE void convoy_winograd_input_by_image_body(const float *input,
+                                                       const convoy_winograd_shape *shape,
+                                                       ptrdiff_t first, ptrdiff_t count,
+                                                       float *points) {
+    const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
+    const ptrdiff_t block = count * CONVOY_LANES * 8;
+    const ptrdiff_t point = convoy_winograd_point(shape->channels / 8 * block);
+    for (ptrdiff_t t = 0; t < count; t++) {
+        const place at =
+            tile_place(shape, first + t, SIDE, shape->input_height, shape->input_width);
+        for (ptrdiff_t c = 0; c < shape->channels; c += 8) {
+            lanes v[8][POINTS];
+            for (int j = 0; j < 8; j++) {
+                lanes d[POINTS];
+                load_tile(input + (c + j) * plane, shape->input_width, &at, d);
+                input_points(d, v[j]);
+            }
+            float *to = points + c / 8 * block + t * CONVOY_LANES * 8;
+            for (int p = 0; p < POINTS; p++) {
+                lanes r[8];
+                CONVOY_UNROLL
+                for (int j = 0; j < 8; j++) r[j] = v[j][p];
+                transpose(r, to + p * point);
+            }
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_input_by_image,
+                     (const float *input, const convoy_winograd_shape *shape, ptrdiff_t first,
+                      ptrdiff_t count, float *points),
+                     (input, shape, first, count, points))
+
+// MARK: products
+
+CONVOY_INLINE void product_block(const float *weights, const float *from, ptrdiff_t depth,
+                                 int block, int width, float *to, ptrdiff_t stored) {
+    lanes sum[4][6];
+    CONVOY_UNROLL
+    for (int o = 0; o < block; o++) {
+        CONVOY_UNROLL
+        for (int t = 0; t < width; t++) sum[o][t] = (lanes)(0.0f);
+    }
+    for (ptrdiff_t c = 0; c < depth; c++) {
+        lanes factor[4];
+        CONVOY_UNROLL
+        for (int o = 0; o < block; o++) factor[o] = (lanes)(weights[o]);
+        CONVOY_UNROLL
+        for (int t = 0; t < width; t++) {
+            const lanes x = *(const lanes *)(from + t * CONVOY_LANES);
+            CONVOY_UNROLL
+            for (int o = 0; o < block; o++) sum[o][t] = convoy_fma(factor[o], x, sum[o][t]);
+        }
+        weights += block;
+        from += width * CONVOY_LANES;
+    }
+    CONVOY_UNROLL
+    for (int o = 0; o < block; o++) {
+        if (o >= stored) break;
+        CONVOY_UNROLL
+        for (int t = 0; t < width; t++)
+            *(lanes *)(to + (o * width + t) * CONVOY_LANES) = sum[o][t];
+    }
+}
+
+CONVOY_INLINE void product(const float *weights, const float *from, ptrdiff_t rows, ptrdiff_t depth,
+                           int block, int width, float *to) {
+    for (ptrdiff_t o = 0; o < rows; o += block) {
+        product_block(weights + o * depth, from, depth, block, width,
+                      to + o * width * CONVOY_LANES, rows - o);
+    }
+}
+
+CONVOY_INLINE void convoy_winograd_multiply_body(const float *weights, const float *from,
+                                                 ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t block,
+                                                 ptrdiff_t width, float *to) {
+    switch (block * 8 + width) {
+    case 2 * 8 + 6: product(weights, from, rows, depth, 2, 6, to); break;
+    case 2 * 8 + 5: product(weights, from, rows, depth, 2, 5, to); break;
+    case 2 * 8 + 4: product(weights, from, rows, depth, 2, 4, to); break;
+    case 3 * 8 + 4: product(weights, from, rows, depth, 3, 4, to); break;
+    case 3 * 8 + 3: product(weights, from, rows, depth, 3, 3, to); break;
+    case 4 * 8 + 3: product(weights, from, rows, depth, 4, 3, to); break;
+    case 4 * 8 + 2: product(weights, from, rows, depth, 4, 2, to); break;
+    default: product(weights, from, rows, depth, 4, 1, to); break;
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_multiply,
+                     (const float *weights, const float *from, ptrdiff_t rows, ptrdiff_t depth,
+                      ptrdiff_t block, ptrdiff_t width, float *to),
+                     (weights, from, rows, depth, block, width, to))
+
+// `height` output channels times `width` vectors of eight channels.
+CONVOY_INLINE void gradient_product_block(const float *output_gradient, const float *input,
+                                          ptrdiff_t depth, ptrdiff_t channels, int height,
+                                          int width, float *gradient, int adds) {
+    lanes sum[3][4];
+    CONVOY_UNROLL
+    for (int o = 0; o < height; o++) {
+        CONVOY_UNROLL
+        for (int c = 0; c < width; c++)
+            sum[o][c] = adds ? *(const lanes *)(gradient + o * channels + c * 8) : (lanes)(0.0f);
+    }
+    for (ptrdiff_t k = 0; k < depth; k++) {
+        lanes factor[3];
+        CONVOY_UNROLL
+        for (int o = 0; o < height; o++) factor[o] = (lanes)(output_gradient[o * depth + k]);
+        CONVOY_UNROLL
+        for (int c = 0; c < width; c++) {
+            const lanes x = *(const lanes *)(input + (c * depth + k) * 8);
+            CONVOY_UNROLL
+            for (int o = 0; o < height; o++) sum[o][c] = convoy_fma(factor[o], x, sum[o][c]);
+        }
+    }
+    CONVOY_UNROLL
+    for (int o = 0; o < height; o++) {
+        CONVOY_UNROLL
+        for (int c = 0; c < width; c++)
+            *(lanes *)(gradient + o * channels + c * 8) = sum[o][c];
+    }
+}
+
+CONVOY_INLINE void gradient_product_rows(const float *output_gradient, const float *input,
+                                         ptrdiff_t outputs, ptrdiff_t depth, ptrdiff_t channels,
+                                         int width, float *gradient, int adds) {
+    ptrdiff_t o = 0;
+    for (; o + 3 <= outputs; o += 3) {
+        gradient_product_block(output_gradient + o * depth, input, depth, channels, 3, width,
+                               gradient + o * channels, adds);
+    }
+    for (; o < outputs; o++) {
+        gradient_product_block(output_gradient + o * depth, input, depth, channels, 1, width,
+                               gradient + o * channels, adds);
+    }
+}
+
+CONVOY_INLINE void convoy_winograd_multiply_gradient_body(const float *output_gradient,
+                                                          const float *input, ptrdiff_t outputs,
+                                                          ptrdiff_t channels, ptrdiff_t depth,
+                                                          float *gradient, int adds) {
+    ptrdiff_t c = 0;
+    for (; c + 32 <= channels; c += 32) {
+        gradient_product_rows(output_gradient, input + c * depth, outputs, depth, channels, 4,
+                              gradient + c, adds);
+    }
+    for (; c < channels; c += 8) {
+        gradient_product_rows(output_gradient, input + c * depth, outputs, depth, channels, 1,
+                              gradient + c, adds);
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_multiply_gradient,
+                     (const float *output_gradient, const float *input, ptrdiff_t outputs,
+                      ptrdiff_t channels, ptrdiff_t depth, float *gradient, int adds),
+                     (output_gradient, input, outputs, channels, depth, gradient, adds))
+
+// MARK: output
+
+// A' m A, with A' = (1 1 1 0; 0 1 -1 -1): y[0], y[1] above y[2], y[3].
+CONVOY_INLINE void output_values(const float *points, ptrdiff_t point, const float *bias,
+                                 lanes y[4]) {
+    const lanes b = (lanes)(*bias);
+    lanes top[SIDE], bottom[SIDE];
+    CONVOY_UNROLL
+    for (int x = 0; x < SIDE; x++) {
+        const lanes m0 = *(const lanes *)(points + x * point);
+        const lanes m1 = *(const lanes *)(points + (SIDE + x) * point);
+        const lanes m2 = *(const lanes *)(points + (2 * SIDE + x) * point);
+        const lanes m3 = *(const lanes *)(points + (3 * SIDE + x) * point);
+        top[x] = m0 + (m1 + m2);
+        bottom[x] = (m1 - m2) - m3;
+    }
+    y[0] = (top[0] + (top[1] + top[2])) + b;
+    y[1] = ((top[1] - top[2]) - top[3]) + b;
+    y[2] = (bottom[0] + (bottom[1] + bottom[2])) + b;
+    y[3] = ((bottom[1] - bottom[2]) - bottom[3]) + b;
+}
+
+CONVOY_INLINE void convoy_winograd_output_body(const float *points, const float *bias,
+                                               const convoy_winograd_shape *shape, ptrdiff_t first,
+                                               ptrdiff_t count, int relu, float *output) {
+    const ptrdiff_t plane = shape->output_height * shape->output_width * CONVOY_LANES;
+    const ptrdiff_t point = convoy_winograd_point(shape->outputs * count * CONVOY_LANES);
+    for (ptrdiff_t o = 0; o < shape->outputs; o++) {
+        for (ptrdiff_t t = 0; t < count; t++) {
+            const place at =
+                tile_place(shape, first + t, 2, shape->output_height, shape->output_width);
+            lanes y[4];
+            output_values(points + (o * count + t) * CONVOY_LANES, point, bias + o, y);
+            float *to = output + o * plane +
+                        (at.row * shape->output_width + at.column) * CONVOY_LANES;
+            for (int r = 0; r < at.rows; r++) {
+                for (int c = 0; c < at.columns; c++) {
+                    lanes value = y[r * 2 + c];
+                    if (relu) value = value < 0 ? (lanes)(0.0f) : value;
+                    *(lanes *)(to + (r * shape->output_width + c) * CONVOY_LANES) = value;
+                }
+            }
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_output,
+                     (const float *points, const float *bias, const convoy_winograd_shape *shape,
+                      ptrdiff_t first, ptrdiff_t count, int relu, float *output),
+                     (points, bias, shape, first, count, relu, output))
+
+CONVOY_INLINE void convoy_winograd_output_pooled_body(const float *points, const float *bias,
+                                                      const convoy_winograd_shape *shape,
+                                                      ptrdiff_t first, ptrdiff_t count, int relu,
+                                                      float *output, int32_t *choice) {
+    const ptrdiff_t tiles = shape->tile_rows * shape->tile_columns;
+    const ptrdiff_t point = convoy_winograd_point(shape->outputs * count * CONVOY_LANES);
+    for (ptrdiff_t o = 0; o < shape->outputs; o++) {
+        const ptrdiff_t start = (o * tiles + first) * CONVOY_LANES;
+        for (ptrdiff_t t = 0; t < count; t++) {
+            lanes y[4];
+            output_values(points + (o * count + t) * CONVOY_LANES, point, bias + o, y);
+            lanes best = y[0];
+            lane_ints where = (lane_ints)(0);
+            CONVOY_UNROLL
+            for (int i = 1; i < 4; i++) {
+                const lane_ints wins = (y[i] > best) | (y[i] != y[i]);
+                best = wins ? y[i] : best;
+                where = wins ? (lane_ints)(i) : where;
+            }
+            if (relu) {
+                where = best <= 0 ? (lane_ints)(-1) : where;
+                best = best < 0 ? (lanes)(0.0f) : best;
+            }
+            *(lanes *)(output + start + t * CONVOY_LANES) = best;
+            *(lane_ints *)(choice + start + t * CONVOY_LANES) = where;
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_output_pooled,
+                     (const float *points, const float *bias, const convoy_winograd_shape *shape,
+                      ptrdiff_t first, ptrdiff_t count, int relu, float *output, int32_t *choice),
+                     (points, bias, shape, first, count, relu, output, choice))
+
+// A g A'.
+CONVOY_INLINE void gradient_points(const lanes g[4], float *points, ptrdiff_t point) {
+    lanes rows[SIDE][2];
+    CONVOY_UNROLL
+    for (int x = 0; x < 2; x++) {
+        rows[0][x] = g[x];
+        rows[1][x] = g[x] + g[2 + x];
+        rows[2][x] = g[x] - g[2 + x];
+        rows[3][x] = -g[2 + x];
+    }
+    CONVOY_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        float *to = points + y * SIDE * point;
+        *(lanes *)to = rows[y][0];
+        *(lanes *)(to + point) = rows[y][0] + rows[y][1];
+        *(lanes *)(to + 2 * point) = rows[y][0] - rows[y][1];
+        *(lanes *)(to + 3 * point) = -rows[y][1];
+    }
+}
+
+CONVOY_INLINE void convoy_winograd_output_gradient_body(const float *gradient,
+                                                        const convoy_winograd_shape *shape,
+                                                        ptrdiff_t first, ptrdiff_t count,
+                                                        float *points) {
+    const ptrdiff_t plane = shape->output_height * shape->output_width * CONVOY_LANES;
+    const ptrdiff_t point = convoy_winograd_point(shape->outputs * count * CONVOY_LANES);
+    for (ptrdiff_t o = 0; o < shape->outputs; o++) {
+        for (ptrdiff_t t = 0; t < count; t++) {
+            const place at =
+                tile_place(shape, first + t, 2, shape->output_height, shape->output_width);
+            const float *from = gradient + o * plane +
+                                (at.row * shape->output_width + at.column) * CONVOY_LANES;
+            lanes g[4];
+            for (int r = 0; r < 2; r++) {
+                for (int c = 0; c < 2; c++) {
+                    const int is_inside = r < at.rows && c < at.columns;
+                    g[r * 2 + c] =
+                        is_inside
+                            ? *(const lanes *)(from + (r * shape->output_width + c) * CONVOY_LANES)
+                            : (lanes)(0.0f);
+                }
+            }
+            gradient_points(g, points + (o * count + t) * CONVOY_LANES, point);
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_output_gradient,
+                     (const float *gradient, const convoy_winograd_shape *shape, ptrdiff_t first,
+                      ptrdiff_t count, float *points),
+                     (gradient, shape, first, count, points))
+
+CONVOY_INLINE void convoy_winograd_pooled_gradient_body(const float *gradient,
+                                                        const int32_t *choice,
+                                                        const convoy_winograd_shape *shape,
+                                                        ptrdiff_t first, ptrdiff_t count,
+                                                        float *points) {
+    const ptrdiff_t tiles = shape->tile_rows * shape->tile_columns;
+    const ptrdiff_t point = convoy_winograd_point(shape->outputs * count * CONVOY_LANES);
+    for (ptrdiff_t o = 0; o < shape->outputs; o++) {
+        const ptrdiff_t start = (o * tiles + first) * CONVOY_LANES;
+        for (ptrdiff_t t = 0; t < count; t++) {
+            const lanes value = *(const lanes *)(gradient + start + t * CONVOY_LANES);
+            const lane_ints where = *(const lane_ints *)(choice + start + t * CONVOY_LANES);
+            lanes g[4];
+            CONVOY_UNROLL
+            for (int i = 0; i < 4; i++)
+                g[i] = where == (lane_ints)(i) ? value : (lanes)(0.0f);
+            gradient_points(g, points + (o * count + t) * CONVOY_LANES, point);
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_pooled_gradient,
+                     (const float *gradient, const int32_t *choice,
+                      const convoy_winograd_shape *shape, ptrdiff_t first, ptrdiff_t count,
+                      float *points),
+                     (gradient, choice, shape, first, count, points))
+
+// B v B'.
+CONVOY_INLINE void convoy_winograd_input_gradient_body(const float *points,
+                                                       const convoy_winograd_shape *shape,
+                                                       ptrdiff_t first, ptrdiff_t count,
+                                                       float *gradient) {
+    const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
+    const ptrdiff_t point = convoy_winograd_point(shape->channels * count * CONVOY_LANES);
+    for (ptrdiff_t c = 0; c < shape->channels; c++) {
+        for (ptrdiff_t t = 0; t < count; t++) {
+            const place at =
+                tile_place(shape, first + t, SIDE, shape->input_height, shape->input_width);
+            const float *from = points + (c * count + t) * CONVOY_LANES;
+            lanes rows[POINTS], d[POINTS];
+            CONVOY_UNROLL
+            for (int x = 0; x < SIDE; x++) {
+                const lanes v0 = *(const lanes *)(from + x * point);
+                const lanes v1 = *(const lanes *)(from + (SIDE + x) * point);
+                const lanes v2 = *(const lanes *)(from + (2 * SIDE + x) * point);
+                const lanes v3 = *(const lanes *)(from + (3 * SIDE + x) * point);
+                rows[x] = v0;
+                rows[SIDE + x] = (v1 - v2) + v3;
+                rows[2 * SIDE + x] = (v1 + v2) - v0;
+                rows[3 * SIDE + x] = -v3;
+            }
+            CONVOY_UNROLL
+            for (int y = 0; y < SIDE; y++) {
+                const lanes *r = rows + y * SIDE;
+                d[y * SIDE] = r[0];
+                d[y * SIDE + 1] = (r[1] - r[2]) + r[3];
+                d[y * SIDE + 2] = (r[1] + r[2]) - r[0];
+                d[y * SIDE + 3] = -r[3];
+            }
+            float *to = gradient + c * plane +
+                        (at.row * shape->input_width + at.column) * CONVOY_LANES;
+            if (at.rows == SIDE && at.columns == SIDE) {
+                CONVOY_UNROLL
+                for (int y = 0; y < SIDE; y++) {
+                    CONVOY_UNROLL
+                    for (int x = 0; x < SIDE; x++) {
+                        lanes *cell = (lanes *)(to + (y * shape->input_width + x) * CONVOY_LANES);
+                        *cell = *cell + d[y * SIDE + x];
+                    }
+                }
+            } else {
+                for (int y = 0; y < at.rows; y++) {
+                    for (int x = 0; x < at.columns; x++) {
+                        lanes *cell = (lanes *)(to + (y * shape->input_width + x) * CONVOY_LANES);
+                        *cell = *cell + d[y * SIDE + x];
+                    }
+                }
+            }
+        }
+    }
+}
+
+CONVOY_LANE_FUNCTION(convoy_winograd_input_gradient,
+                     (const float *points, const convoy_winograd_shape *shape, ptrdiff_t first,
+                      ptrdiff_t count, float *gradient),
+                     (points, shape, first, count, gradient))

@@ -1,0 +1,197 @@
+import CKernels
+
+/// The work of a 3 × 3 convolution with stride 1 by Winograd's minimal filtering, a block of tiles
+/// of 2 × 2 outputs at a time: what a block needs stays in the second-level cache.
+///
+/// A max-pool of 2 × 2 with stride 2 has the tiles for windows and is computed with them; outputs
+/// that such a pool leaves out are never computed. Source: winograd_kernels.h names it.
+final class NativeWinograd {
+    /// With it, sums and factors fill the sixteen registers of AVX2.
+    private static let widestBlock = 6
+    /// Below it the maps cost more than the products that they save.
+    private static let fewestTiles = 4
+
+    /// The places of the maxima, where the pool is computed along with the convolution.
+    let choice: AlignedBuffer?
+    /// Whether the backward pass is computed here too: eight channels are one vector of it.
+    let hasBackward: Bool
+    private var shape: convoy_winograd_shape
+    private let hasReLU: Bool
+    /// First tile and number of tiles of each block.
+    private let blocks: [(first: Int, count: Int)]
+    /// Rows of a product that are summed up at a time.
+    private let rows: Int
+    private let weights: AlignedBuffer
+    private let transposedWeights: AlignedBuffer?
+    private let inputPoints: AlignedBuffer
+    private let outputPoints: AlignedBuffer
+    private let inputGradientPoints: AlignedBuffer?
+    /// Sums over the tiles of a microbatch.
+    private let weightGradientPoints: AlignedBuffer?
+
+    /// Nil where the direct way is the faster or the only one.
+    init?(
+        window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: NetworkLayer?,
+        wantsInputGradient: Bool
+    ) {
+        let three = Size2D(height: 3, width: 3)
+        let one = Size2D(height: 1, width: 1)
+        guard window.kernel == three, window.stride == one else { return nil }
+        var tiles = Size2D(
+            height: (window.output.height + 1) / 2, width: (window.output.width + 1) / 2)
+        if let pool {
+            let two = Size2D(height: 2, width: 2)
+            guard case .maxPool2D(let size, let stride, _) = pool.specification, size == two,
+                stride == two, pool.padding == .none
+            else { return nil }
+            tiles = Size2D(height: pool.outputShape[1], width: pool.outputShape[2])
+        }
+        let tileCount = tiles.height * tiles.width
+        guard tileCount >= Self.fewestTiles else { return nil }
+        shape = convoy_winograd_shape(
+            channels: channels, outputs: outputs, input_height: window.input.height,
+            input_width: window.input.width, output_height: window.output.height,
+            output_width: window.output.width, tile_rows: tiles.height, tile_columns: tiles.width)
+        self.hasReLU = hasReLU
+        hasBackward = channels % AlignedBuffer.lanes == 0
+        let blockCount = (tileCount + Self.widestBlock - 1) / Self.widestBlock
+        let starts = (0...blockCount).map { $0 * tileCount / blockCount }
+        blocks = zip(starts, starts.dropFirst()).map { (first: $0, count: $1 - $0) }
+        let widest = blocks.map(\.count).max() ?? 1
+        // Twelve sums, or ten.
+        rows = widest > 4 ? 2 : 3
+        choice = pool == nil ? nil : AlignedBuffer(laneCount: outputs * tileCount)
+        let rows = rows
+        func packedCount(_ height: Int, _ depth: Int) -> Int {
+            (height + rows - 1) / rows * rows * depth
+        }
+        weights = Self.points(packedCount(outputs, channels))
+        inputPoints = Self.points(channels * widest * AlignedBuffer.lanes)
+        outputPoints = Self.points(outputs * widest * AlignedBuffer.lanes)
+        weightGradientPoints = hasBackward ? Self.points(outputs * channels) : nil
+        let hasTransposed = hasBackward && wantsInputGradient
+        transposedWeights = hasTransposed ? Self.points(packedCount(channels, outputs)) : nil
+        inputGradientPoints =
+            hasTransposed ? Self.points(channels * widest * AlignedBuffer.lanes) : nil
+    }
+
+    private static func points(_ count: Int) -> AlignedBuffer {
+        AlignedBuffer(
+            byteCount: Int(CONVOY_WINOGRAD_POINTS) * convoy_winograd_point(count)
+                * MemoryLayout<Float>.size)
+    }
+
+    /// Bytes that a tile of images moves, beside those of the input and the output.
+    var byteCount: Int {
+        weights.byteCount + 2 * blocks.count * (inputPoints.byteCount + outputPoints.byteCount)
+    }
+
+    /// - Parameter kernels: [outputs, channels, 3, 3].
+    func load(_ kernels: UnsafePointer<Float>) {
+        convoy_winograd_pack(
+            kernels, shape.outputs, shape.channels, rows, weights.floats,
+            transposedWeights?.floats)
+    }
+
+    /// Calls `body` with the number of each point.
+    private func forEachPoint(_ body: (Int) -> Void) {
+        for point in 0..<Int(CONVOY_WINOGRAD_POINTS) { body(point) }
+    }
+
+    /// Multiplies at each point `height` rows of weights with a block of tiles.
+    private func multiply(
+        _ weights: AlignedBuffer, _ from: AlignedBuffer, height: Int, depth: Int, width: Int,
+        to target: AlignedBuffer
+    ) {
+        let weightPoint = convoy_winograd_point((height + rows - 1) / rows * rows * depth)
+        let fromPoint = convoy_winograd_point(depth * width * AlignedBuffer.lanes)
+        let toPoint = convoy_winograd_point(height * width * AlignedBuffer.lanes)
+        forEachPoint { point in
+            convoy_winograd_multiply(
+                weights.floats + point * weightPoint, from.floats + point * fromPoint, height,
+                depth, rows, width, target.floats + point * toPoint)
+        }
+    }
+
+    /// - Parameters:
+    ///   - bias: [outputs].
+    ///   - output: pooled, where the pool is computed here.
+    func forward(_ input: AlignedBuffer, bias: AlignedBuffer, into output: AlignedBuffer) {
+        for (first, count) in blocks {
+            convoy_winograd_input(input.floats, &shape, first, count, inputPoints.floats)
+            multiply(
+                weights, inputPoints, height: shape.outputs, depth: shape.channels, width: count,
+                to: outputPoints)
+            if let choice {
+                convoy_winograd_output_pooled(
+                    outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0,
+                    output.floats, choice.integers)
+            } else {
+                convoy_winograd_output(
+                    outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0,
+                    output.floats)
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - outputGradient: behind the ReLU, or behind the pool where that is computed here.
+    ///   - tile: tells when sums start and when they are written.
+    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile.
+    ///   - biasGradient: [outputs].
+    ///   - inputGradient: overwritten; nil where nobody wants it.
+    func backward(
+        _ input: AlignedBuffer, _ outputGradient: AlignedBuffer, _ tile: NativeTile,
+        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
+        inputGradient: AlignedBuffer?
+    ) {
+        guard let sums = weightGradientPoints else { return }
+        if let inputGradient {
+            inputGradient.floats.update(
+                repeating: 0, count: inputGradient.byteCount / MemoryLayout<Float>.size)
+        }
+        for (first, count) in blocks {
+            if let choice {
+                convoy_winograd_pooled_gradient(
+                    outputGradient.floats, choice.integers, &shape, first, count,
+                    outputPoints.floats)
+            } else {
+                convoy_winograd_output_gradient(
+                    outputGradient.floats, &shape, first, count, outputPoints.floats)
+            }
+            let adds: Int32 = tile.isFirst && first == 0 ? 0 : 1
+            addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
+            // At the sixth point lies the sum of a tile's gradients.
+            let gradientPoint = convoy_winograd_point(shape.outputs * count * AlignedBuffer.lanes)
+            convoy_lanes_bias_gradient(
+                outputPoints.floats + 5 * gradientPoint, shape.outputs, count, biasGradient, adds)
+            if let inputGradient, let transposedWeights, let inputGradientPoints {
+                multiply(
+                    transposedWeights, outputPoints, height: shape.channels, depth: shape.outputs,
+                    width: count, to: inputGradientPoints)
+                convoy_winograd_input_gradient(
+                    inputGradientPoints.floats, &shape, first, count, inputGradient.floats)
+            }
+        }
+        if tile.isLast {
+            convoy_winograd_unpack_gradient(
+                sums.floats, shape.outputs * shape.channels, weightGradient)
+        }
+    }
+
+    private func addWeightGradient(
+        _ input: AlignedBuffer, first: Int, count: Int, adds: Int32, to sums: AlignedBuffer
+    ) {
+        convoy_winograd_input_by_image(input.floats, &shape, first, count, inputPoints.floats)
+        let depth = count * AlignedBuffer.lanes
+        let gradientPoint = convoy_winograd_point(shape.outputs * depth)
+        let inputPoint = convoy_winograd_point(shape.channels * depth)
+        let sumPoint = convoy_winograd_point(shape.outputs * shape.channels)
+        forEachPoint { point in
+            convoy_winograd_multiply_gradient(
+                outputPoints.floats + point * gradientPoint,
+                inputPoints.floats + point * inputPoint, shape.outputs, shape.channels, depth,
+                sums.floats + point * sumPoint, adds)
+        }
+    }
+}
