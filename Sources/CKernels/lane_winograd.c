@@ -7,6 +7,7 @@
 
 #define POINTS CONVOY_WINOGRAD_POINTS
 #define SIDE 4
+#define ROWS CONVOY_WINOGRAD_ROWS
 
 // Where a tile lies: its first row and column of the input, and how much of it is inside.
 typedef struct {
@@ -26,18 +27,20 @@ CONVOY_INLINE place tile_place(const convoy_winograd_shape *shape, ptrdiff_t til
 
 // MARK: weights
 
-// G w G', with G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1).
-CONVOY_INLINE void weight_points(const float *w, float *points) {
-    float rows[SIDE][3];
+// G w G', with G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1), for eight kernels.
+CONVOY_INLINE void weight_points(const lanes w[9], lanes points[POINTS]) {
+    lanes rows[SIDE][3];
+    CONVOY_UNROLL
     for (int x = 0; x < 3; x++) {
-        const float sum = w[x] + w[6 + x];
+        const lanes sum = w[x] + w[6 + x];
         rows[0][x] = w[x];
         rows[1][x] = 0.5f * (sum + w[3 + x]);
         rows[2][x] = 0.5f * (sum - w[3 + x]);
         rows[3][x] = w[6 + x];
     }
+    CONVOY_UNROLL
     for (int y = 0; y < SIDE; y++) {
-        const float sum = rows[y][0] + rows[y][2];
+        const lanes sum = rows[y][0] + rows[y][2];
         points[y * SIDE] = rows[y][0];
         points[y * SIDE + 1] = 0.5f * (sum + rows[y][1]);
         points[y * SIDE + 2] = 0.5f * (sum - rows[y][1]);
@@ -45,31 +48,77 @@ CONVOY_INLINE void weight_points(const float *w, float *points) {
     }
 }
 
+// Kernels of eight channels, or of those that are left, one in each lane.
+CONVOY_INLINE void load_kernels(const float *weights, ptrdiff_t left, lanes w[9]) {
+    if (left >= 8) {
+        CONVOY_UNROLL
+        for (int k = 0; k < 9; k++) {
+            CONVOY_UNROLL
+            for (int j = 0; j < 8; j++) w[k][j] = weights[j * 9 + k];
+        }
+    } else {
+        for (int k = 0; k < 9; k++) {
+            for (int j = 0; j < 8; j++) w[k][j] = j < left ? weights[j * 9 + k] : 0.0f;
+        }
+    }
+}
+
+typedef float four __attribute__((ext_vector_type(4), aligned(4)));
+
 CONVOY_INLINE void convoy_winograd_pack_body(const float *weights, ptrdiff_t outputs,
-                                             ptrdiff_t channels, ptrdiff_t block, float *packed,
+                                             ptrdiff_t channels, float *packed,
                                              float *transposed) {
-    const ptrdiff_t point = convoy_winograd_point((outputs + block - 1) / block * block * channels);
-    const ptrdiff_t transposed_point =
-        convoy_winograd_point((channels + block - 1) / block * block * outputs);
-    for (ptrdiff_t o = 0; o < outputs; o++) {
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            float points[POINTS];
-            weight_points(weights + (o * channels + c) * 9, points);
-            float *to = packed + (o / block * channels + c) * block + o % block;
-            CONVOY_UNROLL
-            for (int p = 0; p < POINTS; p++) to[p * point] = points[p];
+    const ptrdiff_t point = convoy_winograd_packed_point(outputs, channels);
+    const ptrdiff_t transposed_point = convoy_winograd_packed_point(channels, outputs);
+    for (ptrdiff_t o = 0; o < outputs; o += ROWS) {
+        const int has_second = o + 1 < outputs;
+        for (ptrdiff_t c = 0; c < channels; c += 8) {
+            const ptrdiff_t left = at_most(8, channels - c);
+            lanes w[9], first[POINTS], second[POINTS];
+            load_kernels(weights + (o * channels + c) * 9, left, w);
+            weight_points(w, first);
+            load_kernels(weights + ((o + has_second) * channels + c) * 9, left, w);
+            weight_points(w, second);
+            float *to = packed + (o * channels + c * ROWS);
+            for (int p = 0; p < POINTS; p++) {
+                const loose_lanes low =
+                    __builtin_shufflevector(first[p], second[p], 0, 8, 1, 9, 2, 10, 3, 11);
+                const loose_lanes high =
+                    __builtin_shufflevector(first[p], second[p], 4, 12, 5, 13, 6, 14, 7, 15);
+                if (left == 8) {
+                    *(loose_lanes *)(to + p * point) = low;
+                    *(loose_lanes *)(to + p * point + 8) = high;
+                } else {
+                    for (int j = 0; j < left * ROWS; j++)
+                        to[p * point + j] = j < 8 ? low[j] : high[j - 8];
+                }
+            }
             if (!transposed) continue;
-            to = transposed + (c / block * outputs + o) * block + c % block;
-            CONVOY_UNROLL
-            for (int p = 0; p < POINTS; p++) to[p * transposed_point] = points[p];
+            to = transposed + (c * outputs + o * ROWS);
+            for (int p = 0; p < POINTS; p++) {
+                float *row = to + p * transposed_point;
+                const four pairs[4] = {
+                    __builtin_shufflevector(first[p], second[p], 0, 1, 8, 9),
+                    __builtin_shufflevector(first[p], second[p], 2, 3, 10, 11),
+                    __builtin_shufflevector(first[p], second[p], 4, 5, 12, 13),
+                    __builtin_shufflevector(first[p], second[p], 6, 7, 14, 15)};
+                for (int j = 0; j < 4 && j * ROWS < left; j++) {
+                    if (has_second) {
+                        *(four *)(row + j * ROWS * outputs) = pairs[j];
+                    } else {
+                        row[j * ROWS * outputs] = pairs[j][0];
+                        row[j * ROWS * outputs + 1] = pairs[j][1];
+                    }
+                }
+            }
         }
     }
 }
 
 CONVOY_LANE_FUNCTION(convoy_winograd_pack,
-                     (const float *weights, ptrdiff_t outputs, ptrdiff_t channels, ptrdiff_t block,
-                      float *packed, float *transposed),
-                     (weights, outputs, channels, block, packed, transposed))
+                     (const float *weights, ptrdiff_t outputs, ptrdiff_t channels, float *packed,
+                      float *transposed),
+                     (weights, outputs, channels, packed, transposed))
 
 CONVOY_INLINE void convoy_winograd_unpack_gradient_body(const float *points, ptrdiff_t count,
                                                         float *gradient) {
@@ -229,29 +278,28 @@ CONVOY_LANE_FUNCTION(convoy_winograd_input_by_image,
 
 // MARK: products
 
+// Two rows of weights times `width` tiles.
 CONVOY_INLINE void product_block(const float *weights, const float *from, ptrdiff_t depth,
-                                 int block, int width, float *to, ptrdiff_t stored) {
-    lanes sum[4][6];
+                                 int width, float *to, ptrdiff_t stored) {
+    lanes sum[ROWS][6];
     CONVOY_UNROLL
-    for (int o = 0; o < block; o++) {
+    for (int o = 0; o < ROWS; o++) {
         CONVOY_UNROLL
         for (int t = 0; t < width; t++) sum[o][t] = (lanes)(0.0f);
     }
     for (ptrdiff_t c = 0; c < depth; c++) {
-        lanes factor[4];
-        CONVOY_UNROLL
-        for (int o = 0; o < block; o++) factor[o] = (lanes)(weights[o]);
+        const lanes first = (lanes)(weights[0]), second = (lanes)(weights[1]);
         CONVOY_UNROLL
         for (int t = 0; t < width; t++) {
             const lanes x = *(const lanes *)(from + t * CONVOY_LANES);
-            CONVOY_UNROLL
-            for (int o = 0; o < block; o++) sum[o][t] = convoy_fma(factor[o], x, sum[o][t]);
+            sum[0][t] = convoy_fma(first, x, sum[0][t]);
+            sum[1][t] = convoy_fma(second, x, sum[1][t]);
         }
-        weights += block;
+        weights += ROWS;
         from += width * CONVOY_LANES;
     }
     CONVOY_UNROLL
-    for (int o = 0; o < block; o++) {
+    for (int o = 0; o < ROWS; o++) {
         if (o >= stored) break;
         CONVOY_UNROLL
         for (int t = 0; t < width; t++)
@@ -260,32 +308,30 @@ CONVOY_INLINE void product_block(const float *weights, const float *from, ptrdif
 }
 
 CONVOY_INLINE void product(const float *weights, const float *from, ptrdiff_t rows, ptrdiff_t depth,
-                           int block, int width, float *to) {
-    for (ptrdiff_t o = 0; o < rows; o += block) {
-        product_block(weights + o * depth, from, depth, block, width,
-                      to + o * width * CONVOY_LANES, rows - o);
+                           int width, float *to) {
+    for (ptrdiff_t o = 0; o < rows; o += ROWS) {
+        product_block(weights + o * depth, from, depth, width, to + o * width * CONVOY_LANES,
+                      rows - o);
     }
 }
 
 CONVOY_INLINE void convoy_winograd_multiply_body(const float *weights, const float *from,
-                                                 ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t block,
-                                                 ptrdiff_t width, float *to) {
-    switch (block * 8 + width) {
-    case 2 * 8 + 6: product(weights, from, rows, depth, 2, 6, to); break;
-    case 2 * 8 + 5: product(weights, from, rows, depth, 2, 5, to); break;
-    case 2 * 8 + 4: product(weights, from, rows, depth, 2, 4, to); break;
-    case 3 * 8 + 4: product(weights, from, rows, depth, 3, 4, to); break;
-    case 3 * 8 + 3: product(weights, from, rows, depth, 3, 3, to); break;
-    case 4 * 8 + 3: product(weights, from, rows, depth, 4, 3, to); break;
-    case 4 * 8 + 2: product(weights, from, rows, depth, 4, 2, to); break;
-    default: product(weights, from, rows, depth, 4, 1, to); break;
+                                                 ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t width,
+                                                 float *to) {
+    switch (width) {
+    case 6: product(weights, from, rows, depth, 6, to); break;
+    case 5: product(weights, from, rows, depth, 5, to); break;
+    case 4: product(weights, from, rows, depth, 4, to); break;
+    case 3: product(weights, from, rows, depth, 3, to); break;
+    case 2: product(weights, from, rows, depth, 2, to); break;
+    default: product(weights, from, rows, depth, 1, to); break;
     }
 }
 
 CONVOY_LANE_FUNCTION(convoy_winograd_multiply,
                      (const float *weights, const float *from, ptrdiff_t rows, ptrdiff_t depth,
-                      ptrdiff_t block, ptrdiff_t width, float *to),
-                     (weights, from, rows, depth, block, width, to))
+                      ptrdiff_t width, float *to),
+                     (weights, from, rows, depth, width, to))
 
 // `height` output channels times `width` vectors of eight channels.
 CONVOY_INLINE void gradient_product_block(const float *output_gradient, const float *input,

@@ -102,6 +102,12 @@ struct EngineCase: Sendable, CustomTestStringConvertible {
             "convolutions without pool", [3, 10, 10],
             [conv(16, 3, 3), conv(16, 3, 3, .same), conv(32, 3, 3), .flatten, dense(4)]),
         EngineCase(
+            "three by three", [8, 13, 16],
+            [
+                conv(24, 3, 3), conv(37, 3, 3, .same), pool(2), conv(40, 3, 3),
+                conv(11, 3, 3, .same, .linear), pool(2), .flatten, dense(4),
+            ]),
+        EngineCase(
             "relu apart", [3, 10, 10],
             [
                 .relu, conv(16, 3, 3, .valid, .linear), .relu, pool(2), .relu,
@@ -128,8 +134,9 @@ struct EngineCase: Sendable, CustomTestStringConvertible {
 
     /// The ones worth repeating at every tile size and count.
     static let few: [EngineCase] = all.filter {
-        ["cnn", "odd channels", "dropout in the middle", "pool, same"].contains(
-            $0.specification.name)
+        [
+            "cnn", "odd channels", "three by three", "dropout in the middle", "pool, same",
+        ].contains($0.specification.name)
             && $0.specification.inputShape != [1, 28, 28]
     }
 }

@@ -140,8 +140,7 @@ import Testing
         #expect(try Backends.resolve(.native) == .native)
         #expect(try Backends.resolve(.auto, tileSize: 4) != .native)
         #expect(try Backends.resolve(.auto, precision: .bf16) != .native)
-        let hasAVX512 = Backends.hostInstructionSet(.oneDNN).hasPrefix("avx512")
-        if NativeEngine.isFastHere, !hasAVX512 {
+        if NativeEngine.isFastHere {
             #expect(try Backends.resolve(.auto) == .native)
         } else if Backends.available.contains(.oneDNN) {
             #expect(try Backends.resolve(.auto) == .oneDNN)

@@ -20,11 +20,16 @@
 extern "C" {
 #endif
 
-enum { CONVOY_WINOGRAD_POINTS = 16 };
+enum { CONVOY_WINOGRAD_POINTS = 16, CONVOY_WINOGRAD_ROWS = 2 };
 
 /// Floats from one point to the next where each has `count`: a cache line more, since all sixteen
 /// at a distance of whole pages would share the same few places of a first-level cache.
 static inline ptrdiff_t convoy_winograd_point(ptrdiff_t count) { return (count + 31) / 16 * 16; }
+
+/// The same for packed weights, whose rows are rounded up to whole pairs.
+static inline ptrdiff_t convoy_winograd_packed_point(ptrdiff_t rows, ptrdiff_t depth) {
+    return convoy_winograd_point((rows + 1) / CONVOY_WINOGRAD_ROWS * CONVOY_WINOGRAD_ROWS * depth);
+}
 
 typedef struct {
     ptrdiff_t channels, outputs;
@@ -33,10 +38,10 @@ typedef struct {
     ptrdiff_t tile_rows, tile_columns;
 } convoy_winograd_shape;
 
-/// Points of [outputs, channels, 3, 3] as [16, outputs / block rounded up, channels, block], and
-/// with outputs and channels exchanged, unless `transposed` is NULL.
+/// Points of [outputs, channels, 3, 3] as [16, outputs / 2 rounded up, channels, 2], and with
+/// outputs and channels exchanged, unless `transposed` is NULL.
 void convoy_winograd_pack(const float *weights, ptrdiff_t outputs, ptrdiff_t channels,
-                          ptrdiff_t block, float *packed, float *transposed);
+                          float *packed, float *transposed);
 
 /// Gradients of points [16, count] to gradients of kernels [count, 3, 3].
 void convoy_winograd_unpack_gradient(const float *points, ptrdiff_t count, float *gradient);
@@ -50,12 +55,10 @@ void convoy_winograd_input(const float *input, const convoy_winograd_shape *shap
 void convoy_winograd_input_by_image(const float *input, const convoy_winograd_shape *shape,
                                     ptrdiff_t first, ptrdiff_t count, float *points);
 
-/// to[r, t] = sum over d of weights[r, d] * from[d, t], at one point, for `width` tiles.
-///
-/// `weights` as `convoy_winograd_pack` writes them. Blocks and widths: 2 with 4 to 6, 3 with 3 or
-/// 4, 4 with 1 to 3.
+/// to[r, t] = sum over d of weights[r, d] * from[d, t], at one point, for `width` tiles, at most
+/// six. `weights` as `convoy_winograd_pack` writes them.
 void convoy_winograd_multiply(const float *weights, const float *from, ptrdiff_t rows,
-                              ptrdiff_t depth, ptrdiff_t block, ptrdiff_t width, float *to);
+                              ptrdiff_t depth, ptrdiff_t width, float *to);
 
 /// gradient[o, c] (+)= sum over k of output_gradient[o, k] * input[c, k], at one point, k counting
 /// tiles and images: `depth` is count * 8, `input` one point of

@@ -24,9 +24,10 @@ public enum Backends {
 
     /// The backend a choice comes to, in this build and on this host.
     ///
-    /// `auto`: our own kernels beat oneDNN 2.6 where it has AVX2 (`convoy bench step` measures both),
-    /// and compute fp32 in tiles of eight; with AVX-512, in bf16 and with other tiles oneDNN is the
-    /// choice. It depends on the host, so the coordinator decides it once, for all.
+    /// `auto`: our own kernels on a host with AVX2, since they need half the products of oneDNN's
+    /// (`convoy bench step` measures both); they compute fp32 in tiles of eight, so in bf16 and with
+    /// other tiles oneDNN is the choice. It depends on the host, so the coordinator decides it once,
+    /// for all.
     public static func resolve(
         _ choice: BackendChoice, precision: Precision = .fp32,
         tileSize: Int = EngineConfiguration().tileSize
@@ -34,11 +35,9 @@ public enum Backends {
         let kind: BackendKind
         switch choice {
         case .auto:
-            let hasOneDNN = available.contains(.oneDNN)
-            let hasAVX512 = hasOneDNN && hostInstructionSet(.oneDNN).hasPrefix("avx512")
             let canBeNative = precision == .fp32 && tileSize == NativeEngine.tileSize
-            if canBeNative, NativeEngine.isFastHere, !hasAVX512 { return .native }
-            return hasOneDNN ? .oneDNN : .reference
+            if canBeNative, NativeEngine.isFastHere { return .native }
+            return available.contains(.oneDNN) ? .oneDNN : .reference
         case .oneDNN: kind = .oneDNN
         case .native: kind = .native
         case .reference: kind = .reference

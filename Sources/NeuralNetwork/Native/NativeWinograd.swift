@@ -19,8 +19,6 @@ final class NativeWinograd {
     private let hasReLU: Bool
     /// First tile and number of tiles of each block.
     private let blocks: [(first: Int, count: Int)]
-    /// Rows of a product that are summed up at a time.
-    private let rows: Int
     private let weights: AlignedBuffer
     private let transposedWeights: AlignedBuffer?
     private let inputPoints: AlignedBuffer
@@ -58,27 +56,22 @@ final class NativeWinograd {
         let starts = (0...blockCount).map { $0 * tileCount / blockCount }
         blocks = zip(starts, starts.dropFirst()).map { (first: $0, count: $1 - $0) }
         let widest = blocks.map(\.count).max() ?? 1
-        // Twelve sums, or ten.
-        rows = widest > 4 ? 2 : 3
         choice = pool == nil ? nil : AlignedBuffer(laneCount: outputs * tileCount)
-        let rows = rows
-        func packedCount(_ height: Int, _ depth: Int) -> Int {
-            (height + rows - 1) / rows * rows * depth
+        func points(_ point: Int) -> AlignedBuffer {
+            AlignedBuffer(
+                byteCount: Int(CONVOY_WINOGRAD_POINTS) * point * MemoryLayout<Float>.size)
         }
-        weights = Self.points(packedCount(outputs, channels))
-        inputPoints = Self.points(channels * widest * AlignedBuffer.lanes)
-        outputPoints = Self.points(outputs * widest * AlignedBuffer.lanes)
-        weightGradientPoints = hasBackward ? Self.points(outputs * channels) : nil
+        func tilePoints(_ channels: Int) -> AlignedBuffer {
+            points(convoy_winograd_point(channels * widest * AlignedBuffer.lanes))
+        }
+        weights = points(convoy_winograd_packed_point(outputs, channels))
+        inputPoints = tilePoints(channels)
+        outputPoints = tilePoints(outputs)
+        weightGradientPoints = hasBackward ? points(convoy_winograd_point(outputs * channels)) : nil
         let hasTransposed = hasBackward && wantsInputGradient
-        transposedWeights = hasTransposed ? Self.points(packedCount(channels, outputs)) : nil
-        inputGradientPoints =
-            hasTransposed ? Self.points(channels * widest * AlignedBuffer.lanes) : nil
-    }
-
-    private static func points(_ count: Int) -> AlignedBuffer {
-        AlignedBuffer(
-            byteCount: Int(CONVOY_WINOGRAD_POINTS) * convoy_winograd_point(count)
-                * MemoryLayout<Float>.size)
+        transposedWeights =
+            hasTransposed ? points(convoy_winograd_packed_point(channels, outputs)) : nil
+        inputGradientPoints = hasTransposed ? tilePoints(channels) : nil
     }
 
     /// Bytes that a tile of images moves, beside those of the input and the output.
@@ -89,8 +82,7 @@ final class NativeWinograd {
     /// - Parameter kernels: [outputs, channels, 3, 3].
     func load(_ kernels: UnsafePointer<Float>) {
         convoy_winograd_pack(
-            kernels, shape.outputs, shape.channels, rows, weights.floats,
-            transposedWeights?.floats)
+            kernels, shape.outputs, shape.channels, weights.floats, transposedWeights?.floats)
     }
 
     /// Calls `body` with the number of each point.
@@ -103,13 +95,13 @@ final class NativeWinograd {
         _ weights: AlignedBuffer, _ from: AlignedBuffer, height: Int, depth: Int, width: Int,
         to target: AlignedBuffer
     ) {
-        let weightPoint = convoy_winograd_point((height + rows - 1) / rows * rows * depth)
+        let weightPoint = convoy_winograd_packed_point(height, depth)
         let fromPoint = convoy_winograd_point(depth * width * AlignedBuffer.lanes)
         let toPoint = convoy_winograd_point(height * width * AlignedBuffer.lanes)
         forEachPoint { point in
             convoy_winograd_multiply(
                 weights.floats + point * weightPoint, from.floats + point * fromPoint, height,
-                depth, rows, width, target.floats + point * toPoint)
+                depth, width, target.floats + point * toPoint)
         }
     }
 
