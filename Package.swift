@@ -110,3 +110,12 @@ let package = Package(
             ? [.target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")])] : []),
     swiftLanguageModes: [.v6]
 )
+
+// What of the package depends on oneDNN being there, alone: for a quick build without it.
+if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {
+    let wanted = [
+        "CKernels", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork", "NeuralNetworkTests",
+    ]
+    package.products = []
+    package.targets.removeAll { !wanted.contains($0.name) }
+}

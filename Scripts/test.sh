@@ -28,8 +28,8 @@ section "test"
 swift test -c release --skip-build "$@"
 
 section "build and test without oneDNN"
-CONVOY_ONEDNN=off swift test -c release --scratch-path .build/no-onednn \
-    --filter NeuralNetworkTests
+CONVOY_ONEDNN=off CONVOY_ONLY=NeuralNetwork swift test -c release \
+    --scratch-path .build/no-onednn
 
 section "hosts"
 Scripts/engines/hosts.sh --quick
