@@ -3,8 +3,9 @@
 #
 # What keys cost: images a second of `convoy train` without and with --keys, in turns, with `cnn` on
 # random images of 3 x 32 x 32 and two workers of one thread. Processes on one host exchange floats
-# through shared memory, which nothing seals; without it they cross sockets, as between hosts. Prints
-# a Markdown table, and fails when keys change a bit of the result.
+# through shared memory, which nothing seals; without it they cross sockets, as between hosts, in
+# fp32 or, half as many bytes, in bf16. Prints a Markdown table, and fails when keys change a bit of
+# the result.
 #
 #   --rounds N       rounds (3); each measures every line without and with keys
 #   --steps N        steps a run (600)
@@ -13,7 +14,7 @@
 #   --output FILE    writes the table there too
 #
 # The figure of a line is the median of its rounds. CONVOY=PROGRAM measures that program and builds
-# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about two minutes.
+# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about three minutes.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -45,39 +46,46 @@ command -v python3 >/dev/null || fail "no python3, which writes the data set"
 python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/data" 32768 64 32
 "$convoy" keygen --output "$directory/keys" >/dev/null
 
-# rate NAME FLAGS...: images a second of one run into `result`; its bits must be those of before.
-bits=
+# rate NAME WIRE FLAGS...: images a second of one run into `result`; its bits must be those of every
+# run before with this precision on the wire.
+declare -A bits
 rate() {
-    local name=$1 found
-    shift
+    local name=$1 wire=$2 found
+    shift 2
     rm -rf -- "${directory:?}/$name"
     take_turn
     start_child 300 "$directory/$name.out" "$convoy" train --data "partitions:$directory/data" \
         --batch-size $((2 * per_worker)) --virtual-workers 2 --workers 2 --steps "$steps" \
-        --checkpoint-every 1000000 --precision "$precision" --run-dir "$directory/$name" "$@"
+        --checkpoint-every 1000000 --precision "$precision" --wire-precision "$wire" \
+        --run-dir "$directory/$name" "$@"
     await_children || fail "convoy train $* failed: $(tail -n 1 "$directory/$name.out")"
     give_turn
     found=$(summary "$directory/$name" weights_sha256)
-    bits=${bits:-$found}
-    [[ -n $found && $found == "$bits" ]] || fail "other bits with $*: $found, before $bits"
+    bits[$wire]=${bits[$wire]:-$found}
+    [[ -n $found && $found == "${bits[$wire]}" ]] ||
+        fail "other bits with $*: $found, before ${bits[$wire]}"
     result=$(summary "$directory/$name" images_per_second)
 }
 
-# Lines of the table: flags, and what they are called.
-lines=("--servers 1 --no-shared-memory|1|sockets" "--servers 0 --no-shared-memory|0|sockets"
-    "--servers 1|1|shared memory" "--servers 0|0|shared memory")
+# Lines of the table: flags, servers, how floats cross, and in what.
+lines=("--servers 1 --no-shared-memory|1|sockets|fp32"
+    "--servers 0 --no-shared-memory|0|sockets|fp32"
+    "--servers 1 --no-shared-memory|1|sockets|bf16"
+    "--servers 0 --no-shared-memory|0|sockets|bf16"
+    "--servers 1|1|shared memory|fp32" "--servers 0|0|shared memory|fp32")
 for ((round = 1; round <= rounds; round++)); do
     for ((line = 0; line < ${#lines[@]}; line++)); do
         read -r -a flags <<<"${lines[line]%%|*}"
+        wire=${lines[line]##*|}
         # Who is first changes from round to round.
         order=(plain keys)
         if ((round % 2 == 0)); then order=(keys plain); fi
         for kind in "${order[@]}"; do
             with=()
             if [[ $kind == keys ]]; then with=(--keys "$directory/keys"); fi
-            rate "run-$line-$kind" "${flags[@]}" "${with[@]}"
+            rate "run-$line-$kind" "$wire" "${flags[@]}" "${with[@]}"
             echo "$result" >>"$directory/rates-$line-$kind"
-            echo "keys: round $round, ${lines[line]%%|*}, $kind: $result images/s" >&2
+            echo "keys: round $round, ${lines[line]%%|*}, $wire wire, $kind: $result images/s" >&2
         done
     done
 done
@@ -87,18 +95,19 @@ median() {
         END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'
 }
 table() {
-    local line plain keys servers way
+    local line plain keys servers way wire
     echo "$(machine); $(convoy_version); $precision, $per_worker images a worker, $rounds rounds of"
     echo "$steps steps; \`$command_line\`"
     echo
-    echo "| servers | floats cross | images/s without keys | with keys | |"
-    echo "|---|---|---|---|---|"
+    echo "| servers | floats cross | in | images/s without keys | with keys | |"
+    echo "|---|---|---|---|---|---|"
     for ((line = 0; line < ${#lines[@]}; line++)); do
-        IFS='|' read -r _ servers way <<<"${lines[line]}"
+        IFS='|' read -r _ servers way wire <<<"${lines[line]}"
         plain=$(median "$directory/rates-$line-plain")
         keys=$(median "$directory/rates-$line-keys")
-        awk -v servers="$servers" -v way="$way" -v plain="$plain" -v keys="$keys" 'BEGIN {
-            printf "| %s | %s | %.0f | %.0f | %.0f %% |\n", servers, way, plain, keys,
+        awk -v servers="$servers" -v way="$way" -v wire="$wire" -v plain="$plain" \
+            -v keys="$keys" 'BEGIN {
+            printf "| %s | %s | %s | %.0f | %.0f | %.0f %% |\n", servers, way, wire, plain, keys,
                 100 * keys / plain
         }'
     done

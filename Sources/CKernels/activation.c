@@ -1,5 +1,6 @@
 #include "activation_kernels.h"
 
+#include "bfloat16.h"
 #include "dispatch.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -19,7 +20,7 @@ CONVOY_INLINE float to_float(bf16 value) {
 // Rounds to nearest even; a NaN stays one.
 CONVOY_INLINE bf16 to_bf16(float value) {
     union { float value; uint32_t bits; } number = {.value = value};
-    uint32_t rounded = (number.bits + 0x7FFF + ((number.bits >> 16) & 1)) >> 16;
+    uint32_t rounded = convoy_nearest_upper_half(number.bits);
     return (bf16)(value != value ? (number.bits >> 16) | 0x40 : rounded);
 }
 

@@ -35,6 +35,9 @@ struct BenchExchangeCommand: ParsableCommand {
     @Option(help: "Parameter server processes; 0 puts a shard into every worker.")
     var servers: Int = 1
 
+    @Option(help: "fp32 or bf16: what gradients and weights travel in.")
+    var wirePrecision: String = "fp32"
+
     @Option(help: "Steps that count.")
     var rounds: Int = 50
 
@@ -68,6 +71,7 @@ struct BenchExchangeCommand: ParsableCommand {
         try require("--workers", workers, 1...64)
         try require("--servers", servers, 0...64)
         try require("--rounds", rounds, 1...100_000)
+        _ = try RunOptions.wirePrecision(wirePrecision)
     }
 
     private static func makeTemporaryDirectory() throws(Failure) -> String {
@@ -87,7 +91,7 @@ struct BenchExchangeCommand: ParsableCommand {
     ) throws(Failure) -> Int {
         try writeData(to: directory)
         var settings = LocalLauncher.Settings(
-            executable: try Executable.path(), configuration: configuration(directory),
+            executable: try Executable.path(), configuration: try configuration(directory),
             directory: RunDirectory("\(directory)/run"), isResuming: false)
         settings.workerCommand = ["bench", "exchange-worker", "--times", directory]
         settings.output = "\(directory)/output"
@@ -97,7 +101,7 @@ struct BenchExchangeCommand: ParsableCommand {
         return try launcher.run()
     }
 
-    private func configuration(_ directory: String) -> RunConfiguration {
+    private func configuration(_ directory: String) throws(Failure) -> RunConfiguration {
         var result = RunConfiguration()
         result.data.source = "idx:\(directory)"
         result.data.partitions = 1
@@ -107,6 +111,7 @@ struct BenchExchangeCommand: ParsableCommand {
         result.training.virtualWorkers = workers
         result.training.backend = .reference
         result.training.checkpointEvery = 1_000_000_000
+        result.training.wirePrecision = try RunOptions.wirePrecision(wirePrecision)
         result.optimizer = .sgd(SGD())
         result.cluster.workers = workers
         result.cluster.servers = servers
@@ -162,7 +167,8 @@ struct BenchExchangeCommand: ParsableCommand {
         func seconds(_ value: Int64) -> String { "\(Double(value) / 1e9)" }
         return """
             {"bytes": \(network.parameters.elementCount * 4), "workers": \(workers), \
-            "servers": \(servers), "rounds": \(intervals.count), \
+            "servers": \(servers), "wire_precision": "\(wirePrecision)", \
+            "rounds": \(intervals.count), \
             "median_seconds": \(seconds(intervals[intervals.count / 2])), \
             "minimum_seconds": \(seconds(intervals[0])), \
             "gradients_per_step": \(times.gradientsPerStep)}

@@ -16,6 +16,9 @@ final class ExchangeEngine: GradientEngine {
     /// Buffers that hold the gradient from an earlier step. They go round between a worker's pool
     /// and its sockets, and nobody writes into a leaf's sum that is sent by itself.
     private var filled: Set<UnsafeMutablePointer<Float>> = []
+    /// About 0.001. Both halves are equal, so that what packing in place as bfloat16 leaves in a
+    /// buffer is this number again.
+    private static let element = Float(bitPattern: 0x3A83_3A83)
 
     init(network: Network, record: ExchangeRecord) {
         self.network = network
@@ -30,7 +33,8 @@ final class ExchangeEngine: GradientEngine {
     ) -> BatchStatistics? {
         record.noteGradient()
         if filled.insert(gradient).inserted {
-            gradient.update(repeating: 0.001, count: network.parameters.elementCount)
+            gradient.update(
+                repeating: Self.element, count: network.parameters.elementCount)
         }
         return BatchStatistics(sampleCount: batch.count)
     }

@@ -51,6 +51,9 @@ struct RunOptions: ParsableArguments {
     @Option(help: "fp32 or bf16.")
     var precision: String?
 
+    @Option(help: "fp32 or bf16: what sums and weights are rounded to when they travel.")
+    var wirePrecision: String?
+
     @Option(help: "auto, native, onednn or reference.")
     var backend: String?
 
@@ -91,7 +94,8 @@ struct RunOptions: ParsableArguments {
         data != nil || partitions != nil || model != nil || workers != nil || threads != nil
             || servers != nil || epochs != nil || steps != nil || batchSize != nil
             || virtualWorkers != nil || optimizer != nil || learningRate != nil || seed != nil
-            || precision != nil || backend != nil || initialWeights != nil
+            || precision != nil || wirePrecision != nil || backend != nil
+            || initialWeights != nil
             || checkpointEvery != nil || audit != nil || heartbeatIntervalMs != nil
             || sharedMemory != nil
     }
@@ -147,6 +151,9 @@ struct RunOptions: ParsableArguments {
             }
             result.training.precision = value
         }
+        if let wirePrecision {
+            result.training.wirePrecision = try Self.wirePrecision(wirePrecision)
+        }
         if let backend {
             guard let value = BackendChoice(rawValue: backend) else {
                 throw .usage("--backend: expected \(BackendChoice.list), found \(backend)")
@@ -156,6 +163,13 @@ struct RunOptions: ParsableArguments {
         if let initialWeights {
             result.training.initialWeights = FileSystem.absolute(initialWeights)
         }
+    }
+
+    static func wirePrecision(_ text: String) throws(Failure) -> WirePrecision {
+        guard let value = WirePrecision(rawValue: text) else {
+            throw .usage("--wire-precision: expected fp32 or bf16, found \(text)")
+        }
+        return value
     }
 
     private func applyOptimizer(to result: inout RunConfiguration) throws(Failure) {

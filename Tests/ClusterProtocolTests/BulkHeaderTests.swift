@@ -27,7 +27,8 @@ import Testing
         var header = BulkHeader(
             kind: kind, step: Step(Int(random.next() >> 16)),
             shard: ShardIndex(random.next(below: 1 << 16)))
-        header.payloadType = random.next(below: 2) == 0 ? .none : .float32
+        header.payloadType =
+            PayloadType.allCases[random.next(below: PayloadType.allCases.count)]
         header.chunk = Int(random.next32())
         header.part = random.next(below: 256)
         header.node = TreeNode(level: random.next(below: 32), index: Int(random.next32()))
@@ -60,7 +61,8 @@ import Testing
         #expect(BulkKind(rawValue: 1) == .contribution && BulkKind(rawValue: 2) == .weights)
         #expect(BulkKind(rawValue: 3) == .fetch && BulkKind(rawValue: 4) == .state)
         #expect(BulkKind(rawValue: 5) == .unsubscribe)
-        #expect(PayloadType.allCases.map(\.rawValue) == [0, 1, 2, 3])
+        #expect(PayloadType.allCases.map(\.rawValue) == Array(0...5))
+        #expect(PayloadType(rawValue: 1) == .float32 && PayloadType(rawValue: 4) == .bfloat16)
     }
 
     @Test func roundTrip() throws {
@@ -108,7 +110,7 @@ import Testing
     @Test(
         arguments: [
             (0, 0x44, BulkHeader.Flaw.magic), (3, 0x58, .magic), (4, 2, .version), (5, 1, .version),
-            (6, 0, .kind), (6, 200, .kind), (7, 4, .payloadType), (7, 255, .payloadType),
+            (6, 0, .kind), (6, 200, .kind), (7, 6, .payloadType), (7, 255, .payloadType),
             (14, 1, .field), (15, 0x80, .field), (20, 32, .field), (20, 255, .field),
             (63, 0x80, .field),
         ])

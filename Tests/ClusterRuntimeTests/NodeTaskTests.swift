@@ -21,10 +21,17 @@ import Testing
             recordDigest: UInt64(leaf))
     }
 
-    private static func task(_ leafCount: Int, _ node: TreeNode) -> NodeTask {
+    private static func task(
+        _ leafCount: Int, _ node: TreeNode, _ precision: WirePrecision = .fp32
+    ) -> NodeTask {
         NodeTask(
             step: Step(3), node: node, tree: ReductionTree(leafCount: leafCount), chunks: starts,
-            weights: FloatBuffer(count: count))
+            precision: precision, weights: FloatBuffer(count: count))
+    }
+
+    /// The chunks of a sum as they travel.
+    private static func packed(_ sum: FloatBuffer, _ precision: WirePrecision) -> [[UInt8]] {
+        zip(starts, starts.dropFirst()).map { Array(sum.bytes($0..<$1, precision)) }
     }
 
     @Test func aSingleLeafIsGivenOutAsItBecomesFinal() throws {
@@ -47,12 +54,27 @@ import Testing
         #expect(add(0) == nil)
     }
 
+    /// A leaf is rounded before it is added, and so is the sum.
+    @Test func everyNodeIsRounded() throws {
+        let task = Self.task(2, ReductionTree(leafCount: 2).root, .bf16)
+        var part: NodeTask.Part?
+        for leaf in 0..<2 {
+            let sum = FloatBuffer(count: Self.count)
+            // 1 + 2^-8 is halfway between 1 and 1 + 2^-7: two leaves of it make 2, not 2 + 2^-7.
+            for index in 0..<Self.count { sum.pointer[index] = 1 + 0x1p-8 }
+            part = task.add(leaf: leaf, sum: sum, totals: Self.totals(leaf), finalFrom: 0)
+        }
+        let chunks = Self.packed(try #require(part).sum, .bf16)
+        let two: [UInt8] = [0x00, 0x40]
+        #expect(chunks == [10, 15, 7].map { (0..<$0).flatMap { _ in two } })
+    }
+
     /// Whatever comes when, the bits are those of whole leaves added along the tree.
-    @Test(arguments: 1...40)
-    func anyOrderGivesTheSameBits(_ seed: Int) throws {
+    @Test(arguments: 1...40, WirePrecision.allCases)
+    func anyOrderGivesTheSameBits(_ seed: Int, _ precision: WirePrecision) throws {
         let leafCount = 4
         let tree = ReductionTree(leafCount: leafCount)
-        let whole = Self.task(leafCount, tree.root)
+        let whole = Self.task(leafCount, tree.root, precision)
         var expected: NodeTask.Part?
         for leaf in 0..<leafCount {
             expected = whole.add(
@@ -61,7 +83,7 @@ import Testing
         let reference = try #require(expected)
 
         var random = RandomStream(seed: UInt64(seed), purpose: .simulation)
-        let task = Self.task(leafCount, tree.root)
+        let task = Self.task(leafCount, tree.root, precision)
         let sums = (0..<leafCount).map(Self.sum)
         var levels = Array(repeating: Self.count, count: leafCount)
         var given: [Int] = []
@@ -80,6 +102,6 @@ import Testing
         #expect(given == [2, 1, 0])
         let found = try #require(last)
         #expect(found.isLast)
-        #expect(Array(found.sum.bytes) == Array(reference.sum.bytes))
+        #expect(Self.packed(found.sum, precision) == Self.packed(reference.sum, precision))
     }
 }

@@ -28,6 +28,7 @@ import Testing
         #expect(defaults.training.epochs == 10 && defaults.training.batchSize == 64)
         #expect(defaults.training.virtualWorkers == 4 && defaults.training.seed == 1)
         #expect(defaults.training.precision == .fp32 && defaults.training.checkpointEvery == 500)
+        #expect(defaults.training.wirePrecision == .fp32)
         #expect(defaults.training.steps == nil && defaults.training.backend == .auto)
         #expect(defaults.training.instructionSet == nil && defaults.training.tileSize == 8)
         #expect(
@@ -55,7 +56,7 @@ import Testing
               input: [1, 4, 4]
               layers: [flatten: {}, dense: {units: 3}]
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
-              precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
+              precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, init: start.safetensors}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true}
             cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false}
@@ -73,6 +74,7 @@ import Testing
         #expect(read.training.epochs == 2 && read.training.steps == 77)
         #expect(read.training.batchSize == 12 && read.training.virtualWorkers == 3)
         #expect(read.training.seed == .max && read.training.precision == .bf16)
+        #expect(read.training.wirePrecision == .bf16)
         #expect(read.training.checkpointEvery == 9 && read.training.backend == .reference)
         #expect(read.training.tileSize == 5 && read.training.instructionSet == "avx2")
         #expect(read.training.initialWeights == "start.safetensors")
@@ -110,6 +112,7 @@ import Testing
             ("training: {epochs: \"2\"}", "training.epochs: expected a whole number from 1"),
             ("training: {seed: -1}", "training.seed: expected a whole number from 0 to 18446744073709551615"),
             ("training: {precision: fp64}", "training.precision: expected one of fp32, bf16, found \"fp64\""),
+            ("training: {wire-precision: fp16}", "training.wire-precision: expected one of fp32, bf16, found \"fp16\""),
             ("training: {virtual-workers: 65537}", "training.virtual-workers: expected a whole number from 1 to 65536"),
             ("training: {instruction-set: mmx}", "training.instruction-set: expected one of auto, generic, "),
             ("training: [1]", "training: expected keys and values, found a list of 1"),
@@ -224,6 +227,7 @@ import Testing
         result.training.batchSize = result.training.virtualWorkers * (1 + random.next(below: 100))
         result.training.seed = random.next()
         result.training.precision = random.next(below: 2) == 0 ? .fp32 : .bf16
+        result.training.wirePrecision = random.next(below: 2) == 0 ? .fp32 : .bf16
         result.training.checkpointEvery = 1 + random.next(below: 1_000_000_000)
         let backends = BackendChoice.allCases
         result.training.backend = backends[random.next(below: backends.count)]

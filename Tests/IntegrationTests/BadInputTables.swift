@@ -28,6 +28,9 @@ extension BadInput {
         .train("unknown optimizer", 64, ["adam", "sgd", "lion"], ["--optimizer", "lion"]),
         .train("unknown backend", 64, ["reference", "cuda"], ["--backend", "cuda"]),
         .train("unknown precision", 64, ["fp32", "fp8"], ["--precision", "fp8"]),
+        .train(
+            "unknown wire precision", 64, ["--wire-precision", "fp32", "bf16", "fp16"],
+            ["--wire-precision", "fp16"]),
         .train("unknown source", 64, ["cifar10:DIR", "mnist-3d"], ["--data", "mnist-3d"]),
         BadInput(name: "resume elsewhere", exitCode: 64, mentions: ["--resume", "--run-dir"]) {
             $0.train + ["--resume", $0.finishedRun]

@@ -158,7 +158,11 @@ struct HostileMessages {
             header.step = Step(0)
             messages.append([header.bytes, whole])
             // Memory that is not there, and this very process's, as something else.
-            header.payloadType = .shared
+            header.payloadType = .bfloat16
+            header.payloadByteCount = whole.count / 2
+            messages.append([header.bytes, Array(whole.prefix(whole.count / 2))])
+            messages.append([header.bytes, whole])
+            header.payloadType = .sharedFloat32
             header.payloadByteCount = SharedPayload.byteCount
             for process in [1, Int(getpid()), Int(Int32.max)] {
                 let memory = SharedPayload.Memory(

@@ -10,6 +10,7 @@ struct RunRecords {
         var workers: Int
         var backend: String
         var isa: String
+        var wire_precision: String
         var test_accuracy: Double?
         var test_loss: Double?
         var weights_sha256: String

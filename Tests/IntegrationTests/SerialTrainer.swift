@@ -1,3 +1,4 @@
+import ClusterProtocol
 import ClusterRuntime
 import Crypto
 import NeuralNetwork
@@ -40,7 +41,7 @@ struct SerialTrainer {
         var weights = network.initialParameters(seed: configuration.training.seed)
         let state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
         for step in 0..<steps {
-            engine.setParameters(weights)
+            engine.setParameters(weights.map(onTheWire))
             let (sum, sampleCount) = try sum(step, first: 0, width: 1 << 16)
             var next = weights
             optimizer.update(
@@ -55,11 +56,25 @@ struct SerialTrainer {
     /// The gradient sum of the virtual workers from `first` on, `width` of them (a power of two):
     /// the left half plus the right half, where there is one.
     private func sum(_ step: Int, first: Int, width: Int) throws -> ([Float], Int) {
-        if width == 1 { return try gradient(step, virtualWorker: first) }
+        if width == 1 {
+            let (leaf, sampleCount) = try gradient(step, virtualWorker: first)
+            return (leaf.map(onTheWire), sampleCount)
+        }
         let left = try sum(step, first: first, width: width / 2)
         guard first + width / 2 < plan.virtualWorkerCount else { return left }
         let right = try sum(step, first: first + width / 2, width: width / 2)
-        return (zip(left.0, right.0).map { $0 + $1 }, left.1 + right.1)
+        return (zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1)
+    }
+
+    /// What is left of a number that travels: with bf16 the nearer of the two 16-bit numbers around
+    /// it, of two that are as near the even one. No number here is beyond what is finite.
+    private func onTheWire(_ value: Float) -> Float {
+        guard configuration.training.wirePrecision == .bf16 else { return value }
+        let lower = Float(bitPattern: value.bitPattern & 0xFFFF_0000)
+        let upper = Float(bitPattern: lower.bitPattern + 0x1_0000)
+        let (down, up) = (abs(Double(value) - Double(lower)), abs(Double(upper) - Double(value)))
+        if down != up { return down < up ? lower : upper }
+        return lower.bitPattern & 0x1_0000 == 0 ? lower : upper
     }
 
     private func gradient(_ step: Int, virtualWorker: Int) throws -> ([Float], Int) {

@@ -17,6 +17,24 @@ extern "C" {
 /// out[i] = a[i] + b[i]. `out` may be `a` or `b`; partial overlap is not allowed.
 void convoy_add(float *out, const float *a, const float *b, ptrdiff_t count);
 
+// bfloat16: the upper half of a float's bits, two bytes in the host's order. Rounding is to
+// nearest, ties to even; what is beyond the largest becomes an infinity, infinities stay, denormals
+// are rounded like any other number, and every NaN becomes 0x7FC0, so that a sum has the same bits
+// whichever of two NaNs a processor keeps. Addresses need no alignment.
+
+/// Rounds `count` floats to bfloat16. `out` may be `in`; other overlap is not allowed.
+void convoy_bf16_pack(void *out, const void *in, ptrdiff_t count);
+
+/// The floats that `count` bfloat16 numbers are, exactly. No overlap is allowed.
+void convoy_bf16_unpack(float *out, const void *in, ptrdiff_t count);
+
+/// Floats rounded to what bfloat16 can say. `out` may be `in`; partial overlap is not allowed.
+void convoy_bf16_round(float *out, const float *in, ptrdiff_t count);
+
+/// out[i] = a[i] + b[i], added as floats and rounded once more, all three bfloat16.
+/// `out` may be `a` or `b`; partial overlap is not allowed.
+void convoy_bf16_add(void *out, const void *a, const void *b, ptrdiff_t count);
+
 /// The numbers of one SGD step (PyTorch's torch.optim.SGD, dampening 0).
 typedef struct {
     float sample_count;   ///< gradient = gradient_sum / sample_count

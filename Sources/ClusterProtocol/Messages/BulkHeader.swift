@@ -23,8 +23,25 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
     case float32 = 1
     /// UInt32, little-endian.
     case indices = 2
-    /// A `SharedPayload`: where the elements lie in memory that both processes can read.
-    case shared = 3
+    /// A `SharedPayload`: where elements of `float32` lie in memory that both processes can read.
+    case sharedFloat32 = 3
+    /// The upper half of a `float32`, rounded to nearest even.
+    case bfloat16 = 4
+    /// A `SharedPayload` of elements of `bfloat16`.
+    case sharedBFloat16 = 5
+
+    /// The payload says where the elements lie.
+    public var isShared: Bool { self == .sharedFloat32 || self == .sharedBFloat16 }
+
+    /// A payload's bytes are a multiple of this.
+    public var unitByteCount: Int {
+        switch self {
+        case .none: 1
+        case .float32, .indices: 4
+        case .bfloat16: 2
+        case .sharedFloat32, .sharedBFloat16: SharedPayload.byteCount
+        }
+    }
 }
 
 /// The fixed first frame of every bulk message: 64 bytes, little-endian.

@@ -159,7 +159,8 @@ final class ComputeCore: Sendable {
             observer)
         guard let statistics = found else { return loader.recycle(batch) }
         if task.step.value == flipBitInStep, !hasFlipped.exchange(true, ordering: .relaxed) {
-            sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 12)
+            // One that rounding on the wire does not hide.
+            sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 20)
         }
         let totals = Self.totals(statistics, batch)
         loader.recycle(batch)

@@ -39,7 +39,7 @@ final class ComputePool: Sendable {
         let tasks = nodes.map {
             NodeTask(
                 step: step, node: $0, tree: core.material.tree, chunks: core.chunkStarts,
-                weights: weights)
+                precision: core.material.wire.precision, weights: weights)
         }
         for task in tasks {
             for leaf in task.leaves { core.queue.push(.leaf(leaf, task)) }

@@ -1,14 +1,14 @@
-import CKernels
 import ClusterProtocol
 import Synchronization
 
 /// One tree node that a worker computes: its leaves, by any threads, added along the tree.
 ///
 /// A leaf's sum becomes final from its end to its beginning, while it is still computed, and so does
-/// the node's, chunk by chunk: each chunk is added as soon as both siblings have it.
+/// the node's, chunk by chunk. A chunk that is final is packed as it travels, at the beginning of its
+/// stretch of the buffer, and added as soon as both siblings have it.
 ///
-/// Safety: a chunk of a sum is written by the thread that computes the leaf until it hands it over
-/// here, then under the lock while siblings are added to it, and from the moment it is part of a
+/// Safety: a chunk of a sum is written by the thread that computes the leaf, which packs it here in
+/// the end, then under the lock while siblings are added to it, and from the moment it is part of a
 /// `Part` it is only read, while earlier chunks of the same buffer may still be written.
 public final class NodeTask: Sendable {
     /// Chunks of the node's sum that are complete, all up to the end or up to those given out before.
@@ -38,18 +38,23 @@ public final class NodeTask: Sendable {
     let weights: FloatBuffer
     let leaves: [Int]
     private let tree: ReductionTree
+    private let precision: WirePrecision
     /// Where chunks begin, and the end of the last.
     private let starts: [Int]
     private let state: Mutex<State>
 
-    /// - Parameter starts: where the chunks of the flat vector begin, then its end.
+    /// - Parameters:
+    ///   - starts: where the chunks of the flat vector begin, then its end.
+    ///   - precision: what the sums travel in.
     public init(
-        step: Step, node: TreeNode, tree: ReductionTree, chunks starts: [Int], weights: FloatBuffer
+        step: Step, node: TreeNode, tree: ReductionTree, chunks starts: [Int],
+        precision: WirePrecision, weights: FloatBuffer
     ) {
         self.step = step
         self.node = node
         self.weights = weights
         self.tree = tree
+        self.precision = precision
         self.starts = starts
         leaves = Array(tree.leaves(of: node))
         let count = starts.count - 1
@@ -65,10 +70,13 @@ public final class NodeTask: Sendable {
         leaf: Int, sum: FloatBuffer, totals: ContributionTotals, finalFrom element: Int
     ) -> Part? {
         guard let first = starts.firstIndex(where: { $0 >= element }) else { return nil }
+        let end = state.withLock { state in
+            defer { state.handed[leaf] = min(first, state.handed[leaf] ?? first) }
+            return state.handed[leaf] ?? state.chunks.count
+        }
+        guard first < end else { return nil }
+        for chunk in first..<end { precision.pack(sum.pointer + starts[chunk], count: size(chunk)) }
         return state.withLock { state in
-            let end = state.handed[leaf] ?? state.chunks.count
-            guard first < end else { return nil }
-            state.handed[leaf] = first
             for chunk in first..<end { add(leaf, sum, totals, to: &state.chunks[chunk], chunk) }
             var complete = state.given
             while complete > 0, state.chunks[complete - 1].sums[node] != nil { complete -= 1 }
@@ -89,14 +97,17 @@ public final class NodeTask: Sendable {
             return
         }
         chunk.sums[leafNode] = sum
-        let (start, count) = (starts[index], starts[index + 1] - starts[index])
+        let (start, count) = (starts[index], size(index))
         for merge in merges {
             guard let left = chunk.sums.removeValue(forKey: merge.left),
                 let right = chunk.sums.removeValue(forKey: merge.right)
             else { preconditionFailure("a merge of \(merge) without its sums") }
             // Nobody else holds this chunk of a sum yet, so left may take the result.
-            convoy_add(left.pointer + start, left.pointer + start, right.pointer + start, count)
+            let target = left.pointer + start
+            precision.add(target, right.pointer + start, into: target, count: count)
             chunk.sums[merge.parent] = left
         }
     }
+
+    private func size(_ chunk: Int) -> Int { starts[chunk + 1] - starts[chunk] }
 }

@@ -49,6 +49,13 @@ public struct RunMaterial: Sendable {
         return min(all, configuration.training.steps ?? all)
     }
 
+    /// What contributions and weights travel in.
+    public var wire: WirePlan {
+        WirePlan(
+            precision: configuration.training.wirePrecision,
+            stepsPerEpoch: batchPlan.stepsPerEpoch, totalSteps: Step(totalSteps))
+    }
+
     public var evaluationChunkCount: Int {
         (data.testCount + Self.evaluationChunkRecordCount - 1) / Self.evaluationChunkRecordCount
     }

@@ -27,6 +27,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var virtualWorkers = 4
         public var seed: UInt64 = 1
         public var precision = Precision.fp32
+        /// What sums and weights are rounded to when they travel; it decides bits.
+        public var wirePrecision = WirePrecision.fp32
         public var checkpointEvery = 500
         public var backend = BackendChoice.auto
         /// Images computed together; it decides bits, so it is part of the run.
@@ -162,6 +164,7 @@ extension RunConfiguration.Training {
             "virtual-workers", in: 1...ReductionTree.maximumLeafCount, default: virtualWorkers)
         seed = try mapping.unsignedInteger("seed", default: seed)
         precision = try mapping.oneOf("precision", default: precision)
+        wirePrecision = try mapping.oneOf("wire-precision", default: wirePrecision)
         checkpointEvery = try mapping.integer(
             "checkpoint-every", in: 1...1_000_000_000, default: checkpointEvery)
         backend = try mapping.oneOf("backend", default: backend)
@@ -251,6 +254,7 @@ extension RunConfiguration {
               virtual-workers: \(training.virtualWorkers)
               seed: \(training.seed)
               precision: \(training.precision.rawValue)
+              wire-precision: \(training.wirePrecision.rawValue)
               checkpoint-every: \(training.checkpointEvery)
               backend: \(training.backend.rawValue)
               tile-size: \(training.tileSize)

@@ -34,6 +34,7 @@ struct RunSummary {
             ("backend", JSONText.string(material.backend.rawValue)),
             ("isa", JSONText.string(end.instructionSet)),
             ("precision", JSONText.string(training.precision.rawValue)),
+            ("wire_precision", JSONText.string(training.wirePrecision.rawValue)),
             ("exit_code", "\(end.exitCode)"),
             ("reason", JSONText.string(end.reason)),
         ]

@@ -62,7 +62,7 @@ final class StateExchange {
                 header.part = part
                 header.placement = request.placement
                 let frames = BulkMessage.frames(
-                    header, payload: buffer.bytes(chunk.range), owner: buffer)
+                    header, payload: buffer.bytes(chunk.range), .fp32, owner: buffer)
                 // What does not fit is asked for again.
                 _ = try router.send([Frame(peer.rawValue)] + frames)
             }
@@ -87,8 +87,9 @@ final class StateExchange {
         let chunks = material.slicePlan.chunks
         guard chunks.indices.contains(header.chunk), header.part < material.partCount,
             chunks[header.chunk].shard == header.shard, header.step.value <= material.totalSteps,
-            let payload = message.payload,
-            payload.byteCount == chunks[header.chunk].range.count * 4
+            let payload = message.payload, !header.payloadType.isShared,
+            message.flaw(
+                expecting: .fp32, elementCount: chunks[header.chunk].range.count) == nil
         else {
             flawCount += 1
             return nil

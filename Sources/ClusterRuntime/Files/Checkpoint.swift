@@ -58,6 +58,8 @@ public struct CheckpointState: Codable, Sendable, Hashable {
     public var backend: String
     public var instructionSet: String
     public var precision: String
+    /// Nil in what was written before there was a choice: fp32.
+    public var wirePrecision: String?
     public var weightsSHA256: String
     public var files: [String: File]
 
@@ -68,6 +70,7 @@ public struct CheckpointState: Codable, Sendable, Hashable {
         case dataFingerprint = "data_fingerprint"
         case batchSize = "batch_size"
         case virtualWorkers = "virtual_workers"
+        case wirePrecision = "wire_precision"
         case instructionSet = "instruction_set"
         case weightsSHA256 = "weights_sha256"
     }

@@ -116,8 +116,9 @@ public struct CheckpointStore: Sendable {
             optimizer: material.configuration.optimizer.name, seed: training.seed,
             batchSize: training.batchSize, virtualWorkers: training.virtualWorkers,
             backend: material.backend.rawValue, instructionSet: instructionSet,
-            precision: training.precision.rawValue, weightsSHA256: checkpoint.weightsSHA256,
-            files: files)
+            precision: training.precision.rawValue,
+            wirePrecision: training.wirePrecision.rawValue,
+            weightsSHA256: checkpoint.weightsSHA256, files: files)
     }
 
     private static func encode(_ state: CheckpointState) -> [UInt8] {
@@ -191,6 +192,10 @@ public struct CheckpointStore: Sendable {
             ("training.batch-size", "\(state.batchSize)", "\(training.batchSize)"),
             ("training.virtual-workers", "\(state.virtualWorkers)", "\(training.virtualWorkers)"),
             ("training.precision", state.precision, training.precision.rawValue),
+            (
+                "training.wire-precision", state.wirePrecision ?? WirePrecision.fp32.rawValue,
+                training.wirePrecision.rawValue
+            ),
             ("training.backend", state.backend, material.backend.rawValue),
             ("optimizer.name", state.optimizer, material.configuration.optimizer.name),
         ]

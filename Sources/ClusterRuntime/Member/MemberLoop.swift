@@ -220,8 +220,13 @@ final class MemberLoop {
 
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
         guard let worker else { return }
-        guard let arrival = try worker.arrival(in: frames) else {
-            if flaws.isFirst(from: nil) { log.warning("dropped a bulk message that is none") }
+        let arrival = try worker.arrival(in: frames)
+        if case .flawed(let flaw) = arrival {
+            if flaws.isFirst(from: nil) {
+                log.warning(
+                    "dropped a bulk message that is none",
+                    metadata: [LogKey.errorDetail: "\(flaw)"])
+            }
             return
         }
         if worker.isSharing, !isSharing {

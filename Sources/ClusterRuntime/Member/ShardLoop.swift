@@ -147,18 +147,23 @@ final class ShardLoop {
         if isSharer { sharers.insert(peer) } else { sharers.remove(peer) }
     }
 
-    /// The floats of a contribution, from the message or out of the sender's memory.
+    /// The elements of a contribution, from the message or out of the sender's memory.
     private func payload(of message: BulkMessage, from peer: PeerIdentity) -> Payload? {
-        if let frame = message.payload, isWholeChunk(message.header, frame) { return .frame(frame) }
-        guard let place = message.sharedPayload, sharers.contains(peer), let storage, let material,
-            material.slicePlan.chunks.indices.contains(message.header.chunk)
-        else {
-            note(flaw: "contribution of a wrong size", peer)
+        guard let storage, let precision = material?.wire.precision else { return nil }
+        if let flaw = flaw(message, precision) {
+            note(flaw: flaw, peer)
             return nil
         }
-        let buffer = storage.takeBuffer(chunk: message.header.chunk)
-        switch windows.copy(place, to: buffer) {
-        case .copied: return .buffer(buffer)
+        if let frame = message.payload, !message.header.payloadType.isShared {
+            return .frame(frame)
+        }
+        guard let place = message.sharedPayload, sharers.contains(peer) else {
+            note(flaw: "contribution in memory that was not agreed on", peer)
+            return nil
+        }
+        let (buffer, byteCount) = storage.takeBuffer(chunk: message.header.chunk)
+        switch windows.copy(place, to: buffer, byteCount: byteCount) {
+        case .copied: return .buffer(buffer, byteCount: byteCount)
         case .stale: return nil
         case .unavailable:
             // It hears so by weights that come in messages, and sends its sums that way too.
@@ -171,8 +176,9 @@ final class ShardLoop {
 
     private func receiveState(_ frames: [Frame]) throws(ZeroMQError) {
         guard let message = try? BulkMessage(frames[...]), message.header.kind == .state,
-            let payload = message.payload, isWholeChunk(message.header, payload)
+            let payload = message.payload, !message.header.payloadType.isShared
         else { return note(flaw: "state", nil) }
+        if let flaw = flaw(message, .fp32) { return note(flaw: flaw, nil) }
         let header = message.header
         let event = ShardHostMachine.Event.state(
             shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
@@ -189,11 +195,15 @@ final class ShardLoop {
         }
         return payload.withUnsafeBytes { bytes in
             var value: UInt64 = 0xcbf2_9ce4_8422_2325
-            for offset in stride(from: 0, to: bytes.count, by: 4) {
-                let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-                value = (value ^ UInt64(word)) &* 0x100_0000_01b3
+            func add(_ word: UInt64) {
+                value = (value ^ word) &* 0x100_0000_01b3
                 value ^= value >> 29
             }
+            let wholeByteCount = bytes.count & ~3
+            for offset in stride(from: 0, to: wholeByteCount, by: 4) {
+                add(UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+            }
+            for byte in bytes[wholeByteCount...] { add(UInt64(byte)) }
             return value
         }
     }
@@ -210,11 +220,12 @@ final class ShardLoop {
         return header.totals.sampleCount == expected && header.totals.correctCount <= expected
     }
 
-    private func isWholeChunk(_ header: BulkHeader, _ payload: Frame) -> Bool {
-        guard let plan = material?.slicePlan, plan.chunks.indices.contains(header.chunk),
-            header.payloadType == .float32
-        else { return false }
-        return payload.byteCount == plan.chunks[header.chunk].range.count * 4
+    /// Why a message does not bring a whole chunk; nil when it does.
+    private func flaw(_ message: BulkMessage, _ precision: WirePrecision) -> String? {
+        guard let plan = material?.slicePlan, plan.chunks.indices.contains(message.header.chunk)
+        else { return "\(message.header.kind) of a chunk that is none" }
+        let count = plan.chunks[message.header.chunk].range.count
+        return message.flaw(expecting: precision, elementCount: count)
     }
 
     /// Foreign bytes are counted, logged once a peer, and dropped.
@@ -281,7 +292,7 @@ final class ShardLoop {
                 header.chunk = chunk
                 header.part = part
                 _ = try coordinator?.socket.send(
-                    BulkMessage.frames(header, payload: buffer.bytes, owner: buffer))
+                    BulkMessage.frames(header, payload: buffer.bytes, .fp32, owner: buffer))
             }
         case .report(let message): report(message)
         }
@@ -293,15 +304,18 @@ final class ShardLoop {
         _ shard: ShardIndex, _ chunk: Int, _ version: Step, _ placement: Int,
         to peers: [PeerIdentity]
     ) throws(ZeroMQError) {
-        guard !peers.isEmpty, let buffer = storage?.weights(chunk: chunk, version: version) else {
+        guard !peers.isEmpty, let weights = storage?.weights(chunk: chunk, version: version) else {
             return
         }
         var header = BulkHeader(kind: .weights, step: version, shard: shard)
         header.chunk = chunk
         header.placement = placement
-        let frames = BulkMessage.frames(header, payload: buffer.bytes, owner: buffer)
-        let place = sharers.isEmpty ? nil : buffer.sharedPayload()
-        let short = place.map { BulkMessage.frames(header, shared: $0) } ?? frames
+        let frames = BulkMessage.frames(
+            header, payload: weights.bytes, weights.precision, owner: weights.buffer)
+        let place = sharers.isEmpty ? nil : weights.buffer.sharedPayload()
+        let short = place.map {
+            BulkMessage.frames(header, shared: $0, weights.precision)
+        } ?? frames
         for peer in peers {
             let outcome = try router.send(
                 [Frame(peer.rawValue)] + (sharers.contains(peer) ? short : frames))

@@ -19,6 +19,15 @@ final class WorkerRuntime {
     private let makeEngine: EngineMaker?
     private let report: @Sendable (ComputePool.Result) -> Void
     private let buffers: FloatBufferPool
+    private let wire: WirePlan
+
+    /// One version of the weights.
+    private struct Weights {
+        /// What gradients are computed with: rounded as the wire rounds.
+        var training: FloatBuffer
+        /// The master weights, where they came because they differ and are to be evaluated.
+        var master: FloatBuffer?
+    }
 
     private var pool: ComputePool?
     private var virtualWorkers: [Int] = []
@@ -31,8 +40,8 @@ final class WorkerRuntime {
     private var strangers: Set<ShardIndex> = []
     private var windows = SharedWindows()
     private var chunkBuffers: [Int: FloatBuffer] = [:]
-    private var incoming: [Step: FloatBuffer] = [:]
-    private var current: (step: Step, weights: FloatBuffer)?
+    private var incoming: [Step: Weights] = [:]
+    private var current: (step: Step, weights: Weights)?
     /// Sums of this step and, of each, the chunks that are not sent yet: those below.
     private var results: [TreeNode: NodeTask.Part] = [:]
     private var unsent: [TreeNode: Int] = [:]
@@ -57,6 +66,7 @@ final class WorkerRuntime {
         self.flipBitInStep = flipBitInStep
         self.makeEngine = makeEngine
         self.report = report
+        wire = material.wire
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
 
@@ -120,7 +130,7 @@ final class WorkerRuntime {
             forgetResults()
         case .compute(let step, let nodes):
             guard let current, current.step == step else { return }
-            pool?.compute(step: step, nodes: nodes, weights: current.weights)
+            pool?.compute(step: step, nodes: nodes, weights: current.weights.training)
         case .contribute(let step, let node, let shards):
             try contribute(step, node, to: shards)
             lastContribution = now
@@ -130,7 +140,8 @@ final class WorkerRuntime {
         case .evaluate(let evaluate):
             guard let current, current.step == evaluate.step else { return }
             needs?.expectTest(evaluate.chunks.map { material.evaluationRecords(chunk: $0) })
-            pool?.evaluate(evaluate, weights: current.weights)
+            pool?.evaluate(
+                evaluate, weights: current.weights.master ?? current.weights.training)
         }
     }
 
@@ -221,9 +232,11 @@ final class WorkerRuntime {
         header.totals = result.totals
         let place = sharers.contains(chunk.shard)
             ? result.sum.sharedPayload(firstElement: chunk.range.lowerBound) : nil
-        let frames = place.map { BulkMessage.frames(header, shared: $0) }
+        let precision = wire.precision
+        let frames = place.map { BulkMessage.frames(header, shared: $0, precision) }
             ?? BulkMessage.frames(
-                header, payload: result.sum.bytes(chunk.range), owner: result.sum)
+                header, payload: result.sum.bytes(chunk.range, precision), precision,
+                owner: result.sum)
         _ = try send(frames, to: chunk.shard)
     }
 
@@ -234,38 +247,47 @@ final class WorkerRuntime {
         /// Weights that lay in a shard's memory and cannot be read there (any more).
         case lost
         case missing(step: Step, leaves: [Int])
+        /// The message is none, and why.
+        case flawed(String)
     }
 
-    /// What a shard sent, if the message is what it should be.
-    func arrival(in frames: [Frame]) throws(ZeroMQError) -> Arrival? {
-        guard let message = try? BulkMessage(frames[...]) else {
-            return nil
+    /// What a shard sent.
+    func arrival(in frames: [Frame]) throws(ZeroMQError) -> Arrival {
+        let message: BulkMessage
+        do throws(BulkMessage.Flaw) { message = try BulkMessage(frames[...]) } catch {
+            return .flawed("\(error)")
         }
         if message.header.kind == .missing {
             return .missing(step: message.header.step, leaves: message.indices)
         }
         let header = message.header
         guard header.kind == .weights, material.slicePlan.chunks.indices.contains(header.chunk)
-        else { return nil }
+        else { return .flawed("unexpected \(header.kind), or of a chunk that is none") }
         let count = material.slicePlan.chunks[header.chunk].range.count
-        if let place = message.sharedPayload { return try sharedWeights(header, place, count) }
-        guard header.payloadType == .float32, let payload = message.payload,
-            payload.byteCount == count * 4
-        else { return nil }
+        let precision = wire.weights(at: header.step)
+        if let flaw = message.flaw(expecting: precision, elementCount: count) {
+            return .flawed(flaw)
+        }
+        if header.payloadType.isShared {
+            guard let place = message.sharedPayload else { return .flawed("a place that is none") }
+            return try sharedWeights(header, place, precision.byteCount(elementCount: count))
+        }
+        guard let payload = message.payload else { return .flawed("weights without a payload") }
         sharers.remove(header.shard)
         return .weights(header, .frame(payload))
     }
 
     /// Copied before anything is decided by them: the shard may overwrite them at any time.
     private func sharedWeights(
-        _ header: BulkHeader, _ place: SharedPayload, _ count: Int
+        _ header: BulkHeader, _ place: SharedPayload, _ byteCount: Int
     ) throws(ZeroMQError) -> Arrival {
-        let buffer = chunkBuffers[count] ?? FloatBuffer(count: count)
-        chunkBuffers[count] = buffer
-        switch windows.copy(place, to: buffer) {
+        let buffer = chunkBuffers[byteCount]
+            ?? FloatBuffer(count: FloatBuffer.count(forBytes: byteCount))
+        chunkBuffers[byteCount] = buffer
+        switch windows.copy(place, to: buffer, byteCount: byteCount) {
         case .copied:
             sharers.insert(header.shard)
-            return .weights(header, .buffer(buffer))
+            return .weights(header, .buffer(buffer, byteCount: byteCount))
         case .stale: return .lost
         case .unavailable:
             strangers.insert(header.shard)
@@ -274,11 +296,22 @@ final class WorkerRuntime {
         }
     }
 
+    /// Takes in a chunk of a version, which is as long as it should be.
     func store(_ payload: Payload, chunk: Int, version: Step) {
-        let buffer = incoming[version] ?? buffers.take()
-        incoming[version] = buffer
+        let received = wire.weights(at: version)
+        let isMaster = received != wire.precision
+        let weights = incoming[version]
+            ?? Weights(training: buffers.take(), master: isMaster ? buffers.take() : nil)
+        incoming[version] = weights
+        let range = material.slicePlan.chunks[chunk].range
+        let training = weights.training.pointer + range.lowerBound
         payload.withUnsafeBytes { bytes in
-            buffer.copy(bytes, to: material.slicePlan.chunks[chunk].range.lowerBound)
+            guard let base = bytes.baseAddress else { return }
+            guard let master = weights.master.map({ $0.pointer + range.lowerBound }) else {
+                return received.unpack(base, into: training, count: range.count)
+            }
+            received.unpack(base, into: master, count: range.count)
+            wire.precision.round(master, into: training, count: range.count)
         }
     }
 

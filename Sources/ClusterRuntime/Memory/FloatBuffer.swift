@@ -52,10 +52,18 @@ public final class FloatBuffer: @unchecked Sendable {
         UnsafeRawBufferPointer(start: pointer, count: count * 4)
     }
 
-    /// The bytes of a stretch of elements.
-    public func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: pointer + range.lowerBound, count: range.count * 4)
+    /// The bytes of a stretch of elements; those of a precision that takes fewer bytes lie at the
+    /// beginning of the stretch.
+    public func bytes(
+        _ range: Range<Int>, _ precision: WirePrecision = .fp32
+    ) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: pointer + range.lowerBound,
+            count: precision.byteCount(elementCount: range.count))
     }
+
+    /// Floats in whose memory so many bytes find room.
+    static func count(forBytes byteCount: Int) -> Int { (byteCount + 3) / 4 }
 
     public func copy(_ source: UnsafeRawBufferPointer, to offset: Int = 0) {
         precondition(offset * 4 + source.count <= count * 4, "copy beyond the buffer's end")

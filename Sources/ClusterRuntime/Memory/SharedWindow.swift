@@ -82,9 +82,15 @@ public struct SharedWindows {
 
     /// Copies a payload out of shared memory, unless the memory cannot be read or holds something
     /// else by now.
-    public mutating func copy(_ payload: SharedPayload, to target: FloatBuffer) -> Outcome {
+    ///
+    /// - Parameter byteCount: how much is copied; as much as the target holds unless told.
+    public mutating func copy(
+        _ payload: SharedPayload, to target: FloatBuffer, byteCount: Int? = nil
+    ) -> Outcome {
         guard let window = window(of: payload.memory) else { return .unavailable }
-        let bytes = UnsafeMutableRawBufferPointer(start: target.pointer, count: target.count * 4)
+        let byteCount = byteCount ?? target.count * 4
+        precondition(byteCount <= target.count * 4, "copy beyond the buffer's end")
+        let bytes = UnsafeMutableRawBufferPointer(start: target.pointer, count: byteCount)
         return window.copy(payload, to: bytes) ? .copied : .stale
     }
 

@@ -64,7 +64,8 @@ final class Progress {
         let material = plan.material
         let training = material.configuration.training
         let parameters = material.network.parameters.elementCount
-        let perWorker = Self.grouped(parameters * 4)
+        let wire = material.wire.precision
+        let perWorker = Self.grouped(wire.byteCount(elementCount: parameters))
         show(
             "\(material.network.specification.name) on \(material.data.name): "
                 + "\(Self.grouped(plan.description.trainingCount)) records in "

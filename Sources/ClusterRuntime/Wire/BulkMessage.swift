@@ -25,7 +25,7 @@ struct BulkMessage {
         payload = frames.count == 2 ? frames.last : nil
         let found = payload?.byteCount ?? 0
         guard found == header.payloadByteCount, (found == 0) == (header.payloadType == .none),
-            found.isMultiple(of: 4)
+            found.isMultiple(of: header.payloadType.unitByteCount)
         else {
             throw .payload(expected: header.payloadByteCount, found: found)
         }
@@ -33,18 +33,21 @@ struct BulkMessage {
 
     /// Frames to send: the payload is read in place, and its owner kept until libzmq has sent it.
     static func frames(
-        _ header: BulkHeader, payload: UnsafeRawBufferPointer, owner: FloatBuffer
+        _ header: BulkHeader, payload: UnsafeRawBufferPointer, _ precision: WirePrecision,
+        owner: FloatBuffer
     ) -> [Frame] {
         var header = header
-        header.payloadType = .float32
+        header.payloadType = precision.payloadType
         header.payloadByteCount = payload.count
         return [Frame(header.bytes), Frame(lending: payload, owner: owner)]
     }
 
     /// Frames that say where the payload lies in shared memory.
-    static func frames(_ header: BulkHeader, shared: SharedPayload) -> [Frame] {
+    static func frames(
+        _ header: BulkHeader, shared: SharedPayload, _ precision: WirePrecision
+    ) -> [Frame] {
         var header = header
-        header.payloadType = .shared
+        header.payloadType = precision.sharedPayloadType
         header.payloadByteCount = SharedPayload.byteCount
         return [Frame(header.bytes), Frame(shared.bytes)]
     }
@@ -61,9 +64,24 @@ struct BulkMessage {
         return [Frame(header.bytes), Frame(bytes)]
     }
 
+    /// What is wrong with a payload that should be so many elements, in the message or in shared
+    /// memory; nil when nothing is.
+    func flaw(expecting precision: WirePrecision, elementCount: Int) -> String? {
+        let type = header.payloadType
+        guard type == precision.payloadType || type == precision.sharedPayloadType else {
+            return "\(header.kind) of payload type \(type), expected \(precision.payloadType)"
+        }
+        let expected = precision.byteCount(elementCount: elementCount)
+        guard type.isShared || header.payloadByteCount == expected else {
+            return "\(header.kind) of a wrong size: \(header.payloadByteCount) bytes, expected "
+                + "\(expected)"
+        }
+        return nil
+    }
+
     /// Where the payload lies; nil when it is in the message.
     var sharedPayload: SharedPayload? {
-        guard header.payloadType == .shared, let payload else { return nil }
+        guard header.payloadType.isShared, let payload else { return nil }
         return payload.withUnsafeBytes { SharedPayload(bytes: $0) }
     }
 
