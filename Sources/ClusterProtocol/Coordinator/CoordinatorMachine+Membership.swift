@@ -177,7 +177,10 @@ extension CoordinatorMachine {
     }
 
     mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
-        guard let member = remove(peer) else { return [] }
+        // What it did for others ends with it too: without a new assignment, a leaf that it was to check
+        // would wait for its opinion for ever.
+        let hadDuties = peers[peer].map { !$0.virtualWorkers.isEmpty || !auditDuties(of: $0).isEmpty }
+        guard let member = remove(peer), let hadDuties else { return [] }
         var actions: [Action] = [
             .journal(.lost(peer: peer, reason: reason)),
             .note(
@@ -192,9 +195,9 @@ extension CoordinatorMachine {
         actions += loseShards(of: member, now: now)
         switch phase {
         case .training, .holding:
-            if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
+            if hadDuties { actions += assign(rebalanced: false) }
         case .evaluating:
-            if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
+            if hadDuties { actions += assign(rebalanced: false) }
             actions += dealEvaluation(now: now)
         default: break
         }
