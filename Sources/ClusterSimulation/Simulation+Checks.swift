@@ -64,8 +64,9 @@ extension Simulation {
                 for leaves in nodes.map(problem.tree.leaves).sorted(by: {
                     $0.lowerBound < $1.lowerBound
                 }) {
-                    if leaves.lowerBound < next {
-                        violation = "\(peer) keeps leaf \(leaves.lowerBound) of chunk \(chunk) twice"
+                    let first = leaves.lowerBound
+                    if first < next {
+                        violation = "\(peer) keeps leaf \(first) of chunk \(chunk) twice"
                     }
                     next = leaves.upperBound
                 }

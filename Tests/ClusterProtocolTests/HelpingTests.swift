@@ -146,8 +146,8 @@ import Testing
         #expect(try #require(offer) <= .milliseconds(8))
     }
 
-    /// A shard that has no time to answer is not asked a thousand times a second; with help that was of
-    /// use before, neither.
+    /// A shard that has no time to answer is not asked a thousand times a second; with help that was
+    /// of use before, neither.
     @Test(arguments: [false, true]) func questionsWithoutAnswersGetRarer(hasHelped: Bool) {
         var bench = Bench()
         for _ in 0..<20 where hasHelped {

@@ -18,8 +18,8 @@ import Testing
         return settings
     }
 
-    /// One worker's result, to the bit, and a cost of control that the count of workers leaves as it
-    /// is: per worker and step in messages, per message in what the coordinator does.
+    /// One worker's result, to the bit, and a cost of control that the count of workers leaves as
+    /// it is: per worker and step in messages, per message in what the coordinator does.
     @Test func controlCostsTheSamePerWorker() {
         let one = ScheduleTests.expectGood(Self.settings(1))
         #expect(one.finalWeights.count == 40)
@@ -31,8 +31,8 @@ import Testing
             #expect(traffic.controlMessages <= Self.bound(result, workers), "\(report)")
             // Who joins is journaled, logged and welcomed, and everyone is told of each new limit.
             #expect(traffic.coordinatorActions <= 5 * traffic.coordinatorEvents, "\(report)")
-            // Each worker sends each of its sums once, and is sent each chunk once; in the first step
-            // and after an evaluation a little more.
+            // Each worker is sent each chunk once; in the first step, and after an evaluation, a
+            // little more.
             let chunks = 4
             let weights = traffic.bulk[.weights] ?? 0
             #expect(weights <= workers * chunks * (Self.steps + 4), "\(report)")

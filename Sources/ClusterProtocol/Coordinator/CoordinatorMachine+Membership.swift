@@ -177,9 +177,11 @@ extension CoordinatorMachine {
     }
 
     mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
-        // What it did for others ends with it too: without a new assignment, a leaf that it was to check
-        // would wait for its opinion for ever.
-        let hadDuties = peers[peer].map { !$0.virtualWorkers.isEmpty || !auditDuties(of: $0).isEmpty }
+        // What it did for others ends with it too: without a new assignment, a leaf that it was to
+        // check would wait for its opinion for ever.
+        let hadDuties = peers[peer].map {
+            !$0.virtualWorkers.isEmpty || !auditDuties(of: $0).isEmpty
+        }
         guard let member = remove(peer), let hadDuties else { return [] }
         var actions: [Action] = [
             .journal(.lost(peer: peer, reason: reason)),

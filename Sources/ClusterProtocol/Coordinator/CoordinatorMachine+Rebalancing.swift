@@ -7,8 +7,8 @@ extension CoordinatorMachine {
 
     /// Deals anew when the measured speeds say that steps would take clearly less time.
     ///
-    /// Speeds are compared a few times a heartbeat, and not with each heartbeat that comes: that would
-    /// cost the square of the count of workers.
+    /// Speeds are compared a few times a heartbeat, and not with each heartbeat that comes: that
+    /// would cost the square of the count of workers.
     mutating func rebalance(now: Moment) -> [Action] {
         guard case .training = phase, areSpeedsNew,
             now - lastRebalance >= configuration.heartbeatInterval * 3,

@@ -54,8 +54,8 @@ extension CoordinatorMachine {
         return hosts.compactMap { host in
             guard let mine = hosted[host.hello.identity] else { return nil }
             let message = HostShards(
-                shards: mine.map(ShardIndex.init), shardCount: configuration.plan.shardCount, placement: placement,
-                step: placementStep, stepLimit: limit)
+                shards: mine.map(ShardIndex.init), shardCount: configuration.plan.shardCount,
+                placement: placement, step: placementStep, stepLimit: limit)
             return .send(.host(message), to: host.hello.identity)
         }
     }

@@ -480,7 +480,8 @@ public struct CoordinatorMachine: Sendable {
         var (low, high) = (0, order.count)
         while low < high {
             let middle = (low + high) / 2
-            if (peers[order[middle]]?.ordinal ?? 0) < ordinal { low = middle + 1 } else { high = middle }
+            let isBefore = (peers[order[middle]]?.ordinal ?? 0) < ordinal
+            if isBefore { low = middle + 1 } else { high = middle }
         }
         return low
     }

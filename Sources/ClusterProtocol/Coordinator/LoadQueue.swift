@@ -17,8 +17,8 @@ struct LoadQueue {
     private let weights: [Double]
     private var heap: [Entry]
 
-    /// - Parameter takers: what each has already, and how much of the work it should get relative to
-    ///   the others; at least one.
+    /// - Parameter takers: what each has already, and how much of the work it should get relative
+    ///   to the others; at least one.
     init(_ takers: [(count: Int, weight: Double)]) {
         precondition(!takers.isEmpty, "work for nobody")
         counts = takers.map(\.count)

@@ -83,8 +83,9 @@ public struct NodeSet: Sendable {
         return .accepted(replaced: replaced, merges: mergeUpwards(from: node))
     }
 
-    /// Looked for among the nodes that could be there or among those that are, whichever are fewer: a
-    /// step has as many contributions as workers, and each must cost the same however many there are.
+    /// Looked for among the nodes that could be there or among those that are, whichever are fewer:
+    /// a step has as many contributions as workers, and each must cost the same however many there
+    /// are.
     private func presentNodes(below node: TreeNode) -> [TreeNode] {
         let leaves = tree.leaves(of: node)
         if present.isEmpty || leaves.count == 1 { return [] }

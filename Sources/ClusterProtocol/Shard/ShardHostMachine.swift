@@ -57,8 +57,8 @@ public struct ShardHostMachine: Sendable {
     }
 
     /// The first shard's reports are what the ledger is written from. Of the others the coordinator
-    /// must know that they rest at the limit, which is reported at once; in between it need not hear
-    /// more of them than of any member, or their reports would grow with their number.
+    /// must know that they rest at the limit, which is reported at once; in between it need not
+    /// hear more of them than of any member, or their reports would grow with their number.
     private static let reportInterval = Duration.milliseconds(20)
     private static let otherReportInterval = Duration.seconds(1)
 

@@ -27,9 +27,9 @@ extension WorkerMachine {
     /// own share, and a little.
     private var promptHelpCount: Int { max(2, assignment?.virtualWorkers.count ?? 0) }
 
-    /// The wait before the next inquiry. It doubles with each that led to nothing: where a step takes
-    /// long because processes outnumber the cores, everyone is idle most of the time, and their
-    /// questions must not be what takes the cores.
+    /// The wait before the next inquiry. It doubles with each that led to nothing: where a step
+    /// takes long because processes outnumber the cores, everyone is idle most of the time, and
+    /// their questions must not be what takes the cores.
     private func delay(in round: Round) -> Duration {
         let useful = min(round.helpCount, promptHelpCount)
         let vain = max(0, round.inquiryCount - useful)
