@@ -6,8 +6,10 @@
 # a Markdown table.
 #
 #   --workers LIST   counts of workers ("1 2 4 8 16 32 64")
-#   --servers S      servers (1)
+#   --servers LIST   counts of servers, each with every count of workers; 0 puts a shard into every
+#                    worker ("1 0")
 #   --seconds S      how long each count is watched (5)
+#   --quick          "2 16 64" workers, 2 seconds each, no table of memory: for trying
 #   --output FILE    writes the table there too
 #
 #   steps/s              finished steps by their times in metrics.jsonl
@@ -20,12 +22,16 @@
 #   control/s            the same a worker and second: heartbeats do not follow the steps
 #   start                from the start of `convoy train` to the end of the first step
 #   worker memory        VmRSS of the largest worker
+#   contributions        sums of tree nodes sent, a worker and step, by the workers' logs: 1, and
+#                        more by what was sent again or computed for others who were late
 #
-# The last table is the memory of a worker with the model `cnn` on 32,768 images of 3 x 32 x 32.
+# The last table is a worker with the model `cnn` on 32,768 images of 3 x 32 x 32: the time from the
+# start of `convoy train` to the end of the first step, memory after 5 and after 15 seconds.
 #
 # With more workers than cores all of them wait for the processor most of the time; what a step
 # takes then is processor time and not delay. CONVOY=PROGRAM measures that program and builds
-# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about two minutes.
+# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about four minutes, with
+# --quick one and a half.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -35,28 +41,39 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 command_line="Scripts/bench/scale.sh${*:+ $*}"
 counts=(1 2 4 8 16 32 64)
-servers=1
+server_counts=(1 0)
 seconds=5
 output=
+is_quick=
 while (($# > 0)); do
+    if [[ $1 == --quick ]]; then
+        is_quick=1
+        counts=(2 16 64)
+        seconds=2
+        shift
+        continue
+    fi
     (($# > 1)) || usage_error "$1: unknown, or its value is missing"
     case $1 in
     --workers) read -r -a counts <<<"$2" ;;
     --servers)
-        [[ $2 =~ ^[0-9]{1,3}$ ]] || usage_error "--servers: expected a number, found '$2'"
-        servers=$2
+        read -r -a server_counts <<<"$2"
         ;;
     --seconds)
         require_count --seconds "$2"
         seconds=$2
         ;;
     --output) output=$2 ;;
-    *) usage_error "$1: expected --workers, --servers, --seconds or --output" ;;
+    *) usage_error "$1: expected --workers, --servers, --seconds, --quick or --output" ;;
     esac
     shift 2
 done
 ((${#counts[@]} > 0)) || usage_error "--workers: expected at least one number"
 for count in "${counts[@]}"; do require_count --workers "$count"; done
+((${#server_counts[@]} > 0)) || usage_error "--servers: expected at least one number"
+for count in "${server_counts[@]}"; do
+    [[ $count =~ ^[0-9]{1,3}$ ]] || usage_error "--servers: expected numbers, found '$count'"
+done
 
 prepare_convoy
 command -v python3 >/dev/null || fail "no python3, which writes the data sets"
@@ -150,9 +167,16 @@ step_count() {
         END { print steps + 0 }' "$run_dir/metrics.jsonl"
 }
 
-# One line of the table.
+# Contributions of all workers, and the steps of the one that got furthest.
+contributions() {
+    cat -- "$run_dir"/logs/worker-*.jsonl | sed -n '/"message":"exchanged"/ {
+        s/.*"train.contributions":"\{0,1\}\([0-9]*\).*"train.step":"\{0,1\}\([0-9]*\).*/\1 \2/p
+    }' | awk '{ sum += $1; if ($2 > most) most = $2 } END { print sum + 0, most + 0 }'
+}
+
+# One line of the table: $1 workers, $2 servers.
 watch() {
-    local count=$1 from to coordinator server worker segments rss start
+    local count=$1 servers=$2 from to coordinator server worker segments rss start sums
     begin --workers "$count" --servers "$servers" --virtual-workers "$count" \
         --batch-size "$count" --data "partitions:$directory/tiny" --model "$directory/tiny.yaml"
     from=$EPOCHREALTIME
@@ -169,46 +193,69 @@ watch() {
     rss=$(memory worker VmRSS)
     finish
     start=$(first_step_time)
-    awk -v count="$count" -v from="$from" -v to="$to" -v ticks="$ticks" -v steps="$(step_count \
-        "$from" "$to")" -v coordinator="$coordinator" -v server="$server" -v worker="$worker" \
-        -v segments="${segments:-none}" -v begin="$begin_time" -v start="$start" -v rss="$rss" '
+    sums=$(contributions)
+    awk -v count="$count" -v servers="$servers" -v from="$from" -v to="$to" -v ticks="$ticks" \
+        -v steps="$(step_count "$from" "$to")" -v coordinator="$coordinator" -v server="$server" \
+        -v worker="$worker" -v segments="${segments:-none}" -v begin="$begin_time" \
+        -v start="$start" -v rss="$rss" -v sums="${sums% *}" -v ended="${sums#* }" '
         function part(time) { return sprintf("%.1f %%", 100 * time / ticks / (to - from)) }
         BEGIN {
-            control = segments == "none" ? "—" : sprintf("%.3f", segments / count / steps)
+            isKnown = segments != "none" && steps > 0
+            control = isKnown ? sprintf("%.3f", segments / count / steps) : "—"
             rate = segments == "none" ? "—" : sprintf("%.1f", segments / count / (to - from))
-            printf "| %d | %.0f | %s | %s | %s | %s | %s | %.2f s | %d MiB |\n", count,
-                steps / (to - from), part(coordinator), part(server), part(worker), control, rate,
-                start - begin, rss
+            sent = sums > 0 && ended > 0 ? sprintf("%.2f", sums / count / ended) : "—"
+            printf "| %d | %d | %.0f | %s | %s | %s | %s | %s | %s | %.2f s | %d MiB |\n", count,
+                servers, steps / (to - from), part(coordinator), part(server), part(worker),
+                control, rate, sent, start - begin, rss
         }'
 }
 
 {
     printf '%s\n\n' "Command: \`$command_line\`. $(date --utc '+%Y-%m-%d %H:%M UTC'). $(machine)."
-    printf '%s\n\n' "$(convoy_version), servers: $servers, one thread a worker."
-    echo '| workers | steps/s | coordinator CPU | servers CPU | workers CPU | control a worker and' \
-        'step | control/s a worker | start | worker memory |'
-    echo '|--:|--:|--:|--:|--:|--:|--:|--:|--:|'
+    printf '%s\n\n' "$(convoy_version), one thread a worker."
+    echo '| workers | servers | steps/s | coordinator CPU | servers CPU | workers CPU | control a' \
+        'worker and step | control/s a worker | contributions | start | worker memory |'
+    echo '|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|'
 } >"$directory/table.md"
 for count in "${counts[@]}"; do
-    take_turn
-    watch "$count" >"$directory/line"
-    give_turn
-    cat "$directory/line" >&2
-    cat "$directory/line" >>"$directory/table.md"
+    for server_count in "${server_counts[@]}"; do
+        take_turn
+        watch "$count" "$server_count" >"$directory/line"
+        give_turn
+        cat "$directory/line" >&2
+        cat "$directory/line" >>"$directory/table.md"
+    done
 done
+show() {
+    cat -- "$directory/table.md"
+    if [[ -n $output ]]; then cp -- "$directory/table.md" "$output"; fi
+}
+if [[ -n $is_quick ]]; then
+    show
+    exit
+fi
 
-printf '\n| cnn, 3 x 32 x 32, batch 32 a worker | VmRSS | VmHWM | of it RssAnon | RssFile |\n%s\n' \
+printf '\n%s\n%s\n' \
+    '| cnn, 3 x 32 x 32, batch 32 a worker | start | VmRSS | VmHWM | of it RssAnon |' \
     '|---|--:|--:|--:|--:|' >>"$directory/table.md"
 for precision in fp32 bf16; do
+    if [[ $precision == bf16 ]] && ! grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then
+        printf '\nThis processor has no bf16 instructions.\n' >>"$directory/table.md"
+        continue
+    fi
     take_turn
     begin --workers 2 --servers 1 --virtual-workers 2 --batch-size 64 \
         --data "partitions:$directory/images" --precision "$precision"
     nap 3
-    line="| $precision |"
-    for field in VmRSS VmHWM RssAnon RssFile; do line+=" $(memory worker "$field") MiB |"; done
+    early=$(memory worker VmRSS)
+    nap 10
+    line="| $precision | START | $early MiB, then $(memory worker VmRSS) MiB |"
+    for field in VmHWM RssAnon; do line+=" $(memory worker "$field") MiB |"; done
     finish
     give_turn
+    start=$(awk -v begin="$begin_time" -v start="$(first_step_time)" \
+        'BEGIN { printf "%.2f s", start - begin }')
+    line=${line/START/$start}
     echo "$line" >>"$directory/table.md"
 done
-cat -- "$directory/table.md"
-if [[ -n $output ]]; then cp -- "$directory/table.md" "$output"; fi
+show

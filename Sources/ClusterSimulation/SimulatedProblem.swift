@@ -13,8 +13,6 @@ public struct SimulatedProblem: Sendable {
     public static let partCount = 2
 
     public init(seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan) {
-        // `Simulation.checkBounds` keeps a bit for each.
-        precondition(virtualWorkerCount <= 64, "\(virtualWorkerCount) virtual workers, at most 64")
         self.seed = seed
         tree = ReductionTree(leafCount: virtualWorkerCount)
         self.plan = plan

@@ -8,7 +8,9 @@ extension Simulation {
     mutating func actOnCoordinator(_ event: CoordinatorMachine.Event) {
         guard outcome == nil, violation == nil, !isCoordinatorDown else { return }
         let generation = coordinator.generation
+        let begun = ContinuousClock.now
         let actions = coordinator.step(event, now: now)
+        traffic.count(event, actions, taking: ContinuousClock.now - begun)
         if coordinator.generation < generation { violation = "the generation fell" }
         let isJournaled = actions.contains { if case .journal = $0 { true } else { false } }
         let isLast = isToDieInAction && isJournaled && now < settings.faults.calmAfter

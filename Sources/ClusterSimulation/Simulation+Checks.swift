@@ -59,14 +59,16 @@ extension Simulation {
                 violation = "\(peer) keeps versions \(member.versions.keys.sorted())"
             }
             for chunk in member.sums.keys.sorted() {
-                var seen: UInt64 = 0
-                for node in (member.sums[chunk] ?? [:]).keys {
-                    for leaf in problem.tree.leaves(of: node) {
-                        if seen & 1 << leaf != 0 {
-                            violation = "\(peer) keeps leaf \(leaf) of chunk \(chunk) twice"
-                        }
-                        seen |= 1 << leaf
+                var next = 0
+                let nodes = (member.sums[chunk] ?? [:]).keys
+                for leaves in nodes.map(problem.tree.leaves).sorted(by: {
+                    $0.lowerBound < $1.lowerBound
+                }) {
+                    let first = leaves.lowerBound
+                    if first < next {
+                        violation = "\(peer) keeps leaf \(first) of chunk \(chunk) twice"
                     }
+                    next = leaves.upperBound
                 }
             }
             let versions = member.chunkVersions.values

@@ -55,6 +55,7 @@ extension Simulation {
         guard now < faults.calmAfter else { return }
         let period: Duration = .milliseconds(100)
         queue.insert(.fault, at: now + period)
+        guard now >= faults.calmBefore else { return }
         if !isCoordinatorDown, Double(random.nextUniform()) < faults.coordinatorCrashRate / 10 {
             if faults.tornWriteProbability > 0,
                 Double(random.nextUniform()) < faults.tornWriteProbability

@@ -52,6 +52,7 @@ public struct Simulation {
     /// Answers to workers who asked what is missing.
     var helps = 0
     var flips = 0
+    var traffic = SimulatedTraffic()
     var tornCheckpoints = 0
     var nextIdentity: UInt64 = 1
     var trace: [String] = []
@@ -116,7 +117,13 @@ public struct Simulation {
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
             crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips,
-            tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints, trace: trace)
+            tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
+            traffic: traffic, finalWeights: finalWeights, trace: trace)
+    }
+
+    private var finalWeights: [Float] {
+        guard let state = disk.checkpoint(Step(settings.totalSteps)) else { return [] }
+        return problem.plan.chunks.flatMap { state[$0.index]?[0] ?? [] }
     }
 
     /// Where everyone is, for the report of a run that got stuck.
@@ -229,6 +236,7 @@ public struct Simulation {
 
     mutating func send(_ packet: SimulatedPacket, from source: PeerIdentity, to target: PeerIdentity) {
         let isCalm = now > settings.faults.calmAfter
+        traffic.count(packet, from: source, to: target, coordinator: coordinatorIdentity)
         if let until = cuts["\(source)>\(target)"], until > now { return }
         var copies = 1
         if !isCalm {

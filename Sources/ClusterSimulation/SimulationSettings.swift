@@ -47,6 +47,8 @@ public struct FaultSettings: Sendable {
     public var slowWorkerFactor = 1.0
     /// A computed node has one bit flipped.
     public var bitFlipProbability = 0.0
+    /// Nobody dies, and nothing is paused, cut or clogged, before this time.
+    public var calmBefore: Duration = .zero
     /// Faults stop at this time; from then on the run must finish.
     public var calmAfter: Duration = .seconds(60)
 
@@ -68,6 +70,9 @@ public struct SimulationResult: Sendable {
     /// Lines of the journal and checkpoints that a crash left incomplete.
     public var tornLineCount: Int
     public var tornCheckpointCount: Int
+    public var traffic: SimulatedTraffic
+    /// The weights in the last checkpoint; empty when there is none of the last step.
+    public var finalWeights: [Float]
     /// The last lines of what happened, for a failure's report.
     public var trace: [String]
 }

@@ -4,6 +4,8 @@
 /// release closes the socket and must happen on that thread.
 public final class SocketBox {
     private let socket: Socket
+    /// Counts what goes through, if anyone wants to know.
+    public var meter: SocketMeter?
 
     public init(_ socket: consuming Socket) { self.socket = socket }
 
@@ -41,14 +43,22 @@ public final class SocketBox {
     public func subscribe(_ prefix: [UInt8]) throws(ZeroMQError) { try socket.subscribe(prefix) }
 
     public func send(_ frames: [Frame]) throws(ZeroMQError) -> SendOutcome {
-        try socket.send(frames)
+        // A frame that is sent may be empty afterwards.
+        let byteCount = meter?.byteCount(of: frames) ?? 0
+        let outcome = try socket.send(frames)
+        if outcome == .sent { meter?.sent.add(byteCount) }
+        return outcome
     }
 
     public func send(_ frames: [Frame], within limit: Duration) throws(ZeroMQError) -> SendOutcome {
         try socket.send(frames, within: limit)
     }
 
-    public func receive() throws(ZeroMQError) -> [Frame]? { try socket.receive() }
+    public func receive() throws(ZeroMQError) -> [Frame]? {
+        let frames = try socket.receive()
+        if let meter, let frames { meter.received.add(meter.byteCount(of: frames)) }
+        return frames
+    }
 
     public func receive(within limit: Duration) throws(ZeroMQError) -> [Frame]? {
         try socket.receive(within: limit)

@@ -146,6 +146,50 @@ import Testing
         #expect(try #require(offer) <= .milliseconds(8))
     }
 
+    /// A shard that has no time to answer is not asked a thousand times a second; with help that was
+    /// of use before, neither.
+    @Test(arguments: [false, true]) func questionsWithoutAnswersGetRarer(hasHelped: Bool) {
+        var bench = Bench()
+        for _ in 0..<20 where hasHelped {
+            _ = bench.play(
+                own: .milliseconds(10), wait: .seconds(1), help: .milliseconds(5), isUseful: true)
+        }
+        var actions = bench.machine.step(
+            .nodeComputed(step: bench.step, node: .leaf(0)), now: bench.now)
+        var questions = 0
+        var wakes = 0
+        let end = bench.now + .seconds(2)
+        while bench.now < end, let deadline = bench.machine.nextDeadline {
+            questions += actions.count { $0 == .inquire(shard: bench.shard, step: bench.step) }
+            wakes += 1
+            bench.now = max(bench.now + .milliseconds(1), deadline)
+            actions = bench.machine.step(.tick, now: bench.now)
+        }
+        #expect((1...14).contains(questions) && wakes <= 16, "\(questions) \(wakes)")
+    }
+
+    /// Among many who wait for many, nobody goes from one missing leaf to the next without end.
+    @Test func helpWithOneAfterTheOtherIsBounded() {
+        var bench = Bench(leafCount: 64)
+        for _ in 0..<3 {
+            _ = bench.play(
+                own: .milliseconds(10), wait: .seconds(1), help: .milliseconds(5), isUseful: true)
+        }
+        var actions = bench.machine.step(
+            .nodeComputed(step: bench.step, node: .leaf(0)), now: bench.now)
+        var helped = 0
+        for leaf in 1..<64 where actions.contains(
+            .inquire(shard: bench.shard, step: bench.step))
+        {
+            _ = bench.machine.step(.missing(step: bench.step, leaves: [leaf]), now: bench.now)
+            bench.now += .microseconds(10)
+            helped += 1
+            actions = bench.machine.step(
+                .nodeComputed(step: bench.step, node: .leaf(leaf)), now: bench.now)
+        }
+        #expect(helped == 2)
+    }
+
     /// With one virtual worker there is nothing to help with, and nothing to wake up for.
     @Test func aSingleVirtualWorkerAsksNobody() {
         var bench = Bench(leafCount: 1)

@@ -152,12 +152,19 @@ import Testing
 
     /// A share is audited while everything else goes wrong too.
     @Test func auditsAmongFaults() {
-        for seed in 80_001...80_400 {
-            var settings = Self.everything(seed: UInt64(seed))
-            settings.auditRate = 0.3
-            settings.faults.calmAfter = .seconds(15)
-            Self.expectGood(settings)
-        }
+        for seed in 80_001...80_400 { Self.expectGood(Self.auditsAmongFaults(seed: UInt64(seed))) }
+    }
+
+    static func auditsAmongFaults(seed: UInt64) -> SimulationSettings {
+        var settings = everything(seed: seed)
+        settings.auditRate = 0.3
+        settings.faults.calmAfter = .seconds(15)
+        return settings
+    }
+
+    /// A worker that had nothing to do but to check another's leaf died, and nobody took that over.
+    @Test func aLostWorkerThatOnlyChecked() {
+        Self.expectGood(Self.auditsAmongFaults(seed: 80_341))
     }
 
     static func everything(seed: UInt64) -> SimulationSettings {

@@ -16,19 +16,11 @@ public enum AssignmentPlanner {
     /// Contiguous shares in the order of `candidates`, as near to their weights as whole numbers allow.
     public static func contiguous(leafCount: Int, candidates: [Candidate]) -> Deal {
         guard !candidates.isEmpty else { return [:] }
-        var counts = [Int](repeating: 0, count: candidates.count)
-        for _ in 0..<leafCount {
-            // The next leaf goes where it is finished first.
-            let best = counts.indices.min {
-                let a = Double(counts[$0] + 1) / candidates[$0].weight
-                let b = Double(counts[$1] + 1) / candidates[$1].weight
-                return (a, $0) < (b, $1)
-            }
-            counts[best ?? 0] += 1
-        }
+        var queue = LoadQueue(candidates.map { (0, $0.weight) })
+        for _ in 0..<leafCount { _ = queue.take() }
         var deal: Deal = [:]
         var next = 0
-        for (candidate, count) in zip(candidates, counts) {
+        for (candidate, count) in zip(candidates, queue.counts) {
             deal[candidate.identity] = Array(next..<(next + count))
             next += count
         }
@@ -41,13 +33,10 @@ public enum AssignmentPlanner {
         var result: Deal = [:]
         for candidate in candidates { result[candidate.identity] = deal[candidate.identity] ?? [] }
         let owned = Set(result.values.joined())
+        var queue = LoadQueue(
+            candidates.map { (result[$0.identity]?.count ?? 0, $0.weight) })
         for leaf in (0..<leafCount) where !owned.contains(leaf) {
-            let best = candidates.indices.min {
-                let a = Double((result[candidates[$0].identity]?.count ?? 0) + 1)
-                let b = Double((result[candidates[$1].identity]?.count ?? 0) + 1)
-                return (a / candidates[$0].weight, $0) < (b / candidates[$1].weight, $1)
-            }
-            if let best { result[candidates[best].identity]?.append(leaf) }
+            result[candidates[queue.take()].identity]?.append(leaf)
         }
         return result.mapValues { $0.sorted() }
     }

@@ -61,7 +61,7 @@ extension CoordinatorMachine {
         let outcome = Outcome(
             step: lastCheckpoint, exitCode: exitCode, reason: reason,
             trainingSeconds: Self.exactSeconds(training),
-            workerCount: workerCountAtEnd ?? readyPeers(.worker).count,
+            workerCount: workerCountAtEnd ?? readyCount(.worker),
             instructionSet: instructionSet ?? "generic")
         return [.journal(.finished(step: lastCheckpoint, exitCode: exitCode))]
             + peers.keys.sorted().map { .send(.shutdown(goodbye), to: $0) } + [.end(outcome)]

@@ -107,7 +107,7 @@ extension CoordinatorMachine {
             let failure = Failure(
                 text: "the coordinator refused this \(member.hello.role.rawValue): its \(what) "
                     + "\(theirs) is not the run's \(ours)", exitCode: 65)
-            peers[peer] = nil
+            _ = remove(peer)
             return [.note(.refused(peer, failure)), .send(.refused(failure), to: peer)]
         }
         if let data = ready.dataFingerprint, data != configuration.data.fingerprint {
@@ -116,7 +116,7 @@ extension CoordinatorMachine {
         if ready.modelFingerprint != configuration.modelFingerprint {
             return refuse("model", ready.modelFingerprint, configuration.modelFingerprint)
         }
-        peers[peer]?.state = .ready
+        makeReady(peer)
         var actions: [Action] = [.note(.ready(member.summary))]
         switch phase {
         case .training where member.hello.role == .worker,
@@ -138,13 +138,13 @@ extension CoordinatorMachine {
             peers[peer]?.busyHeartbeat = heartbeat
             let former = peers[peer]?.leafMicroseconds ?? time
             peers[peer]?.leafMicroseconds = (former + time) / 2
+            areSpeedsNew = true
         }
         guard let member = peers[peer] else { return [] }
         if member.state == .preparing {
             return heartbeat.isReady ? [.send(.introduce(Introduce()), to: peer)] : []
         }
-        if heartbeat.generation < generation { return sendAssignment(to: peer) }
-        return rebalance(now: now)
+        return heartbeat.generation < generation ? sendAssignment(to: peer) : []
     }
 
     private func sendAssignment(to peer: PeerIdentity) -> [Action] {
@@ -153,7 +153,8 @@ extension CoordinatorMachine {
         }
         switch phase {
         case .training, .evaluating, .holding, .finishing:
-            return [.send(.assignment(assignment(for: member)), to: peer)]
+            let message = assignment(for: member, placements: placements)
+            return [.send(.assignment(message), to: peer)]
         case .gathering, .recovering, .placing, .dismissing, .ended: return []
         }
     }
@@ -176,7 +177,12 @@ extension CoordinatorMachine {
     }
 
     mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
-        guard let member = peers.removeValue(forKey: peer) else { return [] }
+        // What it did for others ends with it too: without a new assignment, a leaf that it was to
+        // check would wait for its opinion for ever.
+        let hadDuties = peers[peer].map {
+            !$0.virtualWorkers.isEmpty || !auditDuties(of: $0).isEmpty
+        }
+        guard let member = remove(peer), let hadDuties else { return [] }
         var actions: [Action] = [
             .journal(.lost(peer: peer, reason: reason)),
             .note(
@@ -191,9 +197,9 @@ extension CoordinatorMachine {
         actions += loseShards(of: member, now: now)
         switch phase {
         case .training, .holding:
-            if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
+            if hadDuties { actions += assign(rebalanced: false) }
         case .evaluating:
-            if !member.virtualWorkers.isEmpty { actions += assign(rebalanced: false) }
+            if hadDuties { actions += assign(rebalanced: false) }
             actions += dealEvaluation(now: now)
         default: break
         }
@@ -227,16 +233,19 @@ extension CoordinatorMachine {
             peers[identity]?.virtualWorkers = deal[identity] ?? []
         }
         generation = generation.next
-        let names = readyPeers(.worker).map { ($0.summary.name, $0.virtualWorkers) }
+        let workers = readyPeers(.worker)
+        let names = workers.map { ($0.summary.name, $0.virtualWorkers) }
         let byName = Dictionary(names) { $1 }
         var actions: [Action] = [
             .journal(.assigned(generation: generation, virtualWorkers: byName)),
             .note(.assigned(generation, byName)),
         ]
         let fromStep = rebalanced && !isFresh ? Step(lastRecorded.value + 2) : Step(0)
-        for peer in readyPeers(.worker) {
+        let placements = self.placements
+        for peer in workers {
             let message = assignment(
-                for: peer, interim: interim[peer.hello.identity], from: fromStep)
+                for: peer, interim: interim[peer.hello.identity], from: fromStep,
+                placements: placements)
             actions.append(.send(.assignment(message), to: peer.hello.identity))
         }
         return actions
@@ -244,20 +253,19 @@ extension CoordinatorMachine {
 
     /// Each worker checks the one before it.
     private func auditDuties(of peer: Peer) -> [Int] {
-        let workers = readyPeers(.worker)
-        guard workers.count > 1,
-            let index = workers.firstIndex(where: { $0.hello.identity == peer.hello.identity })
-        else { return [] }
-        return workers[(index + workers.count - 1) % workers.count].virtualWorkers
+        let workers = readyOrder[.worker] ?? []
+        guard workers.count > 1, let index = readyIndex(of: peer) else { return [] }
+        return peers[workers[(index + workers.count - 1) % workers.count]]?.virtualWorkers ?? []
     }
 
     private func assignment(
-        for peer: Peer, interim: [Int]? = nil, from step: Step = Step(0)
+        for peer: Peer, interim: [Int]? = nil, from step: Step = Step(0),
+        placements: [ShardPlacement]
     ) -> Assignment {
         Assignment(
             generation: generation, virtualWorkers: peer.virtualWorkers,
             interimVirtualWorkers: interim, fromStep: step,
-            auditedVirtualWorkers: auditDuties(of: peer), stepLimit: limit, shards: placements, placement: placement,
-            instructionSet: instructionSet ?? "generic")
+            auditedVirtualWorkers: auditDuties(of: peer), stepLimit: limit, shards: placements,
+            placement: placement, instructionSet: instructionSet ?? "generic")
     }
 }

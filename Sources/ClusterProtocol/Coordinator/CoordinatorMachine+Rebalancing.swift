@@ -6,10 +6,16 @@ extension CoordinatorMachine {
     static let noise = 1.3
 
     /// Deals anew when the measured speeds say that steps would take clearly less time.
+    ///
+    /// Speeds are compared a few times a heartbeat, and not with each heartbeat that comes: that
+    /// would cost the square of the count of workers.
     mutating func rebalance(now: Moment) -> [Action] {
-        guard case .training = phase,
-            now - lastRebalance >= configuration.heartbeatInterval * 3
+        guard case .training = phase, areSpeedsNew,
+            now - lastRebalance >= configuration.heartbeatInterval * 3,
+            now - lastComparison >= configuration.heartbeatInterval / 4
         else { return [] }
+        areSpeedsNew = false
+        lastComparison = now
         let workers = readyPeers(.worker)
         let times = workers.compactMap(\.leafMicroseconds)
         guard workers.count > 1, times.count == workers.count, let fastest = times.min(),

@@ -18,7 +18,9 @@ extension CoordinatorMachine {
 
     var hasHostsForStart: Bool {
         let wanted = configuration.serverCount > 0 ? configuration.serverCount : 1
-        return hosts.count >= wanted
+        let order = readyOrder[configuration.serverCount > 0 ? .server : .worker] ?? []
+        let fit = order.lazy.filter { peers[$0]?.hello.bulkEndpoint != nil }
+        return fit.prefix(wanted).count >= wanted
     }
 
     /// Gives every slice without a host to the host with the fewest, and puts all slices at the last
@@ -28,19 +30,11 @@ extension CoordinatorMachine {
         guard !hosts.isEmpty else { return [] }
         var load: [PeerIdentity: Int] = [:]
         for shard in shards { if let host = shard.host { load[host, default: 0] += 1 } }
+        var queue = LoadQueue(hosts.map { (load[$0.hello.identity, default: 0], 1) })
         placement += 1
         placementStep = lastCheckpoint
         for index in shards.indices {
-            if shards[index].host == nil {
-                let least = hosts.min {
-                    (load[$0.hello.identity, default: 0], $0.ordinal)
-                        < (load[$1.hello.identity, default: 0], $1.ordinal)
-                }
-                if let least {
-                    shards[index].host = least.hello.identity
-                    load[least.hello.identity, default: 0] += 1
-                }
-            }
+            if shards[index].host == nil { shards[index].host = hosts[queue.take()].hello.identity }
             shards[index].version = lastCheckpoint
             shards[index].isReady = false
         }
@@ -56,13 +50,12 @@ extension CoordinatorMachine {
     }
 
     func hostMessages() -> [Action] {
-        hosts.compactMap { host in
-            let mine = zip(configuration.plan.shards, shards)
-                .filter { $0.1.host == host.hello.identity }.map(\.0)
-            guard !mine.isEmpty else { return nil }
+        let hosted = hostedShards
+        return hosts.compactMap { host in
+            guard let mine = hosted[host.hello.identity] else { return nil }
             let message = HostShards(
-                shards: mine, shardCount: configuration.plan.shardCount, placement: placement,
-                step: placementStep, stepLimit: limit)
+                shards: mine.map(ShardIndex.init), shardCount: configuration.plan.shardCount,
+                placement: placement, step: placementStep, stepLimit: limit)
             return .send(.host(message), to: host.hello.identity)
         }
     }

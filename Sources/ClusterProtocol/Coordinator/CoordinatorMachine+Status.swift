@@ -69,15 +69,16 @@ extension CoordinatorMachine {
         case .gathering: .waiting
         case .recovering: .recovering
         case .placing: shards.contains { $0.host == nil } ? .waiting : .placing
-        case .training: readyPeers(.worker).isEmpty ? .waiting : .training
-        case .evaluating: readyPeers(.worker).isEmpty ? .waiting : .evaluating
+        case .training: readyCount(.worker) == 0 ? .waiting : .training
+        case .evaluating: readyCount(.worker) == 0 ? .waiting : .evaluating
         case .holding: .holding
         case .finishing: .finishing
         case .dismissing, .ended: .finished
         }
     }
 
-    private var hostedShards: [PeerIdentity: [Int]] {
+    /// Who hosts which shards, ascending.
+    var hostedShards: [PeerIdentity: [Int]] {
         var result: [PeerIdentity: [Int]] = [:]
         for index in shards.indices {
             if let host = shards[index].host { result[host, default: []].append(index) }

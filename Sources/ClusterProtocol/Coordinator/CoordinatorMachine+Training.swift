@@ -28,19 +28,24 @@ extension CoordinatorMachine {
         return shards.allSatisfy { $0.version == first } ? first : nil
     }
 
+    /// Asked with every report of progress: mostly the first shard has the answer.
+    private var isRestingAtLimit: Bool {
+        shards.first?.version == limit && shards.allSatisfy { $0.version == limit }
+    }
+
     // MARK: Beginning
 
     private mutating func gather(since: Moment, now: Moment) -> [Action] {
-        let workers = readyPeers(.worker)
-        guard hasHostsForStart, !workers.isEmpty else {
-            return giveUp(
-                waitingFor: workers.isEmpty ? "workers" : "servers", since: since, now: now)
-        }
+        let count = readyCount(.worker)
         let isLate = now - since > configuration.startTimeout
-        guard workers.count >= configuration.workerCount || isLate else {
-            return notice(
-                "waiting for \(configuration.workerCount - workers.count) more workers", now: now)
+        guard hasHostsForStart, count > 0 else {
+            return giveUp(waitingFor: count == 0 ? "workers" : "servers", since: since, now: now)
         }
+        guard count >= configuration.workerCount || isLate else {
+            return notice(
+                "waiting for \(configuration.workerCount - count) more workers", now: now)
+        }
+        let workers = readyPeers(.worker)
         let settled = instructionSet
             ?? InstructionSet.common(workers.map(\.hello.instructionSet)) ?? "generic"
         instructionSet = settled
@@ -57,15 +62,17 @@ extension CoordinatorMachine {
     private mutating func takeBack(
         _ recovery: Recovery, since: Moment, now: Moment
     ) -> [Action] {
-        let back = Set(readyPeers().map(\.hello.identity))
         let hasTimedOut = now - since > configuration.heartbeatInterval * 3
+        guard readyCount(.worker) + readyCount(.server) >= recovery.members.count || hasTimedOut
+        else { return [] }
+        let back = Set(readyPeers().map(\.hello.identity))
         guard recovery.members.isSubset(of: back) || hasTimedOut else { return [] }
         let hostsAreBack = !recovery.hosts.isEmpty && recovery.hosts.count == shards.count
             && recovery.hosts.allSatisfy { host in
                 back.contains(host)
                     && peers[host]?.hello.session?.placement == recovery.placement
             }
-        guard hostsAreBack, !readyPeers(.worker).isEmpty else {
+        guard hostsAreBack, readyCount(.worker) > 0 else {
             guard hasTimedOut else { return [] }
             phase = .gathering(since: now)
             return [.journal(.tookOver)] + advance(now: now)
@@ -103,11 +110,11 @@ extension CoordinatorMachine {
     // MARK: Training
 
     private mutating func train(since: Moment, now: Moment) -> [Action] {
-        if restingStep == limit {
+        if isRestingAtLimit {
             training += now - since
             return rest(now: now)
         }
-        guard readyPeers(.worker).isEmpty else {
+        guard readyCount(.worker) == 0 else {
             waitingSince = nil
             return []
         }
@@ -133,14 +140,13 @@ extension CoordinatorMachine {
 
     /// Hands out the chunks that nobody has, or all that are open.
     mutating func dealEvaluation(again: Bool = false, now: Moment) -> [Action] {
-        guard case .evaluating(var evaluation) = phase else { return [] }
-        let workers = readyPeers(.worker)
-        guard !workers.isEmpty else { return [] }
+        guard case .evaluating(var evaluation) = phase, readyCount(.worker) > 0 else { return [] }
         let open = (0..<configuration.evaluationChunkCount).filter { chunk in
             guard evaluation.results[chunk] == nil else { return false }
             return again || (evaluation.owners[chunk].map { peers[$0] == nil } ?? true)
         }
         guard !open.isEmpty else { return [] }
+        let workers = readyPeers(.worker)
         evaluation.dealtAt = now
         let deal = AssignmentPlanner.contiguous(
             leafCount: open.count,
@@ -173,7 +179,7 @@ extension CoordinatorMachine {
 
     private mutating func finishEvaluation(_ evaluation: Evaluation, now: Moment) -> [Action] {
         guard evaluation.results.count == configuration.evaluationChunkCount else {
-            guard readyPeers(.worker).isEmpty else {
+            guard readyCount(.worker) == 0 else {
                 waitingSince = nil
                 return dealEvaluation(now: now)
             }

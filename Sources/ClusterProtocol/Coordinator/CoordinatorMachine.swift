@@ -233,6 +233,8 @@ public struct CoordinatorMachine: Sendable {
     public let configuration: Configuration
     var phase: Phase
     var peers: [PeerIdentity: Peer] = [:]
+    /// Those of them that are ready, by role, in the order in which they joined.
+    var readyOrder: [Role: [PeerIdentity]] = [:]
     var nextOrdinal: [Role: Int] = [:]
     public internal(set) var generation = Generation(0)
     var placement = 0
@@ -261,6 +263,10 @@ public struct CoordinatorMachine: Sendable {
     var lastAlive: Moment = .zero
     var lastNotice: Moment?
     var lastRebalance: Moment = .zero
+    /// Heartbeats have told of speeds since those were compared.
+    var areSpeedsNew = false
+    var lastComparison: Moment = .zero
+    var lastSilenceCheck: Moment = .zero
     let startedAt: Moment
     var recent = RecentSteps()
     var tally = RunTally()
@@ -372,13 +378,7 @@ public struct CoordinatorMachine: Sendable {
     public func nextDeadline(now: Moment) -> Moment { now + configuration.heartbeatInterval / 10 }
 
     private mutating func tick(now: Moment) -> [Action] {
-        var actions: [Action] = []
-        let silent = peers.values.filter { now - $0.lastHeard > configuration.heartbeatInterval * 3 }
-        for peer in silent.sorted(by: { $0.ordinal < $1.ordinal }) {
-            actions += lose(
-                peer.hello.identity, reason: "silent for \(Self.seconds(now - peer.lastHeard)) s",
-                now: now)
-        }
+        var actions = loseSilent(now: now) + rebalance(now: now)
         if now - lastAlive >= configuration.heartbeatInterval {
             lastAlive = now
             for peer in readyPeers() {
@@ -392,10 +392,23 @@ public struct CoordinatorMachine: Sendable {
         return actions + advance(now: now)
     }
 
+    /// Looking at everyone costs more the more there are, so it is not done in every tick.
+    private mutating func loseSilent(now: Moment) -> [Action] {
+        guard now - lastSilenceCheck >= configuration.heartbeatInterval / 10 else { return [] }
+        lastSilenceCheck = now
+        let patience = configuration.heartbeatInterval * 3
+        let silent = peers.values.lazy.filter { now - $0.lastHeard > patience }
+            .map { (ordinal: $0.ordinal, identity: $0.hello.identity, lastHeard: $0.lastHeard) }
+        return silent.sorted { $0.ordinal < $1.ordinal }.flatMap { peer in
+            lose(
+                peer.identity, reason: "silent for \(Self.seconds(now - peer.lastHeard)) s",
+                now: now)
+        }
+    }
+
     var alive: ControlMessage {
         .alive(
-            Alive(
-                stepLimit: limit, recorded: lastRecorded, workerCount: readyPeers(.worker).count))
+            Alive(stepLimit: limit, recorded: lastRecorded, workerCount: readyCount(.worker)))
     }
 
     /// Messages can be lost with a connection that broke unnoticed: whatever is waited for is asked
@@ -433,8 +446,43 @@ public struct CoordinatorMachine: Sendable {
 
     /// Peers that are ready, in the order in which they joined.
     func readyPeers(_ role: Role? = nil) -> [Peer] {
-        peers.values
-            .filter { $0.state == .ready && (role == nil || $0.hello.role == role) }
-            .sorted { ($0.hello.role.rawValue, $0.ordinal) < ($1.hello.role.rawValue, $1.ordinal) }
+        guard let role else { return readyPeers(.server) + readyPeers(.worker) }
+        return (readyOrder[role] ?? []).compactMap { peers[$0] }
+    }
+
+    /// How many there are, without looking at each.
+    func readyCount(_ role: Role) -> Int { readyOrder[role]?.count ?? 0 }
+
+    /// Where a ready peer stands among those of its role; nil for others.
+    func readyIndex(of peer: Peer) -> Int? {
+        let order = readyOrder[peer.hello.role] ?? []
+        let index = readyPosition(peer.ordinal, in: order)
+        return index < order.count && order[index] == peer.hello.identity ? index : nil
+    }
+
+    /// Puts a peer among those that are ready.
+    mutating func makeReady(_ identity: PeerIdentity) {
+        guard let peer = peers[identity], peer.state == .preparing else { return }
+        peers[identity]?.state = .ready
+        let index = readyPosition(peer.ordinal, in: readyOrder[peer.hello.role] ?? [])
+        readyOrder[peer.hello.role, default: []].insert(identity, at: index)
+    }
+
+    /// Takes a peer off the list of members.
+    mutating func remove(_ identity: PeerIdentity) -> Peer? {
+        guard let peer = peers[identity] else { return nil }
+        if let index = readyIndex(of: peer) { readyOrder[peer.hello.role]?.remove(at: index) }
+        return peers.removeValue(forKey: identity)
+    }
+
+    /// The first place whose peer joined at `ordinal` or later.
+    private func readyPosition(_ ordinal: Int, in order: [PeerIdentity]) -> Int {
+        var (low, high) = (0, order.count)
+        while low < high {
+            let middle = (low + high) / 2
+            let isBefore = (peers[order[middle]]?.ordinal ?? 0) < ordinal
+            if isBefore { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }

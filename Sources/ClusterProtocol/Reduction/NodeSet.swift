@@ -77,10 +77,26 @@ public struct NodeSet: Sendable {
             if ancestor.level >= tree.height { break }
             ancestor = ancestor.parent
         }
-        let replaced = present.keys.filter { node.span.contains($0.span.lowerBound) }.sorted()
+        let replaced = presentNodes(below: node)
         for old in replaced { present[old] = nil }
         present[node] = totals
         return .accepted(replaced: replaced, merges: mergeUpwards(from: node))
+    }
+
+    /// Looked for among the nodes that could be there or among those that are, whichever are fewer:
+    /// a step has as many contributions as workers, and each must cost the same however many there
+    /// are.
+    private func presentNodes(below node: TreeNode) -> [TreeNode] {
+        let leaves = tree.leaves(of: node)
+        if present.isEmpty || leaves.count == 1 { return [] }
+        if present.count < 2 * leaves.count {
+            return present.keys.filter { node.span.contains($0.span.lowerBound) }.sorted()
+        }
+        return (0..<node.level).flatMap { level in
+            (leaves.lowerBound >> level...(leaves.upperBound - 1) >> level)
+                .map { TreeNode(level: level, index: $0) }
+                .filter { present[$0] != nil }
+        }
     }
 
     private mutating func mergeUpwards(from node: TreeNode) -> [Merge] {

@@ -70,19 +70,17 @@ public struct ReductionTree: Hashable, Sendable {
 
     /// The fewest nodes that together have exactly `leaves` below them, in leaf order.
     public func maximalNodes(covering leaves: [Int]) -> [TreeNode] {
-        let wanted = Set(leaves)
+        let wanted = Set(leaves).filter { (0..<leafCount).contains($0) }.sorted()
         var nodes: [TreeNode] = []
-        func visit(_ node: TreeNode) {
-            let below = self.leaves(of: node)
-            if below.allSatisfy(wanted.contains) {
-                nodes.append(canonical(node))
-            } else if node.level > 0, !below.allSatisfy({ !wanted.contains($0) }) {
-                let left = TreeNode(level: node.level - 1, index: node.index << 1)
-                visit(left)
-                if contains(left.sibling) { visit(left.sibling) }
-            }
+        // Every node that is visited has a wanted leaf below it: `mine`, those of its leaves.
+        func visit(_ node: TreeNode, _ mine: ArraySlice<Int>) {
+            if mine.count == self.leaves(of: node).count { return nodes.append(canonical(node)) }
+            let left = TreeNode(level: node.level - 1, index: node.index << 1)
+            let middle = mine.partitioningIndex(of: left.span.upperBound)
+            if middle > mine.startIndex { visit(left, mine[..<middle]) }
+            if middle < mine.endIndex { visit(left.sibling, mine[middle...]) }
         }
-        if !wanted.isEmpty { visit(root) }
+        if !wanted.isEmpty { visit(root, wanted[...]) }
         return nodes
     }
 
@@ -92,5 +90,17 @@ public struct ReductionTree: Hashable, Sendable {
         let left = TreeNode(level: node.level - 1, index: node.index << 1)
         return parts(of: left, leafCountAtMost: limit)
             + (contains(left.sibling) ? parts(of: left.sibling, leafCountAtMost: limit) : [])
+    }
+}
+
+extension ArraySlice<Int> {
+    /// In an ascending slice, where numbers of at least `bound` begin.
+    fileprivate func partitioningIndex(of bound: Int) -> Int {
+        var (low, high) = (startIndex, endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] < bound { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }

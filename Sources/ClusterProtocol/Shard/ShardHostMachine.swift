@@ -56,6 +56,12 @@ public struct ShardHostMachine: Sendable {
         var lastAsked: Moment
     }
 
+    /// The first shard's reports are what the ledger is written from. Of the others the coordinator
+    /// must know that they rest at the limit, which is reported at once; in between it need not
+    /// hear more of them than of any member, or their reports would grow with their number.
+    private static let reportInterval = Duration.milliseconds(20)
+    private static let otherReportInterval = Duration.seconds(1)
+
     public let configuration: Configuration
     private var shards: [ShardIndex: ShardMachine] = [:]
     private var pending: Pending?
@@ -84,7 +90,7 @@ public struct ShardHostMachine: Sendable {
             let digest):
             // Equal floats all the same; but a shard that takes what comes late from before it was
             // put back can get ahead of the others further than anybody keeps weights for.
-            guard let machine = shards[shard], machine.placement == placement else {
+            guard let present = shards[shard]?.placement, present == placement else {
                 return [.drop(shards[shard] == nil ? .notReady : .formerPlacement)]
             }
             let event = ShardMachine.Event.contribution(
@@ -114,9 +120,9 @@ public struct ShardHostMachine: Sendable {
     private mutating func one(
         _ shard: ShardIndex, _ event: ShardMachine.Event, now: Moment
     ) -> [Action] {
-        guard var machine = shards[shard] else { return [.drop(.notReady)] }
-        let actions = machine.step(event, now: now)
-        shards[shard] = machine
+        // In place: a copy of the sums with every contribution would cost more the more workers
+        // there are.
+        guard let actions = shards[shard]?.step(event, now: now) else { return [.drop(.notReady)] }
         return actions.map { .shard(shard, $0) }
     }
 
@@ -172,6 +178,8 @@ public struct ShardHostMachine: Sendable {
             .init(
                 shard: shard, chunks: configuration.plan.chunks(of: shard).map(\.index),
                 tree: configuration.tree, checkpointEvery: configuration.checkpointEvery,
+                reportInterval: shard == ShardIndex(0)
+                    ? Self.reportInterval : Self.otherReportInterval,
                 audit: configuration.audit))
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),

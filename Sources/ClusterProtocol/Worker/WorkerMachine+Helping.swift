@@ -23,10 +23,26 @@ extension WorkerMachine {
         return max(.milliseconds(5), (usualWait ?? .zero) * Self.unusual, own * 0.5, shortest)
     }
 
+    /// How often work of others is taken in a step without waiting longer each time: as much as its
+    /// own share, and a little.
+    private var promptHelpCount: Int { max(2, assignment?.virtualWorkers.count ?? 0) }
+
+    /// The wait before the next inquiry. It doubles with each that led to nothing: where a step
+    /// takes long because processes outnumber the cores, everyone is idle most of the time, and
+    /// their questions must not be what takes the cores.
+    private func delay(in round: Round) -> Duration {
+        let useful = min(round.helpCount, promptHelpCount)
+        let vain = max(0, round.inquiryCount - useful)
+        return patience * (1 << min(vain, Self.maximumDoublings))
+    }
+
+    /// A wait of 1 ms becomes one of a second.
+    private static let maximumDoublings = 10
+
     /// When `tick` is wanted, apart from heartbeats.
     public var nextDeadline: Moment? {
         guard mayHelp, let round, let idle = round.idleSince else { return nil }
-        return max(idle, round.lastInquiry ?? idle) + patience
+        return max(idle, round.lastInquiry ?? idle) + delay(in: round)
     }
 
     private var mayHelp: Bool { isWaitingForWeights && run.tree.leafCount > 1 }
@@ -35,11 +51,12 @@ extension WorkerMachine {
     mutating func inquire(now: Moment) -> [Action] {
         guard mayHelp, var round, let idle = round.idleSince else { return [] }
         let isFirst = round.lastInquiry.map { $0 < idle } ?? true
+        let isPrompt = expectsStragglers && isFirst && round.helpCount < promptHelpCount
         let waited = now - max(idle, round.lastInquiry ?? idle)
-        guard expectsStragglers && isFirst || waited >= patience,
-            let late = weights.missing.first
+        guard isPrompt || waited >= delay(in: round), let late = weights.missing.first
         else { return [] }
         round.lastInquiry = now
+        round.inquiryCount += 1
         self.round = round
         return [.inquire(shard: run.plan.chunks[late].shard, step: round.step)]
     }

@@ -85,6 +85,8 @@ public struct WorkerMachine: Sendable {
         /// How often work of others was taken, for lack of other work.
         var helpCount = 0
         var lastInquiry: Moment?
+        /// Inquiries so far.
+        var inquiryCount = 0
     }
 
     public let run: Run

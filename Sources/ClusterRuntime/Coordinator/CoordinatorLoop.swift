@@ -44,6 +44,8 @@ final class CoordinatorLoop {
     private var best: BestCheckpoint?
     /// Steps that shards were told are recorded.
     private var acknowledged = Step(0)
+    /// The last sign of life, and how it is written.
+    private var lastAlive: (alive: Alive, bytes: [UInt8])?
 
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
@@ -334,7 +336,13 @@ final class CoordinatorLoop {
             recorder.flush()
             if recorder.failure == nil { acknowledged = alive.recorded }
             alive.recorded = min(alive.recorded, acknowledged)
-            _ = try control.socket.send([Frame(peer.rawValue), Frame(ControlCodec.encode(.alive(alive)))])
+            // The same words go to everyone.
+            if lastAlive?.alive != alive {
+                lastAlive = (alive, ControlCodec.encode(.alive(alive)))
+            }
+            if let bytes = lastAlive?.bytes {
+                _ = try control.socket.send([Frame(peer.rawValue), Frame(bytes)])
+            }
         case .send(let message, let peer):
             _ = try control.socket.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
         case .journal(let entry): journal(entry)

@@ -103,6 +103,7 @@ final class MemberLoop {
         shards.stop()
         stopStream()
         worker?.close()
+        log.info("exchanged", metadata: traffic)
         preparation?.join()
         control.close()
         context.terminate()
@@ -153,6 +154,17 @@ final class MemberLoop {
         guard now >= nextBeat else { return }
         nextBeat = now + .milliseconds(1)
         try step(.tick(heartbeat))
+    }
+
+    /// What sums and weights came to on the wire, without checkpoints and what is lent by inproc.
+    private var traffic: Logger.Metadata {
+        let meters = [shards.meter, worker?.meter].compactMap { $0 }
+        return [
+            LogKey.step: "\(machine.currentStep)",
+            LogKey.sentByteCount: "\(meters.reduce(0) { $0 + $1.sent.value })",
+            LogKey.receivedByteCount: "\(meters.reduce(0) { $0 + $1.received.value })",
+            LogKey.contributions: "\(worker?.contributionCount ?? 0)",
+        ]
     }
 
     private var nextBeat: Duration = .zero

@@ -18,6 +18,8 @@ final class ShardService: Sendable {
     let endpoint: String
     /// The same, from inside this process.
     let insideEndpoint: String
+    /// What its shards and the workers of other processes have sent one another.
+    let meter: SocketMeter
     private let mailbox: Mailbox<Order>
     private let thread: WorkThread
 
@@ -29,11 +31,14 @@ final class ShardService: Sendable {
         transport: Transport, log: Logger, report: @escaping @Sendable (ControlMessage) -> Void
     ) throws(Failure) {
         let inside = "inproc://shards-\(identity)"
+        let meter = SocketMeter(isRouter: true, ignoring: Array(identity.rawValue.utf8))
+        self.meter = meter
         let ready = Monitor<Result<(String, Mailbox<Order>), Failure>?>(nil)
         thread = WorkThread(name: "shards") {
             do throws(Failure) {
                 let gatekeeper = try Gatekeeper(context, transport, log: log)
                 let (poll, router) = try Self.listen(gatekeeper, addresses.listen, inside)
+                router.socket.meter = meter
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,

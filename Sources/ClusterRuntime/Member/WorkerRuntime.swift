@@ -45,6 +45,10 @@ final class WorkerRuntime {
     /// Sums of this step and, of each, the chunks that are not sent yet: those below.
     private var results: [TreeNode: NodeTask.Part] = [:]
     private var unsent: [TreeNode: Int] = [:]
+    /// What it and shards of other processes have sent one another.
+    let meter = SocketMeter()
+    /// Tree nodes sent, those sent again or computed for others included.
+    private(set) var contributionCount = 0
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
@@ -133,6 +137,7 @@ final class WorkerRuntime {
             pool?.compute(step: step, nodes: nodes, weights: current.weights.training)
         case .contribute(let step, let node, let shards):
             try contribute(step, node, to: shards)
+            contributionCount += 1
             lastContribution = now
         case .contributeChunks(let step, let node, let chunks):
             for chunk in chunks { try contribute(step, node, chunk: chunk) }
@@ -197,6 +202,7 @@ final class WorkerRuntime {
             sockets[endpoint] = try transport.connect(
                 context, SocketSettings.bulkDealer(identity), to: endpoint,
                 of: .node(publicKey: keys[endpoint]))
+            if endpoint != ownEndpoint?.inside { sockets[endpoint]?.socket.meter = meter }
         }
     }
 
