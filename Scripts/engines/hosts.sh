@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
-# Usage: Scripts/engines/hosts.sh [--quick | --only captured|readable|unfinished|disturbed]
+# Usage: Scripts/engines/hosts.sh [--quick | --only PART]
 #
 # Trains on four hosts over ssh. A host is a network and process namespace of this machine with its
 # own home directory, address and sshd; a fifth namespace has the bridge between them, and starts
 # the runs. The machine's own network and configuration are not touched. Shown, each time with the
 # weights_sha256 of convoy train on one machine:
 #
-#   - Scripts/launch.sh with a cluster file and keys starts a run, Scripts/monitor.sh follows it to
-#     its end, Scripts/stop.sh leaves no process and no key; a capture of the bridge has no readable
-#     text (and one of a run without keys has);
-#   - while a run trains, a host is cut off and comes back, loses what it sends and then a part of
-#     what it receives, the coordinator is killed and launched again, a host changes its address, is
-#     gone for good, and another host takes its place; then the run is stopped, and goes on;
-#   - a launch that is interrupted leaves nothing, one that is killed can be repeated.
+#   captured    Scripts/launch.sh with a cluster file and keys starts a run, Scripts/monitor.sh follows
+#               it to its end, Scripts/stop.sh leaves no process and no key; a capture of the bridge has
+#               no readable text
+#   readable    the same without keys, where it has
+#   ipv6        on hosts that have IPv6 addresses alone, two of them without a name
+#   doctor      makes faults on the hosts, one after the other: convoy doctor names each, and it alone
+#   unfinished  a launch that is interrupted leaves nothing, one that is killed can be repeated
+#   servers     the host of the only server is gone for good: another takes its place, and when that
+#               goes too, the shard moves to a server in reserve
+#   disturbed   while a run trains, a host is cut off and comes back, loses what it sends and then a part
+#               of what it receives, the coordinator is killed and launched again, a host changes its
+#               address, is gone for good, and another host takes its place; then the run is stopped,
+#               and goes on
+#   static      without CONVOY: launch.sh builds the program with Swift's libraries inside, and hosts
+#               that have none of them run it, which they cannot with the usual one; only when asked
+#               for, and without Swift's compiler it is left out
 #
 # --quick shows the first, with a host cut off for a moment, and installs openssh-server, which
 # elsewhere may start an sshd of the machine's, with CI=true alone. Where that is missing or namespaces
@@ -26,12 +35,14 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" hosts
 
 quick=false
 only=
+# The last changes its hosts, and what is expected.
+parts=(captured readable ipv6 doctor unfinished servers disturbed)
 while (($# > 0)); do
     case $1 in
     --quick) quick=true ;;
     --only)
         only=${2:-}
-        [[ $only =~ ^(captured|readable|unfinished|disturbed)$ ]] || fail "--only: no such part"
+        [[ " ${parts[*]} static " == *" $only "* ]] || fail "--only: expected ${parts[*]} or static"
         shift
         ;;
     *) fail "$1: not known" ;;
@@ -53,7 +64,7 @@ prefix=cvy-$$
 network=$prefix-net
 names=(head one two three)
 declare -A address=([head]=10.77.0.1 [one]=10.77.0.2 [two]=10.77.0.3 [three]=10.77.0.4
-    [four]=10.77.0.5)
+    [four]=10.77.0.5 [five]=10.77.0.6 [six]=10.77.0.7 [seven]=10.77.0.8)
 # Process that holds a host's namespace; all of the host end with it.
 declare -A machine=()
 helpers=()
@@ -62,8 +73,11 @@ helpers=()
 
 stop_engine() {
     local process name
-    for process in "${helpers[@]}" "${machine[@]}"; do kill -KILL "$process" 2>/dev/null; done
-    { wait; } 2>/dev/null
+    # Without the shell's word of each that was killed.
+    {
+        for process in "${helpers[@]}" "${machine[@]}"; do kill -KILL "$process"; done
+        wait
+    } 2>/dev/null
     for name in net "${!address[@]}"; do ip netns del "$prefix-$name" 2>/dev/null; done
     return 0
 }
@@ -101,6 +115,11 @@ cp -- "$convoy" "$CONVOY"
 
 place_of() { echo "$directory/hosts/$1"; }
 
+# known_at ADDRESS NAME: the operator knows the host's sshd there.
+known_at() {
+    echo "[$1]:2222 $(cut -d ' ' -f 1,2 "$(place_of "$2")/host_key.pub")" >>"$directory/known_hosts"
+}
+
 # start_host NAME: its cable, its namespace, its sshd.
 start_host() {
     local name=$1 place
@@ -125,8 +144,7 @@ PasswordAuthentication no
 PermitRootLogin prohibit-password
 END
     printf 'Host %s\n    HostName %s\n' "$name" "${address[$name]}" >>"$directory/ssh_config"
-    echo "[${address[$name]}]:2222 $(cut -d ' ' -f 1,2 "$place/host_key.pub")" \
-        >>"$directory/known_hosts"
+    known_at "${address[$name]}" "$name"
     # What follows sees its own processes, home directory and /run.
     ip netns exec "$prefix-$name" unshare --pid --fork --kill-child --mount-proc --uts \
         sh -c "hostname $name && mount --bind '$place/home' '$HOME' &&
@@ -138,6 +156,12 @@ END
     wait_for 20 "sshd of $name" in_network timeout 10 ssh -F "$directory/ssh_config" "$name" true
 }
 
+# at_host NAME COMMAND: over ssh, so that it has what the host's processes have, mounts too.
+at_host() {
+    in_network timeout 20 ssh -F "$directory/ssh_config" "$1" "$2" </dev/null ||
+        fail "on $1: $2"
+}
+
 # gone_for_good NAME: its processes and its cable.
 gone_for_good() {
     in_network ip link del "to-$1"
@@ -146,11 +170,11 @@ gone_for_good() {
     unset "machine[$1]"
 }
 
-# Hosts of the cluster file: the last has its program in its home directory.
+# cluster_line NAME [ROLES]
 cluster_line() {
     local roles=worker
     if [[ $1 == head ]]; then roles=coordinator,server; fi
-    echo "$1 $roles address=${address[$1]} directory=$(place_of "$1")/convoy"
+    echo "$1 ${2:-$roles} address=${address[$1]} directory=$(place_of "$1")/convoy"
 }
 
 # Numbers of the processes that run a program which was copied to a host, of role $1 or all.
@@ -200,11 +224,13 @@ stop_run() {
     return "$status"
 }
 
-# has_workers COUNT: what the coordinator says of how many are at work.
-has_workers() {
-    CONVOY_KEYS=$directory/$run.keys/head in_network "$convoy" status --json --timeout 2 \
-        --coordinator "tcp://${address[head]}:5555" 2>/dev/null | grep -q "\"workers\":$1[,}]"
+# has FIELD NUMBER: what the coordinator says of the run, well or not.
+has() {
+    { CONVOY_KEYS=$directory/$run.keys/head in_network "$convoy" status --json --timeout 2 \
+        --coordinator "$(head -n 1 "$run_dir/endpoint")" 2>/dev/null || true; } |
+        grep -q "\"$1\":$2[,}]"
 }
+has_workers() { has workers "$1"; }
 step_now() {
     tail -n 1 "$run_dir/metrics.jsonl" 2>/dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p' |
         grep . || echo 0
@@ -219,12 +245,14 @@ cut_off() { in_network ip link set "to-$1" down; }
 connect() { in_network ip link set "to-$1" up; }
 
 cd -- "$directory"
-for name in "${names[@]}"; do
-    start_host "$name"
-    cluster_line "$name" >>cluster
-done
-# This one gets the program where launch.sh puts it by itself.
-sed -i "s|\(^three .*\) directory=.*|\1|" cluster
+for name in "${names[@]}"; do start_host "$name"; done
+
+# The cluster file of most parts: the last host gets its program where launch.sh puts it by itself.
+usual_cluster() {
+    for name in "${names[@]}"; do cluster_line "$name"; done |
+        sed 's|\(^three .*\) directory=.*|\1|' >"$directory/cluster"
+}
+usual_cluster
 
 settings=(--batch-size 128 --virtual-workers 8 --checkpoint-every 100 --heartbeat-interval-ms 1000)
 
@@ -247,7 +275,8 @@ end_capture() {
 # What the first bytes of a message of members, of the coordinator and of a file's header are.
 words=(CVOY '"kind"' 'virtual')
 
-steps=200
+usual_steps=200
+steps=$usual_steps
 
 captured() {
     begin captured
@@ -290,6 +319,199 @@ readable() {
         grep -qaF -- "$word" "$directory/capture" || fail "without keys the capture lacks $word"
     done
     rm -f -- "$directory/capture"
+}
+
+# MARK: IPv6
+
+ipv6() {
+    local name number line
+    if [[ ! -e /proc/net/if_inet6 ]]; then
+        echo "hosts: this machine has no IPv6, so that part is left out" >&2
+        return
+    fi
+    begin ipv6
+    # An address is used at once: nobody else has it.
+    in_network ip addr add fd00:77::fe/64 dev bridge nodad
+    cp -- "$directory/ssh_config" "$directory/ssh_config.usual"
+    cp -- "$directory/known_hosts" "$directory/known_hosts.usual"
+    for name in "${names[@]}"; do
+        number=${address[$name]##*.}
+        on "$name" ip addr add "fd00:77::$number/64" dev eth0 nodad
+        on "$name" ip -4 addr flush dev eth0
+        known_at "fd00:77::$number" "$name"
+        sed -i "s/HostName 10\.77\.0\.$number\$/HostName fd00:77::$number/" "$directory/ssh_config"
+    done
+    in_network ip -4 addr flush dev bridge
+    # By name with an address, and by address alone: with and without a place of its own.
+    cat >"$directory/cluster" <<END
+head coordinator,server address=fd00:77::1 directory=$(place_of head)/convoy
+one worker address=fd00:77::2 directory=$(place_of one)/convoy
+fd00:77::3 worker directory=$(place_of two)/convoy
+fd00:77::4 worker
+END
+    launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    line=$(head -n 1 "$run_dir/endpoint")
+    [[ $line == 'tcp://[fd00:77::1]:5555' ]] || fail "the coordinator is at $line" "${logs[@]}"
+    ! grep -q '^\(warning\|error\) ' "${logs[0]}" || fail "the doctor has found something" "${logs[@]}"
+    follow 120 || fail "monitor.sh ended with exit code $?" "$directory/ipv6.monitor" "${logs[@]}"
+    require_hash "$run_dir"
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    require_none_left "after stop.sh"
+    in_network ip addr add 10.77.0.254/24 dev bridge
+    in_network ip -6 addr del fd00:77::fe/64 dev bridge
+    for name in "${names[@]}"; do
+        on "$name" ip addr add "${address[$name]}/24" dev eth0
+        on "$name" ip -6 addr del "fd00:77::${address[$name]##*.}/64" dev eth0
+    done
+    mv -- "$directory/ssh_config.usual" "$directory/ssh_config"
+    mv -- "$directory/known_hosts.usual" "$directory/known_hosts"
+    usual_cluster
+}
+
+# MARK: The doctor
+
+# examine FAULT LINE MENTION...: convoy doctor finds what a line that begins with LINE says, with each
+# MENTION in it, and nothing else; without LINE it finds nothing.
+examine() {
+    local fault=$1 line=$2 found mention
+    shift 2
+    in_network timeout 120 "$CONVOY" doctor --cluster "$directory/doctor.hosts" --data none \
+        --timeout 30 </dev/null >"$directory/doctor.out" 2>&1 || true
+    found=$(grep -E '^(warning|error|unreachable)  ' "$directory/doctor.out" || true)
+    if [[ -z $line ]]; then
+        [[ -z $found ]] || fail "$fault: the doctor finds something" "$directory/doctor.out"
+        grep -q ' processes can start on ' "$directory/doctor.out" ||
+            fail "$fault: the doctor is not content" "$directory/doctor.out"
+        return
+    fi
+    [[ $found == "$line"* && $found != *$'\n'* ]] ||
+        fail "$fault: the doctor does not say '$line', and that alone" "$directory/doctor.out"
+    for mention in "$@"; do
+        [[ $found == *"$mention"* ]] ||
+            fail "$fault: the doctor does not say '$mention'" "$directory/doctor.out"
+    done
+    echo "hosts: doctor: $fault: $found" >&2
+}
+
+# set_clock NAME SECONDS: one kernel has one time of day, so the host's program is one that adds to what
+# the real one reads.
+set_clock() {
+    cat >"$(place_of "$1")/convoy/convoy" <<END
+#!/bin/sh
+real='$(place_of "$1")/real'
+case "\$*" in *--listen-probe*) exec "\$real" "\$@" ;; esac
+"\$real" "\$@" | python3 -c 'import json, sys
+report = json.load(sys.stdin)
+for name in ("begunAt", "endedAt"):
+    report[name] += $2
+print(json.dumps(report))'
+END
+}
+
+doctor() {
+    local name file=$directory/doctor.hosts total
+    need_packages qemu-user python3
+    for name in head one two; do
+        rm -rf -- "$(place_of "$name")"/convoy/convoy*
+        cp -- "$convoy" "$(place_of "$name")/convoy/convoy"
+        cp -- "$convoy" "$(place_of "$name")/real"
+        printf '127.0.0.1 localhost\n10.77.0.1 head\n10.77.0.2 one\n10.77.0.3 two\n' \
+            >"$(place_of "$name")/names"
+        at_host "$name" "mount --bind '$(place_of "$name")/names' /etc/hosts"
+    done
+    # Names alone: what they mean is for the hosts to find out.
+    healthy() {
+        for name in head one two; do cluster_line "$name" | sed 's/ address=[^ ]*//'; done >"$file"
+    }
+    healthy
+    examine "no fault" ""
+
+    # In place: this file is mounted.
+    names_of() { cat >"$(place_of "$1")/names"; }
+    sed 's/^10.77.0.1 head/127.0.1.1 head/' "$(place_of two)/names" | names_of head
+    examine "its own name is loopback, as Debian's installer writes it" \
+        "error  head: host name: " "head (its own name)" "127.0.1.1, which is loopback"
+    names_of head <"$(place_of two)/names"
+
+    sed '/ head$/d' "$(place_of two)/names" | names_of one
+    examine "a name that is not in /etc/hosts" "error  one: host name: " "to resolve"
+    names_of one <"$(place_of two)/names"
+
+    # The operator's is the one address that it has a way to.
+    on one ip route add 10.77.0.254/32 dev eth0
+    on one ip route add 10.77.0.3/32 dev eth0
+    on one ip route del 10.77.0.0/24 dev eth0
+    examine "no route to the network of another host" "error  one: route: " "head at head port" \
+        "no route"
+    on one ip route add 10.77.0.0/24 dev eth0
+    on one ip route del 10.77.0.254/32 dev eth0
+    on one ip route del 10.77.0.3/32 dev eth0
+
+    on head nft -f - <<'END'
+table inet faults {
+    chain input { type filter hook input priority 0; ip saddr 10.77.0.2 tcp dport 5555 drop; }
+}
+END
+    examine "a firewall that drops one way" "error  one: port: " "head at head port 5555" \
+        "no answer, while the other way is open"
+    on head nft delete table inet faults
+
+    at_host head "setsid python3 -c 'import socket, time
+listener = socket.create_server((\"\", 5555))
+time.sleep(120)' >/dev/null 2>&1 </dev/null & echo \$! >'$(place_of head)/listener'"
+    examine "another process at the coordinator's port" "error  head: port: " "port 5555 to be free"
+    at_host head "kill \$(cat '$(place_of head)/listener')"
+
+    printf '\n' >>"$(place_of one)/convoy/convoy"
+    examine "another build" "error  one: build: " "as on head"
+    printf '#!/bin/sh\necho "Unknown option --json" >&2\nexit 64\n' >"$(place_of one)/convoy/convoy"
+    examine "a version that cannot answer" "error  one: report: " "exit code 64" "Unknown option"
+
+    # Further off than a report takes.
+    set_clock one 100
+    examine "a clock that is ahead" "warning  one: clock: " " s ahead"
+    set_clock one -100
+    examine "a clock that is behind" "warning  one: clock: " " s behind"
+
+    printf '#!/bin/sh\nexec qemu-x86_64 -cpu Nehalem %q "$@"\n' "$(place_of one)/real" \
+        >"$(place_of one)/convoy/convoy"
+    examine "a processor with fewer instructions" "warning  one: instruction set: " "found sse41"
+    cp -- "$convoy" "$(place_of one)/convoy/convoy"
+
+    sed -i "s/^one .*/& threads=$(($(nproc --all) + 1))/" "$file"
+    examine "fewer cores than threads" "warning  one: cores: " "threads"
+    healthy
+    # Servers need memory and no cores; a file may name 1,024 a host.
+    total=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
+    if ((total < 120000)); then
+        sed -i "s/^head .*/& servers=$((total / 128 + 1))/" "$file"
+        examine "more processes than memory" "error  head: memory: " "lower"
+        healthy
+    fi
+    sed 's/^MemAvailable:.*/MemAvailable: 150000 kB/' /proc/meminfo >"$(place_of one)/meminfo"
+    at_host one "mount --bind '$(place_of one)/meminfo' /proc/meminfo"
+    examine "memory that others use" "warning  one: memory: " "146 MiB free"
+    at_host one "umount /proc/meminfo"
+
+    mount_small() { at_host "$1" "mount -t tmpfs -o size=$2 tmpfs '$(place_of "$1")/convoy' &&
+        cp '$(place_of "$1")/real' '$(place_of "$1")/convoy/convoy'"; }
+    mount_small head 120m
+    examine "a small disk" "error  head: disk: " "1,024 MiB free"
+    at_host head "umount '$(place_of head)/convoy'"
+
+    echo 12 >"$(place_of one)/entropy"
+    at_host one "mount --bind '$(place_of one)/entropy' /proc/sys/kernel/random/entropy_avail"
+    examine "little entropy" "warning  one: entropy: " "found 12"
+    at_host one "umount /proc/sys/kernel/random/entropy_avail"
+
+    cut_off two
+    examine "a host that is not there" "unreachable  two: login: " "ssh -o BatchMode=yes two true"
+    connect two
+    examine "no fault any more" ""
+    for name in head one two; do
+        at_host "$name" "umount /etc/hosts"
+        rm -rf -- "$(place_of "$name")"/convoy/convoy*
+    done
 }
 
 # MARK: Disturbed
@@ -336,6 +558,7 @@ END
 
     echo "hosts: a host changes its address" >&2
     on three ip addr del "${address[three]}/24" dev eth0
+    cd -- "$directory"
     sed -i "s/${address[three]//./\\.}\b/10.77.0.14/" cluster ssh_config known_hosts
     address[three]=10.77.0.14
     on three ip addr add "${address[three]}/24" dev eth0
@@ -348,27 +571,109 @@ END
     wait_for 30 "the loss of a worker" has_workers 2
     steps_pass 50
     start_host four
-    sed -i '/^two /d' cluster
-    cluster_line four >>cluster
+    sed -i '/^two /d' "$directory/cluster"
+    cluster_line four >>"$directory/cluster"
     launch || fail "launch.sh for another host ended with exit code $?" "${logs[@]}"
     wait_for 60 "three workers" has_workers 3
     steps_pass 20
-    # One host of the list is gone, which is said.
-    ! stop_run || fail "stop.sh does not tell of the host that is gone" "${logs[@]}"
-    grep -q '^two: error: not reached over ssh' "$directory/disturbed.stop" ||
-        fail "stop.sh does not name the host that is gone" "${logs[@]}"
-    require_none_left "after stop.sh"
-    rm -- "$run.hosts"
+    stop_without two
+    go_on
+}
 
+# stop_without HOST...: ends the run, of whose list these hosts are gone, which is said.
+stop_without() {
+    local name
+    ! stop_run || fail "stop.sh does not tell of the host that is gone" "${logs[@]}"
+    for name in "$@"; do
+        grep -q "^$name: error: not reached over ssh" "$directory/${run#runs/}.stop" ||
+            fail "stop.sh does not name $name, which is gone" "${logs[@]}"
+    done
+    require_none_left "after stop.sh"
+    rm -- "$directory/$run.hosts"
+}
+
+# 100 steps more, and the weights of one machine after as many.
+go_on() {
+    local usual=$expected
     echo "hosts: the run goes on" >&2
     steps=$(($(summary "$run_dir" steps) + 100))
     launch --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"
-    follow 200 || fail "monitor.sh ended with exit code $?" "$directory/disturbed.monitor" "${logs[@]}"
-    undisturbed "$directory/one-machine-long" "${settings[@]}" --epochs 1000 --steps "$steps"
+    follow 200 ||
+        fail "monitor.sh ended with exit code $?" "$directory/${run#runs/}.monitor" "${logs[@]}"
+    undisturbed "$directory/one-machine-${run#runs/}" "${settings[@]}" --epochs 1000 --steps "$steps"
     require_hash "$run_dir"
     "$convoy" verify "$run_dir" >/dev/null || fail "the run does not verify" "${logs[@]}"
     stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
     require_none_left "after stop.sh"
+    expected=$usual
+    steps=$usual_steps
+}
+
+# MARK: Servers
+
+servers() {
+    begin servers
+    for name in five six; do start_host "$name"; done
+    {
+        cluster_line head coordinator
+        cluster_line five server
+        cluster_line one
+        cluster_line two
+    } >"$directory/cluster"
+    launch "${settings[@]}" --epochs 1000 || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    wait_for 60 "two workers" has_workers 2
+    steps_pass 150
+
+    echo "hosts: the host of the only server is gone for good, another takes its place" >&2
+    gone_for_good five
+    wait_for 30 "the loss of the shard" has shards_missing 1
+    sed -i '/^five /d' "$directory/cluster"
+    cluster_line six server >>"$directory/cluster"
+    launch || fail "launch.sh for another server ended with exit code $?" "${logs[@]}"
+    wait_for 60 "the shard on another host" has shards_missing 0
+    steps_pass 150
+
+    echo "hosts: a server in reserve, and the one that has the shard is gone for good" >&2
+    start_host seven
+    cluster_line seven server >>"$directory/cluster"
+    launch || fail "launch.sh for a server in reserve ended with exit code $?" "${logs[@]}"
+    wait_for 30 "a server in reserve" has servers 2
+    gone_for_good six
+    sed -i '/^six /d' "$directory/cluster"
+    steps_pass 50
+    stop_without five six
+    go_on
+    usual_cluster
+}
+
+# MARK: Swift's libraries inside
+
+static() {
+    local name runtime
+    command -v swift >/dev/null || skip "no Swift here, for the part static"
+    begin static
+    # The hosts' network leads nowhere else, so what the build needs comes before.
+    echo "hosts: building with Swift's libraries inside, which takes minutes" >&2
+    { "$root/Scripts/setup.sh" && timeout 3600 swift build --package-path "$root" \
+        --scratch-path "$root/.build/static" -c release --product convoy \
+        --static-swift-stdlib; } >"$directory/build.out" 2>&1 || fail "the build" "$directory/build.out"
+    runtime=$(ldd "$convoy" | sed -n 's|.*=> \(.*\)/libswiftCore\.so.*|\1|p')
+    [[ -n $runtime ]] || fail "$convoy has Swift's libraries inside already"
+    for name in "${names[@]}"; do
+        rm -rf -- "$(place_of "$name")"/convoy/convoy*
+        at_host "$name" "mount -t tmpfs tmpfs '$runtime'"
+    done
+    ! launch "${settings[@]}" --steps "$steps" ||
+        fail "the usual program runs without Swift" "${logs[@]}"
+    grep -q "needs .*libswiftCore.*--static-swift-stdlib" "${logs[0]}" ||
+        fail "launch.sh does not say what the usual program lacks" "${logs[@]}"
+    CONVOY='' launch "${settings[@]}" --steps "$steps" ||
+        fail "launch.sh ended with exit code $?" "${logs[@]}"
+    follow 120 || fail "monitor.sh ended with exit code $?" "$directory/static.monitor" "${logs[@]}"
+    require_hash "$run_dir"
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    require_none_left "after stop.sh"
+    for name in "${names[@]}"; do at_host "$name" "umount '$runtime'"; done
 }
 
 # MARK: Launches that do not end
@@ -376,15 +681,19 @@ END
 # launch_and_send SIGNAL COMMAND...: a launch in a process group of its own, which gets the signal as
 # soon as the command succeeds; when it was faster, its run is ended.
 launch_and_send() {
-    local signal=$1 launcher
+    local signal=$1 launcher deadline
     shift
     setsid env --default-signal=INT ip netns exec "$network" "$root/Scripts/launch.sh" \
         --cluster "$directory/cluster" --run-dir "$run" "${settings[@]}" --steps "$steps" \
         </dev/null >>"$directory/interrupted.launch" 2>&1 &
     launcher=$!
+    until kill -0 -- "-$launcher" 2>/dev/null || has_ended "$launcher"; do sleep 0.02; done
     until "$@" || has_ended "$launcher"; do sleep 0.02; done
     kill -"$signal" -- "-$launcher" 2>/dev/null || true
-    wait_for 120 "the end of a launch" has_ended "$launcher"
+    deadline=$((SECONDS + 120))
+    # Without the shell's word of a job that was killed.
+    { until has_ended "$launcher" || ((SECONDS >= deadline)); do sleep 0.1; done; } 2>/dev/null
+    has_ended "$launcher" || fail "a launch has not ended within 120 s" "${logs[@]}"
     { wait "$launcher"; } 2>/dev/null || return 0
     echo "hosts: a launch was over before: $*" >&2
     stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
@@ -396,6 +705,8 @@ unfinished() {
     begin interrupted
     launch_and_send INT sleep 0.5
     require_none_left "after a launch that was interrupted at once"
+    # Of what earlier parts have left there.
+    rm -rf -- "$(place_of one)"/convoy/convoy*
     launch_and_send INT test -x "$(place_of one)/convoy/convoy"
     require_none_left "after a launch that was interrupted while it copied"
     launch_and_send INT test -s "$run_dir.pids"
@@ -424,11 +735,11 @@ if $quick; then
 weights_sha256 ${expected:0:16}, as convoy train"
     exit 0
 fi
-# The last one changes hosts and what is expected.
-for part in ${only:-captured readable unfinished disturbed}; do
+if [[ -n $only ]]; then parts=("$only"); fi
+for part in "${parts[@]}"; do
     echo "hosts: $part" >&2
     "$part"
 done
-succeed "four hosts by ssh: ${only:-keys, capture, launches interrupted and killed, a cut of 10 s, \
-one-way loss, coordinator killed, another address, a host gone and replaced, stop and resume}; \
-weights_sha256 as convoy train"
+succeed "four hosts by ssh: ${only:-keys, capture, IPv6, faults that the doctor names, launches \
+interrupted and killed, the host of a server gone twice, a cut of 10 s, one-way loss, coordinator killed, \
+another address, a host gone and replaced, stop and resume}; weights_sha256 as convoy train"

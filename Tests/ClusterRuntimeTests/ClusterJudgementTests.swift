@@ -243,8 +243,20 @@ import Testing
         var facts = try Self.good()
         for index in facts.links.indices { facts.links[index].probe.trouble = .noAnswer }
         let findings = ClusterJudgement.findings(facts)
-        #expect(findings.map(\.severity) == [.warning, .error, .error])
+        #expect(findings.map(\.severity) == [.warning, .error])
+        #expect(findings[1].line.contains("head at head port 40001 and 5555"), "\(findings)")
         #expect(!findings.contains { $0.line.contains("the other way") })
+    }
+
+    /// Who has no route to a host cannot answer it either, which is no fault of its own.
+    @Test func aMissingRouteExplainsAMissingAnswer() throws {
+        var facts = try Self.good()
+        facts.links[0].probe.trouble = .noAnswer
+        facts.links[1].probe.trouble = .noRoute
+        facts.links[2].probe.trouble = .noRoute
+        expect(
+            ClusterJudgement.findings(facts), .error, "route",
+            ["head at head port 40001 and 5555", "no route"])
     }
 
     /// Without servers workers host the shards, so that they connect to one another.

@@ -173,7 +173,7 @@ extension Integration {
             try network.run("alpha", "ip addr add 10.78.0.1/24 dev lo")
             let apart = try doctor("10.78.0.1")
             #expect(apart.exitCode == 65, "\(apart)")
-            #expect(apart.output.contains("port 5557, found no route"), "\(apart)")
+            #expect(apart.output.contains(" 5557, found no route"), "\(apart)")
         }
     }
 }

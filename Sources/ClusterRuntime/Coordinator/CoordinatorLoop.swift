@@ -75,7 +75,8 @@ final class CoordinatorLoop {
         gatekeeper = try Gatekeeper(context, settings.transport, log: log)
         do throws(ZeroMQError) {
             control = try gatekeeper.listen(
-                SocketSettings.controlRouter(), at: listen, as: "control", isWatched: true)
+                SocketSettings.controlRouter(), at: listen, as: "control", isWatched: true,
+                isSpokenAtOnce: true)
             var options = SocketSettings.bulkRouter()
             options.sendHighWaterMark += messages
             options.receiveHighWaterMark += messages
@@ -257,6 +258,7 @@ final class CoordinatorLoop {
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         // A connection that closed before this message's own was opened may have had its number.
         try watchConnections()
+        control.hear(frames)
         guard let peer = frames.first?.peerIdentity, frames.count == 2 else {
             return noteFlaw(frames, "\(frames.count) frames")
         }
@@ -287,12 +289,13 @@ final class CoordinatorLoop {
 
     private func noteFlaw(_ frames: [Frame], _ detail: String) {
         let peer = frames.first?.peerIdentity
-        guard flaws.isFirst(from: peer) else { return }
+        let address = frames.last?.peerAddress
+        guard flaws.isFirst(from: peer, at: address) else { return }
         log.warning(
             "dropped a control message that is none",
             metadata: [
                 LogKey.peerID: "\(peer?.rawValue ?? "unknown")",
-                LogKey.peerAddress: "\(frames.last?.peerAddress ?? "unknown")",
+                LogKey.peerAddress: "\(address ?? "unknown")",
                 LogKey.errorDetail: "\(detail)",
             ])
     }

@@ -71,7 +71,9 @@ final class DataServiceLoop {
             message.header.kind == .ask, message.payload == nil,
             message.header.askedByteCount > 0
         else {
-            if flaws.isFirst(from: peer) { log.warning("dropped a data message that is none") }
+            if flaws.isFirst(from: peer, at: frames.last?.peerAddress) {
+                log.warning("dropped a data message that is none")
+            }
             return
         }
         lastAsked = SteadyClock.now

@@ -155,8 +155,8 @@ public final class ClusterInspection {
         for target in targets {
             for port in Set([0, target.port ?? 0]).sorted() {
                 let words = [
-                    "doctor", "--json", "--bind", target.address ?? "0.0.0.0", "--listen-probe",
-                    "\(port),\(min(600, seconds))", "--exit-with-parent",
+                    "doctor", "--json", "--bind", target.address ?? NetworkProbe.anywhere,
+                    "--listen-probe", "\(port),\(min(600, seconds))", "--exit-with-parent",
                 ]
                 listeners.append(try start(words, on: target))
             }

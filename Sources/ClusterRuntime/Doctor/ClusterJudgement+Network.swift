@@ -59,9 +59,16 @@ extension ClusterJudgement {
 
     /// What goes wrong on the way from this host to each other one.
     func links(_ host: ClusterFile.Host) -> [Finding] {
-        facts.links.filter { $0.source == host.name }.compactMap { link in
+        let own = facts.links.filter { $0.source == host.name }
+        return own.enumerated().compactMap { index, link in
             guard let trouble = link.probe.trouble, !isExplained(link) else { return nil }
-            let place = "\(link.target) at \(link.probe.address) port \(link.probe.port)"
+            // One line for all ports of a host that have the same trouble.
+            func isAlike(_ other: ClusterFacts.Link) -> Bool {
+                other.target == link.target && other.probe.trouble == trouble
+            }
+            guard !own[..<index].contains(where: isAlike) else { return nil }
+            let ports = own.filter(isAlike).map { "\($0.probe.port)" }.joined(separator: " and ")
+            let place = "\(link.target) at \(link.probe.address) port \(ports)"
             let back = facts.links.first { $0.source == link.target && $0.target == link.source }
             let isOneWay = back.map { $0.probe.trouble == nil } ?? false
             return Finding(
@@ -82,9 +89,15 @@ extension ClusterJudgement {
         return target.isCoordinator || source.workerCount > 0 && hostsShards
     }
 
-    /// The name itself was at fault, which is said once.
+    /// The name itself was at fault, or the answer has no way back, which is said once.
     private func isExplained(_ link: ClusterFacts.Link) -> Bool {
         if link.probe.trouble == .unresolved { return true }
+        if link.probe.trouble == .noAnswer {
+            return facts.links.contains {
+                $0.source == link.target && $0.target == link.source
+                    && $0.probe.trouble == .noRoute
+            }
+        }
         let source = facts.hosts.first { $0.host.name == link.source }?.report
         let lookup = source?.lookups.first { $0.name == link.probe.address }
         guard let addresses = lookup?.addresses, !addresses.isEmpty else { return false }

@@ -160,7 +160,8 @@ public struct ClusterJudgement {
                 expected: "about \(Self.mebibytes(needed)) for its processes",
                 found: "\(Self.mebibytes(report.availableByteCount)) free of \(total)",
                 advice: isHopeless
-                    ? "lower workers= in line \(host.line)" : "end what uses it, or lower workers=")
+                    ? "lower workers= or servers= in line \(host.line)"
+                    : "end what uses it, or lower workers= or servers=")
         ]
     }
 

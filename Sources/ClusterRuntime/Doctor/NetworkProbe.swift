@@ -120,6 +120,9 @@ enum NetworkProbe {
         }
     }
 
+    /// Every address of the host, of both families where it has both.
+    static let anywhere = "::"
+
     enum Listening {
         case open(Listener)
         case failed(NetworkTrouble)
@@ -127,6 +130,14 @@ enum NetworkProbe {
 
     /// - Parameter port: 0 lets the system choose.
     static func listen(_ address: String, port: Int) -> Listening {
+        let listening = listenOnce(address, port: port)
+        // A host without IPv6 has no such address, or no such family.
+        guard address == anywhere, case .failed(let trouble) = listening, trouble != .portInUse
+        else { return listening }
+        return listenOnce("0.0.0.0", port: port)
+    }
+
+    private static func listenOnce(_ address: String, port: Int) -> Listening {
         guard case .success(let all) = addresses(of: address, port: port), let own = all.first
         else { return .failed(.unresolved) }
         let descriptor = open(own)
@@ -134,6 +145,10 @@ enum NetworkProbe {
         var on: Int32 = 1
         // A port whose last connections linger is free.
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        if address == anywhere {
+            var off: Int32 = 0
+            setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &off, 4)
+        }
         guard own.withPointer({ bind(descriptor, $0, $1) }) == 0,
             Glibc.listen(descriptor, 1024) == 0
         else {

@@ -12,6 +12,7 @@ final class ShardLoop {
     private let identity: PeerIdentity
     private let transport: Transport
     private let gatekeeper: Gatekeeper
+    private let listener: Gatekeeper.Listener
     private let router: SocketBox
     private let mailbox: Mailbox<ShardService.Order>
     private let report: @Sendable (ControlMessage) -> Void
@@ -30,14 +31,15 @@ final class ShardLoop {
 
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
-        router: SocketBox, mailbox: Mailbox<ShardService.Order>, log: Logger,
+        listener: Gatekeeper.Listener, mailbox: Mailbox<ShardService.Order>, log: Logger,
         report: @escaping @Sendable (ControlMessage) -> Void
     ) {
         self.context = context
         self.identity = identity
         self.transport = transport
         self.gatekeeper = gatekeeper
-        self.router = router
+        self.listener = listener
+        router = listener.socket
         self.mailbox = mailbox
         self.log = log
         self.report = report
@@ -109,20 +111,24 @@ final class ShardLoop {
     // MARK: Messages
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
-        guard let peer = frames.first?.peerIdentity else { return note(flaw: "identity", nil) }
+        listener.hear(frames)
+        func note(_ flaw: String, _ peer: PeerIdentity?) {
+            self.note(flaw: flaw, peer, at: frames.last?.peerAddress)
+        }
+        guard let peer = frames.first?.peerIdentity else { return note("identity", nil) }
         let message: BulkMessage
         do throws(BulkMessage.Flaw) {
             message = try BulkMessage(frames.dropFirst())
         } catch {
-            return note(flaw: "\(error)", peer)
+            return note("\(error)", peer)
         }
         let header = message.header
         switch header.kind {
         case .contribution:
             guard hasRightCounts(header) else {
-                return note(flaw: "contribution of a wrong size", peer)
+                return note("contribution of a wrong size", peer)
             }
-            guard let payload = payload(of: message, from: peer) else { return }
+            guard let payload = payload(of: message, from: peer, note) else { return }
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, placement: header.placement, step: header.step,
                 chunk: header.chunk, node: header.node, totals: header.totals, peer: peer, digest: digest(header, payload))
@@ -135,7 +141,7 @@ final class ShardLoop {
         case .unsubscribe:
             sharers.remove(peer)
             try step(.unsubscribe(peer: peer))
-        case .weights, .state, .missing: note(flaw: "unexpected \(header.kind)", peer)
+        case .weights, .state, .missing: note("unexpected \(header.kind)", peer)
         }
     }
 
@@ -148,17 +154,19 @@ final class ShardLoop {
     }
 
     /// The elements of a contribution, from the message or out of the sender's memory.
-    private func payload(of message: BulkMessage, from peer: PeerIdentity) -> Payload? {
+    private func payload(
+        of message: BulkMessage, from peer: PeerIdentity, _ note: (String, PeerIdentity?) -> Void
+    ) -> Payload? {
         guard let storage, let precision = material?.wire.precision else { return nil }
         if let flaw = flaw(message, precision) {
-            note(flaw: flaw, peer)
+            note(flaw, peer)
             return nil
         }
         if let frame = message.payload, !message.header.payloadType.isShared {
             return .frame(frame)
         }
         guard let place = message.sharedPayload, sharers.contains(peer) else {
-            note(flaw: "contribution in memory that was not agreed on", peer)
+            note("contribution in memory that was not agreed on", peer)
             return nil
         }
         let (buffer, byteCount) = storage.takeBuffer(chunk: message.header.chunk)
@@ -169,7 +177,7 @@ final class ShardLoop {
             // It hears so by weights that come in messages, and sends its sums that way too.
             sharers.remove(peer)
             if strangers.count < ShardMachine.maximumSubscriberCount { strangers.insert(peer) }
-            note(flaw: "memory of another process that cannot be read", peer)
+            note("memory of another process that cannot be read", peer)
             return nil
         }
     }
@@ -177,8 +185,8 @@ final class ShardLoop {
     private func receiveState(_ frames: [Frame]) throws(ZeroMQError) {
         guard let message = try? BulkMessage(frames[...]), message.header.kind == .state,
             let payload = message.payload, !message.header.payloadType.isShared
-        else { return note(flaw: "state", nil) }
-        if let flaw = flaw(message, .fp32) { return note(flaw: flaw, nil) }
+        else { return note(flaw: "state", nil, at: nil) }
+        if let flaw = flaw(message, .fp32) { return note(flaw: flaw, nil, at: nil) }
         let header = message.header
         let event = ShardHostMachine.Event.state(
             shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
@@ -229,8 +237,8 @@ final class ShardLoop {
     }
 
     /// Foreign bytes are counted, logged once a peer, and dropped.
-    private func note(flaw: String, _ peer: PeerIdentity?) {
-        guard flaws.isFirst(from: peer) else { return }
+    private func note(flaw: String, _ peer: PeerIdentity?, at address: String?) {
+        guard flaws.isFirst(from: peer, at: address) else { return }
         log.warning(
             "dropped a bulk message that is none",
             metadata: [
@@ -324,20 +332,5 @@ final class ShardLoop {
                 try step(.unsubscribe(peer: peer))
             }
         }
-    }
-}
-
-/// How often each peer sent what it should not.
-struct FlawCounter {
-    private static let maximumPeerCount = 1024
-    private var counts: [PeerIdentity?: Int] = [:]
-    private(set) var total = 0
-
-    /// Counts a flaw; true for a peer's first.
-    mutating func isFirst(from peer: PeerIdentity?) -> Bool {
-        total += 1
-        guard counts[peer] != nil || counts.count < Self.maximumPeerCount else { return false }
-        counts[peer, default: 0] += 1
-        return counts[peer] == 1
     }
 }

@@ -37,14 +37,14 @@ final class ShardService: Sendable {
         thread = WorkThread(name: "shards") {
             do throws(Failure) {
                 let gatekeeper = try Gatekeeper(context, transport, log: log)
-                let (poll, router) = try Self.listen(gatekeeper, addresses.listen, inside)
-                router.socket.meter = meter
+                let (poll, listener) = try Self.listen(gatekeeper, addresses.listen, inside)
+                listener.socket.meter = meter
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,
-                    gatekeeper: gatekeeper, router: router.socket, mailbox: mailbox, log: log,
+                    gatekeeper: gatekeeper, listener: listener, mailbox: mailbox, log: log,
                     report: report)
-                let bound = router.endpoint
+                let bound = listener.endpoint
                 let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
                 ready.change { $0 = .success(("\(announced)", mailbox)) }
                 loop.run(poll)
@@ -69,10 +69,10 @@ final class ShardService: Sendable {
     ) throws(Failure) -> (PollBox, Gatekeeper.Listener) {
         do throws(ZeroMQError) {
             let poll = try PollBox()
-            let router = try gatekeeper.listen(
-                SocketSettings.bulkRouter(), at: endpoint, as: "shards")
-            _ = try router.socket.bind(inside)
-            return (poll, router)
+            let listener = try gatekeeper.listen(
+                SocketSettings.bulkRouter(), at: endpoint, as: "shards", isSpokenAtOnce: true)
+            _ = try listener.socket.bind(inside)
+            return (poll, listener)
         } catch {
             throw error.endpoint == "\(endpoint)" ? .usage("--bind: \(error)") : .lost("\(error)")
         }

@@ -7,6 +7,10 @@ import ZeroMQ
 /// handshake succeeds or fails. A failure is followed at once by the close of its connection. A success
 /// is somebody's: with one connection in question it is that one's, with several it might be any's,
 /// and then none of them is called a stranger.
+///
+/// Nor does it tell of a frame beyond the limit, for which it closes the connection without a word. Where
+/// every peer speaks as soon as it is connected, a connection that closes without a message is
+/// therefore a stranger's, whatever became of its handshake.
 struct ConnectionWatch {
     enum Change: Equatable {
         case closed(Int32)
@@ -17,10 +21,25 @@ struct ConnectionWatch {
     static let silentReason =
         "it closed the connection, or sent what is not ZeroMQ's, before it said who it is"
 
+    static let speechlessReason =
+        "it closed the connection before its first message, or was cut off for sending what is not "
+        + "ZeroMQ's, or a frame beyond the limit"
+
+    private let isSpokenAtOnce: Bool
     private var addresses: [Int32: NetworkAddress] = [:]
+    /// Connections that a message came from.
+    private var heard: Set<Int32> = []
     /// Accepted, and neither successful nor failed as far as is known.
     private var undecided: Set<Int32> = []
     private var failure: String?
+
+    /// - Parameter isSpokenAtOnce: every peer sends something as soon as it is connected.
+    init(isSpokenAtOnce: Bool = false) { self.isSpokenAtOnce = isSpokenAtOnce }
+
+    /// A message came over this connection.
+    mutating func hear(_ descriptor: Int32) {
+        if isSpokenAtOnce, !heard.contains(descriptor) { heard.insert(descriptor) }
+    }
 
     /// - Parameter address: who is at the other end of a descriptor, as long as it is open.
     mutating func take(
@@ -31,6 +50,7 @@ struct ConnectionWatch {
             switch event.kind {
             case .accepted:
                 undecided.insert(event.value)
+                heard.remove(event.value)
                 // A number that was closed meanwhile may be another connection's by now.
                 let isOpen = !events[(index + 1)...].contains {
                     $0.kind == .disconnected && $0.value == event.value
@@ -44,9 +64,10 @@ struct ConnectionWatch {
             case .disconnected:
                 let found = addresses.removeValue(forKey: event.value)
                 let wasUndecided = undecided.remove(event.value) != nil
-                if let text = failure ?? (wasUndecided ? Self.silentReason : nil), !text.isEmpty {
-                    changes.append(.failed(found, reason: text))
-                }
+                let wasHeard = heard.remove(event.value) != nil
+                var text = failure ?? (wasUndecided ? Self.silentReason : "")
+                if isSpokenAtOnce, failure == nil { text = wasHeard ? "" : Self.speechlessReason }
+                if !text.isEmpty { changes.append(.failed(found, reason: text)) }
                 failure = nil
                 changes.append(.closed(event.value))
             default: break

@@ -19,17 +19,23 @@ final class Gatekeeper {
         fileprivate let name: String
         fileprivate let isWatched: Bool
         fileprivate var monitor: MonitorBox?
-        fileprivate var connections = ConnectionWatch()
+        fileprivate var connections: ConnectionWatch
 
         fileprivate init(
             socket: SocketBox, endpoint: Endpoint, name: String, isWatched: Bool,
-            monitor: MonitorBox?
+            isSpokenAtOnce: Bool, monitor: MonitorBox?
         ) {
             self.socket = socket
             self.endpoint = endpoint
             self.name = name
             self.isWatched = isWatched
+            connections = ConnectionWatch(isSpokenAtOnce: isSpokenAtOnce)
             self.monitor = monitor
+        }
+
+        /// To be told of every message, where peers speak as soon as they are connected.
+        func hear(_ frames: [Frame]) {
+            if let descriptor = frames.last?.sourceFileDescriptor { connections.hear(descriptor) }
         }
     }
 
@@ -81,8 +87,11 @@ final class Gatekeeper {
     /// - Parameters:
     ///   - name: what the log calls the socket.
     ///   - isWatched: the caller asks for `disconnected(of:)`.
+    ///   - isSpokenAtOnce: whoever connects sends something at once, and the caller calls
+    ///     `Listener.hear`.
     func listen(
-        _ options: SocketOptions, at endpoint: Endpoint, as name: String, isWatched: Bool = false
+        _ options: SocketOptions, at endpoint: Endpoint, as name: String, isWatched: Bool = false,
+        isSpokenAtOnce: Bool = false
     ) throws(ZeroMQError) -> Listener {
         let socket = try SocketBox(
             context, .router, options: transport.listening(options, at: endpoint, as: name))
@@ -95,7 +104,7 @@ final class Gatekeeper {
         }
         let listener = Listener(
             socket: socket, endpoint: Endpoint(bound) ?? endpoint, name: name,
-            isWatched: isWatched, monitor: monitor)
+            isWatched: isWatched, isSpokenAtOnce: isSpokenAtOnce, monitor: monitor)
         listeners.append(listener)
         return listener
     }
