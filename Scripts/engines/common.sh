@@ -144,7 +144,7 @@ free_port() {
 undisturbed() {
     local run_dir=$1
     shift
-    timeout 240 "$convoy" train --run-dir "$run_dir" "$@" </dev/null >"$run_dir.out" 2>&1 ||
+    timeout 600 "$convoy" train --run-dir "$run_dir" "$@" </dev/null >"$run_dir.out" 2>&1 ||
         fail "convoy train ended with exit code $?" "$run_dir.out"
     expected=$(summary "$run_dir" weights_sha256)
 }

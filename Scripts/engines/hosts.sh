@@ -71,13 +71,16 @@ helpers=()
 
 # MARK: Hosts
 
+# Kills a process of this script's, and waits for its end, 5 s at most.
+end_now() {
+    local deadline=$((SECONDS + 5))
+    kill -KILL "$1" 2>/dev/null || return 0
+    until has_ended "$1" || ((SECONDS >= deadline)); do sleep 0.05; done
+}
+
 stop_engine() {
     local process name
-    # Without the shell's word of each that was killed.
-    {
-        for process in "${helpers[@]}" "${machine[@]}"; do kill -KILL "$process"; done
-        wait
-    } 2>/dev/null
+    for process in "${helpers[@]}" "${machine[@]}"; do end_now "$process"; done
     for name in net "${!address[@]}"; do ip netns del "$prefix-$name" 2>/dev/null; done
     return 0
 }
@@ -153,6 +156,8 @@ END
             exec /usr/sbin/sshd -D -e -f '$place/sshd_config'" \
         </dev/null >"$place/sshd.log" 2>&1 &
     machine[$name]=$!
+    # So that the shell does not tell of each that is killed.
+    disown
     wait_for 20 "sshd of $name" in_network timeout 10 ssh -F "$directory/ssh_config" "$name" true
 }
 
@@ -165,8 +170,7 @@ at_host() {
 # gone_for_good NAME: its processes and its cable.
 gone_for_good() {
     in_network ip link del "to-$1"
-    kill -KILL "${machine[$1]}"
-    { wait "${machine[$1]}"; } 2>/dev/null || true
+    end_now "${machine[$1]}"
     unset "machine[$1]"
 }
 

@@ -244,7 +244,7 @@ import Testing
         for index in facts.links.indices { facts.links[index].probe.trouble = .noAnswer }
         let findings = ClusterJudgement.findings(facts)
         #expect(findings.map(\.severity) == [.warning, .error])
-        #expect(findings[1].line.contains("head at head port 40001 and 5555"), "\(findings)")
+        #expect(findings[1].line.contains("head at head ports 40001 and 5555"), "\(findings)")
         #expect(!findings.contains { $0.line.contains("the other way") })
     }
 
@@ -256,7 +256,7 @@ import Testing
         facts.links[2].probe.trouble = .noRoute
         expect(
             ClusterJudgement.findings(facts), .error, "route",
-            ["head at head port 40001 and 5555", "no route"])
+            ["head at head ports 40001 and 5555", "no route"])
     }
 
     /// Without servers workers host the shards, so that they connect to one another.

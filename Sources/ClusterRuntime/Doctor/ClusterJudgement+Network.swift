@@ -67,8 +67,9 @@ extension ClusterJudgement {
                 other.target == link.target && other.probe.trouble == trouble
             }
             guard !own[..<index].contains(where: isAlike) else { return nil }
-            let ports = own.filter(isAlike).map { "\($0.probe.port)" }.joined(separator: " and ")
-            let place = "\(link.target) at \(link.probe.address) port \(ports)"
+            let ports = own.filter(isAlike).map { "\($0.probe.port)" }
+            let place = "\(link.target) at \(link.probe.address) "
+                + (ports.count > 1 ? "ports " : "port ") + ports.joined(separator: " and ")
             let back = facts.links.first { $0.source == link.target && $0.target == link.source }
             let isOneWay = back.map { $0.probe.trouble == nil } ?? false
             return Finding(

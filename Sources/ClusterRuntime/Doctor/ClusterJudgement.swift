@@ -106,7 +106,8 @@ public struct ClusterJudgement {
                 .warning, host.host.name, "instruction set",
                 expected: "\(best), as other workers have",
                 found: report.instructionSet,
-                advice: "the run uses \(least) everywhere; for speed leave the slower hosts out")
+                advice: "with the onednn backend the run uses \(least) everywhere; for speed leave "
+                    + "the slower hosts out")
         ]
     }
 
