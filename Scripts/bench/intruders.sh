@@ -10,21 +10,21 @@
 #   unlisted  a peer with a key that is not on the list
 #   old       a peer with a key of the list and an old protocol version in its hello
 #   huge      a peer with a key of the list that announces frames of 1 GB
-#   together  all five at the same time, each at that rate
+#   together  all five at the same time, who share that rate
 #
 # Fails unless every attempt was turned away, all runs ended with the same weights_sha256, nobody was
 # lost, each intruder was logged, once per process, address and reason, and the memory of no role
-# grew by more than 16 MiB. Then prints a Markdown table: images a second beside those of the undisturbed run of
-# the same round, and, because the intruder shares the machine and other work disturbs rates, the
-# processor time of Convoy's processes for 1,000 images, and the intruder's own for an attempt and as a
-# part of a core.
+# grew by more than 16 MiB. Then prints a Markdown table: images a second beside those of the
+# undisturbed run of the same round. The intruder shares the machine, and other work disturbs rates,
+# so it tells processor times too: of Convoy's processes an image, of the coordinator an attempt
+# (measured on one that has nothing else to do), of the intruder an attempt and as a part of a core.
 #
-#   --rounds N     rounds (3); each measures every intruder and an undisturbed run before or after it
+#   --rounds N     rounds (3); each measures every intruder, and an undisturbed run before or after it
 #   --steps N      steps of 64 images a run (900)
-#   --rate N       attempts a second (10)
+#   --rate N       attempts a second (5)
 #   --only KIND    one of the six
 #   --output FILE  writes the table there too
-#   --quick        `together` alone, 30 attempts each at 20 a second, and no figures: for tests
+#   --quick        `together` alone, 30 attempts each at 20 a second each, and no figures: for tests
 #
 # Figures are medians of the rounds. Takes about seven minutes. CONVOY=PROGRAM measures that program and
 # builds nothing. BENCH_LOCK=FILE takes turns with others who measure.
@@ -39,14 +39,14 @@ command_line="Scripts/bench/intruders.sh${*:+ $*}"
 kinds=(scan plain unlisted old huge together)
 rounds=3
 steps=900
-rate=10
+rate=5
 attempts=0
 is_quick=false
 output=
 while (($# > 0)); do
     if [[ $1 == --quick ]]; then
         is_quick=true
-        kinds=(together) rounds=1 steps=400 rate=20 attempts=30
+        kinds=(together) rounds=1 steps=400 rate=100 attempts=30
         shift
         continue
     fi
@@ -107,7 +107,7 @@ has_begun() { grep -qs '"message":"training"' "$directory/run/logs/coordinator-1
 
 # Starts intruder $1 of all ports; `intruding` has their numbers.
 intrude() {
-    local port ports kind role process all=(scan plain unlisted old huge)
+    local port ports kind role process share=$rate all=(scan plain unlisted old huge)
     # The control socket's first.
     ports=$(sed -n '3s/.*://p' "$directory/run/endpoint")
     while read -r role process; do
@@ -118,11 +118,15 @@ intrude() {
     done <"$directory/members"
     # Control, state and data of the coordinator, and the server's.
     [[ $ports == *,*,*,* ]] || fail_run "expected four ports, found $ports"
-    if [[ $1 != together ]]; then all=("$1"); fi
+    if [[ $1 == together ]]; then
+        share=$(awk -v rate="$rate" -v count=${#all[@]} 'BEGIN { print rate / count }')
+    else
+        all=("$1")
+    fi
     intruding=()
     for kind in "${all[@]}"; do
         timeout --kill-after=5 300 python3 "$root/Scripts/bench/intruder.py" "$kind" \
-            --ports "$ports" --keys "$directory/keys" --rate "$rate" --attempts "$attempts" \
+            --ports "$ports" --keys "$directory/keys" --rate "$share" --attempts "$attempts" \
             </dev/null >"$directory/intruder-$kind" 2>&1 &
         intruding+=($!)
     done
@@ -225,6 +229,41 @@ field() {
         awk '{ sum += $1 } END { print sum }'
 }
 
+# Processor milliseconds of an attempt on a coordinator that waits for members, to idle.KIND.
+idle_costs() {
+    local coordinator process port kind before after ticks count=200
+    rm -rf -- "${directory:?}/run"
+    start_child 300 "$directory/run.out" "$convoy" coordinator --keys "$directory/keys" \
+        --workers 2 --servers 1 --listen 'tcp://127.0.0.1:0' --run-dir "$directory/run" \
+        --log-file "$directory/run/logs/coordinator-1.jsonl"
+    coordinator=${children[0]}
+    until [[ -s $directory/run/endpoint ]]; do
+        kill -0 "$coordinator" 2>/dev/null || fail_run "convoy coordinator has ended"
+        sleep 0.05
+    done
+    process=$(members | sed -n 's/^coordinator //p')
+    port=$(sed -n '3s/.*://p' "$directory/run/endpoint")
+    ticks=$(getconf CLK_TCK)
+    spent_of() { sed 's/.*) //' "/proc/$process/stat" | awk '{ print $12 + $13 }'; }
+    for kind in scan plain unlisted old huge; do
+        before=$(spent_of)
+        timeout 120 python3 "$root/Scripts/bench/intruder.py" "$kind" --ports "$port" \
+            --keys "$directory/keys" --rate 100 --attempts "$count" >"$directory/intruder" ||
+            fail_run "an intruder ended with $?: $(<"$directory/intruder")"
+        after=$(spent_of)
+        awk -v spent=$((after - before)) -v ticks="$ticks" -v count="$count" \
+            'BEGIN { printf "%.1f\n", 1000 * spent / ticks / count }' >"$directory/idle.$kind"
+    done
+    echo "–" >"$directory/idle.together"
+    end_children
+    children=()
+}
+if ! $is_quick; then
+    take_turn
+    idle_costs
+    give_turn
+fi
+
 for ((round = 1; round <= rounds; round++)); do
     for kind in "${kinds[@]}"; do
         # Who is first changes from round to round.
@@ -283,18 +322,17 @@ table() {
     echo "$(machine); $(convoy_version); \`cnn\` on Fashion-MNIST, keys, two workers, a server,"
     echo "sockets; $rounds rounds of $steps steps, $rate attempts a second each; \`$command_line\`"
     echo
-    echo "| intruder | images/s alone | with it | | Convoy's ms a 1,000 images alone | with it | |" \
-        "the intruder's own ms an attempt | of a core |"
-    echo "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    echo "| intruder | images/s alone | with it | | Convoy's time an image, with it by alone |" \
+        "coordinator's ms an attempt | intruder's ms an attempt | intruder of a core |"
+    echo "|---|--:|--:|--:|--:|--:|--:|--:|"
     for kind in "${kinds[@]}"; do
         awk -v kind="$kind" -v alone="$(median 1 "$directory/alone.$kind")" \
             -v with="$(median 1 "$directory/with.$kind")" -v ratio="$(quotients 1 "$kind")" \
-            -v cost="$(median 2 "$directory/alone.$kind")" \
-            -v dear="$(median 2 "$directory/with.$kind")" -v more="$(quotients 2 "$kind")" \
+            -v more="$(quotients 2 "$kind")" -v idle="$(<"$directory/idle.$kind")" \
             '{ tried += $1; spent += $2; span += $3 }
             END {
-                printf "| %s | %.0f | %.0f | %.3f | %.0f | %.0f | %.3f | %.1f | %.1f %% |\n", kind,
-                    alone, with, ratio, cost, dear, more, 1000 * spent / tried, 100 * spent / span
+                printf "| %s | %.0f | %.0f | %.3f | %.3f | %s | %.1f | %.1f %% |\n", kind, alone, with,
+                    ratio, more, idle, 1000 * spent / tried, 100 * spent / span
             }' "$directory/intruder.$kind"
     done
     echo
