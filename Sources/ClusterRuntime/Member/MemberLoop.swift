@@ -103,7 +103,7 @@ final class MemberLoop {
         shards.stop()
         stopStream()
         worker?.close()
-        log.info("exchanged", metadata: traffic)
+        noteTraffic()
         preparation?.join()
         control.close()
         context.terminate()
@@ -157,14 +157,19 @@ final class MemberLoop {
     }
 
     /// What sums and weights came to on the wire, without checkpoints and what is lent by inproc.
-    private var traffic: Logger.Metadata {
+    private func noteTraffic() {
         let meters = [shards.meter, worker?.meter].compactMap { $0 }
-        return [
-            LogKey.step: "\(machine.currentStep)",
-            LogKey.sentByteCount: "\(meters.reduce(0) { $0 + $1.sent.value })",
-            LogKey.receivedByteCount: "\(meters.reduce(0) { $0 + $1.received.value })",
-            LogKey.contributions: "\(worker?.contributionCount ?? 0)",
-        ]
+        let sent = meters.reduce(0) { $0 + $1.sent.value }
+        let received = meters.reduce(0) { $0 + $1.received.value }
+        // Who never took part has its reason to tell, and nothing else.
+        guard sent + received > 0 else { return }
+        log.info(
+            "exchanged",
+            metadata: [
+                LogKey.step: "\(machine.currentStep)", LogKey.sentByteCount: "\(sent)",
+                LogKey.receivedByteCount: "\(received)",
+                LogKey.contributions: "\(worker?.contributionCount ?? 0)",
+            ])
     }
 
     private var nextBeat: Duration = .zero
