@@ -5,7 +5,6 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-#define CONVOY_INLINE static inline __attribute__((always_inline))
 #define NO_CHOICE 0xFFFF
 
 // bfloat16 ----------------------------------------------------------------------------------------

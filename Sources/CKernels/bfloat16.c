@@ -7,19 +7,17 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-// Elements that are all read before the first of them is written: so packing may be in place. Copies
-// of a fixed size become vector registers, and addresses need no alignment.
+// Elements that are all read before the first of them is written: so packing may be in place.
+// Copies of a fixed size become vector registers, and addresses need no alignment.
 #define BLOCK 32
 
-#define INLINE static inline __attribute__((always_inline))
-
 // One NaN for all: which of two NaNs a sum keeps is not said by IEEE 754.
-INLINE uint16_t packed(uint32_t bits) {
+CONVOY_INLINE uint16_t packed(uint32_t bits) {
     uint32_t rounded = convoy_nearest_upper_half(bits);
     return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? 0x7FC0 : rounded);
 }
 
-INLINE void pack_some(char *out, const char *in, int count) {
+CONVOY_INLINE void pack_some(char *out, const char *in, int count) {
     uint32_t bits[BLOCK];
     uint16_t halves[BLOCK];
     memcpy(bits, in, sizeof *bits * (size_t)count);
@@ -27,7 +25,7 @@ INLINE void pack_some(char *out, const char *in, int count) {
     memcpy(out, halves, sizeof *halves * (size_t)count);
 }
 
-INLINE void unpack_some(char *out, const char *in, int count) {
+CONVOY_INLINE void unpack_some(char *out, const char *in, int count) {
     uint16_t halves[BLOCK];
     uint32_t bits[BLOCK];
     memcpy(halves, in, sizeof *halves * (size_t)count);
@@ -35,14 +33,14 @@ INLINE void unpack_some(char *out, const char *in, int count) {
     memcpy(out, bits, sizeof *bits * (size_t)count);
 }
 
-INLINE void round_some(char *out, const char *in, int count) {
+CONVOY_INLINE void round_some(char *out, const char *in, int count) {
     uint32_t bits[BLOCK];
     memcpy(bits, in, sizeof *bits * (size_t)count);
     for (int i = 0; i < count; i++) bits[i] = (uint32_t)packed(bits[i]) << 16;
     memcpy(out, bits, sizeof *bits * (size_t)count);
 }
 
-INLINE void add_some(char *out, const char *a, const char *b, int count) {
+CONVOY_INLINE void add_some(char *out, const char *a, const char *b, int count) {
     uint16_t left[BLOCK], right[BLOCK];
     uint32_t left_bits[BLOCK], right_bits[BLOCK], bits[BLOCK];
     float left_values[BLOCK], right_values[BLOCK], sums[BLOCK];

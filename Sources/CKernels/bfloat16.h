@@ -3,9 +3,11 @@
 
 #include <stdint.h>
 
+#include "dispatch.h"
+
 // The upper half of a float's bits, rounded to nearest, ties to even; not for a NaN, which may come
 // out as an infinity.
-static inline __attribute__((always_inline)) uint32_t convoy_nearest_upper_half(uint32_t bits) {
+CONVOY_INLINE uint32_t convoy_nearest_upper_half(uint32_t bits) {
     return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
 }
 

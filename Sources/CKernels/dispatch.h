@@ -8,6 +8,9 @@
 #define CONVOY_CLONES
 #endif
 
+/// In the caller, so that it is compiled for the vector width of the caller.
+#define CONVOY_INLINE static inline __attribute__((always_inline))
+
 /// Says that iterations do not touch one another's elements: pointers are equal or disjoint.
 #define CONVOY_ELEMENTWISE _Pragma("clang loop vectorize(assume_safety) interleave(enable)")
 

@@ -22,10 +22,8 @@ CONVOY_INLINE void pool_one(const float *plane, const convoy_lane_pool *pool, pt
     for (ptrdiff_t r = rows.begin; r < rows.end; r++) {
         for (ptrdiff_t c = columns.begin; c < columns.end; c++) {
             const ptrdiff_t place = ((top + r) * pool->input_width + left + c) * CONVOY_LANES;
-            const lanes value = *(const lanes *)(plane + place);
-            const lane_ints wins = (value > best) | (value != value);
-            best = wins ? value : best;
-            where = wins ? (lane_ints)((int32_t)(r * window_width + c)) : where;
+            convoy_lane_take_maximum(&best, &where, (const lanes *)(plane + place),
+                                     (int32_t)(r * window_width + c));
         }
     }
     if (relu_mask) where = best <= 0 ? (lane_ints)(-1) : where;

@@ -1,8 +1,6 @@
 #include "lanes.h"
 #include "winograd_kernels.h"
 
-#include <string.h>
-
 #pragma STDC FP_CONTRACT OFF
 
 #define POINTS CONVOY_WINOGRAD_POINTS
@@ -216,33 +214,6 @@ CONVOY_LANE_FUNCTION(convoy_winograd_input,
                       ptrdiff_t count, float *points),
                      (input, shape, first, count, points))
 
-// Eight rows of eight, rows and columns exchanged.
-CONVOY_INLINE void transpose(const lanes r[8], float *to) {
-    lanes a[8], b[8];
-    CONVOY_UNROLL
-    for (int i = 0; i < 8; i += 2) {
-        a[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        a[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-    CONVOY_UNROLL
-    for (int i = 0; i < 8; i += 4) {
-        CONVOY_UNROLL
-        for (int j = 0; j < 2; j++) {
-            b[i + 2 * j] =
-                __builtin_shufflevector(a[i + j], a[i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
-            b[i + 2 * j + 1] =
-                __builtin_shufflevector(a[i + j], a[i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
-        }
-    }
-    CONVOY_UNROLL
-    for (int i = 0; i < 4; i++) {
-        *(lanes *)(to + i * 8) =
-            __builtin_shufflevector(b[i], b[4 + i], 0, 1, 2, 3, 8, 9, 10, 11);
-        *(lanes *)(to + (4 + i) * 8) =
-            __builtin_shufflevector(b[i], b[4 + i], 4, 5, 6, 7, 12, 13, 14, 15);
-    }
-}
-
 CONVOY_INLINE void convoy_winograd_input_by_image_body(const float *input,
                                                        const convoy_winograd_shape *shape,
                                                        ptrdiff_t first, ptrdiff_t count,
@@ -262,10 +233,12 @@ CONVOY_INLINE void convoy_winograd_input_by_image_body(const float *input,
             }
             float *to = points + c / 8 * block + t * CONVOY_LANES * 8;
             for (int p = 0; p < POINTS; p++) {
-                lanes r[8];
+                loose_lanes rows[8];
                 CONVOY_UNROLL
-                for (int j = 0; j < 8; j++) r[j] = v[j][p];
-                transpose(r, to + p * point);
+                for (int j = 0; j < 8; j++) rows[j] = v[j][p];
+                convoy_lane_transpose(rows);
+                CONVOY_UNROLL
+                for (int j = 0; j < 8; j++) *(lanes *)(to + p * point + j * 8) = rows[j];
             }
         }
     }
@@ -462,11 +435,7 @@ CONVOY_INLINE void convoy_winograd_output_pooled_body(const float *points, const
             lanes best = y[0];
             lane_ints where = (lane_ints)(0);
             CONVOY_UNROLL
-            for (int i = 1; i < 4; i++) {
-                const lane_ints wins = (y[i] > best) | (y[i] != y[i]);
-                best = wins ? y[i] : best;
-                where = wins ? (lane_ints)(i) : where;
-            }
+            for (int i = 1; i < 4; i++) convoy_lane_take_maximum(&best, &where, y + i, i);
             if (relu) {
                 where = best <= 0 ? (lane_ints)(-1) : where;
                 best = best < 0 ? (lanes)(0.0f) : best;

@@ -1,6 +1,7 @@
 #ifndef CONVOY_LANES_H
 #define CONVOY_LANES_H
 
+#include "dispatch.h"
 #include "lane_kernels.h"
 
 /// One number of each of eight images.
@@ -9,7 +10,6 @@ typedef int32_t lane_ints __attribute__((ext_vector_type(8), aligned(32)));
 /// Eight neighbours of a row, wherever they lie.
 typedef float loose_lanes __attribute__((ext_vector_type(8), aligned(4)));
 
-#define CONVOY_INLINE static inline __attribute__((always_inline))
 #define CONVOY_UNROLL _Pragma("clang loop unroll(full)")
 
 /// a * b + c, rounded once.
@@ -38,6 +38,39 @@ CONVOY_INLINE float convoy_lane_sum(const lanes *v) {
     CONVOY_UNROLL
     for (int i = 0; i < 4; i++) h[i] = (*v)[i] + (*v)[i + 4];
     return (h[0] + h[2]) + (h[1] + h[3]);
+}
+
+/// Eight vectors of eight: rows become columns, in three rounds of shuffles.
+CONVOY_INLINE void convoy_lane_transpose(loose_lanes v[8]) {
+    loose_lanes t[8], u[8];
+    CONVOY_UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = __builtin_shufflevector(v[i], v[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        t[i + 1] = __builtin_shufflevector(v[i], v[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    CONVOY_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        CONVOY_UNROLL
+        for (int j = 0; j < 2; j++) {
+            u[i + 2 * j] =
+                __builtin_shufflevector(t[i + j], t[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            u[i + 2 * j + 1] =
+                __builtin_shufflevector(t[i + j], t[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    CONVOY_UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = __builtin_shufflevector(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        v[i + 4] = __builtin_shufflevector(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
+/// Takes a window's next value where it is larger, or a NaN, and notes its place.
+CONVOY_INLINE void convoy_lane_take_maximum(lanes *best, lane_ints *where, const lanes *value,
+                                            int32_t place) {
+    const lane_ints wins = (*value > *best) | (*value != *value);
+    *best = wins ? *value : *best;
+    *where = wins ? (lane_ints)(place) : *where;
 }
 
 #endif

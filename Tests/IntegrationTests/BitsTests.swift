@@ -8,12 +8,10 @@ import Testing
 extension Integration {
     /// The promise: the same bits on any cluster, equal to the serial oracle's.
     @Suite struct BitsTests {
-        private typealias Shape = (workers: Int, threads: Int, servers: Int)
-
-        private static let shapes: [Shape] = [
+        private static let shapes: [ClusterShape] = [
             (1, 1, 0), (1, 2, 1), (2, 1, 1), (2, 2, 3), (3, 1, 0), (3, 2, 1), (5, 1, 3), (5, 2, 0),
         ]
-        private static let fewShapes: [Shape] = [(1, 1, 1), (2, 2, 0), (5, 1, 3)]
+        private static let fewShapes: [ClusterShape] = [(1, 1, 1), (2, 2, 0), (5, 1, 3)]
 
         private let directory: TemporaryDirectory
         private let data: String
@@ -23,18 +21,12 @@ extension Integration {
             data = try SampleData().write(to: directory)
         }
 
-        private func compare(_ configuration: RunConfiguration, _ shapes: [Shape]) throws {
+        private func compare(_ configuration: RunConfiguration, _ shapes: [ClusterShape]) throws {
             let steps = try #require(configuration.training.steps)
             let expected = try SerialTrainer(configuration).weights(afterSteps: steps)
             for shape in shapes {
-                let name = "w\(shape.workers)-t\(shape.threads)-s\(shape.servers)"
-                let run = try TrainRun(
-                    configuration, in: directory, name,
-                    flags: [
-                        "--workers", "\(shape.workers)", "--threads", "\(shape.threads)",
-                        "--servers", "\(shape.servers)",
-                    ])
-                #expect(try run.weights() == expected, "\(name)")
+                let run = try TrainRun(configuration, in: directory, shape)
+                #expect(try run.weights() == expected, "\(shape)")
                 let summary = try run.records.summary()
                 #expect(summary.steps == steps && summary.workers == shape.workers)
             }

@@ -96,6 +96,9 @@ struct RunRecords {
     }
 }
 
+/// What a run has of each.
+typealias ClusterShape = (workers: Int, threads: Int, servers: Int)
+
 /// A run of `convoy train` on a configuration.
 struct TrainRun {
     let records: RunRecords
@@ -110,6 +113,19 @@ struct TrainRun {
         let path = "\(directory.path)/\(name)"
         records = RunRecords(path)
         command = try Command(["train", "--config", file, "--run-dir", path] + flags)
+    }
+
+    /// Starts it with so many processes and threads, under a name that tells them.
+    init(
+        _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ shape: ClusterShape
+    ) throws {
+        try self.init(
+            configuration, in: directory,
+            "w\(shape.workers)-t\(shape.threads)-s\(shape.servers)",
+            flags: [
+                "--workers", "\(shape.workers)", "--threads", "\(shape.threads)",
+                "--servers", "\(shape.servers)",
+            ])
     }
 
     /// Requires that it ends well and leaves nothing running; gives `weights_sha256`.

@@ -11,9 +11,7 @@ import ZeroMQ
 extension Integration {
     /// The promise with a bf16 wire: other bits than with fp32, and the same on any cluster.
     @Suite struct WirePrecisionTests {
-        private typealias Shape = (workers: Int, threads: Int, servers: Int)
-
-        private static let shapes: [Shape] = [
+        private static let shapes: [ClusterShape] = [
             (1, 1, 0), (1, 2, 1), (2, 1, 0), (2, 2, 2), (3, 1, 1), (3, 1, 2), (5, 1, 2), (5, 2, 0),
         ]
         /// A number of parameters that is odd, so that the last chunk is.
@@ -56,14 +54,8 @@ extension Integration {
             plain.training.wirePrecision = .fp32
             #expect(try self.expected(plain) != expected)
             for shape in Self.shapes {
-                let name = "w\(shape.workers)-t\(shape.threads)-s\(shape.servers)"
-                let run = try TrainRun(
-                    configuration, in: directory, name,
-                    flags: [
-                        "--workers", "\(shape.workers)", "--threads", "\(shape.threads)",
-                        "--servers", "\(shape.servers)",
-                    ])
-                #expect(try run.weights() == expected, "\(name)")
+                let run = try TrainRun(configuration, in: directory, shape)
+                #expect(try run.weights() == expected, "\(shape)")
                 #expect(try run.records.summary().wire_precision == "bf16")
             }
         }
@@ -182,7 +174,9 @@ extension Integration {
                 let count = try bulkByteCount(configuration, precision)
                 let floor = 2 * parameters * elementByteCount * steps
                 // Headers, the start, and master weights at the end.
-                #expect(count > floor && count < floor * 23 / 20, "\(precision): \(count), \(floor)")
+                #expect(
+                    count > floor && count < floor * 23 / 20,
+                    "\(precision): \(count), \(floor)")
             }
         }
 

@@ -131,7 +131,8 @@ final class ShardLoop {
             guard let payload = payload(of: message, from: peer, note) else { return }
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, placement: header.placement, step: header.step,
-                chunk: header.chunk, node: header.node, totals: header.totals, peer: peer, digest: digest(header, payload))
+                chunk: header.chunk, node: header.node, totals: header.totals, peer: peer,
+                digest: digest(header, payload))
             try step(event, payload: payload)
         case .inquiry:
             try step(.inquiry(shard: header.shard, peer: peer, step: header.step))

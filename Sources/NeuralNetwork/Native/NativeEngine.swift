@@ -4,8 +4,9 @@ import CKernels
 ///
 /// Determinism: bits depend on the network, the seed, the parameters and the batch alone. Every
 /// output is made by additions and fused multiply-adds in a fixed order, so all processors give the
-/// same bits, whatever their instruction set. A microbatch is cut into tiles of eight in record order; the
-/// last is filled up with zero images whose output gradient is zero, so they add exact zeros.
+/// same bits, whatever their instruction set. A microbatch is cut into tiles of eight in record
+/// order; the last is filled up with zero images whose output gradient is zero, so they add exact
+/// zeros.
 /// Threading: one thread at a time uses an engine, and the calling thread does all of the work.
 public final class NativeEngine: GradientEngine {
     /// It computes the same everywhere.

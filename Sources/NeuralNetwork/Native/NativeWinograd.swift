@@ -32,15 +32,12 @@ final class NativeWinograd {
         window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: NetworkLayer?,
         wantsInputGradient: Bool
     ) {
-        let three = Size2D(height: 3, width: 3)
-        let one = Size2D(height: 1, width: 1)
-        guard window.kernel == three, window.stride == one else { return nil }
+        guard window.kernel == Size2D(3), window.stride == Size2D(1) else { return nil }
         var tiles = Size2D(
             height: (window.output.height + 1) / 2, width: (window.output.width + 1) / 2)
         if let pool {
-            let two = Size2D(height: 2, width: 2)
-            guard case .maxPool2D(let size, let stride, _) = pool.specification, size == two,
-                stride == two, pool.padding == .none
+            guard case .maxPool2D(let size, let stride, _) = pool.specification,
+                size == Size2D(2), stride == Size2D(2), pool.padding == .none
             else { return nil }
             tiles = Size2D(height: pool.outputShape[1], width: pool.outputShape[2])
         }
