@@ -71,6 +71,18 @@ extension Integration {
             try expectSameSummary()
         }
 
+        /// Refused before anything changed, so what the run came to is still there.
+        @Test func refusedResumeLosesNothing() throws {
+            try FileSystem.replace(records.directory.summary, with: summary)
+            let result = try Command.run(
+                ["train", "--resume", records.directory.path, "--wire-precision", "bf16"],
+                within: .seconds(30))
+            #expect(result.exitCode == 65, "\(result)")
+            #expect(result.errorLines.count == 1, "\(result)")
+            #expect(try Self.text(records.directory.summary) == summary)
+            records.expectNothingRunning()
+        }
+
         @Test func resumed() throws {
             let result = try Command.run(
                 ["train", "--resume", records.directory.path], within: .seconds(30))

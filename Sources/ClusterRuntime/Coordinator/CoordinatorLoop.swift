@@ -5,6 +5,10 @@ import Partitions
 import Threads
 import ZeroMQ
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What the coordinator's socket thread does.
 final class CoordinatorLoop {
     enum Order: Sendable {
@@ -132,6 +136,8 @@ final class CoordinatorLoop {
         }
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
+        // How it ended before holds no longer, now that everything is checked.
+        unlink(settings.directory.summary)
         try FileSystem.replace(
             settings.directory.endpoint,
             with: "\(announced.control)\n\(announced.state)\n"

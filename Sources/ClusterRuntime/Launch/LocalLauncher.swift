@@ -73,7 +73,6 @@ public final class LocalLauncher {
         try FileSystem.replace(next, with: settings.configuration.yaml)
         defer { unlink(next) }
         unlink(directory.endpoint)
-        unlink(directory.summary)
         defer { if !settings.isResuming { directory.removeIfUnused() } }
         try startCoordinator()
         guard let code = try awaitEndpoint() else {
