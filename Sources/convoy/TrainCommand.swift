@@ -36,10 +36,11 @@ struct TrainCommand: ParsableCommand {
                 try directory.requireExisting()
                 base = try RunConfiguration.load(file: directory.configuration)
             }
+            let configuration = try options.configuration(over: base)
+            try configuration.requireInstructions()
             var settings = LocalLauncher.Settings(
-                executable: try Executable.path(),
-                configuration: try options.configuration(over: base), directory: directory,
-                isResuming: resume != nil, keys: try security.transport().keys?.directory)
+                executable: try Executable.path(), configuration: configuration,
+                directory: directory, isResuming: resume != nil, keys: try security.transport().keys?.directory)
             settings.workerArguments = try dataFlags.arguments()
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
                 Terminal.show("  \($0)")

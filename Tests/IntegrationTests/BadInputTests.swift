@@ -1,4 +1,5 @@
 import ClusterRuntime
+import NeuralNetwork
 import Testing
 
 #if canImport(Glibc)
@@ -35,6 +36,28 @@ extension Integration {
         @Test func models() throws { try check(BadInput.models) }
         @Test func data() throws { try check(BadInput.data) }
         @Test func state() throws { try check(BadInput.state) }
+
+        /// At once, instead of by workers that leave one after the other.
+        @Test(arguments: [nil, "avx2"])
+        func precisionWithoutItsInstructions(_ instructionSet: String?) throws {
+            guard Backends.available.contains(.oneDNN),
+                instructionSet != nil || !Self.hostHasBF16
+            else { return }
+            try check([
+                BadInput(
+                    name: "bf16 without the instructions", exitCode: 65,
+                    mentions: ["training.precision", "avx512_core_bf16", "use fp32"]
+                ) {
+                    let file = try $0.directory.write(
+                        "training: {precision: bf16, backend: onednn, instruction-set: "
+                            + "\(instructionSet ?? "auto")}\n", "bf16.yaml")
+                    return ["train", "--config", file, "--run-dir", $0.run]
+                }
+            ])
+        }
+
+        private static let hostHasBF16 =
+            (try? Backends.requireInstructions(.oneDNN, precision: .bf16)) != nil
 
         @Test(arguments: ["worker", "server"]) func noCoordinator(_ role: String) throws {
             let endpoint = "tcp://127.0.0.1:\(try TCP.freePort())"

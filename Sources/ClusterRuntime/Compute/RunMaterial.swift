@@ -120,6 +120,18 @@ extension RunConfiguration {
         }
     }
 
+    /// Refuses what workers on this host could not compute: otherwise they would leave, one after
+    /// the other, and the run would wait for others.
+    public func requireInstructions() throws(Failure) {
+        let backend = try resolvedBackend()
+        do throws(BackendError) {
+            try Backends.requireInstructions(
+                backend, precision: training.precision, instructionSet: training.instructionSet)
+        } catch {
+            throw .data("training.precision: \(error)")
+        }
+    }
+
     fileprivate func resolvedBackend() throws(Failure) -> BackendKind {
         do throws(BackendError) {
             return try Backends.resolve(

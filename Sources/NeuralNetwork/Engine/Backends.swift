@@ -62,6 +62,23 @@ public enum Backends {
         }
     }
 
+    /// Refuses a precision that a backend lacks the instructions for.
+    ///
+    /// - Parameter instructionSet: what it computes with; nil for this host's best.
+    public static func requireInstructions(
+        _ backend: BackendKind, precision: Precision, instructionSet: String? = nil
+    ) throws(BackendError) {
+        #if CONVOY_ONEDNN
+            guard backend == .oneDNN, precision == .bf16 else { return }
+            let found = instructionSet ?? OneDNN.hostInstructionSet
+            guard OneDNN.instructionSet("avx512_core_bf16", runsOn: found) else {
+                throw OneDNN.failure(
+                    "bf16 needs the instruction set avx512_core_bf16, but this process computes "
+                        + "with \(found); use fp32")
+            }
+        #endif
+    }
+
     /// An engine for one compute thread.
     public static func makeEngine(
         _ backend: BackendKind, network: Network, configuration: EngineConfiguration

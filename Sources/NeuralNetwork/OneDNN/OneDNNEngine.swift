@@ -20,13 +20,8 @@ public final class OneDNNEngine: GradientEngine {
     /// bf16 without the instructions, and for what oneDNN refuses.
     public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
         let instructionSet = try OneDNN.settle(configuration.instructionSet)
-        if configuration.precision == .bf16 {
-            guard OneDNN.instructionSet("avx512_core_bf16", runsOn: instructionSet) else {
-                throw OneDNN.failure(
-                    "bf16 needs the instruction set avx512_core_bf16, but this process computes "
-                        + "with \(instructionSet); use fp32")
-            }
-        }
+        try Backends.requireInstructions(
+            .oneDNN, precision: configuration.precision, instructionSet: instructionSet)
         try OneDNN.useOneThread()
         self.network = network
         self.configuration = configuration
