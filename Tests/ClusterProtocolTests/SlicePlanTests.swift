@@ -4,9 +4,13 @@ import Testing
 
 @Suite struct SlicePlanTests {
     /// Everything a plan promises.
-    private func check(_ parameters: Int, _ shards: Int, _ chunkSize: Int, _ label: String = "") {
+    private func check(
+        _ parameters: Int, _ shards: Int, _ chunkSize: Int, layers: [Int] = [],
+        _ label: String = ""
+    ) {
         let plan = SlicePlan(
-            parameterCount: parameters, shardCount: shards, chunkElementCount: chunkSize)
+            parameterCount: parameters, shardCount: shards, layerStarts: layers,
+            chunkElementCount: chunkSize)
         let label = "\(label) \(parameters) parameters, \(shards) shards, chunks of \(chunkSize)"
         let line = SlicePlan.alignment
         let lines = (parameters + line - 1) / line
@@ -56,14 +60,33 @@ import Testing
         #expect(plan.chunks.map(\.range) == [0..<16, 16..<32, 32..<33])
     }
 
-    /// The built-in model on one and on three shards, as it travels.
+    /// The built-in model on one and on three shards, as it travels: two convolutions of 19,392
+    /// parameters are final last, and go by themselves.
     @Test func theBuiltInModel() {
+        func plan(_ shards: Int) -> SlicePlan {
+            SlicePlan(
+                parameterCount: 122_570, shardCount: shards,
+                layerStarts: [0, 896, 19_392, 56_320, 121_920])
+        }
+        #expect(plan(1).chunks.map(\.range) == [0..<19_392, 19_392..<122_570])
         #expect(
-            SlicePlan(parameterCount: 122_570, shardCount: 1).chunks.map(\.range)
-                == [0..<61_280, 61_280..<122_570])
-        let three = SlicePlan(parameterCount: 122_570, shardCount: 3)
-        #expect(three.chunks.map(\.range) == [0..<40_848, 40_848..<81_712, 81_712..<122_570])
-        #expect(three.chunks.map(\.shard.value) == [0, 1, 2])
+            plan(3).chunks.map(\.range)
+                == [0..<19_392, 19_392..<40_848, 40_848..<81_712, 81_712..<122_570])
+        #expect(plan(3).chunks.map(\.shard.value) == [0, 0, 1, 2])
+    }
+
+    @Test func theFirstLayersTravelAloneWhereTheyAreTheSmallerPart() {
+        func starts(_ layers: [Int], of count: Int) -> [Int] {
+            SlicePlan(parameterCount: count, shardCount: 1, layerStarts: layers).chunks.map {
+                $0.range.lowerBound
+            }
+        }
+        #expect(starts([], of: 100_000) == [0])
+        #expect(starts([0, 10], of: 100_000) == [0])
+        // Up to the next cache line.
+        #expect(starts([0, 20_001, 50_000], of: 100_000) == [0, 20_016])
+        #expect(starts([0, 60_000], of: 100_000) == [0])
+        #expect(starts([0, 20_000], of: 300_000) == [0, 20_000, 113_328, 206_656])
     }
 
     @Test func randomPlans() {
@@ -72,7 +95,10 @@ import Testing
             let parameters = 1 + random.next(below: 1 << (1 + random.next(below: 22)))
             let shards = 1 + random.next(below: 40)
             let chunkSize = 16 + random.next(below: 1 << (1 + random.next(below: 17)))
-            check(parameters, shards, chunkSize, "seed \(seed):")
+            let layers = (0..<random.next(below: 9)).map { _ in random.next(below: parameters) }
+            check(
+                parameters, shards, chunkSize, layers: layers.isEmpty ? [] : [0] + layers.sorted(),
+                "seed \(seed):")
         }
     }
 }

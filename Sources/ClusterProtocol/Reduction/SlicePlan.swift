@@ -1,8 +1,11 @@
 /// How the flat parameter vector is cut: one contiguous slice a shard, each slice into chunks.
 ///
 /// Chunks are what travels: small enough to stay in cache and to overlap with the work on the next,
-/// large enough that a message's fixed cost does not count. Everything done to them is elementwise, so
-/// no cut can change a bit.
+/// but few, because each message wakes several threads in turn, and cores that compute lose more by
+/// that than by the bytes. A gradient becomes final layer by layer, from the end of the vector to its
+/// beginning, so the first layers, which are final last and which everybody waits for then, travel by
+/// themselves: the rest has gone its way meanwhile. Everything done to chunks is elementwise, so no cut
+/// can change a bit.
 public struct SlicePlan: Hashable, Sendable {
     /// A stretch of the parameter vector that travels as one message.
     public struct Chunk: Hashable, Sendable {
@@ -12,8 +15,10 @@ public struct SlicePlan: Hashable, Sendable {
         public var range: Range<Int>
     }
 
-    /// Elements of a chunk unless told otherwise: 256 KiB of fp32.
-    public static let defaultChunkElementCount = 1 << 16
+    /// Most elements of a chunk unless told otherwise: 512 KiB of fp32.
+    public static let defaultChunkElementCount = 1 << 17
+    /// The first layers travel by themselves as soon as they have so many elements.
+    public static let headElementCount = 1 << 14
     /// Slices and chunks begin at multiples of this many elements, a cache line.
     public static let alignment = 16
 
@@ -22,8 +27,9 @@ public struct SlicePlan: Hashable, Sendable {
     public let shardCount: Int
     public let chunks: [Chunk]
 
+    /// - Parameter layerStarts: where the layers' parameters begin, rising; none are known when empty.
     public init(
-        parameterCount: Int, shardCount: Int,
+        parameterCount: Int, shardCount: Int, layerStarts: [Int] = [],
         chunkElementCount: Int = SlicePlan.defaultChunkElementCount
     ) {
         precondition(parameterCount > 0, "a plan needs parameters, not \(parameterCount)")
@@ -33,21 +39,39 @@ public struct SlicePlan: Hashable, Sendable {
         let lines = (parameterCount + Self.alignment - 1) / Self.alignment
         let shardCount = min(shardCount, lines)
         self.shardCount = shardCount
+        let head = Self.head(layerStarts, of: parameterCount)
         var chunks: [Chunk] = []
         for shard in 0..<shardCount {
             let lower = min(parameterCount, lines * shard / shardCount * Self.alignment)
             let upper = min(parameterCount, lines * (shard + 1) / shardCount * Self.alignment)
-            let count = max(0, upper - lower)
-            let pieces = (count + chunkElementCount - 1) / chunkElementCount
-            let pieceLines = (count + Self.alignment - 1) / Self.alignment
-            for piece in 0..<pieces {
-                let first = lower + pieceLines * piece / pieces * Self.alignment
-                let last = min(upper, lower + pieceLines * (piece + 1) / pieces * Self.alignment)
-                chunks.append(
-                    Chunk(index: chunks.count, shard: ShardIndex(shard), range: first..<last))
+            let cut = min(max(lower, head), upper)
+            for part in [lower..<cut, cut..<upper] {
+                for range in Self.pieces(of: part, atMost: chunkElementCount) {
+                    chunks.append(
+                        Chunk(index: chunks.count, shard: ShardIndex(shard), range: range))
+                }
             }
         }
         self.chunks = chunks
+    }
+
+    /// Where the first layers end, moved up to the next multiple: what lies before it then is final
+    /// already. Zero when what follows is less than they are.
+    private static func head(_ layerStarts: [Int], of parameterCount: Int) -> Int {
+        let starts = layerStarts.map { ($0 + alignment - 1) / alignment * alignment }
+        let head = starts.first { $0 >= headElementCount } ?? 0
+        return head <= parameterCount / 2 ? head : 0
+    }
+
+    /// As few as possible, of nearly the same length.
+    private static func pieces(of range: Range<Int>, atMost bound: Int) -> [Range<Int>] {
+        let count = (range.count + bound - 1) / bound
+        let lines = (range.count + alignment - 1) / alignment
+        return (0..<count).map { piece in
+            let first = range.lowerBound + lines * piece / count * alignment
+            let last = range.lowerBound + lines * (piece + 1) / count * alignment
+            return first..<min(range.upperBound, last)
+        }
     }
 
     /// The chunks of one shard, in order; never empty.

@@ -36,7 +36,8 @@ public struct RunMaterial: Sendable {
         let cluster = configuration.cluster
         slicePlan = SlicePlan(
             parameterCount: network.parameters.elementCount,
-            shardCount: cluster.servers > 0 ? cluster.servers : cluster.workers)
+            shardCount: cluster.servers > 0 ? cluster.servers : cluster.workers,
+            layerStarts: network.parameters.layers.map(\.lowerBound))
         if let backend {
             self.backend = backend
         } else {

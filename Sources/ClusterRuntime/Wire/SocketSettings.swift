@@ -6,7 +6,7 @@ enum SocketSettings {
     /// Control messages waiting for one peer.
     static let controlHighWaterMark = 10_000
     /// Bulk messages waiting for one peer.
-    static let bulkHighWaterMark = 4_096
+    static let bulkHighWaterMark = 2_048
 
     /// Data messages waiting for one peer: twice what it may ask for.
     static let dataHighWaterMark = 2 * AskQueue.maximumPerPeer

@@ -30,10 +30,21 @@ public struct ParameterSlot: Sendable, Hashable {
 /// checkpoint, and what is hashed.
 public struct ParameterLayout: Sendable, Hashable {
     public let slots: [ParameterSlot]
+    /// What each layer that has parameters takes up, in elements: weight and bias.
+    public let layers: [Range<Int>]
     public let elementCount: Int
 
     init(slots: [ParameterSlot]) {
         self.slots = slots
+        var layers: [Range<Int>] = []
+        for slot in slots {
+            if slot.kind == .bias, let weight = layers.popLast() {
+                layers.append(weight.lowerBound..<slot.range.upperBound)
+            } else {
+                layers.append(slot.range)
+            }
+        }
+        self.layers = layers
         elementCount = slots.last?.range.upperBound ?? 0
     }
 
