@@ -11,16 +11,24 @@ public final class MicrobatchLoader: Sendable {
     private let thread: WorkThread
     private let running = Monitor(true)
 
-    /// - Parameter bufferCount: microbatches in memory; twice the virtual workers of this process,
-    ///   and one for each compute thread, keep it from waiting.
-    public init(dataSet: DataSet, plan: BatchPlan, bufferCount: Int) {
+    /// - Parameters:
+    ///   - bufferCount: microbatches in memory; twice the virtual workers of this process, and one
+    ///     for each compute thread, keep it from waiting.
+    ///   - prepareThread: called on the loader's thread before anything else.
+    public init(
+        dataSet: DataSet, plan: BatchPlan, bufferCount: Int,
+        prepareThread: @escaping @Sendable () -> Void = {}
+    ) {
         precondition(bufferCount >= 1, "bufferCount \(bufferCount), expected at least 1")
         precondition(
             plan.recordCount == dataSet.description.trainingCount,
             "a plan of \(plan.recordCount) records, expected \(dataSet.description.trainingCount)")
         let core = LoaderCore(dataSet: dataSet, plan: plan, bufferCount: bufferCount)
         self.core = core
-        thread = WorkThread { core.run() }
+        thread = WorkThread(name: "loader") {
+            prepareThread()
+            core.run()
+        }
     }
 
     deinit { stop() }

@@ -48,7 +48,9 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
 
     /// The same, for a thread that expects the next element soon: it looks for a while before it
     /// sleeps.
-    public func pop(_ vigil: inout Vigil) -> Element? {
+    ///
+    /// - Parameter meanwhile: called again and again while it looks; shall be short.
+    public func pop(_ vigil: inout Vigil, meanwhile: () -> Void = {}) -> Element? {
         let before = changes.load(ordering: .acquiring)
         if let found = monitor.look({ state -> Element?? in
             if let element = state.popFirst() { return .some(element) }
@@ -56,7 +58,10 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         }) {
             return found
         }
-        vigil.keep(until: { changes.load(ordering: .acquiring) != before })
+        vigil.keep(until: {
+            meanwhile()
+            return changes.load(ordering: .acquiring) != before
+        })
         return pop()
     }
 

@@ -13,6 +13,8 @@ import Threads
 final class ExchangeEngine: GradientEngine {
     let network: Network
     private let record: ExchangeRecord
+    /// Those of a version that are here, until all are.
+    private var layers: Set<Int> = []
     /// Buffers that hold the gradient from an earlier step. They go round between a worker's pool
     /// and its sockets, and nobody writes into a leaf's sum that is sent by itself.
     private var filled: Set<UnsafeMutablePointer<Float>> = []
@@ -25,7 +27,12 @@ final class ExchangeEngine: GradientEngine {
         self.record = record
     }
 
-    func setParameters(_ parameters: UnsafePointer<Float>) { record.noteVersion() }
+    func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
+        if !layers.insert(layer).inserted { layers = [layer] }
+        guard layers.count == network.parameters.layers.count else { return }
+        layers = []
+        record.noteVersion()
+    }
 
     func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,

@@ -92,6 +92,11 @@ public struct MemberMachine: Sendable {
     /// Of the shards that a worker sends to.
     public var sendingPlacement: Int { worker?.placement ?? 0 }
 
+    /// Whether a chunk of the weights that has come would be stored.
+    public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
+        worker?.wants(shard: shard, chunk: chunk, version: version, placement: placement) ?? false
+    }
+
     /// For reports of simulations.
     public var stateText: String { "\(phase), \(worker?.stateText ?? "no worker")" }
 

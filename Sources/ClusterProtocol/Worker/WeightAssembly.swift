@@ -24,6 +24,15 @@ public struct WeightAssembly: Hashable, Sendable {
         newest = Array(repeating: nil, count: chunkCount)
     }
 
+    /// Whether a chunk would be stored.
+    public func wants(chunk: Int, version: Step) -> Bool {
+        guard newest.indices.contains(chunk), complete.map({ $0 < version }) ?? true else {
+            return false
+        }
+        if let here = open[version] { return !here.contains(chunk) }
+        return open.count < Self.maximumOpenCount || open.keys.contains { $0 < version }
+    }
+
     /// Takes in one chunk.
     public mutating func receive(chunk: Int, version: Step) -> Arrival {
         guard newest.indices.contains(chunk) else { return .drop }

@@ -180,10 +180,20 @@ public struct WorkerMachine: Sendable {
 
     // MARK: Steps
 
+    /// Whether a chunk of the weights that has come would be stored.
+    public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
+        placement == assignment?.placement && isPart(chunk, of: shard)
+            && weights.wants(chunk: chunk, version: version)
+    }
+
+    private func isPart(_ chunk: Int, of shard: ShardIndex) -> Bool {
+        run.plan.chunks.indices.contains(chunk) && run.plan.chunks[chunk].shard == shard
+    }
+
     private mutating func receive(
         _ shard: ShardIndex, _ chunk: Int, _ version: Step, now: Moment
     ) -> [Action] {
-        guard run.plan.chunks.indices.contains(chunk), run.plan.chunks[chunk].shard == shard,
+        guard isPart(chunk, of: shard),
             case .store(let complete, let abandoned) = weights.receive(
                 chunk: chunk, version: version)
         else { return [] }

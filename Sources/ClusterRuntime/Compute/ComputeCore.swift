@@ -32,6 +32,7 @@ final class ComputeCore: Sendable {
 
     let material: RunMaterial
     let loader: MicrobatchLoader
+    let arrivingWeights: ArrivingWeights
     let queue = BlockingQueue<Task>(bound: ReductionTree.maximumLeafCount * 2)
     private let dataSet: DataSet
     /// What has to come from elsewhere; nil when all data is on this host.
@@ -61,7 +62,11 @@ final class ComputeCore: Sendable {
         self.report = report
         let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
         loader = MicrobatchLoader(
-            dataSet: dataSet, plan: material.batchPlan, bufferCount: ahead + threadCount)
+            dataSet: dataSet, plan: material.batchPlan, bufferCount: ahead + threadCount,
+            prepareThread: Scheduling.compute)
+        arrivingWeights = ArrivingWeights(
+            layers: material.network.parameters.layers,
+            chunks: material.slicePlan.chunks.map(\.range))
         chunkStarts =
             material.slicePlan.chunks.map(\.range.lowerBound) + [material.slicePlan.parameterCount]
         buffers = FloatBufferPool(
@@ -103,14 +108,13 @@ final class ComputeCore: Sendable {
         }
         let evaluationBatch = Microbatch(
             capacity: RunMaterial.evaluationChunkRecordCount, shape: material.data.shape)
-        var loaded: FloatBuffer?
+        var weights = EngineWeights()
         var vigil = Vigil(limit: Self.longestVigil)
-        while let task = queue.pop(&vigil) {
+        while let task = queue.pop(
+            &vigil, meanwhile: { weights.load(arrivingWeights, into: engine) })
+        {
             guard task.step.value == currentStep.load(ordering: .relaxed) else { continue }
-            if loaded !== task.weights {
-                engine.setParameters(task.weights.pointer)
-                loaded = task.weights
-            }
+            weights.load(task.weights, into: engine)
             do throws(DataError) {
                 switch task {
                 case .leaf(let leaf, let node): try compute(leaf, of: node, with: engine)
@@ -142,6 +146,7 @@ final class ComputeCore: Sendable {
         let begin = SteadyClock.nanoseconds()
         let batch = try loader.take(step: task.step.value, virtualWorker: leaf)
         let loaded = SteadyClock.nanoseconds()
+        prefetch(leaf, after: task.step)
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
         let sum = buffers.take()
@@ -171,6 +176,11 @@ final class ComputeCore: Sendable {
             times.inputNanoseconds += loaded - begin
         }
         hand(leaf, of: task, sum, totals, finalFrom: 0)
+    }
+
+    private func prefetch(_ leaf: Int, after step: Step) {
+        guard step.value + 1 < material.totalSteps else { return }
+        loader.prefetch(step: step.value + 1, virtualWorkers: CollectionOfOne(leaf))
     }
 
     private static func totals(

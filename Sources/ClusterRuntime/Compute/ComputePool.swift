@@ -44,11 +44,11 @@ final class ComputePool: Sendable {
         for task in tasks {
             for leaf in task.leaves { core.queue.push(.leaf(leaf, task)) }
         }
-        // Not now needed, but soon.
-        let next = step.value + 1
-        if next < core.material.totalSteps {
-            core.loader.prefetch(step: next, virtualWorkers: tasks.flatMap(\.leaves))
-        }
+    }
+
+    /// A chunk of the weights that will be computed with next is in its place.
+    func expect(_ weights: FloatBuffer, chunk: Int) {
+        core.arrivingWeights.add(chunk: chunk, of: weights)
     }
 
     func evaluate(_ evaluate: Evaluate, weights: FloatBuffer) {

@@ -237,7 +237,10 @@ final class MemberLoop {
 
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
         guard let worker else { return }
-        let arrival = try worker.arrival(in: frames)
+        let arrival = try worker.arrival(in: frames) {
+            self.machine.wants(
+                shard: $0.shard, chunk: $0.chunk, version: $0.step, placement: $0.placement)
+        }
         if case .flawed(let flaw) = arrival {
             if flaws.isFirst(from: nil) {
                 log.warning(

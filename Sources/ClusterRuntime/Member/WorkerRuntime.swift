@@ -249,8 +249,10 @@ final class WorkerRuntime {
     // MARK: Arrivals
 
     enum Arrival {
-        case weights(BulkHeader, Payload)
-        /// Weights that lay in a shard's memory and cannot be read there (any more).
+        /// Without a payload they lie where they belong already.
+        case weights(BulkHeader, Payload?)
+        /// Weights that nobody wants, or that lay in a shard's memory and cannot be read there (any
+        /// more).
         case lost
         case missing(step: Step, leaves: [Int])
         /// The message is none, and why.
@@ -258,7 +260,11 @@ final class WorkerRuntime {
     }
 
     /// What a shard sent.
-    func arrival(in frames: [Frame]) throws(ZeroMQError) -> Arrival {
+    ///
+    /// - Parameter isWanted: whether weights will be stored.
+    func arrival(
+        in frames: [Frame], isWanted: (BulkHeader) -> Bool
+    ) throws(ZeroMQError) -> Arrival {
         let message: BulkMessage
         do throws(BulkMessage.Flaw) { message = try BulkMessage(frames[...]) } catch {
             return .flawed("\(error)")
@@ -276,24 +282,30 @@ final class WorkerRuntime {
         }
         if header.payloadType.isShared {
             guard let place = message.sharedPayload else { return .flawed("a place that is none") }
-            return try sharedWeights(header, place, precision.byteCount(elementCount: count))
+            guard isWanted(header) else { return .lost }
+            return try sharedWeights(header, place)
         }
         guard let payload = message.payload else { return .flawed("weights without a payload") }
         sharers.remove(header.shard)
         return .weights(header, .frame(payload))
     }
 
-    /// Copied before anything is decided by them: the shard may overwrite them at any time.
+    /// Copied before anything is decided by them: the shard may overwrite them at any time. What is
+    /// wanted may be copied to its place, which is written again where that failed.
     private func sharedWeights(
-        _ header: BulkHeader, _ place: SharedPayload, _ byteCount: Int
+        _ header: BulkHeader, _ place: SharedPayload
     ) throws(ZeroMQError) -> Arrival {
-        let buffer = chunkBuffers[byteCount]
-            ?? FloatBuffer(count: FloatBuffer.count(forBytes: byteCount))
-        chunkBuffers[byteCount] = buffer
-        switch windows.copy(place, to: buffer, byteCount: byteCount) {
+        let range = material.slicePlan.chunks[header.chunk].range
+        let isInPlace = wire.weights(at: header.step) == .fp32 && wire.precision == .fp32
+        let byteCount = wire.weights(at: header.step).byteCount(elementCount: range.count)
+        let target = isInPlace
+            ? weights(header.step).training : chunkBuffer(byteCount: byteCount)
+        let outcome = windows.copy(
+            place, to: target, at: isInPlace ? range.lowerBound : 0, byteCount: byteCount)
+        switch outcome {
         case .copied:
             sharers.insert(header.shard)
-            return .weights(header, .buffer(buffer, byteCount: byteCount))
+            return .weights(header, isInPlace ? nil : .buffer(target, byteCount: byteCount))
         case .stale: return .lost
         case .unavailable:
             strangers.insert(header.shard)
@@ -302,23 +314,42 @@ final class WorkerRuntime {
         }
     }
 
-    /// Takes in a chunk of a version, which is as long as it should be.
-    func store(_ payload: Payload, chunk: Int, version: Step) {
-        let received = wire.weights(at: version)
-        let isMaster = received != wire.precision
-        let weights = incoming[version]
-            ?? Weights(training: buffers.take(), master: isMaster ? buffers.take() : nil)
+    private func chunkBuffer(byteCount: Int) -> FloatBuffer {
+        if let buffer = chunkBuffers[byteCount] { return buffer }
+        let buffer = FloatBuffer(count: FloatBuffer.count(forBytes: byteCount))
+        chunkBuffers[byteCount] = buffer
+        return buffer
+    }
+
+    /// The buffers of a version that is arriving.
+    private func weights(_ version: Step) -> Weights {
+        if let weights = incoming[version] { return weights }
+        let isMaster = wire.weights(at: version) != wire.precision
+        let weights = Weights(training: buffers.take(), master: isMaster ? buffers.take() : nil)
         incoming[version] = weights
+        return weights
+    }
+
+    /// Takes in a chunk of a version, which is as long as it should be.
+    func store(_ payload: Payload?, chunk: Int, version: Step) {
+        let weights = weights(version)
+        payload?.withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress { unpack(base, chunk: chunk, version, into: weights) }
+        }
+        pool?.expect(weights.training, chunk: chunk)
+    }
+
+    private func unpack(
+        _ payload: UnsafeRawPointer, chunk: Int, _ version: Step, into weights: Weights
+    ) {
+        let received = wire.weights(at: version)
         let range = material.slicePlan.chunks[chunk].range
         let training = weights.training.pointer + range.lowerBound
-        payload.withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress else { return }
-            guard let master = weights.master.map({ $0.pointer + range.lowerBound }) else {
-                return received.unpack(base, into: training, count: range.count)
-            }
-            received.unpack(base, into: master, count: range.count)
-            wire.precision.round(master, into: training, count: range.count)
+        guard let master = weights.master.map({ $0.pointer + range.lowerBound }) else {
+            return received.unpack(payload, into: training, count: range.count)
         }
+        received.unpack(payload, into: master, count: range.count)
+        wire.precision.round(master, into: training, count: range.count)
     }
 
     /// What the next heartbeat says about speed.

@@ -83,14 +83,19 @@ public struct SharedWindows {
     /// Copies a payload out of shared memory, unless the memory cannot be read or holds something
     /// else by now.
     ///
-    /// - Parameter byteCount: how much is copied; as much as the target holds unless told.
+    /// - Parameters:
+    ///   - element: where it goes to in the target.
+    ///   - byteCount: how much is copied; as much as the target has room for unless told.
     public mutating func copy(
-        _ payload: SharedPayload, to target: FloatBuffer, byteCount: Int? = nil
+        _ payload: SharedPayload, to target: FloatBuffer, at element: Int = 0,
+        byteCount: Int? = nil
     ) -> Outcome {
         guard let window = window(of: payload.memory) else { return .unavailable }
-        let byteCount = byteCount ?? target.count * 4
-        precondition(byteCount <= target.count * 4, "copy beyond the buffer's end")
-        let bytes = UnsafeMutableRawBufferPointer(start: target.pointer, count: byteCount)
+        let room = (target.count - element) * 4
+        let byteCount = byteCount ?? room
+        precondition(byteCount <= room, "copy beyond the buffer's end")
+        let bytes = UnsafeMutableRawBufferPointer(
+            start: target.pointer + element, count: byteCount)
         return window.copy(payload, to: bytes) ? .copied : .stale
     }
 

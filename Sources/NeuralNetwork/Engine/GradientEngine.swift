@@ -24,9 +24,11 @@ public struct GradientObserver {
 public protocol GradientEngine: AnyObject {
     var network: Network { get }
 
-    /// Takes the flat parameter vector; the engine copies or reorders whatever it needs. Once a
-    /// step.
-    func setParameters(_ parameters: UnsafePointer<Float>)
+    /// Takes a layer's parameters out of the flat vector; the engine copies or reorders whatever it
+    /// needs. Once a step, layer by layer, in any order.
+    ///
+    /// - Parameter layer: an index into ``ParameterLayout/layers``.
+    func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int)
 
     /// Training mode: overwrites `gradient` (a flat parameter vector) with the sum over the samples
     /// of d(loss)/d(parameter). Dropout is keyed by (seed, epoch, record, layer index). No samples:
@@ -53,6 +55,13 @@ public protocol GradientEngine: AnyObject {
 }
 
 extension GradientEngine {
+    /// Takes the whole flat parameter vector.
+    public func setParameters(_ parameters: UnsafePointer<Float>) {
+        for layer in network.parameters.layers.indices {
+            setParameters(parameters, ofLayer: layer)
+        }
+    }
+
     /// The same, to the end.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>

@@ -45,8 +45,8 @@ public final class NativeEngine: GradientEngine {
         return nil
     }
 
-    public func setParameters(_ parameters: UnsafePointer<Float>) {
-        plan.loadParameters(parameters)
+    public func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
+        plan.loadParameters(parameters, ofLayer: layer)
     }
 
     public func computeGradient(

@@ -10,6 +10,7 @@ final class NativePlan {
     private let logitGradients: AlignedBuffer
     private let outputGradient: AlignedBuffer
     private let inputGradient: AlignedBuffer?
+    /// As many as there are layers with parameters, in their order.
     let loads: [(name: String, run: (UnsafePointer<Float>) -> Void)]
     let forwardOperations: [(layer: String, operation: NativeOperation)]
     let backwardOperations: [(layer: String, operation: NativeOperation)]
@@ -92,6 +93,10 @@ final class NativePlan {
 
     func loadParameters(_ parameters: UnsafePointer<Float>) {
         for load in loads { load.run(parameters) }
+    }
+
+    func loadParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
+        loads[layer].run(parameters)
     }
 
     /// The parameters in force.

@@ -33,9 +33,9 @@ public final class OneDNNEngine: GradientEngine {
         plan.loadParameters([Float](repeating: 0, count: network.parameters.elementCount))
     }
 
-    public func setParameters(_ parameters: UnsafePointer<Float>) {
+    public func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
         holdOneThread()
-        plan.loadParameters(parameters)
+        plan.loadParameters(parameters, ofLayer: layer)
     }
 
     public func computeGradient(

@@ -60,6 +60,13 @@ final class OneDNNPlan {
         for load in loads { load.load(parameters, context) }
     }
 
+    func loadParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
+        let range = network.parameters.layers[layer]
+        for load in loads where range.contains(load.slot.offset) {
+            load.load(parameters, context)
+        }
+    }
+
     /// Writes the sums over the tiles since the first to the flat gradient.
     func storeGradient(into gradient: UnsafeMutablePointer<Float>) {
         for store in stores { store.store(into: gradient, context) }

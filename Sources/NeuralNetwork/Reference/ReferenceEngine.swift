@@ -23,8 +23,8 @@ public final class ReferenceEngine: GradientEngine {
         reference = ReferenceNetwork(network: network, seed: configuration.seed)
     }
 
-    public func setParameters(_ parameters: UnsafePointer<Float>) {
-        reference.setParameters(parameters)
+    public func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
+        reference.setParameters(parameters, network.parameters.layers[layer])
     }
 
     public func computeGradient(

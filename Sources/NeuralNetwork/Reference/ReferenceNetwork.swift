@@ -43,7 +43,13 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
     }
 
     func setParameters(_ values: UnsafePointer<Scalar>) {
-        parameters.update(from: values, count: network.parameters.elementCount)
+        setParameters(values, 0..<network.parameters.elementCount)
+    }
+
+    /// Takes these elements of the flat vector.
+    func setParameters(_ values: UnsafePointer<Scalar>, _ range: Range<Int>) {
+        (parameters + range.lowerBound)
+            .update(from: values + range.lowerBound, count: range.count)
     }
 
     /// The network's output for one image; valid until the next call.
