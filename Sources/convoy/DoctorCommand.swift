@@ -178,10 +178,9 @@ struct DoctorCommand: ParsableCommand {
                 + Backends.available.map(\.rawValue).joined(separator: ", ")
         }
         check("bf16") {
-            Backends.hostInstructionSet(.oneDNN).contains("bf16")
-                || Backends.hostInstructionSet(.oneDNN).contains("amx")
-                || Backends.hostInstructionSet(.oneDNN).contains("fp16")
-                ? "this host computes in bf16" : "no; --precision fp32 only"
+            Backends.hasBF16Instructions
+                ? "by oneDNN, with instructions for it"
+                : "by the native backend, no faster than fp32; this host has no instructions for it"
         }
         check("libzmq") {
             try LibraryVersion.current.requireSupported()

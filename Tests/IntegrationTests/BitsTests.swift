@@ -57,6 +57,16 @@ extension Integration {
                 Self.fewShapes)
         }
 
+        /// On every processor: where there are no instructions for bf16, our own kernels round.
+        @Test func adamInBFloat16() throws {
+            var configuration = try RunConfiguration.sample(data, steps: 17)
+            let fp32 = try SerialTrainer(configuration).weights(afterSteps: 17)
+            configuration.training.precision = .bf16
+            configuration.training.backend = .native
+            try compare(configuration, Self.fewShapes)
+            #expect(try SerialTrainer(configuration).weights(afterSteps: 17) != fp32)
+        }
+
         @Test func momentumFromTheRunFile() throws {
             var configuration = try RunConfiguration.sample(data, steps: 17)
             configuration.optimizer = .sgd(

@@ -127,10 +127,7 @@ struct EngineCase: Sendable, CustomTestStringConvertible {
         EngineCase("wide image", [1, 1, 64], [conv(16, 1, 7), pool(1), .flatten, dense(4)]),
     ]
 
-    static let hostHasBF16 =
-        Backends.available.contains(.oneDNN)
-        && ["avx512_core_bf16", "avx512_core_fp16", "avx512_core_amx"]
-            .contains(Backends.hostInstructionSet(.oneDNN))
+    static let hostHasBF16 = Backends.hasBF16Instructions
 
     /// The ones worth repeating at every tile size and count.
     static let few: [EngineCase] = all.filter {
@@ -148,6 +145,11 @@ enum FastBackend {
     /// Each with each.
     static func with<Value: Sendable>(_ values: [Value]) -> [(BackendKind, Value)] {
         all.flatMap { backend in values.map { (backend, $0) } }
+    }
+
+    /// Each that computes bf16 on this host with each: oneDNN only with instructions for it.
+    static func withBF16<Value: Sendable>(_ values: [Value]) -> [(BackendKind, Value)] {
+        with(values).filter { $0.0 == .native || EngineCase.hostHasBF16 }
     }
 
     /// The native backend has one size of tiles only.

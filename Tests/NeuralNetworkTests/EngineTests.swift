@@ -139,7 +139,9 @@ import Testing
         #expect(try Backends.resolve(.reference) == .reference)
         #expect(try Backends.resolve(.native) == .native)
         #expect(try Backends.resolve(.auto, tileSize: 4) != .native)
-        #expect(try Backends.resolve(.auto, precision: .bf16) != .native)
+        #expect(
+            try Backends.resolve(.auto, precision: .bf16)
+                == (EngineCase.hostHasBF16 ? .oneDNN : .native))
         if NativeEngine.isFastHere {
             #expect(try Backends.resolve(.auto) == .native)
         } else if Backends.available.contains(.oneDNN) {

@@ -10,11 +10,9 @@ import Testing
         try compare(backend, testCase, .fp32)
     }
 
-    @Test(
-        .enabled(if: EngineCase.hostHasBF16, "this host has no bf16 instructions"),
-        arguments: EngineCase.all)
-    func inBFloat16(_ testCase: EngineCase) throws {
-        try compare(.oneDNN, testCase, .bf16)
+    @Test(arguments: FastBackend.withBF16(EngineCase.all))
+    func inBFloat16(_ backend: BackendKind, _ testCase: EngineCase) throws {
+        try compare(backend, testCase, .bf16)
     }
 
     private func compare(

@@ -55,9 +55,6 @@ import Testing
             }
         }
         #expect(
-            refusal(EngineConfiguration(precision: .bf16))
-                == "backend native: computes in fp32 only, asked for bf16")
-        #expect(
             refusal(EngineConfiguration(tileSize: 4))
                 == "backend native: computes tiles of 8 images only, asked for 4")
         #expect(

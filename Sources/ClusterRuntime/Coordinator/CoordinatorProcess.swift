@@ -107,10 +107,10 @@ public final class CoordinatorProcess: Sendable {
         }
         let material = try RunMaterial(
             configuration, data: description.summary(partitionRecordCounts: counts))
-        if configuration.training.precision != .fp32, material.backend != .oneDNN {
+        if configuration.training.precision != .fp32, material.backend == .reference {
             throw .data(
-                "training.precision: the \(material.backend.rawValue) backend computes in fp32 "
-                    + "only, found \(configuration.training.precision.rawValue)")
+                "training.precision: the reference backend computes in fp32 only, found "
+                    + "\(configuration.training.precision.rawValue)")
         }
         if material.backend == .native, configuration.training.tileSize != NativeEngine.tileSize {
             throw .data(

@@ -25,9 +25,9 @@ public enum Backends {
     /// The backend a choice comes to, in this build and on this host.
     ///
     /// `auto`: our own kernels on a host with AVX2, since they need half the products of oneDNN's
-    /// (`convoy bench step` measures both); they compute fp32 in tiles of eight, so in bf16 and with
-    /// other tiles oneDNN is the choice. It depends on the host, so the coordinator decides it once,
-    /// for all.
+    /// (`convoy bench step` measures both). They compute tiles of eight, so with other tiles oneDNN is
+    /// the choice, and in bf16 where the processor has instructions for it. It depends on the host, so
+    /// the coordinator decides it once, for all.
     public static func resolve(
         _ choice: BackendChoice, precision: Precision = .fp32,
         tileSize: Int = EngineConfiguration().tileSize
@@ -35,8 +35,11 @@ public enum Backends {
         let kind: BackendKind
         switch choice {
         case .auto:
-            let canBeNative = precision == .fp32 && tileSize == NativeEngine.tileSize
-            if canBeNative, NativeEngine.isFastHere { return .native }
+            let canBeNative = tileSize == NativeEngine.tileSize
+            switch precision {
+            case .fp32: if canBeNative, NativeEngine.isFastHere { return .native }
+            case .bf16: if canBeNative, !hasBF16Instructions { return .native }
+            }
             return available.contains(.oneDNN) ? .oneDNN : .reference
         case .oneDNN: kind = .oneDNN
         case .native: kind = .native
@@ -62,6 +65,15 @@ public enum Backends {
         }
     }
 
+    /// Whether oneDNN is part of this build and computes bf16 on this host.
+    public static var hasBF16Instructions: Bool {
+        guard available.contains(.oneDNN) else { return false }
+        do throws(BackendError) { try requireInstructions(.oneDNN, precision: .bf16) } catch {
+            return false
+        }
+        return true
+    }
+
     /// Refuses a precision that a backend lacks the instructions for.
     ///
     /// - Parameter instructionSet: what it computes with; nil for this host's best.
@@ -74,7 +86,7 @@ public enum Backends {
             guard OneDNN.instructionSet("avx512_core_bf16", runsOn: found) else {
                 throw OneDNN.failure(
                     "bf16 needs the instruction set avx512_core_bf16, but this process computes "
-                        + "with \(found); use fp32")
+                        + "with \(found); use --backend native, which needs none, or fp32")
             }
         #endif
     }

@@ -14,13 +14,20 @@ final class NativePlan {
     let loads: [(name: String, run: (UnsafePointer<Float>) -> Void)]
     let forwardOperations: [(layer: String, operation: NativeOperation)]
     let backwardOperations: [(layer: String, operation: NativeOperation)]
+    private let precision: Precision
+    /// The flat vector with its weights rounded, where they are.
+    private var rounded: [Float] = []
     /// For each backward operation the first element of the gradient that is final with it.
     private let finalElements: [Int?]
 
-    /// - Parameter wantsInputGradient: also computes the images' gradient, which training never
-    ///   needs.
-    init(network: Network, wantsInputGradient: Bool) {
+    /// - Parameters:
+    ///   - precision: with bf16 weights, images, and what one stage gives to another in either
+    ///     direction are rounded to bfloat16. Products and sums are fp32's, and so are biases, outputs
+    ///     and the parameters' gradients.
+    ///   - wantsInputGradient: also computes the images' gradient, which training never needs.
+    init(network: Network, precision: Precision, wantsInputGradient: Bool) {
         self.network = network
+        self.precision = precision
         input = AlignedBuffer(laneCount: network.inputElementCount)
         let stages = Self.stages(network, input, wantsInputGradient: wantsInputGradient)
         self.stages = stages
@@ -28,15 +35,22 @@ final class NativePlan {
         logitGradients = AlignedBuffer(laneCount: network.outputElementCount)
         outputGradient = AlignedBuffer(laneCount: network.outputElementCount)
         loads = stages.compactMap { stage in stage.load.map { (stage.layer.name, $0) } }
-        forwardOperations = stages.flatMap { stage in
-            stage.forward().map { (stage.layer.name, $0) }
+        func rounding(_ tensor: AlignedBuffer?) -> [NativeOperation] {
+            guard precision == .bf16, let tensor else { return [] }
+            return [Self.round(tensor)]
+        }
+        forwardOperations = stages.enumerated().flatMap { index, stage in
+            let isLast = index == stages.count - 1
+            return (stage.forward() + rounding(isLast ? nil : stage.output)).map {
+                (stage.layer.name, $0)
+            }
         }
         var backward: [(layer: String, operation: NativeOperation)] = []
         var finalElements: [Int?] = []
         var gradient: AlignedBuffer? = outputGradient
         for stage in stages.reversed() {
             guard let here = gradient else { break }
-            let operations = stage.backward(here)
+            let operations = stage.backward(here) + rounding(stage.inputGradient)
             backward += operations.map { (stage.layer.name, $0) }
             // A stage's first operation makes the gradient of its parameters.
             let slot = stage.layer.weightSlot.map { network.parameters.slots[$0] }
@@ -91,12 +105,32 @@ final class NativePlan {
     /// [8, outputs], row-major, read by ``takeOutputGradients(count:)``.
     var outputGradients: UnsafeMutablePointer<Float> { logitGradients.floats }
 
+    private static func round(_ tensor: AlignedBuffer) -> NativeOperation {
+        NativeOperation("to bfloat16", byteCount: 2 * tensor.byteCount) { _ in
+            convoy_bf16_round(tensor.floats, tensor.floats, tensor.byteCount / 4)
+        }
+    }
+
     func loadParameters(_ parameters: UnsafePointer<Float>) {
-        for load in loads { load.run(parameters) }
+        for layer in loads.indices { loadParameters(parameters, ofLayer: layer) }
     }
 
     func loadParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
-        loads[layer].run(parameters)
+        guard precision == .bf16 else { return loads[layer].run(parameters) }
+        if rounded.isEmpty {
+            rounded = [Float](repeating: 0, count: network.parameters.elementCount)
+        }
+        let range = network.parameters.layers[layer]
+        rounded.withUnsafeMutableBufferPointer { rounded in
+            guard let base = rounded.baseAddress else { return }
+            (base + range.lowerBound)
+                .update(from: parameters + range.lowerBound, count: range.count)
+            for slot in network.parameters.slots
+            where slot.kind == .weight && range.contains(slot.offset) {
+                convoy_bf16_round(base + slot.offset, base + slot.offset, slot.elementCount)
+            }
+            loads[layer].run(base)
+        }
     }
 
     /// The parameters in force.
@@ -118,6 +152,9 @@ final class NativePlan {
 
     func takeImages(_ images: UnsafePointer<Float>, count: Int) {
         convoy_lanes_from_rows(images, count, network.inputElementCount, input.floats)
+        if precision == .bf16 {
+            convoy_bf16_round(input.floats, input.floats, input.byteCount / 4)
+        }
     }
 
     func giveOutputs() {
@@ -138,6 +175,10 @@ final class NativePlan {
     func takeOutputGradients(count: Int) {
         convoy_lanes_from_rows(
             logitGradients.floats, count, network.outputElementCount, outputGradient.floats)
+        if precision == .bf16 {
+            convoy_bf16_round(
+                outputGradient.floats, outputGradient.floats, outputGradient.byteCount / 4)
+        }
     }
 
     /// The images' gradient as rows [8, C, H, W].
