@@ -297,11 +297,14 @@ final class WorkerRuntime {
     ) throws(ZeroMQError) -> Arrival {
         let range = material.slicePlan.chunks[header.chunk].range
         let isInPlace = wire.weights(at: header.step) == .fp32 && wire.precision == .fp32
+        let isFirst = incoming[header.step] == nil
         let byteCount = wire.weights(at: header.step).byteCount(elementCount: range.count)
         let target = isInPlace
             ? weights(header.step).training : chunkBuffer(byteCount: byteCount)
         let outcome = windows.copy(
             place, to: target, at: isInPlace ? range.lowerBound : 0, byteCount: byteCount)
+        // Of a version that nothing has come of there is no buffer either.
+        if outcome != .copied, isFirst { incoming[header.step] = nil }
         switch outcome {
         case .copied:
             sharers.insert(header.shard)
