@@ -18,6 +18,8 @@
 #   convoy-sharded     Convoy, two workers of one thread with a shard each (--servers 0)
 #   convoy-one         Convoy, one worker of one thread and its shard, everything on one core
 #   convoy-alone       the same, and the system may use other cores for what is not computing
+#   convoy-apart       two of convoy-one at the same time, one a core, that know nothing of each other:
+#                      what this machine has for two workers, however fast they exchange
 #
 # Each runs at 32 and at 128 images a step and worker (Keras: a step), on random data: a round runs
 # all of them once, so that what slows the machine down slows all of them down. Peers keep their
@@ -27,7 +29,7 @@
 #
 # The peers' environments are made below ~/.cache/convoy/peers (CONVOY_PEERS=DIR: there), with the
 # versions in Scripts/bench/peers/environments.sh. CONVOY=PROGRAM measures that program and builds
-# nothing. BENCH_LOCK=FILE takes turns with others who measure. About five minutes a round.
+# nothing. BENCH_LOCK=FILE takes turns with others who measure. About six minutes a round.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -39,7 +41,7 @@ source "$root/Scripts/bench/peers/environments.sh"
 programs=$root/Scripts/bench/peers
 
 names=(torch-eager torch-fused torch-fused-bf16 mxnet keras convoy-server convoy-sharded
-    convoy-one convoy-alone)
+    convoy-one convoy-alone convoy-apart)
 command_line="Scripts/bench/peers.sh${*:+ $*}"
 only=()
 rounds=3
@@ -156,28 +158,32 @@ measure_keras() { # BATCH
 declare -A step_counts=()
 run_count=0
 measure_convoy() { # NAME PRECISION BATCH
-    local workers=2 servers=0 prefix=() run_dir seconds steps key="$1 $2 $3"
+    local workers=2 servers=0 cores=(any) core run_dir seconds steps key="$1 $2 $3"
     case $1 in
     convoy-server) servers=1 ;;
-    convoy-one)
-        workers=1
-        prefix=(taskset --cpu-list 0)
-        ;;
+    convoy-one) workers=1 cores=(0) ;;
     convoy-alone) workers=1 ;;
+    convoy-apart) workers=1 cores=(0 1) ;;
     esac
     steps=${step_counts[$key]:-$((30000 / $3))}
     # Again with more steps, unless it took long enough.
     while :; do
         run_count=$((run_count + 1))
         run_dir=$directory/run-$run_count
-        start_child 120 "$run_dir.out" "${prefix[@]}" "$convoy" train --run-dir "$run_dir" \
-            --data "partitions:$directory/data" --workers "$workers" --threads 1 \
-            --servers "$servers" --virtual-workers "$workers" --batch-size $((workers * $3)) \
-            --precision "$2" --epochs 1000000 --steps "$steps" --checkpoint-every 1000000000
+        for core in "${cores[@]}"; do
+            local prefix=(taskset --cpu-list "$core")
+            [[ $core != any ]] || prefix=()
+            start_child 120 "$run_dir-$core.out" "${prefix[@]}" "$convoy" train \
+                --run-dir "$run_dir-$core" --data "partitions:$directory/data" \
+                --workers "$workers" --threads 1 --servers "$servers" \
+                --virtual-workers "$workers" --batch-size $((workers * $3)) --precision "$2" \
+                --epochs 1000000 --steps "$steps" --checkpoint-every 1000000000
+        done
         if ! await_children; then
-            tail -n 3 "$run_dir.out" >&2
+            tail -n 3 "$run_dir"-*.out >&2
             return 1
         fi
+        run_dir+=-${cores[0]}
         seconds=$(summary "$run_dir" seconds)
         step_counts[$key]=$steps
         if awk -v s="$seconds" -v least="$least_seconds" 'BEGIN { exit !(s >= least) }'; then
@@ -188,8 +194,10 @@ measure_convoy() { # NAME PRECISION BATCH
     done
     printf '{"peer": "convoy", "version": "%s, %s, %s", "images_per_second": %s}\n' \
         "$version" "$(summary "$run_dir" backend)" "$(summary "$run_dir" isa)" \
-        "$(summary "$run_dir" images_per_second)"
-    rm -rf -- "$run_dir"
+        "$(for core in "${cores[@]}"; do
+            summary "$directory/run-$run_count-$core" images_per_second
+        done | awk '{ sum += $1 } END { print sum }')"
+    rm -rf -- "$directory/run-$run_count"-*
 }
 
 measure() { # NAME PRECISION BATCH
