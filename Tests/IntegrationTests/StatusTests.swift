@@ -100,6 +100,21 @@ extension Integration {
             #expect(after.output.contains("interrupted (exit code 130)"), "\(after)")
         }
 
+        /// A second launcher of the same run is refused, and the run goes on, found as before.
+        @Test func aRefusedResumeLeavesTheRunToBeFound() throws {
+            let run = try TrainRun(configuration, in: directory, "run")
+            try eventually("a healthy cluster") { try ask(run)?.status.healthy ?? false }
+            let endpoint = run.records.endpoint
+            let second = try Command.run(
+                ["train", "--resume", run.records.directory.path], within: .seconds(20))
+            #expect(second.exitCode == 65, "\(second)")
+            #expect(second.errors.contains("another coordinator is at work on it"), "\(second)")
+            #expect(run.records.endpoint == endpoint)
+            #expect(try ask(run)?.status.healthy == true)
+            run.command.child.send(signal: SIGINT)
+            #expect(run.command.finish().exitCode == 130)
+        }
+
         @Test func aSilentWorkerIsSeen() throws {
             let run = try TrainRun(configuration, in: directory, "run")
             try eventually("a healthy cluster") { try ask(run)?.status.healthy ?? false }

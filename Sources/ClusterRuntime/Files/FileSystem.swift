@@ -20,6 +20,13 @@ public enum FileSystem {
 
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    /// Differs from that of the file that replaces it; nil when there is none.
+    static func identity(_ path: String) -> [Int]? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return [Int(status.st_ino), status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
+    }
+
     /// When a file was last written, in nanoseconds since 1970; nil when it is not there.
     static func modificationTime(_ path: String) -> Int? {
         var status = stat()

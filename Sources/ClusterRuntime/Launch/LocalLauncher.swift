@@ -72,10 +72,10 @@ public final class LocalLauncher {
         let next = directory.configuration + ".next"
         try FileSystem.replace(next, with: settings.configuration.yaml)
         defer { unlink(next) }
-        unlink(directory.endpoint)
+        let former = FileSystem.identity(directory.endpoint)
         defer { if !settings.isResuming { directory.removeIfUnused() } }
         try startCoordinator()
-        guard let code = try awaitEndpoint() else {
+        guard let code = try awaitEndpoint(otherThan: former) else {
             for _ in 0..<settings.configuration.cluster.servers { try start(.server) }
             for _ in 0..<settings.configuration.cluster.workers { try start(.worker) }
             let code = try supervise()
@@ -93,7 +93,9 @@ public final class LocalLauncher {
         started[.coordinator] = number
         var arguments = [
             "coordinator", "--config",
-            settings.directory.configuration + (isReplacing ? "" : ".next"), "--run-dir", settings.directory.path, "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
+            settings.directory.configuration + (isReplacing ? "" : ".next"),
+            "--run-dir", settings.directory.path,
+            "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
             "--exit-with-parent", "--log-file",
             "\(settings.directory.logs)/coordinator-\(number).jsonl",
         ] + keyArguments
@@ -107,10 +109,14 @@ public final class LocalLauncher {
     private var keyArguments: [String] { settings.keys.map { ["--keys", $0] } ?? [] }
 
     /// Waits until the coordinator listens; its exit code when it ends instead.
-    private func awaitEndpoint() throws(Failure) -> Int? {
+    ///
+    /// - Parameter former: the file of the run's coordinator before, which stays where this one is
+    ///   refused: that run may be going on.
+    private func awaitEndpoint(otherThan former: [Int]?) throws(Failure) -> Int? {
         let deadline = SteadyClock.now + .seconds(120)
         while SteadyClock.now < deadline {
-            if FileSystem.exists(settings.directory.endpoint) {
+            let found = FileSystem.identity(settings.directory.endpoint)
+            if found != nil, found != former {
                 let text = String(
                     decoding: try FileSystem.read(settings.directory.endpoint), as: UTF8.self)
                 endpoint = text.split(separator: "\n").first.map(String.init) ?? ""
