@@ -49,7 +49,8 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
     /// The same, for a thread that expects the next element soon: it looks for a while before it
     /// sleeps.
     ///
-    /// - Parameter meanwhile: called again and again while it looks; shall be short.
+    /// - Parameter meanwhile: called again and again while it looks, and once where it does not; shall
+    ///   be short.
     public func pop(_ vigil: inout Vigil, meanwhile: () -> Void = {}) -> Element? {
         let before = changes.load(ordering: .acquiring)
         if let found = monitor.look({ state -> Element?? in
@@ -58,6 +59,7 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         }) {
             return found
         }
+        meanwhile()
         vigil.keep(until: {
             meanwhile()
             return changes.load(ordering: .acquiring) != before

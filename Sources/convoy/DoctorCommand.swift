@@ -180,7 +180,9 @@ struct DoctorCommand: ParsableCommand {
         check("bf16") {
             Backends.hasBF16Instructions
                 ? "by oneDNN, with instructions for it"
-                : "by the native backend, no faster than fp32; this host has no instructions for it"
+                : "by the native backend, no faster than fp32: "
+                    + (Backends.available.contains(.oneDNN)
+                        ? "this host has no instructions for it" : "this build has no oneDNN")
         }
         check("libzmq") {
             try LibraryVersion.current.requireSupported()

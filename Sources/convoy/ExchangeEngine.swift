@@ -15,6 +15,7 @@ final class ExchangeEngine: GradientEngine {
     private let record: ExchangeRecord
     /// Those of a version that are here, until all are.
     private var layers: Set<Int> = []
+    private var version: UnsafePointer<Float>?
     /// Buffers that hold the gradient from an earlier step. They go round between a worker's pool
     /// and its sockets, and nobody writes into a leaf's sum that is sent by itself.
     private var filled: Set<UnsafeMutablePointer<Float>> = []
@@ -28,7 +29,9 @@ final class ExchangeEngine: GradientEngine {
     }
 
     func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
-        if !layers.insert(layer).inserted { layers = [layer] }
+        if version != parameters || layers.contains(layer) { layers = [] }
+        version = parameters
+        layers.insert(layer)
         guard layers.count == network.parameters.layers.count else { return }
         layers = []
         record.noteVersion()

@@ -36,6 +36,30 @@ import Threads
         #expect(drain(queue) == [])
     }
 
+    /// Who looks for an element has something to do meanwhile, also when it will sleep; who finds one
+    /// at once does not.
+    @Test(arguments: [Duration.zero, .seconds(20)])
+    func somethingToDoMeanwhile(_ limit: Duration) {
+        let queue = BlockingQueue<Int>(bound: 3)
+        var vigil = Vigil(limit: limit)
+        queue.push(1)
+        #expect(queue.pop(&vigil, meanwhile: { Issue.record("there is an element") }) == 1)
+        let isLooking = Monitor(false)
+        let other = WorkThread {
+            _ = isLooking.wait { $0 ? true : nil }
+            queue.push(2)
+        }
+        var count = 0
+        let found = queue.pop(
+            &vigil,
+            meanwhile: {
+                count += 1
+                if count == 1 { isLooking.change { $0 = true } }
+            })
+        #expect(found == 2 && count >= 1)
+        other.join()
+    }
+
     @Test func aClosedQueueIsEmptiedThenEnds() {
         let queue = BlockingQueue<Int>(bound: 3)
         queue.push(7)

@@ -94,7 +94,8 @@ public struct MemberMachine: Sendable {
 
     /// Whether a chunk of the weights that has come would be stored.
     public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
-        worker?.wants(shard: shard, chunk: chunk, version: version, placement: placement) ?? false
+        guard !hasEnded, let worker else { return false }
+        return worker.wants(shard: shard, chunk: chunk, version: version, placement: placement)
     }
 
     /// For reports of simulations.

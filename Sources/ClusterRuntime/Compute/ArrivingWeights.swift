@@ -3,8 +3,8 @@ import Synchronization
 
 /// Which layers of the next weights are here, while the rest of them is on its way.
 ///
-/// A compute thread that waits for the next step gives its engine those layers meanwhile, so that when
-/// the last chunk comes there is little left to do.
+/// A compute thread that looks for work gives its engine those layers meanwhile, so that when the last
+/// chunk comes there is little left to do.
 ///
 /// Threading: every method may be called from any thread. An element of the buffer is written before
 /// its chunk is told of, and not afterwards.
@@ -57,7 +57,7 @@ public final class ArrivingWeights: Sendable {
         if isNews { changes.add(1, ordering: .releasing) }
     }
 
-    /// What is here of the newest version; nil when nothing has come since `change`.
+    /// What is here of the newest version; nil when no layer has since `change`.
     public func layers(since change: inout Int) -> (buffer: FloatBuffer, layers: [Int])? {
         let now = changes.load(ordering: .acquiring)
         guard now != change else { return nil }
@@ -79,8 +79,8 @@ public struct EngineWeights {
         load(weights, engine.network.parameters.layers.indices, into: engine)
     }
 
-    /// Gives the engine the layers that have come of the next weights: those in force are not needed
-    /// any more.
+    /// Gives the engine the layers that have come of the next weights. Those in force are usually not
+    /// needed any more; otherwise they are given to it again.
     public mutating func load(_ arriving: ArrivingWeights, into engine: any GradientEngine) {
         guard let (buffer, layers) = arriving.layers(since: &change) else { return }
         load(buffer, layers, into: engine)

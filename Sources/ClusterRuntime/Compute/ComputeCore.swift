@@ -146,7 +146,6 @@ final class ComputeCore: Sendable {
         let begin = SteadyClock.nanoseconds()
         let batch = try loader.take(step: task.step.value, virtualWorker: leaf)
         let loaded = SteadyClock.nanoseconds()
-        prefetch(leaf, after: task.step)
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
         let sum = buffers.take()
@@ -176,11 +175,6 @@ final class ComputeCore: Sendable {
             times.inputNanoseconds += loaded - begin
         }
         hand(leaf, of: task, sum, totals, finalFrom: 0)
-    }
-
-    private func prefetch(_ leaf: Int, after step: Step) {
-        guard step.value + 1 < material.totalSteps else { return }
-        loader.prefetch(step: step.value + 1, virtualWorkers: CollectionOfOne(leaf))
     }
 
     private static func totals(

@@ -44,6 +44,11 @@ final class ComputePool: Sendable {
         for task in tasks {
             for leaf in task.leaves { core.queue.push(.leaf(leaf, task)) }
         }
+        // Not now needed, but soon; the loader leaves the core to those who compute.
+        let next = step.value + 1
+        if next < core.material.totalSteps {
+            core.loader.prefetch(step: next, virtualWorkers: tasks.flatMap(\.leaves))
+        }
     }
 
     /// A chunk of the weights that will be computed with next is in its place.

@@ -249,10 +249,9 @@ final class WorkerRuntime {
     // MARK: Arrivals
 
     enum Arrival {
-        /// Without a payload they lie where they belong already.
+        /// Without a payload they lie where they belong already, or will not be stored.
         case weights(BulkHeader, Payload?)
-        /// Weights that nobody wants, or that lay in a shard's memory and cannot be read there (any
-        /// more).
+        /// Weights that lay in a shard's memory and cannot be read there (any more).
         case lost
         case missing(step: Step, leaves: [Int])
         /// The message is none, and why.
@@ -282,7 +281,7 @@ final class WorkerRuntime {
         }
         if header.payloadType.isShared {
             guard let place = message.sharedPayload else { return .flawed("a place that is none") }
-            guard isWanted(header) else { return .lost }
+            guard isWanted(header) else { return .weights(header, nil) }
             return try sharedWeights(header, place)
         }
         guard let payload = message.payload else { return .flawed("weights without a payload") }
@@ -296,9 +295,10 @@ final class WorkerRuntime {
         _ header: BulkHeader, _ place: SharedPayload
     ) throws(ZeroMQError) -> Arrival {
         let range = material.slicePlan.chunks[header.chunk].range
-        let isInPlace = wire.weights(at: header.step) == .fp32 && wire.precision == .fp32
+        let precision = wire.weights(at: header.step)
+        let isInPlace = precision == .fp32 && wire.precision == .fp32
         let isFirst = incoming[header.step] == nil
-        let byteCount = wire.weights(at: header.step).byteCount(elementCount: range.count)
+        let byteCount = precision.byteCount(elementCount: range.count)
         let target = isInPlace
             ? weights(header.step).training : chunkBuffer(byteCount: byteCount)
         let outcome = windows.copy(

@@ -86,7 +86,7 @@ public enum Backends {
             guard OneDNN.instructionSet("avx512_core_bf16", runsOn: found) else {
                 throw OneDNN.failure(
                     "bf16 needs the instruction set avx512_core_bf16, but this process computes "
-                        + "with \(found); use --backend native, which needs none, or fp32")
+                        + "with \(found); use --backend native, which needs none (tiles of eight), or fp32")
             }
         #endif
     }

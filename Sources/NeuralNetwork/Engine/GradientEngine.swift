@@ -25,7 +25,8 @@ public protocol GradientEngine: AnyObject {
     var network: Network { get }
 
     /// Takes a layer's parameters out of the flat vector; the engine copies or reorders whatever it
-    /// needs. Once a step, layer by layer, in any order.
+    /// needs. In any order, and maybe of several versions in turn: before something is computed, the
+    /// last that each layer was given are of one version.
     ///
     /// - Parameter layer: an index into ``ParameterLayout/layers``.
     func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int)

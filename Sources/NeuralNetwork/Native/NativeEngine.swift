@@ -6,9 +6,8 @@ import CKernels
 /// output is made by additions and fused multiply-adds in a fixed order, so all processors give the
 /// same bits, whatever their instruction set. In bf16 numbers are rounded where one layer gives them
 /// to another, and computed with as in fp32: that takes no instructions of its own, and saves no time.
-/// A microbatch is cut into tiles of eight in record
-/// order; the last is filled up with zero images whose output gradient is zero, so they add exact
-/// zeros.
+/// A microbatch is cut into tiles of eight in record order; the last is filled up with zero images
+/// whose output gradient is zero, so they add exact zeros.
 /// Threading: one thread at a time uses an engine, and the calling thread does all of the work.
 public final class NativeEngine: GradientEngine {
     /// It computes the same everywhere.

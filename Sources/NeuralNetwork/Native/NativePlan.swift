@@ -15,19 +15,21 @@ final class NativePlan {
     let forwardOperations: [(layer: String, operation: NativeOperation)]
     let backwardOperations: [(layer: String, operation: NativeOperation)]
     private let precision: Precision
-    /// The flat vector with its weights rounded, where they are.
-    private var rounded: [Float] = []
+    /// The flat vector with its weights rounded; nil where they are not.
+    private let rounded: AlignedBuffer?
     /// For each backward operation the first element of the gradient that is final with it.
     private let finalElements: [Int?]
 
     /// - Parameters:
-    ///   - precision: with bf16 weights, images, and what one stage gives to another in either
-    ///     direction are rounded to bfloat16. Products and sums are fp32's, and so are biases, outputs
+    ///   - precision: with bf16 weights, images, the outputs' gradient, and what one stage gives to
+    ///     another in either direction are rounded to bfloat16. Products and sums are fp32's, and so are biases, outputs
     ///     and the parameters' gradients.
     ///   - wantsInputGradient: also computes the images' gradient, which training never needs.
     init(network: Network, precision: Precision, wantsInputGradient: Bool) {
         self.network = network
         self.precision = precision
+        rounded = precision == .bf16
+            ? AlignedBuffer(byteCount: network.parameters.elementCount * 4) : nil
         input = AlignedBuffer(laneCount: network.inputElementCount)
         let stages = Self.stages(network, input, wantsInputGradient: wantsInputGradient)
         self.stages = stages
@@ -116,21 +118,15 @@ final class NativePlan {
     }
 
     func loadParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
-        guard precision == .bf16 else { return loads[layer].run(parameters) }
-        if rounded.isEmpty {
-            rounded = [Float](repeating: 0, count: network.parameters.elementCount)
-        }
+        guard let rounded = rounded?.floats else { return loads[layer].run(parameters) }
         let range = network.parameters.layers[layer]
-        rounded.withUnsafeMutableBufferPointer { rounded in
-            guard let base = rounded.baseAddress else { return }
-            (base + range.lowerBound)
-                .update(from: parameters + range.lowerBound, count: range.count)
-            for slot in network.parameters.slots
-            where slot.kind == .weight && range.contains(slot.offset) {
-                convoy_bf16_round(base + slot.offset, base + slot.offset, slot.elementCount)
-            }
-            loads[layer].run(base)
+        (rounded + range.lowerBound)
+            .update(from: parameters + range.lowerBound, count: range.count)
+        for slot in network.parameters.slots
+        where slot.kind == .weight && range.contains(slot.offset) {
+            convoy_bf16_round(rounded + slot.offset, rounded + slot.offset, slot.elementCount)
         }
+        loads[layer].run(rounded)
     }
 
     /// The parameters in force.
