@@ -27,7 +27,8 @@ public final class CoordinatorProcess: Sendable {
             configuration: RunConfiguration, directory: RunDirectory,
             listen: Endpoint, statePort: Int? = nil, announce: Endpoint.Host? = nil,
             transport: Transport = Transport(), isResuming: Bool = false,
-            mayHaveMembers: Bool = false, startTimeout: Duration = .seconds(30), lossTimeout: Duration = .seconds(60)
+            mayHaveMembers: Bool = false, startTimeout: Duration = .seconds(30),
+            lossTimeout: Duration = .seconds(60)
         ) {
             self.configuration = configuration
             self.directory = directory

@@ -4,8 +4,8 @@ import Synchronization
 /// Floats at a fixed, 64-byte aligned address; what compute, sums and frames share without copying.
 ///
 /// Safety: memory lives from `init` to `deinit`. One thread writes until it hands the buffer, or a
-/// stretch of it, over; from then on everyone only reads. The memory goes back to its pool when the last holder (often a
-/// frame that libzmq has sent) lets go.
+/// stretch of it, over; from then on everyone only reads. The memory goes back to its pool when the
+/// last holder (often a frame that libzmq has sent) lets go.
 public final class FloatBuffer: @unchecked Sendable {
     public let pointer: UnsafeMutablePointer<Float>
     public let count: Int

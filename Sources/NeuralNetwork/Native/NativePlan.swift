@@ -22,8 +22,8 @@ final class NativePlan {
 
     /// - Parameters:
     ///   - precision: with bf16 weights, images, the outputs' gradient, and what one stage gives to
-    ///     another in either direction are rounded to bfloat16. Products and sums are fp32's, and so are biases, outputs
-    ///     and the parameters' gradients.
+    ///     another in either direction are rounded to bfloat16. Products and sums are fp32's, and so are
+    ///     biases, outputs and the parameters' gradients.
     ///   - wantsInputGradient: also computes the images' gradient, which training never needs.
     init(network: Network, precision: Precision, wantsInputGradient: Bool) {
         self.network = network
