@@ -109,7 +109,7 @@ final class NativePlan {
 
     private static func round(_ tensor: AlignedBuffer) -> NativeOperation {
         NativeOperation("to bfloat16", byteCount: 2 * tensor.byteCount) { _ in
-            convoy_bf16_round(tensor.floats, tensor.floats, tensor.byteCount / 4)
+            tensor.roundToBFloat16()
         }
     }
 
@@ -148,9 +148,7 @@ final class NativePlan {
 
     func takeImages(_ images: UnsafePointer<Float>, count: Int) {
         convoy_lanes_from_rows(images, count, network.inputElementCount, input.floats)
-        if precision == .bf16 {
-            convoy_bf16_round(input.floats, input.floats, input.byteCount / 4)
-        }
+        if precision == .bf16 { input.roundToBFloat16() }
     }
 
     func giveOutputs() {
@@ -171,10 +169,7 @@ final class NativePlan {
     func takeOutputGradients(count: Int) {
         convoy_lanes_from_rows(
             logitGradients.floats, count, network.outputElementCount, outputGradient.floats)
-        if precision == .bf16 {
-            convoy_bf16_round(
-                outputGradient.floats, outputGradient.floats, outputGradient.byteCount / 4)
-        }
+        if precision == .bf16 { outputGradient.roundToBFloat16() }
     }
 
     /// The images' gradient as rows [8, C, H, W].
@@ -195,6 +190,9 @@ extension AlignedBuffer {
 
     /// Zeros for so many numbers of each of eight images.
     convenience init(laneCount: Int) { self.init(byteCount: laneCount * Self.laneByteCount) }
+
+    /// Each float becomes the bfloat16 next to it, ties to even.
+    func roundToBFloat16() { convoy_bf16_round(floats, floats, byteCount / 4) }
 
     var integers: UnsafeMutablePointer<Int32> { bytes.assumingMemoryBound(to: Int32.self) }
 }
