@@ -22,6 +22,12 @@ struct SimulatedMember {
     var sums: [Int: [TreeNode: [Float]]] = [:]
     var held: [Int: [TreeNode: [PeerIdentity: [Float]]]] = [:]
 
+    // Relay.
+    var relay: RelayMachine
+    var routes: RelayRoutes?
+    var relaySums: [RelayMachine.Slot: [TreeNode: [Float]]] = [:]
+    var relayWeights: [Int: [Float]] = [:]
+
     var isPausedUntil: Duration = .zero
 }
 

@@ -88,7 +88,7 @@ extension Simulation {
         case .send(let message): send(.control(message), from: peer, to: coordinatorIdentity)
         case .prepare:
             let run = WorkerMachine.Run(
-                tree: problem.tree, plan: problem.plan, retryInterval: .milliseconds(500),
+                identity: peer, tree: problem.tree, plan: problem.plan, retryInterval: .milliseconds(500),
                 audit: audit)
             let ready = Ready(
                 dataFingerprint: members[peer]?.role == .worker ? "data" : nil,
@@ -115,13 +115,20 @@ extension Simulation {
                 violation = "\(peer) took generation \(assignment.generation) after \(last)"
             }
             members[peer]?.lastGeneration = assignment.generation
-        case .connect(let placements):
-            members[peer]?.hosts = Dictionary(
-                uniqueKeysWithValues: placements.map { ($0.shard, $0.host) })
-        case .fetch(let shard, let version):
+        case .connect(let placements, let routes):
+            connect(peer, placements, routes)
+        case .fetch(let shard, let chunk, let version):
             guard let host = members[peer]?.hosts[shard] else { return }
-            let header = BulkHeader(kind: .fetch, step: version, shard: shard)
+            var header = BulkHeader(kind: .fetch, step: version, shard: shard)
+            header.isOfOneChunk = chunk != nil
+            header.chunk = chunk ?? 0
             send(.bulk(header, []), from: peer, to: host)
+        case .follow(let chunk, let version):
+            guard let relay = members[peer]?.routes?.source(ofChunk: chunk) else { return }
+            var header = BulkHeader(
+                kind: .follow, step: version, shard: problem.plan.chunks[chunk].shard)
+            header.chunk = chunk
+            send(.bulk(header, []), from: peer, to: relay.identity)
         case .inquire(let shard, let step):
             guard let host = members[peer]?.hosts[shard] else { return }
             send(
@@ -141,15 +148,33 @@ extension Simulation {
         case .compute(let step, let nodes):
             let time = (.milliseconds(2) + delay()) * (members[peer]?.slowness ?? 1)
             queue.insert(.computed(peer, step: step, nodes: nodes), at: now + time)
-        case .contribute(let step, let node, let shards):
-            contribute(peer, step, node, shards)
-        case .contributeChunks(let step, let node, let chunks):
-            contribute(peer, step, node, problem.plan.shards, chunks)
+        case .contribute(let step, let node, let shards, let isStraight):
+            contribute(peer, step, node, shards, isStraight: isStraight)
+        case .contributeChunks(let step, let node, let chunks, let isStraight):
+            contribute(peer, step, node, problem.plan.shards, chunks, isStraight: isStraight)
         case .evaluate(let evaluate):
             queue.insert(.evaluated(peer, evaluate), at: now + .milliseconds(3) + delay())
         case .retried:
             retries += 1
         }
+    }
+
+    private mutating func connect(
+        _ peer: PeerIdentity, _ placements: [ShardPlacement], _ routes: RelayRoutes?
+    ) {
+        guard let member = members[peer] else { return }
+        if routes != member.routes {
+            let relays = member.routes?.relays(chunkCount: problem.plan.chunks.count) ?? []
+            let former = Set(member.hosts.values).union(relays.map(\.identity))
+            for other in former.sorted() {
+                let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: ShardIndex(0))
+                send(.bulk(header, []), from: peer, to: other)
+            }
+        }
+        members[peer]?.routes = routes
+        members[peer]?.hosts = Dictionary(
+            uniqueKeysWithValues: placements.map { ($0.shard, $0.host) })
+        actOnRelay(peer, .configured(level: routes?.level))
     }
 
     mutating func finishCompute(_ peer: PeerIdentity, _ step: Step, _ nodes: [TreeNode]) {
@@ -190,7 +215,7 @@ extension Simulation {
 
     private mutating func contribute(
         _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex],
-        _ chunks: Range<Int>? = nil
+        _ chunks: Range<Int>? = nil, isStraight: Bool
     ) {
         guard let member = members[peer], let (values, totals) = member.computed[node] else { return }
         for shard in shards {
@@ -202,7 +227,10 @@ extension Simulation {
                 header.node = node
                 header.placement = member.member.sendingPlacement
                 header.totals = totals
-                send(.bulk(header, Array(values[chunk.range])), from: peer, to: host)
+                let relay = isStraight
+                    ? nil : member.routes?.relay(of: node, chunk: chunk.index)?.identity
+                if relay != nil { header.kind = .combine }
+                send(.bulk(header, Array(values[chunk.range])), from: peer, to: relay ?? host)
             }
         }
     }
@@ -226,13 +254,27 @@ extension Simulation {
             actOnMember(
                 peer, .work(.missing(step: header.step, leaves: payload.map { Int($0) })))
         case .fetch:
-            actOnShards(peer, .fetch(shard: header.shard, peer: source, step: header.step))
+            actOnShards(
+                peer,
+                .fetch(
+                    shard: header.shard, peer: source, step: header.step,
+                    chunk: header.isOfOneChunk ? header.chunk : nil))
         case .state:
             let event = ShardHostMachine.Event.state(
                 shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
                 placement: header.placement)
             actOnShards(peer, event, payload: payload)
-        case .unsubscribe: actOnShards(peer, .unsubscribe(peer: source))
+        case .unsubscribe:
+            actOnShards(peer, .unsubscribe(peer: source))
+            actOnRelay(peer, .unsubscribe(peer: source))
+        case .combine:
+            let event = RelayMachine.Event.contribution(
+                placement: header.placement, step: header.step, chunk: header.chunk,
+                node: header.node, totals: header.totals)
+            actOnRelay(peer, event, header, payload)
+        case .follow:
+            actOnRelay(
+                peer, .follow(peer: source, chunk: header.chunk, version: header.step))
         }
     }
 
@@ -249,6 +291,76 @@ extension Simulation {
             members[peer]?.versions[header.step, default: empty].replaceSubrange(range, with: payload)
         }
         for action in actions { act(action, peer) }
+        guard actions.contains(.work(.store(chunk: header.chunk, version: header.step))) else {
+            return
+        }
+        actOnRelay(
+            peer,
+            .weights(chunk: header.chunk, version: header.step, placement: header.placement),
+            header, payload)
+    }
+
+    // MARK: Relays
+
+    mutating func actOnRelay(
+        _ peer: PeerIdentity, _ event: RelayMachine.Event,
+        _ header: BulkHeader = BulkHeader(kind: .combine, step: Step(0), shard: ShardIndex(0)),
+        _ payload: [Float] = []
+    ) {
+        guard let actions = members[peer]?.relay.step(event, now: now) else { return }
+        for action in actions {
+            switch action {
+            case .keep(let slot, let node, let replaced):
+                for old in replaced { members[peer]?.relaySums[slot]?[old] = nil }
+                members[peer]?.relaySums[slot, default: [:]][node] = payload
+            case .add(let slot, let merge):
+                guard let left = members[peer]?.relaySums[slot]?.removeValue(forKey: merge.left),
+                    let right = members[peer]?.relaySums[slot]?.removeValue(forKey: merge.right)
+                else {
+                    violation = "\(peer) was to add for others what it does not have"
+                    return
+                }
+                relayedSums += 1
+                members[peer]?.relaySums[slot]?[merge.parent] = SimulatedProblem.sum(left, right)
+            case .passOn(let slot, let placement, let step, let node, let totals):
+                guard let sum = members[peer]?.relaySums[slot]?.removeValue(forKey: node) else {
+                    violation = "\(peer) was to pass on what it does not have"
+                    return
+                }
+                let shard = problem.plan.chunks[slot.chunk].shard
+                var header = BulkHeader(kind: .contribution, step: step, shard: shard)
+                header.chunk = slot.chunk
+                header.node = node
+                header.placement = placement
+                header.totals = totals
+                passOn(peer, header, sum)
+            case .forward:
+                var header = header
+                header.kind = .contribution
+                passOn(peer, header, payload)
+            case .drop: break
+            case .forget(let slot): members[peer]?.relaySums[slot] = nil
+            case .keepWeights(let chunk): members[peer]?.relayWeights[chunk] = payload
+            case .sendWeights(let chunk, let version, let placement, let targets):
+                let range = problem.plan.chunks[chunk].range
+                guard let weights = members[peer]?.relayWeights[chunk],
+                    weights == Array(oracle[version.value][range])
+                else {
+                    violation = "\(peer) cannot hand on version \(version) of chunk \(chunk)"
+                    return
+                }
+                var header = BulkHeader(
+                    kind: .weights, step: version, shard: problem.plan.chunks[chunk].shard)
+                header.chunk = chunk
+                header.placement = placement
+                for target in targets { send(.bulk(header, weights), from: peer, to: target) }
+            }
+        }
+    }
+
+    private mutating func passOn(_ peer: PeerIdentity, _ header: BulkHeader, _ sum: [Float]) {
+        guard let host = members[peer]?.hosts[header.shard] else { return }
+        send(.bulk(header, sum), from: peer, to: host)
     }
 
     // MARK: Shards

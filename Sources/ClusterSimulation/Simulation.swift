@@ -52,6 +52,7 @@ public struct Simulation {
     /// Answers to workers who asked what is missing.
     var helps = 0
     var flips = 0
+    var relayedSums = 0
     var traffic = SimulatedTraffic()
     var tornCheckpoints = 0
     var nextIdentity: UInt64 = 1
@@ -79,6 +80,7 @@ public struct Simulation {
                     name: "simulated", shape: [1, 1, 1], classCount: 2, testCount: 30,
                     fingerprint: "data", partitionRecordCounts: [1]), modelFingerprint: "model", configurationText: "",
                 bulkEndpoint: "coordinator")
+        coordinatorConfiguration.fanIn = settings.fanIn
         coordinator = CoordinatorMachine(coordinatorConfiguration)
         disk.write(chunked([problem.initialWeights, zeros]), step: Step(0))
     }
@@ -116,7 +118,7 @@ public struct Simulation {
         return SimulationResult(
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
-            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips,
+            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips, relayedSumCount: relayedSums,
             tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
             traffic: traffic, finalWeights: finalWeights, trace: trace)
     }
@@ -166,6 +168,7 @@ public struct Simulation {
                 actOnCoordinator(.disconnected(peer))
             } else {
                 actOnShards(observer, .unsubscribe(peer: peer))
+                actOnRelay(observer, .unsubscribe(peer: peer))
             }
         }
     }
@@ -196,7 +199,8 @@ public struct Simulation {
                     checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500),
                     audit: audit)),
             slowness: role == .worker && nextIdentity % 2 == 0
-                ? settings.faults.slowWorkerFactor : 1)
+                ? settings.faults.slowWorkerFactor : 1,
+            relay: RelayMachine(tree: problem.tree, audit: audit))
         let hello = Hello(
             identity: identity, role: role, host: "host", processIdentifier: Int(nextIdentity),
             threadCount: 1, build: "build", backends: ["simulated"], instructionSet: "generic",
@@ -223,6 +227,7 @@ public struct Simulation {
             computeMicroseconds: member.role == .worker ? Int(2000 * member.slowness) : 0)
         actOnMember(peer, .tick(heartbeat))
         actOnShards(peer, .tick)
+        actOnRelay(peer, .tick)
         queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 20)
     }
 

@@ -13,6 +13,8 @@ public struct SimulationSettings: Sendable {
     public var heartbeatInterval: Duration = .seconds(1)
     /// Share of the leaves that are audited.
     public var auditRate = 0.0
+    /// Most workers that one shard hears before relays come in between; 0 for any number.
+    public var fanIn = 0
     public var faults = FaultSettings()
     /// Simulated time after which a run that has not ended counts as stuck.
     public var timeLimit: Duration = .seconds(900)
@@ -67,6 +69,8 @@ public struct SimulationResult: Sendable {
     public var retryCount: Int
     public var helpCount: Int
     public var bitFlipCount: Int
+    /// Sums that relays added before a shard got them.
+    public var relayedSumCount: Int
     /// Lines of the journal and checkpoints that a crash left incomplete.
     public var tornLineCount: Int
     public var tornCheckpointCount: Int

@@ -74,6 +74,9 @@ struct RunOptions: ParsableArguments {
         help: "Exchange sums and weights on one host through shared memory (default) or sockets.")
     var sharedMemory: Bool?
 
+    @Option(help: "Most workers that one server hears before others relay; 0 for any number.")
+    var fanIn: Int?
+
     /// The run's settings: the file, or `base`, or the defaults, and the flags on top.
     func configuration(over base: RunConfiguration? = nil) throws(Failure) -> RunConfiguration {
         if base != nil, config != nil {
@@ -97,7 +100,7 @@ struct RunOptions: ParsableArguments {
             || precision != nil || wirePrecision != nil || backend != nil
             || initialWeights != nil
             || checkpointEvery != nil || audit != nil || heartbeatIntervalMs != nil
-            || sharedMemory != nil
+            || sharedMemory != nil || fanIn != nil
     }
 
     private func apply(to result: inout RunConfiguration) throws(Failure) {
@@ -120,6 +123,7 @@ struct RunOptions: ParsableArguments {
             &result.cluster.heartbeatIntervalMilliseconds, heartbeatIntervalMs,
             "--heartbeat-interval-ms", 10...3_600_000)
         if let sharedMemory { result.cluster.sharedMemory = sharedMemory }
+        try set(&result.cluster.fanIn, fanIn, "--fan-in", 0...4096)
         try applyTraining(to: &result)
         try applyOptimizer(to: &result)
     }

@@ -57,10 +57,11 @@ import Testing
     }
 
     @Test func kindsAndTypesKeepTheirNumbers() {
-        #expect(BulkKind.allCases.map(\.rawValue) == Array(1...7))
+        #expect(BulkKind.allCases.map(\.rawValue) == Array(1...9))
         #expect(BulkKind(rawValue: 1) == .contribution && BulkKind(rawValue: 2) == .weights)
         #expect(BulkKind(rawValue: 3) == .fetch && BulkKind(rawValue: 4) == .state)
         #expect(BulkKind(rawValue: 5) == .unsubscribe)
+        #expect(BulkKind(rawValue: 8) == .combine && BulkKind(rawValue: 9) == .follow)
         #expect(PayloadType.allCases.map(\.rawValue) == Array(0...5))
         #expect(PayloadType(rawValue: 1) == .float32 && PayloadType(rawValue: 4) == .bfloat16)
     }

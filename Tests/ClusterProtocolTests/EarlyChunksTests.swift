@@ -7,7 +7,10 @@ import Testing
     private static let tree = ReductionTree(leafCount: 2)
 
     private static func worker() -> WorkerMachine {
-        var machine = WorkerMachine(.init(tree: tree, plan: plan, retryInterval: .seconds(100)))
+        var machine = WorkerMachine(
+            .init(
+                identity: PeerIdentity(rawValue: "worker-a"), tree: tree, plan: plan,
+                retryInterval: .seconds(100)))
         let placement = ShardPlacement(
             shard: ShardIndex(0), host: PeerIdentity(rawValue: "server-a"), endpoint: "ipc://a")
         let assignment = Assignment(
@@ -28,7 +31,7 @@ import Testing
         let node = TreeNode.leaf(0)
         #expect(
             machine.step(.chunksComputed(step: step, node: node, chunks: 2..<4), now: .zero)
-                == [.contributeChunks(step: step, node: node, chunks: 2..<4)])
+                == [.contributeChunks(step: step, node: node, chunks: 2..<4, isStraight: true)])
         // Of another step, or of a node that nobody asked for.
         #expect(
             machine.step(.chunksComputed(step: step.next, node: node, chunks: 2..<4), now: .zero)
@@ -38,7 +41,9 @@ import Testing
                 .isEmpty)
         let whole = machine.step(.nodeComputed(step: step, node: node), now: .zero)
         #expect(
-            whole.contains(.contribute(step: step, node: node, shards: [ShardIndex(0)])))
+            whole.contains(
+                .contribute(
+                    step: step, node: node, shards: [ShardIndex(0)], isStraight: true)))
         #expect(
             machine.step(.chunksComputed(step: step, node: node, chunks: 0..<2), now: .zero)
                 .isEmpty)

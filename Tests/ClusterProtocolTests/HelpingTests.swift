@@ -14,6 +14,7 @@ import Testing
             let plan = SlicePlan(parameterCount: 16, shardCount: 1)
             machine = WorkerMachine(
                 .init(
+                    identity: PeerIdentity(rawValue: "worker-a"),
                     tree: ReductionTree(leafCount: leafCount), plan: plan,
                     retryInterval: .seconds(100)))
             let placement = ShardPlacement(

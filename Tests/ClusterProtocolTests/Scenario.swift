@@ -164,7 +164,8 @@ struct Scenario {
             queue.append(.toCoordinator(.message(message, from: peer)))
         case .prepare:
             guard let member = members[peer] else { return }
-            let run = WorkerMachine.Run(tree: tree, plan: plan, retryInterval: .milliseconds(500))
+            let run = WorkerMachine.Run(
+                identity: peer, tree: tree, plan: plan, retryInterval: .milliseconds(500))
             let ready = Ready(
                 dataFingerprint: member.role == .worker ? member.fingerprint : nil,
                 modelFingerprint: "model")
@@ -180,12 +181,13 @@ struct Scenario {
 
     private mutating func carryOut(_ action: WorkerMachine.Action, at peer: PeerIdentity) {
         switch action {
-        case .connect(let placements):
+        case .connect(let placements, _):
             members[peer]?.hosts = Dictionary(
                 uniqueKeysWithValues: placements.map { ($0.shard, $0.host) })
-        case .fetch(let shard, let version):
+        case .fetch(let shard, let chunk, let version):
             guard let host = members[peer]?.hosts[shard] else { return }
-            queue.append(.toShards(host, .fetch(shard: shard, peer: peer, step: version)))
+            queue.append(
+                .toShards(host, .fetch(shard: shard, peer: peer, step: version, chunk: chunk)))
         case .compute(let step, let nodes):
             lines.append("\(peer): compute step \(step): \(Rendering.text(nodes))")
             for node in nodes {
@@ -199,7 +201,8 @@ struct Scenario {
             guard let host = members[peer]?.hosts[shard] else { return }
             lines.append("\(peer): ask shard \(shard) what step \(step) misses")
             queue.append(.toShards(host, .inquiry(shard: shard, peer: peer, step: step)))
-        case .contribute(let step, let node, let shards): contribute(peer, step, node, shards)
+        case .contribute(let step, let node, let shards, _):
+            contribute(peer, step, node, shards)
         case .evaluate(let evaluate):
             let results = evaluate.chunks.map {
                 EvaluationResult(chunk: $0, recordCount: 10, correctCount: 5, lossSum: 1.5)

@@ -61,7 +61,7 @@ import Testing
 
     @Test func theRootLeadsToUpdateAndSend() {
         var machine = machine()
-        _ = machine.step(.fetch(peer: worker, step: Step(0)), now: .zero)
+        _ = machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero)
         #expect(
             machine.step(contribution(0, 4, .leaf(1), samples: 3), now: .zero)
                 == [.keep(chunk: 4, node: .leaf(1), replaced: [])])
@@ -124,7 +124,7 @@ import Testing
         #expect(machine.version == nil)
         #expect(machine.step(contribution(0, 0, .leaf(0)), now: .zero) == [.drop(.notReady)])
         // Whoever asked is served once it is.
-        #expect(machine.step(.fetch(peer: worker, step: Step(0)), now: .zero) == [])
+        #expect(machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero) == [])
     }
 
     @Test func restoringSaysThatItIsReady() {
@@ -143,11 +143,11 @@ import Testing
         _ = finish(1, &machine)
         _ = machine.step(contribution(2, 4, machine.configuration.tree.root), now: .zero)
         #expect(
-            sends(machine.step(.fetch(peer: worker, step: Step(2)), now: .zero))
+            sends(machine.step(.fetch(peer: worker, step: Step(2), chunk: nil), now: .zero))
                 == ["4@2>[worker-a]", "4@3>[worker-a]", "5@2>[worker-a]"])
         // What is older than the previous version is not here any more.
         #expect(
-            sends(machine.step(.fetch(peer: worker, step: Step(0)), now: .zero))
+            sends(machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero))
                 == ["4@2>[worker-a]", "4@3>[worker-a]", "5@1>[worker-a]", "5@2>[worker-a]"])
     }
 
@@ -155,15 +155,15 @@ import Testing
     @Test func afterRestoringThereIsNoPreviousVersion() {
         var machine = machine(at: 5)
         #expect(
-            sends(machine.step(.fetch(peer: worker, step: Step(0)), now: .zero))
+            sends(machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero))
                 == ["4@5>[worker-a]", "5@5>[worker-a]"])
     }
 
     @Test func subscribersAreServedInOrderUntilTheyLeave() {
         var machine = machine(chunks: [0])
-        _ = machine.step(.fetch(peer: other, step: Step(0)), now: .zero)
-        _ = machine.step(.fetch(peer: worker, step: Step(0)), now: .zero)
-        _ = machine.step(.fetch(peer: worker, step: Step(0)), now: .zero)
+        _ = machine.step(.fetch(peer: other, step: Step(0), chunk: nil), now: .zero)
+        _ = machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero)
+        _ = machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero)
         #expect(sends(finish(0, &machine)) == ["0@1>[worker-a, worker-b]"])
         _ = machine.step(.unsubscribe(peer: other), now: .zero)
         #expect(sends(finish(1, &machine)) == ["0@2>[worker-a]"])

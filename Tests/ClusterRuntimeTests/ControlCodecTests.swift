@@ -66,7 +66,17 @@ import Testing
             .assignment(
                 Assignment(
                     generation: Generation(4), virtualWorkers: [0, 1, 65_535], fromStep: Step(3),
-                    stepLimit: Step(9), shards: placements, placement: 1, instructionSet: "avx2")),
+                    stepLimit: Step(9), shards: placements, placement: 1, instructionSet: "avx2",
+                    relayGroups: [
+                        RelayGroup(
+                            node: TreeNode(level: 2, index: 5),
+                            members: [
+                                .init(identity: peer, endpoint: "tcp://10.0.0.7:9"),
+                                .init(
+                                    identity: peer, endpoint: "tcp://10.0.0.8:9",
+                                    publicKey: "key"),
+                            ])
+                    ])),
             .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(7))),
             .evaluate(Evaluate(step: Step(8), chunks: [0, 39])),
             .alive(try body(#"{"stepLimit": 12, "recorded": 11, "workerCount": 3}"#)), .introduce(Introduce()),

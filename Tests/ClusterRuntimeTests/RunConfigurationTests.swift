@@ -13,7 +13,8 @@ import Testing
         training: {epochs: 10, batch-size: 64, virtual-workers: 4, seed: 1, precision: fp32, \
         checkpoint-every: 500}
         optimizer: {name: adam, learning-rate: 0.001}
-        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000, shared-memory: true}
+        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000, shared-memory: true,
+          fan-in: 32}
         """
 
     private func parse(_ text: String) throws -> RunConfiguration {
@@ -59,7 +60,8 @@ import Testing
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, init: start.safetensors}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true}
-            cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false}
+            cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false,
+              fan-in: 7}
             """
         let read = try parse(text)
         #expect(read.data.source == "idx:images" && read.data.partitions == 3)
@@ -80,7 +82,7 @@ import Testing
         #expect(read.training.initialWeights == "start.safetensors")
         #expect(read.optimizer == .sgd(SGD(learningRate: 0.5, momentum: 0.9, nesterov: true)))
         #expect(read.cluster.workers == 5 && read.cluster.threads == 2)
-        #expect(read.cluster.servers == 0)
+        #expect(read.cluster.servers == 0 && read.cluster.fanIn == 7)
         #expect(read.cluster.heartbeatIntervalMilliseconds == 50)
         #expect(try parse(read.yaml) == read)
     }

@@ -234,12 +234,14 @@ extension CoordinatorMachine {
         }
         generation = generation.next
         let workers = readyPeers(.worker)
+        relayGroups = planRelays(for: workers)
         let names = workers.map { ($0.summary.name, $0.virtualWorkers) }
         let byName = Dictionary(names) { $1 }
         var actions: [Action] = [
             .journal(.assigned(generation: generation, virtualWorkers: byName)),
             .note(.assigned(generation, byName)),
         ]
+        if !relayGroups.isEmpty { actions.append(.note(.relayed(relayGroups))) }
         let fromStep = rebalanced && !isFresh ? Step(lastRecorded.value + 2) : Step(0)
         let placements = self.placements
         for peer in workers {
@@ -266,6 +268,34 @@ extension CoordinatorMachine {
             generation: generation, virtualWorkers: peer.virtualWorkers,
             interimVirtualWorkers: interim, fromStep: step,
             auditedVirtualWorkers: auditDuties(of: peer), stepLimit: limit, shards: placements,
-            placement: placement, instructionSet: instructionSet ?? "generic")
+            placement: placement, instructionSet: instructionSet ?? "generic",
+            relayGroups: relayGroups(with: peer.virtualWorkers + (interim ?? [])))
+    }
+
+    // MARK: Relays
+
+    /// Where every worker holds a shard, none hears more than its share, and relays would be no help.
+    private func planRelays(for workers: [Peer]) -> [RelayGroup] {
+        guard configuration.serverCount > 0 else { return [] }
+        let hosts = Set(workers.map(\.hello.host))
+        return RelayPlanner.groups(
+            tree: configuration.tree,
+            workers: workers.compactMap { worker in
+                let endpoint = worker.hello.bulkEndpoint
+                let member = RelayGroup.Member(
+                    identity: worker.hello.identity, endpoint: endpoint ?? "",
+                    publicKey: worker.hello.publicKey)
+                let isLocal = endpoint.flatMap { Endpoint($0) }?.isLocal ?? true
+                return RelayPlanner.Worker(
+                    member: member, isReachable: endpoint != nil && (hosts.count == 1 || !isLocal),
+                    share: worker.virtualWorkers)
+            }, fanIn: configuration.fanIn)
+    }
+
+    /// Those that some of the leaves are below.
+    private func relayGroups(with leaves: [Int]) -> [RelayGroup] {
+        guard let level = relayGroups.first?.node.level else { return [] }
+        let wanted = Set(leaves.map { $0 >> level })
+        return relayGroups.filter { wanted.contains($0.node.index) }
     }
 }

@@ -33,6 +33,8 @@ public struct CoordinatorMachine: Sendable {
         /// Where workers can have partitions that are not on their host.
         public var dataEndpoint: String?
         public var maximumPeerCount = 4096
+        /// Most workers that one shard hears before relays come in between; 0 for any number.
+        public var fanIn = 0
         /// Where it listens when other hosts can reach it, for people; nil: this host alone can.
         public var openEndpoint: String?
 
@@ -139,6 +141,8 @@ public struct CoordinatorMachine: Sendable {
         case lost(PeerSummary, reason: String, moved: [Int], step: Step)
         case left(PeerSummary)
         case assigned(Generation, [String: [Int]])
+        /// Sums and weights go by relays from now on.
+        case relayed([RelayGroup])
         case placing(shards: [ShardIndex], step: Step, placement: Int)
         case shardsLost([ShardIndex], PeerSummary, backTo: Step)
         case waiting(String)
@@ -237,6 +241,8 @@ public struct CoordinatorMachine: Sendable {
     var readyOrder: [Role: [PeerIdentity]] = [:]
     var nextOrdinal: [Role: Int] = [:]
     public internal(set) var generation = Generation(0)
+    /// Of the present generation.
+    var relayGroups: [RelayGroup] = []
     var placement = 0
     /// The checkpoint that all shards were put back to. A later one may be written while some of them
     /// have yet to hear of it.

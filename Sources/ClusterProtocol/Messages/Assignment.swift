@@ -36,11 +36,15 @@ public struct Assignment: Hashable, Codable, Sendable {
     public var placement: Int
     /// The instruction set that all workers of the run compute with.
     public var instructionSet: String
+    /// The groups it has virtual workers in, in tree order; none: everything goes straight to the
+    /// shards.
+    public var relayGroups: [RelayGroup]
 
     public init(
         generation: Generation, virtualWorkers: [Int], interimVirtualWorkers: [Int]? = nil,
         fromStep: Step = Step(0), auditedVirtualWorkers: [Int] = [], stepLimit: Step,
-        shards: [ShardPlacement], placement: Int, instructionSet: String
+        shards: [ShardPlacement], placement: Int, instructionSet: String,
+        relayGroups: [RelayGroup] = []
     ) {
         self.generation = generation
         self.virtualWorkers = virtualWorkers
@@ -51,5 +55,6 @@ public struct Assignment: Hashable, Codable, Sendable {
         self.shards = shards
         self.placement = placement
         self.instructionSet = instructionSet
+        self.relayGroups = relayGroups
     }
 }

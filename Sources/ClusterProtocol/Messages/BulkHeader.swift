@@ -15,6 +15,10 @@ public enum BulkKind: UInt8, Sendable, CaseIterable {
     case inquiry = 6
     /// Shard to worker: the virtual workers of this step whose contributions are missing.
     case missing = 7
+    /// Worker to relay: a contribution; add it to those of the neighbours, then send it on.
+    case combine = 8
+    /// Worker to relay: send me this chunk's weights of this version, or later ones, and go on.
+    case follow = 9
 }
 
 /// How the payload's elements are written.
@@ -74,6 +78,12 @@ public struct BulkHeader: Hashable, Sendable {
     /// Which placement of the shards a state, or weights, belong to.
     public var placement = 0
     public var payloadByteCount = 0
+
+    /// In a fetch, in place of the part: whether it is about `chunk` alone and not the whole slice.
+    public var isOfOneChunk: Bool {
+        get { part == 1 }
+        set { part = newValue ? 1 : 0 }
+    }
 
     /// In a fetch, in place of the record digest: the key of the sender's host, when it can read
     /// other processes' memory there; 0 when it cannot.

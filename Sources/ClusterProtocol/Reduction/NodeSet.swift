@@ -39,6 +39,12 @@ public struct NodeSet: Sendable {
         public var right: TreeNode
         /// Where the sum is kept (already canonical).
         public var parent: TreeNode
+
+        public init(left: TreeNode, right: TreeNode, parent: TreeNode) {
+            self.left = left
+            self.right = right
+            self.parent = parent
+        }
     }
 
     public enum Insertion: Hashable, Sendable {
@@ -60,6 +66,11 @@ public struct NodeSet: Sendable {
 
     /// The totals of a node that is present.
     public func totals(of node: TreeNode) -> ContributionTotals? { present[node] }
+
+    /// Everything that is present, in order.
+    public var nodes: [(node: TreeNode, totals: ContributionTotals)] {
+        present.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
 
     /// The leaves that no present node covers, in order.
     public var missingLeaves: [Int] {

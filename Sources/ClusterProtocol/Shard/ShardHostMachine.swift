@@ -33,7 +33,8 @@ public struct ShardHostMachine: Sendable {
         case contribution(
             shard: ShardIndex, placement: Int, step: Step, chunk: Int, node: TreeNode,
             totals: ContributionTotals, peer: PeerIdentity, digest: UInt64)
-        case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step)
+        /// Of one chunk, or of all of the shard (nil).
+        case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step, chunk: Int?)
         case inquiry(shard: ShardIndex, peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
         case tick
@@ -65,7 +66,7 @@ public struct ShardHostMachine: Sendable {
     public let configuration: Configuration
     private var shards: [ShardIndex: ShardMachine] = [:]
     private var pending: Pending?
-    private var subscribers: [ShardIndex: Set<PeerIdentity>] = [:]
+    private var subscribers: [ShardIndex: Subscriptions] = [:]
 
     public init(_ configuration: Configuration) { self.configuration = configuration }
 
@@ -96,12 +97,13 @@ public struct ShardHostMachine: Sendable {
             let event = ShardMachine.Event.contribution(
                 step: step, chunk: chunk, node: node, totals: totals, peer: peer, digest: digest)
             return one(shard, event, now: now)
-        case .fetch(let shard, let peer, let step):
-            guard (0..<configuration.plan.shardCount).contains(shard.value),
-                (subscribers[shard]?.count ?? 0) < ShardMachine.maximumSubscriberCount
-            else { return [.drop(.foreignChunk)] }
-            subscribers[shard, default: []].insert(peer)
-            return one(shard, .fetch(peer: peer, step: step), now: now)
+        case .fetch(let shard, let peer, let step, let chunk):
+            let plan = configuration.plan
+            guard (0..<plan.shardCount).contains(shard.value), chunk.map({
+                plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard
+            }) ?? true else { return [.drop(.foreignChunk)] }
+            subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
+            return one(shard, .fetch(peer: peer, step: step, chunk: chunk), now: now)
         case .inquiry(let shard, let peer, let step):
             return one(shard, .inquiry(peer: peer, step: step), now: now)
         case .unsubscribe(let peer):
@@ -184,8 +186,9 @@ public struct ShardHostMachine: Sendable {
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
             now: now)
-        for peer in (subscribers[shard] ?? []).sorted() {
-            actions += machine.step(.fetch(peer: peer, step: host.step), now: now)
+        for (peer, chunk) in subscribers[shard]?.entries ?? [] {
+            actions += machine.step(
+                .fetch(peer: peer, step: host.step, chunk: chunk), now: now)
         }
         shards[shard] = machine
         return actions.map { .shard(shard, $0) }

@@ -36,7 +36,8 @@ public struct ShardMachine: Sendable {
         case contribution(
             step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
             peer: PeerIdentity, digest: UInt64)
-        case fetch(peer: PeerIdentity, step: Step)
+        /// Of one chunk, or of all (nil).
+        case fetch(peer: PeerIdentity, step: Step, chunk: Int?)
         case inquiry(peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
         case alive(Alive)
@@ -83,7 +84,7 @@ public struct ShardMachine: Sendable {
     private var isAuditing = true
     private(set) var placement = 0
     private var stepLimit = Step(0)
-    private var subscribers: Set<PeerIdentity> = []
+    private var subscribers = Subscriptions()
     /// Reports that the coordinator has not said it has, in order.
     private var finished: [StepReport] = []
     /// Reports below this step were sent.
@@ -116,7 +117,7 @@ public struct ShardMachine: Sendable {
             contribute(
                 step, chunk, node, AuditBoard.Vote(digest: digest, totals: totals), by: peer,
                 now: now)
-        case .fetch(let peer, let step): fetch(peer, step)
+        case .fetch(let peer, let step, let chunk): fetch(peer, step, chunk)
         case .inquiry(let peer, let step): answer(peer, step)
         case .unsubscribe(let peer): unsubscribe(peer)
         case .alive(let alive): heard(alive, now: now)
@@ -235,7 +236,8 @@ public struct ShardMachine: Sendable {
         actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
         actions.append(
             .send(
-                chunk: chunk, version: version, placement: placement, to: subscribers.sorted()))
+                chunk: chunk, version: version, placement: placement,
+                to: subscribers.peers(ofChunk: chunk)))
         let isCheckpoint = configuration.checkpointEvery > 0
             && version.value.isMultiple(of: configuration.checkpointEvery)
         if isCheckpoint { actions.append(.snapshot(chunk: chunk, step: version)) }
@@ -251,10 +253,13 @@ public struct ShardMachine: Sendable {
 
     /// A worker wants version `step`, or whatever is newer; the version before the present one is
     /// still here, for a worker that must finish a step which another shard has not finished.
-    private mutating func fetch(_ peer: PeerIdentity, _ step: Step) -> [Action] {
-        if subscribers.count < Self.maximumSubscriberCount { subscribers.insert(peer) }
+    private mutating func fetch(
+        _ peer: PeerIdentity, _ step: Step, _ wanted: Int?
+    ) -> [Action] {
+        subscribers.add(peer, chunk: wanted)
         guard let versions else { return [] }
         return zip(configuration.chunks, versions).flatMap { chunk, version -> [Action] in
+            guard wanted == nil || wanted == chunk else { return [] }
             let previous = Step(version.value - 1)
             var actions: [Action] = []
             if step <= previous, previous >= restoredVersion, version > restoredVersion {

@@ -6,6 +6,7 @@
 public struct WorkerMachine: Sendable {
     /// What a worker must know of the run.
     public struct Run: Hashable, Sendable {
+        public var identity: PeerIdentity
         public var tree: ReductionTree
         public var plan: SlicePlan
         /// A wait for weights that lasts longer than this is answered by asking again.
@@ -17,9 +18,10 @@ public struct WorkerMachine: Sendable {
         public var audit: AuditPlan?
 
         public init(
-            tree: ReductionTree, plan: SlicePlan, retryInterval: Duration, salt: Int = 0,
-            threadCount: Int = 1, audit: AuditPlan? = nil
+            identity: PeerIdentity, tree: ReductionTree, plan: SlicePlan, retryInterval: Duration,
+            salt: Int = 0, threadCount: Int = 1, audit: AuditPlan? = nil
         ) {
+            self.identity = identity
             self.tree = tree
             self.plan = plan
             self.retryInterval = retryInterval
@@ -48,11 +50,15 @@ public struct WorkerMachine: Sendable {
 
     public enum Action: Hashable, Sendable {
         case tell(ControlMessage)
-        /// Connect to these shards, drop connections to others.
-        case connect([ShardPlacement])
+        /// Connect to these shards, and to relays where there are some; drop connections to others,
+        /// and let go of what was subscribed to.
+        case connect([ShardPlacement], RelayRoutes?)
         /// Create the compute engines; comes once, before anything is computed.
         case useInstructionSet(String)
-        case fetch(shard: ShardIndex, version: Step)
+        /// Ask a shard for weights, of all its chunks (nil) or of one.
+        case fetch(shard: ShardIndex, chunk: Int?, version: Step)
+        /// Ask the relay for a chunk's weights.
+        case follow(chunk: Int, version: Step)
         case inquire(shard: ShardIndex, step: Step)
         /// Copy the chunk just received into the buffer of its version.
         case store(chunk: Int, version: Step)
@@ -62,9 +68,10 @@ public struct WorkerMachine: Sendable {
         /// Forget all weights and results.
         case reset
         case compute(step: Step, nodes: [TreeNode])
-        case contribute(step: Step, node: TreeNode, shards: [ShardIndex])
+        /// Straight to the shards, or by relays where there are some.
+        case contribute(step: Step, node: TreeNode, shards: [ShardIndex], isStraight: Bool)
         /// Send these chunks of a node that is not whole yet.
-        case contributeChunks(step: Step, node: TreeNode, chunks: Range<Int>)
+        case contributeChunks(step: Step, node: TreeNode, chunks: Range<Int>, isStraight: Bool)
         case evaluate(Evaluate)
         case assigned(Assignment)
         case retried(step: Step, shards: [ShardIndex])
@@ -93,6 +100,8 @@ public struct WorkerMachine: Sendable {
     var weights: WeightAssembly
     var assignment: Assignment?
     var round: Round?
+    /// Nil where there are no relays, and once they were no help: until the next assignment then.
+    private var routes: RelayRoutes?
     private var isHolding = false
     private var evaluation: Evaluate?
     private var lastArrival: Moment = .zero
@@ -156,14 +165,34 @@ public struct WorkerMachine: Sendable {
         }
         isHolding = false
         assignment = next
-        if isMoved || former?.shards != next.shards {
-            lastArrival = now
-            actions.append(.connect(next.shards))
-            let wanted = weights.wanted ?? Step(0)
-            actions += next.shards.map { .fetch(shard: $0.shard, version: wanted) }
-            actions += contributeAgain(to: next.shards.map(\.shard))
+        let routes = RelayRoutes(next.relayGroups, of: run.identity, tree: run.tree)
+        if isMoved || former?.shards != next.shards || routes != self.routes {
+            actions += connect(next.shards, routes, now: now)
         }
         return actions + work(now: now)
+    }
+
+    private mutating func connect(
+        _ shards: [ShardPlacement], _ routes: RelayRoutes?, now: Moment
+    ) -> [Action] {
+        lastArrival = now
+        self.routes = routes
+        let names = shards.map(\.shard)
+        return [.connect(shards, routes)] + subscribe(to: names) + contributeAgain(to: names)
+    }
+
+    private func subscribe(to shards: [ShardIndex]) -> [Action] {
+        let wanted = weights.wanted ?? Step(0)
+        guard let routes else {
+            return shards.map { .fetch(shard: $0, chunk: nil, version: wanted) }
+        }
+        return shards.flatMap { shard in
+            run.plan.chunks(of: shard).map { chunk in
+                routes.source(ofChunk: chunk.index) == nil
+                    ? .fetch(shard: shard, chunk: chunk.index, version: wanted)
+                    : .follow(chunk: chunk.index, version: wanted)
+            }
+        }
     }
 
     private mutating func changeLimit(_ limit: Step, now: Moment) -> [Action] {
@@ -253,7 +282,8 @@ public struct WorkerMachine: Sendable {
             }
         }
         self.round = round
-        let contribute = Action.contribute(step: step, node: node, shards: run.plan.shards)
+        let contribute = Action.contribute(
+            step: step, node: node, shards: run.plan.shards, isStraight: isStraight(node, in: step))
         return [contribute] + inquire(now: now)
     }
 
@@ -261,7 +291,16 @@ public struct WorkerMachine: Sendable {
     /// is lost is computed anew anyway when its worker is lost.
     private func chunksComputed(_ step: Step, _ node: TreeNode, _ chunks: Range<Int>) -> [Action] {
         guard let round, round.step == step, round.pending.contains(node) else { return [] }
-        return [.contributeChunks(step: step, node: node, chunks: chunks)]
+        return [
+            .contributeChunks(
+                step: step, node: node, chunks: chunks, isStraight: isStraight(node, in: step))
+        ]
+    }
+
+    /// A relay would hide whose opinion on an audited leaf it is.
+    private func isStraight(_ node: TreeNode, in step: Step) -> Bool {
+        let leaves = run.tree.leaves(of: node)
+        return routes == nil || leaves.count == 1 && isAudited(leaves.lowerBound, in: step)
     }
 
     /// Others disagree about a leaf: one more opinion.
@@ -281,7 +320,9 @@ public struct WorkerMachine: Sendable {
 
     private func contributeAgain(to shards: [ShardIndex]) -> [Action] {
         guard let round, !shards.isEmpty else { return [] }
-        return round.contributed.map { .contribute(step: round.step, node: $0, shards: shards) }
+        return round.contributed.map {
+            .contribute(step: round.step, node: $0, shards: shards, isStraight: true)
+        }
     }
 
     private mutating func prepareEvaluation(_ evaluate: Evaluate) -> [Action] {
@@ -303,8 +344,11 @@ public struct WorkerMachine: Sendable {
         lastArrival = now
         let late = Set(weights.missing.map { run.plan.chunks[$0].shard }).sorted()
         let wanted = weights.wanted ?? Step(0)
-        return late.map { .fetch(shard: $0, version: wanted) } + contributeAgain(to: late)
-            + [.retried(step: wanted, shards: late)]
+        let again = Action.retried(step: wanted, shards: late)
+        // A relay may be what is missing.
+        if routes != nil { return connect(assignment.shards, nil, now: now) + [again] }
+        return late.map { .fetch(shard: $0, chunk: nil, version: wanted) }
+            + contributeAgain(to: late) + [again]
     }
 
     var isWaitingForWeights: Bool {

@@ -83,9 +83,11 @@ public struct RunMaterial: Sendable {
         return rate > 0 ? AuditPlan(seed: configuration.training.seed, rate: rate) : nil
     }
 
-    public func worker(salt: Int, threadCount: Int) -> WorkerMachine.Run {
+    public func worker(
+        _ identity: PeerIdentity, salt: Int, threadCount: Int
+    ) -> WorkerMachine.Run {
         WorkerMachine.Run(
-            tree: tree, plan: slicePlan, retryInterval: retryInterval, salt: salt,
+            identity: identity, tree: tree, plan: slicePlan, retryInterval: retryInterval, salt: salt,
             threadCount: threadCount, audit: audit)
     }
 

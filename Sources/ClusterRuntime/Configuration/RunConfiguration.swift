@@ -48,6 +48,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var heartbeatIntervalMilliseconds = 1000
         /// Processes of one host exchange sums and weights through memory in place of sockets.
         public var sharedMemory = true
+        /// Most workers that one server hears before others relay for it; 0 for any number.
+        public var fanIn = 32
 
         public var heartbeatInterval: Duration { .milliseconds(heartbeatIntervalMilliseconds) }
     }
@@ -188,6 +190,7 @@ extension RunConfiguration.Cluster {
         heartbeatIntervalMilliseconds = try mapping.integer(
             "heartbeat-interval-ms", in: 10...3_600_000, default: heartbeatIntervalMilliseconds)
         sharedMemory = try mapping.boolean("shared-memory", default: sharedMemory)
+        fanIn = try mapping.integer("fan-in", in: 0...4096, default: fanIn)
         try mapping.finish()
     }
 }
@@ -271,6 +274,7 @@ extension RunConfiguration {
               servers: \(cluster.servers)
               heartbeat-interval-ms: \(cluster.heartbeatIntervalMilliseconds)
               shared-memory: \(cluster.sharedMemory)
+              fan-in: \(cluster.fanIn)
 
             """
         return text

@@ -127,6 +127,7 @@ final class CoordinatorLoop {
             data: material.data, modelFingerprint: material.network.fingerprint,
             configurationText: settings.configuration.yaml,
             bulkEndpoint: "\(announced.stateForMembers)")
+        decisions.fanIn = cluster.fanIn
         decisions.dataEndpoint = "\(announced.dataForMembers)"
         decisions.openEndpoint = control.endpoint.isLocal ? nil : "\(announced.control)"
         machine = CoordinatorMachine(decisions, recovery: plan.recovery, now: SteadyClock.now)

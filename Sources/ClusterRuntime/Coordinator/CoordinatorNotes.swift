@@ -19,6 +19,7 @@ extension CoordinatorMachine.Note {
         case .lost: "lost"
         case .left: "left"
         case .assigned: "assigned"
+        case .relayed: "sums and weights go by relays"
         case .placing: "placing shards"
         case .shardsLost: "shards lost"
         case .waiting: "waiting"
@@ -43,6 +44,10 @@ extension CoordinatorMachine.Note {
             ]) { $1 }
         case .assigned(let generation, let shares):
             [LogKey.generation: "\(generation)", LogKey.virtualWorkers: "\(Self.text(shares))"]
+        case .relayed(let groups):
+            [
+                "relay.groups": "\(groups.map { "\($0.node): \($0.members.count)" })",
+            ]
         case .placing(let shards, let step, let placement):
             [
                 LogKey.shards: "\(shards)", LogKey.step: "\(step)",

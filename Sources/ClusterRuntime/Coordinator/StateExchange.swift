@@ -48,7 +48,8 @@ final class StateExchange {
         case .state:
             if isMember(peer) { return take(message) }
             flawCount += 1
-        case .contribution, .weights, .unsubscribe, .inquiry, .missing: flawCount += 1
+        case .contribution, .weights, .unsubscribe, .inquiry, .missing, .combine, .follow:
+            flawCount += 1
         }
         return nil
     }

@@ -14,6 +14,8 @@ final class MemberLoop {
         case prepared(Result<Prepared, Failure>)
         case computed(ComputePool.Result)
         case report(ControlMessage)
+        /// A sum, added up for neighbours, for its shard.
+        case passOn(BulkHeader, Payload)
         case stop
     }
 
@@ -71,8 +73,9 @@ final class MemberLoop {
         self.log[metadataKey: LogKey.peerID] = "\(identity)"
         shards = try ShardService(
             context: context, identity: identity, addresses: settings.addresses,
-            transport: settings.transport, log: self.log
-        ) { message in mailbox.post(.report(message)) }
+            transport: settings.transport, log: self.log,
+            passOn: { header, payload in mailbox.post(.passOn(header, payload)) },
+            report: { message in mailbox.post(.report(message)) })
         do throws(ZeroMQError) {
             control = try settings.transport.connect(
                 context, SocketSettings.controlDealer(identity), to: "\(settings.coordinator)",
@@ -186,6 +189,7 @@ final class MemberLoop {
         switch order {
         case .stop: try step(.stopRequested)
         case .report(let message): try step(.report(message))
+        case .passOn(let header, let payload): try worker?.passOn(header, payload)
         case .prepared(.failure(let failure)): try step(.failed(failure))
         case .prepared(.success(let prepared)): try take(prepared)
         case .computed(.failed(let failure)): try step(.failed(failure))
@@ -223,7 +227,8 @@ final class MemberLoop {
         try step(
             .prepared(
                 ready,
-                material.worker(salt: Int(getpid()), threadCount: settings.threadCount),
+                material.worker(
+                    identity, salt: Int(getpid()), threadCount: settings.threadCount),
                 heartbeatInterval: material.configuration.cluster.heartbeatInterval))
     }
 
@@ -267,6 +272,9 @@ final class MemberLoop {
         for action in actions {
             if case .work(.store(let chunk, let version)) = action {
                 worker.store(payload, chunk: chunk, version: version)
+                if worker.isRelay(ofChunk: chunk), case .frame(let frame) = payload {
+                    shards.post(.weights(header, frame))
+                }
             } else {
                 try perform(action)
             }
@@ -308,6 +316,9 @@ final class MemberLoop {
                     metadata: [LogKey.step: "\(step)", LogKey.shards: "\(shards)"])
             }
             try worker?.perform(action, now: SteadyClock.now)
+            if case .connect(_, let routes) = action {
+                shards.post(.relay(level: routes?.level))
+            }
         }
     }
 

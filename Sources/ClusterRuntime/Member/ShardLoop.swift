@@ -15,11 +15,13 @@ final class ShardLoop {
     private let listener: Gatekeeper.Listener
     private let router: SocketBox
     private let mailbox: Mailbox<ShardService.Order>
+    private let passOn: @Sendable (BulkHeader, Payload) -> Void
     private let report: @Sendable (ControlMessage) -> Void
     private var log: Logger
     private var coordinator: OutgoingConnection?
     private var machine: ShardHostMachine?
     private var storage: ShardStorage?
+    private var relay: Relay?
     private var material: RunMaterial?
     private var isRunning = true
     private var flaws = FlawCounter()
@@ -32,6 +34,7 @@ final class ShardLoop {
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
         listener: Gatekeeper.Listener, mailbox: Mailbox<ShardService.Order>, log: Logger,
+        passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
         report: @escaping @Sendable (ControlMessage) -> Void
     ) {
         self.context = context
@@ -42,6 +45,7 @@ final class ShardLoop {
         router = listener.socket
         self.mailbox = mailbox
         self.log = log
+        self.passOn = passOn
         self.report = report
     }
 
@@ -64,7 +68,8 @@ final class ShardLoop {
         if let coordinator { items.append(coordinator.socket.pollItem) }
         items += gatekeeper.pollItems
         let now = SteadyClock.now
-        let deadline = machine?.nextDeadline(now: now).map { max(.zero, $0 - now) }
+        let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
+        let deadline = deadlines.min().map { max(.zero, $0 - now) }
         let result = try poll.wait(for: items, timeout: min(deadline ?? .seconds(1), .seconds(1)))
         if result.wasWoken {
             for order in mailbox.takeAll() { try obey(order) }
@@ -88,6 +93,7 @@ final class ShardLoop {
             }
         }
         try step(.tick)
+        try relay?.step(.tick)
     }
 
     private func obey(_ order: ShardService.Order) throws(ZeroMQError) {
@@ -97,7 +103,9 @@ final class ShardLoop {
             guard self.material == nil else { return }
             self.material = material
             machine = ShardHostMachine(material.shardHost)
-            storage = ShardStorage(material)
+            let storage = ShardStorage(material)
+            self.storage = storage
+            relay = Relay(material, storage: storage, router: router, passOn: passOn)
             var options = SocketSettings.bulkDealer(identity)
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
             options.sendHighWaterMark += snapshotMessages
@@ -105,6 +113,11 @@ final class ShardLoop {
             coordinator = try transport.connect(
                 context, options, to: endpoint, of: .coordinator)
         case .event(let event): try step(event)
+        case .relay(let level): try relay?.step(.configured(level: level))
+        case .weights(let header, let frame):
+            let event = RelayMachine.Event.weights(
+                chunk: header.chunk, version: header.step, placement: header.placement)
+            try relay?.step(event, header, .frame(frame))
         }
     }
 
@@ -134,14 +147,32 @@ final class ShardLoop {
                 chunk: header.chunk, node: header.node, totals: header.totals, peer: peer,
                 digest: digest(header, payload))
             try step(event, payload: payload)
+        case .combine:
+            guard hasRightCounts(header) else {
+                return note("contribution of a wrong size", peer)
+            }
+            guard let payload = payload(of: message, from: peer, note) else { return }
+            let event = RelayMachine.Event.contribution(
+                placement: header.placement, step: header.step, chunk: header.chunk,
+                node: header.node, totals: header.totals)
+            try relay?.step(event, header, payload)
+        case .follow:
+            guard material?.slicePlan.chunks.indices.contains(header.chunk) == true else {
+                return note("\(header.kind) of a chunk that is none", peer)
+            }
+            try relay?.step(.follow(peer: peer, chunk: header.chunk, version: header.step))
         case .inquiry:
             try step(.inquiry(shard: header.shard, peer: peer, step: header.step))
         case .fetch:
             subscribe(peer, hostKey: header.hostKey)
-            try step(.fetch(shard: header.shard, peer: peer, step: header.step))
+            try step(
+                .fetch(
+                    shard: header.shard, peer: peer, step: header.step,
+                    chunk: header.isOfOneChunk ? header.chunk : nil))
         case .unsubscribe:
             sharers.remove(peer)
             try step(.unsubscribe(peer: peer))
+            try relay?.step(.unsubscribe(peer: peer))
         case .weights, .state, .missing: note("unexpected \(header.kind)", peer)
         }
     }

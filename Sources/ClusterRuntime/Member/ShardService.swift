@@ -3,7 +3,8 @@ import Logging
 import Threads
 import ZeroMQ
 
-/// The thread that serves the shards of one process, and owns their sockets.
+/// The thread that serves the shards of one process, and what it relays for neighbours; it owns the
+/// sockets for both.
 ///
 /// Two sockets: a ROUTER that workers contribute to and get weights from, and a DEALER to the
 /// coordinator for state and snapshots.
@@ -11,6 +12,10 @@ final class ShardService: Sendable {
     enum Order: Sendable {
         case event(ShardHostMachine.Event)
         case configure(RunMaterial, stateEndpoint: String)
+        /// Where the tree is cut into groups that relay for one another.
+        case relay(level: Int?)
+        /// Weights that neighbours may want.
+        case weights(BulkHeader, Frame)
         case stop
     }
 
@@ -25,10 +30,13 @@ final class ShardService: Sendable {
 
     /// - Parameters:
     ///   - addresses: where to listen, and what others are told of it.
+    ///   - passOn: given sums that are to go on to their shard; called on the service's thread.
     ///   - report: told what the coordinator is to hear; called on the service's thread.
     init(
         context: Context, identity: PeerIdentity, addresses: MemberAddresses,
-        transport: Transport, log: Logger, report: @escaping @Sendable (ControlMessage) -> Void
+        transport: Transport, log: Logger,
+        passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
+        report: @escaping @Sendable (ControlMessage) -> Void
     ) throws(Failure) {
         let inside = "inproc://shards-\(identity)"
         let meter = SocketMeter(isRouter: true, ignoring: Array(identity.rawValue.utf8))
@@ -43,7 +51,7 @@ final class ShardService: Sendable {
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,
                     gatekeeper: gatekeeper, listener: listener, mailbox: mailbox, log: log,
-                    report: report)
+                    passOn: passOn, report: report)
                 let bound = listener.endpoint
                 let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
                 ready.change { $0 = .success(("\(announced)", mailbox)) }

@@ -27,7 +27,7 @@ final class ShardStorage {
         var previous: PublishedWeights?
         var version: Step
         var state: [FloatBuffer?]
-        var sums: [TreeNode: Payload] = [:]
+        var sums = PartialSums()
         /// Opinions on audited leaves.
         var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
@@ -112,8 +112,7 @@ final class ShardStorage {
     }
 
     func keep(_ payload: Payload, chunk: Int, node: TreeNode, replaced: [TreeNode]) {
-        for old in replaced { chunks[chunk]?.sums[old] = nil }
-        chunks[chunk]?.sums[node] = payload
+        chunks[chunk]?.sums.keep(payload, node: node, replaced: replaced)
     }
 
     /// Puts a worker's opinion on an audited leaf aside.
@@ -129,9 +128,11 @@ final class ShardStorage {
     }
 
     func add(chunk: Int, _ merge: NodeSet.Merge) {
-        guard let left = chunks[chunk]?.sums.removeValue(forKey: merge.left),
-            let right = chunks[chunk]?.sums.removeValue(forKey: merge.right)
-        else { preconditionFailure("a merge of \(merge) without its sums") }
+        chunks[chunk]?.sums.add(merge, of: chunk, in: self)
+    }
+
+    /// The packed sum of two contributions to a chunk.
+    fileprivate func sum(_ left: Payload, _ right: Payload, chunk: Int) -> Payload {
         let (result, byteCount) = takeBuffer(chunk: chunk)
         let count = plan.chunks[chunk].range.count
         left.withAlignedPointer { left in
@@ -139,12 +140,12 @@ final class ShardStorage {
                 wire.precision.add(left, right, into: result.pointer, count: count)
             }
         }
-        chunks[chunk]?.sums[merge.parent] = .buffer(result, byteCount: byteCount)
+        return .buffer(result, byteCount: byteCount)
     }
 
     /// One optimizer update: the root divided by the sample count, applied.
     func update(chunk: Int, step: Step, sampleCount: Int) {
-        guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
+        guard var entry = chunks[chunk], let root = entry.sums.remove(tree.root), let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
         let next = takeForWeights(chunk)
         let state = entry.state.map { buffer -> UnsafeMutablePointer<Float> in
@@ -162,7 +163,7 @@ final class ShardStorage {
         entry.weights = next
         entry.published = publish(next, chunk: chunk, version: step.next)
         entry.version = step.next
-        entry.sums = [:]
+        entry.sums = PartialSums()
         entry.held = [:]
         chunks[chunk] = entry
     }
@@ -185,4 +186,23 @@ final class ShardStorage {
             return copy
         }
     }
+}
+
+/// Contributions to one chunk that are present, packed as they travel.
+struct PartialSums {
+    private var payloads: [TreeNode: Payload] = [:]
+
+    mutating func keep(_ payload: Payload, node: TreeNode, replaced: [TreeNode]) {
+        for old in replaced { payloads[old] = nil }
+        payloads[node] = payload
+    }
+
+    mutating func add(_ merge: NodeSet.Merge, of chunk: Int, in storage: ShardStorage) {
+        guard let left = remove(merge.left), let right = remove(merge.right) else {
+            preconditionFailure("a merge of \(merge) without its sums")
+        }
+        payloads[merge.parent] = storage.sum(left, right, chunk: chunk)
+    }
+
+    mutating func remove(_ node: TreeNode) -> Payload? { payloads.removeValue(forKey: node) }
 }

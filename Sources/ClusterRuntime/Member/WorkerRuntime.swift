@@ -34,6 +34,8 @@ final class WorkerRuntime {
     private var placement = 0
     private var sockets: [String: OutgoingConnection] = [:]
     private var endpoints: [ShardIndex: String] = [:]
+    /// Nil when everything goes straight to the shards.
+    private var routes: RelayRoutes?
     /// Shards that speak of weights in their memory: they can be told of sums in this one's.
     private var sharers: Set<ShardIndex> = []
     /// Shards whose memory could not be read.
@@ -115,14 +117,17 @@ final class WorkerRuntime {
             virtualWorkers = assignment.virtualWorkers
             placement = assignment.placement
             if let current { needs?.expect(step: current.step, leaves: virtualWorkers) }
-        case .connect(let placements): try connect(placements)
+        case .connect(let placements, let routes):
+            letGo(unlessThisIs: routes)
+            try connect(placements, routes)
         case .useInstructionSet(let name):
             pool = ComputePool(
                 material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
                 instructionSet: name, flipBitInStep: flipBitInStep, makeEngine: makeEngine,
                 report: report)
-        case .fetch(let shard, let version):
-            try fetch(shard, version)
+        case .fetch(let shard, let chunk, let version):
+            try fetch(shard, chunk: chunk, version)
+        case .follow(let chunk, let version): try follow(chunk, version)
         case .inquire(let shard, let step):
             _ = try send(
                 BulkMessage.frames(BulkHeader(kind: .inquiry, step: step, shard: shard)), to: shard)
@@ -135,12 +140,14 @@ final class WorkerRuntime {
         case .compute(let step, let nodes):
             guard let current, current.step == step else { return }
             pool?.compute(step: step, nodes: nodes, weights: current.weights.training)
-        case .contribute(let step, let node, let shards):
-            try contribute(step, node, to: shards)
+        case .contribute(let step, let node, let shards, let isStraight):
+            try contribute(step, node, to: shards, isStraight: isStraight)
             contributionCount += 1
             lastContribution = now
-        case .contributeChunks(let step, let node, let chunks):
-            for chunk in chunks { try contribute(step, node, chunk: chunk) }
+        case .contributeChunks(let step, let node, let chunks, let isStraight):
+            for chunk in chunks {
+                try contribute(step, node, chunk: chunk, isStraight: isStraight)
+            }
             unsent[node] = chunks.lowerBound
         case .evaluate(let evaluate):
             guard let current, current.step == evaluate.step else { return }
@@ -150,14 +157,38 @@ final class WorkerRuntime {
         }
     }
 
-    private func fetch(_ shard: ShardIndex, _ version: Step) throws(ZeroMQError) {
+    private func fetch(
+        _ shard: ShardIndex, chunk: Int? = nil, _ version: Step
+    ) throws(ZeroMQError) {
         var header = BulkHeader(kind: .fetch, step: version, shard: shard)
+        header.isOfOneChunk = chunk != nil
+        header.chunk = chunk ?? 0
         let isOwn = endpoints[shard] == ownEndpoint?.inside
-        if material.configuration.cluster.sharedMemory, !isOwn, !strangers.contains(shard) {
+        // What is handed on to others has to be in a message.
+        let maySay = routes == nil && !isOwn && !strangers.contains(shard)
+        if material.configuration.cluster.sharedMemory, maySay {
             header.hostKey = HostFacts.sharingKey
         }
         _ = try send(BulkMessage.frames(header), to: shard)
     }
+
+    private func follow(_ chunk: Int, _ version: Step) throws(ZeroMQError) {
+        guard let relay = routes?.source(ofChunk: chunk) else { return }
+        var header = BulkHeader(
+            kind: .follow, step: version, shard: material.slicePlan.chunks[chunk].shard)
+        header.chunk = chunk
+        _ = try send(BulkMessage.frames(header), toEndpoint: reached(relay.endpoint))
+    }
+
+    /// Sums of neighbours, on their way to the shard.
+    func passOn(_ header: BulkHeader, _ payload: Payload) throws(ZeroMQError) {
+        var header = header
+        header.kind = .contribution
+        _ = try send(BulkMessage.frames(header, payload: payload, wire.precision), to: header.shard)
+    }
+
+    /// Whether others get the weights of a chunk from this worker.
+    func isRelay(ofChunk chunk: Int) -> Bool { routes?.isRelay(ofChunk: chunk) ?? false }
 
     private func adopt(_ step: Step, now: Duration) {
         guard let weights = incoming.removeValue(forKey: step) else { return }
@@ -183,18 +214,39 @@ final class WorkerRuntime {
         unsent = [:]
     }
 
-    private func connect(_ placements: [ShardPlacement]) throws(ZeroMQError) {
+    /// Of what was subscribed to by other routes.
+    private func letGo(unlessThisIs routes: RelayRoutes?) {
+        guard routes != self.routes else { return }
+        for connection in sockets.values {
+            let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: ShardIndex(0))
+            _ = try? connection.socket.send(BulkMessage.frames(header))
+        }
+    }
+
+    /// How this process reaches an endpoint: its own by the shortcut.
+    private func reached(_ endpoint: String) -> String {
+        guard let ownEndpoint, endpoint == ownEndpoint.public else { return endpoint }
+        return ownEndpoint.inside
+    }
+
+    private func connect(
+        _ placements: [ShardPlacement], _ routes: RelayRoutes?
+    ) throws(ZeroMQError) {
+        self.routes = routes
         endpoints = [:]
         sharers = []
         strangers = []
         var keys: [String: String] = [:]
         for placement in placements {
-            let isOwn = placement.endpoint == ownEndpoint?.public
-            let endpoint = isOwn ? ownEndpoint?.inside : placement.endpoint
+            let endpoint = reached(placement.endpoint)
             endpoints[placement.shard] = endpoint
-            if let endpoint { keys[endpoint] = placement.publicKey }
+            keys[endpoint] = placement.publicKey
         }
-        let wanted = Set(endpoints.values)
+        var wanted = Set(endpoints.values)
+        for relay in routes?.relays(chunkCount: material.slicePlan.chunks.count) ?? [] {
+            keys[reached(relay.endpoint)] = relay.publicKey
+            wanted.insert(reached(relay.endpoint))
+        }
         for endpoint in sockets.keys.sorted() where !wanted.contains(endpoint) {
             sockets.removeValue(forKey: endpoint)?.close()
         }
@@ -208,26 +260,31 @@ final class WorkerRuntime {
 
     /// A message that finds its queue full is lost; the retry brings it again.
     private func send(_ frames: [Frame], to shard: ShardIndex) throws(ZeroMQError) -> SendOutcome {
-        guard let endpoint = endpoints[shard], let connection = sockets[endpoint] else {
-            return .unreachable
-        }
+        guard let endpoint = endpoints[shard] else { return .unreachable }
+        return try send(frames, toEndpoint: endpoint)
+    }
+
+    private func send(
+        _ frames: [Frame], toEndpoint endpoint: String
+    ) throws(ZeroMQError) -> SendOutcome {
+        guard let connection = sockets[endpoint] else { return .unreachable }
         return try connection.socket.send(frames)
     }
 
     /// Sends what of a node was not sent before; the second time all of it.
     private func contribute(
-        _ step: Step, _ node: TreeNode, to shards: [ShardIndex]
+        _ step: Step, _ node: TreeNode, to shards: [ShardIndex], isStraight: Bool
     ) throws(ZeroMQError) {
         let end = unsent.removeValue(forKey: node) ?? material.slicePlan.chunks.count
         for shard in shards {
             for chunk in material.slicePlan.chunks(of: shard) where chunk.index < end {
-                try contribute(step, node, chunk: chunk.index)
+                try contribute(step, node, chunk: chunk.index, isStraight: isStraight)
             }
         }
     }
 
     private func contribute(
-        _ step: Step, _ node: TreeNode, chunk index: Int
+        _ step: Step, _ node: TreeNode, chunk index: Int, isStraight: Bool
     ) throws(ZeroMQError) {
         guard let result = results[node], current?.step == step else { return }
         let chunk = material.slicePlan.chunks[index]
@@ -236,6 +293,15 @@ final class WorkerRuntime {
         header.node = node
         header.placement = placement
         header.totals = result.totals
+        let relay = isStraight ? nil : routes?.relay(of: node, chunk: index)
+        if let relay {
+            header.kind = .combine
+            let frames = BulkMessage.frames(
+                header, payload: result.sum.bytes(chunk.range, wire.precision), wire.precision,
+                owner: result.sum)
+            _ = try send(frames, toEndpoint: reached(relay.endpoint))
+            return
+        }
         let place = sharers.contains(chunk.shard)
             ? result.sum.sharedPayload(firstElement: chunk.range.lowerBound) : nil
         let precision = wire.precision

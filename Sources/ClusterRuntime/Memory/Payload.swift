@@ -1,7 +1,7 @@
 import ZeroMQ
 
 /// Elements that arrived, or were made here.
-enum Payload {
+enum Payload: Sendable {
     case frame(Frame)
     /// The first bytes of a buffer.
     case buffer(FloatBuffer, byteCount: Int)

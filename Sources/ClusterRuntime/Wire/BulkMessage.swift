@@ -42,6 +42,22 @@ struct BulkMessage {
         return [Frame(header.bytes), Frame(lending: payload, owner: owner)]
     }
 
+    /// Frames to send of a payload as it was received, or as it lies in a buffer.
+    static func frames(
+        _ header: BulkHeader, payload: Payload, _ precision: WirePrecision
+    ) -> [Frame] {
+        switch payload {
+        case .frame(let frame):
+            var header = header
+            header.payloadType = precision.payloadType
+            header.payloadByteCount = frame.byteCount
+            return [Frame(header.bytes), frame]
+        case .buffer(let buffer, let byteCount):
+            let bytes = UnsafeRawBufferPointer(start: buffer.pointer, count: byteCount)
+            return frames(header, payload: bytes, precision, owner: buffer)
+        }
+    }
+
     /// Frames that say where the payload lies in shared memory.
     static func frames(
         _ header: BulkHeader, shared: SharedPayload, _ precision: WirePrecision

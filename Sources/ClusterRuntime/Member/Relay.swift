@@ -1,0 +1,92 @@
+import ClusterProtocol
+import Threads
+import ZeroMQ
+
+/// Carries out what a worker's relay decides: neighbours' sums, and weights handed on.
+///
+/// Threading: the shard service's thread only.
+final class Relay {
+    private var machine: RelayMachine
+    private let plan: SlicePlan
+    private let wire: WirePlan
+    private let storage: ShardStorage
+    private let router: SocketBox
+    private let passOn: @Sendable (BulkHeader, Payload) -> Void
+    private var sums: [RelayMachine.Slot: PartialSums] = [:]
+    private var weights: [Int: Payload] = [:]
+
+    /// - Parameters:
+    ///   - storage: gives the memory for sums.
+    ///   - router: the socket that neighbours are connected to.
+    ///   - passOn: given sums for their shard.
+    init(
+        _ material: RunMaterial, storage: ShardStorage, router: SocketBox,
+        passOn: @escaping @Sendable (BulkHeader, Payload) -> Void
+    ) {
+        machine = RelayMachine(tree: material.tree, audit: material.audit)
+        plan = material.slicePlan
+        wire = material.wire
+        self.storage = storage
+        self.router = router
+        self.passOn = passOn
+    }
+
+    /// When `tick` is wanted, if at all.
+    var nextDeadline: Duration? { machine.nextDeadline }
+
+    /// - Parameters:
+    ///   - header: of the message that the event is about.
+    ///   - payload: its content; what is kept of weights lies in a message.
+    func step(
+        _ event: RelayMachine.Event, _ header: BulkHeader? = nil, _ payload: Payload? = nil
+    ) throws(ZeroMQError) {
+        for action in machine.step(event, now: SteadyClock.now) {
+            try perform(action, header, payload)
+        }
+    }
+
+    private func perform(
+        _ action: RelayMachine.Action, _ header: BulkHeader?, _ payload: Payload?
+    ) throws(ZeroMQError) {
+        switch action {
+        case .keep(let slot, let node, let replaced):
+            guard let payload else { return }
+            sums[slot, default: PartialSums()].keep(payload, node: node, replaced: replaced)
+        case .add(let slot, let merge): sums[slot]?.add(merge, of: slot.chunk, in: storage)
+        case .passOn(let slot, let placement, let step, let node, let totals):
+            guard let sum = sums[slot]?.remove(node) else {
+                preconditionFailure("a sum of \(node) that was never kept")
+            }
+            var header = self.header(.contribution, step: step, chunk: slot.chunk)
+            header.placement = placement
+            header.node = node
+            header.totals = totals
+            passOn(header, sum)
+        case .forward: if let header, let payload { passOn(header, payload) }
+        case .drop: break
+        case .forget(let slot): sums[slot] = nil
+        case .keepWeights(let chunk): weights[chunk] = payload
+        case .sendWeights(let chunk, let version, let placement, let peers):
+            guard let payload = weights[chunk] else { return }
+            var header = self.header(.weights, step: version, chunk: chunk)
+            header.placement = placement
+            try send(
+                BulkMessage.frames(header, payload: payload, wire.weights(at: version)), to: peers)
+        }
+    }
+
+    private func header(_ kind: BulkKind, step: Step, chunk: Int) -> BulkHeader {
+        var header = BulkHeader(kind: kind, step: step, shard: plan.chunks[chunk].shard)
+        header.chunk = chunk
+        return header
+    }
+
+    /// Whoever is gone is sent nothing more; whoever misses something asks its shard.
+    private func send(_ frames: [Frame], to peers: [PeerIdentity]) throws(ZeroMQError) {
+        for peer in peers {
+            if try router.send([Frame(peer.rawValue)] + frames) == .unreachable {
+                try step(.unsubscribe(peer: peer))
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+import ClusterProtocol
+import Testing
+
+/// What a relay adds, passes on, hands on and drops.
+@Suite struct RelayMachineTests {
+    private static let tree = ReductionTree(leafCount: 8)
+    private static let group = TreeNode(level: 2, index: 1)
+    private static let slot = RelayMachine.Slot(chunk: 3, group: group)
+
+    private static func machine(audit: AuditPlan? = nil) -> RelayMachine {
+        var machine = RelayMachine(tree: tree, audit: audit)
+        #expect(machine.step(.configured(level: 2), now: .zero).isEmpty)
+        return machine
+    }
+
+    private static func totals(_ count: Int) -> ContributionTotals {
+        ContributionTotals(sampleCount: count)
+    }
+
+    private static func sum(
+        _ node: TreeNode, step: Int = 5, placement: Int = 1, of samples: Int = 1
+    ) -> RelayMachine.Event {
+        .contribution(
+            placement: placement, step: Step(step), chunk: 3, node: node, totals: totals(samples))
+    }
+
+    private static func passOn(
+        _ node: TreeNode, step: Int = 5, of samples: Int
+    ) -> RelayMachine.Action {
+        .passOn(slot, placement: 1, step: Step(step), node: node, totals: totals(samples))
+    }
+
+    @Test func oneSumGoesOnWhenAllAreThere() {
+        var machine = Self.machine()
+        let pair = TreeNode(level: 1, index: 3)
+        #expect(
+            machine.step(Self.sum(pair, of: 2), now: .zero)
+                == [.keep(Self.slot, node: pair, replaced: [])])
+        #expect(machine.step(Self.sum(pair, of: 2), now: .zero) == [.drop])
+        #expect(
+            machine.step(Self.sum(.leaf(5)), now: .zero)
+                == [.keep(Self.slot, node: .leaf(5), replaced: [])])
+        let other = TreeNode(level: 1, index: 2)
+        let last: [RelayMachine.Action] = [
+            .keep(Self.slot, node: .leaf(4), replaced: []),
+            .add(Self.slot, .init(left: .leaf(4), right: .leaf(5), parent: other)),
+            .add(Self.slot, .init(left: other, right: pair, parent: Self.group)),
+            Self.passOn(Self.group, of: 4),
+        ]
+        #expect(machine.step(Self.sum(.leaf(4)), now: .zero) == last)
+        // What comes once more has been passed on.
+        #expect(machine.step(Self.sum(.leaf(4)), now: .zero) == [.drop])
+        #expect(machine.nextDeadline == nil)
+    }
+
+    @Test func whatIsLateIsNotWaitedForForEver() throws {
+        var machine = Self.machine()
+        _ = machine.step(Self.sum(.leaf(4)), now: .zero)
+        _ = machine.step(Self.sum(.leaf(6)), now: .zero)
+        let deadline = try #require(machine.nextDeadline)
+        #expect(machine.step(.tick, now: deadline - .microseconds(1)).isEmpty)
+        #expect(
+            machine.step(.tick, now: deadline)
+                == [Self.passOn(.leaf(4), of: 1), Self.passOn(.leaf(6), of: 1)])
+        #expect(machine.nextDeadline == nil)
+        #expect(machine.step(Self.sum(.leaf(5)), now: deadline) == [.forward])
+        #expect(machine.step(Self.sum(.leaf(5)), now: deadline) == [.drop])
+        // It took a second, and is given that time from now on.
+        #expect(machine.step(Self.sum(.leaf(7)), now: .seconds(1)) == [.forward])
+        _ = machine.step(Self.sum(.leaf(4), step: 6), now: .seconds(2))
+        #expect(machine.nextDeadline == .seconds(4))
+    }
+
+    @Test func aNewStepReplacesTheOneBefore() {
+        var machine = Self.machine()
+        _ = machine.step(Self.sum(.leaf(4)), now: .zero)
+        #expect(
+            machine.step(Self.sum(.leaf(5), step: 6), now: .zero)
+                == [.forget(Self.slot), .keep(Self.slot, node: .leaf(5), replaced: [])])
+        #expect(machine.step(Self.sum(.leaf(4)), now: .zero) == [.forward])
+        // A later placement counts more than a later step.
+        #expect(
+            machine.step(Self.sum(.leaf(4), step: 2, placement: 2), now: .zero)
+                == [.forget(Self.slot), .keep(Self.slot, node: .leaf(4), replaced: [])])
+    }
+
+    @Test func whatIsNotToBeAddedGoesOn() {
+        var machine = Self.machine()
+        #expect(machine.step(Self.sum(Self.group, of: 4), now: .zero) == [.forward])
+        #expect(machine.step(Self.sum(TreeNode(level: 9, index: 0)), now: .zero) == [.drop])
+        #expect(machine.step(Self.sum(.leaf(8)), now: .zero) == [.drop])
+        _ = machine.step(Self.sum(.leaf(4)), now: .zero)
+        #expect(machine.step(.configured(level: nil), now: .zero) == [Self.passOn(.leaf(4), of: 1)])
+        #expect(machine.step(Self.sum(.leaf(5)), now: .zero) == [.forward])
+    }
+
+    /// Audited leaves go straight to the shard, whose relay does not wait for them.
+    @Test func auditedLeavesAreNotWaitedFor() throws {
+        let audit = AuditPlan(seed: 1, rate: 0.4)
+        let step = try #require(
+            (0..<1000).first { step in
+                (4..<8).filter { audit.isAudited(step: Step(step), leaf: $0) } == [6]
+            })
+        var machine = Self.machine(audit: audit)
+        _ = machine.step(Self.sum(.leaf(4), step: step), now: .zero)
+        _ = machine.step(Self.sum(.leaf(7), step: step), now: .zero)
+        let last = machine.step(Self.sum(.leaf(5), step: step), now: .zero)
+        #expect(
+            last.suffix(2) == [
+                Self.passOn(.leaf(7), step: step, of: 1),
+                Self.passOn(TreeNode(level: 1, index: 2), step: step, of: 2),
+            ])
+    }
+
+    @Test func weightsAreHandedOn() {
+        var machine = Self.machine()
+        let (one, two) = (PeerIdentity(rawValue: "worker-1"), PeerIdentity(rawValue: "worker-2"))
+        func send(_ version: Int, _ placement: Int, _ peers: [PeerIdentity]) -> RelayMachine.Action {
+            .sendWeights(chunk: 3, version: Step(version), placement: placement, to: peers)
+        }
+        func weights(_ version: Int, _ placement: Int) -> [RelayMachine.Action] {
+            machine.step(
+                .weights(chunk: 3, version: Step(version), placement: placement), now: .zero)
+        }
+        #expect(
+            machine.step(.follow(peer: two, chunk: 3, version: Step(0)), now: .zero).isEmpty)
+        #expect(weights(1, 1) == [.keepWeights(chunk: 3), send(1, 1, [two])])
+        #expect(weights(1, 1).isEmpty)
+        // A late follower gets at once what it has not, and nothing that is too old for it.
+        #expect(
+            machine.step(.follow(peer: one, chunk: 3, version: Step(1)), now: .zero)
+                == [send(1, 1, [one])])
+        #expect(
+            machine.step(.follow(peer: one, chunk: 3, version: Step(2)), now: .zero).isEmpty)
+        #expect(weights(2, 1) == [.keepWeights(chunk: 3), send(2, 1, [one, two])])
+        _ = machine.step(.unsubscribe(peer: two), now: .zero)
+        // Put back by the coordinator.
+        #expect(weights(0, 2) == [.keepWeights(chunk: 3), send(0, 2, [one])])
+        #expect(
+            machine.step(.weights(chunk: 4, version: Step(1), placement: 2), now: .zero)
+                == [.keepWeights(chunk: 4)])
+    }
+}

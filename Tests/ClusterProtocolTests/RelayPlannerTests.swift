@@ -1,0 +1,119 @@
+import ClusterProtocol
+import Testing
+
+/// Who relays for whom, and which way sums and weights go.
+@Suite struct RelayPlannerTests {
+    static func member(_ number: Int) -> RelayGroup.Member {
+        .init(
+            identity: PeerIdentity(rawValue: "worker-\(number)"), endpoint: "tcp://10.0.0.1:\(number)")
+    }
+
+    /// Workers with equal shares of the virtual workers.
+    static func workers(_ count: Int, leafCount: Int) -> [RelayPlanner.Worker] {
+        (0..<count).map { number in
+            .init(
+                member: member(number), isReachable: true,
+                share: Array(leafCount * number / count..<leafCount * (number + 1) / count))
+        }
+    }
+
+    private static func groups(
+        _ count: Int, leafCount: Int, fanIn: Int
+    ) -> [RelayGroup] {
+        RelayPlanner.groups(
+            tree: ReductionTree(leafCount: leafCount), workers: workers(count, leafCount: leafCount),
+            fanIn: fanIn)
+    }
+
+    @Test func aShardThatCanHearEveryoneDoes() {
+        #expect(Self.groups(32, leafCount: 64, fanIn: 32).isEmpty)
+        #expect(Self.groups(64, leafCount: 64, fanIn: 0).isEmpty)
+        // Two workers in two groups of one would hear nobody less.
+        #expect(Self.groups(2, leafCount: 4, fanIn: 1).isEmpty)
+        #expect(Self.groups(0, leafCount: 4, fanIn: 1).isEmpty)
+    }
+
+    /// Nobody hears more than twice the square root, and the groups are whole subtrees.
+    @Test(arguments: [(33, 64), (64, 64), (64, 256), (100, 100), (1000, 1000), (1000, 4096)])
+    func groupsAreAboutAsManyAsTheirMembers(workers: Int, leafCount: Int) {
+        let groups = Self.groups(workers, leafCount: leafCount, fanIn: 32)
+        let tree = ReductionTree(leafCount: leafCount)
+        #expect(Set(groups.map(\.node.level)).count == 1)
+        #expect(groups.flatMap { tree.leaves(of: $0.node) } == Array(0..<leafCount))
+        #expect(Set(groups.flatMap(\.members)).count == workers)
+        let most = groups.map(\.members.count).max() ?? 0
+        #expect((most + groups.count) * (most + groups.count) < workers * 9)
+    }
+
+    /// One whose share lies in two groups is in both; one that others cannot reach relays for nobody.
+    @Test func sharesAcrossGroups() {
+        var workers = Self.workers(5, leafCount: 16)
+        workers[1].isReachable = false
+        let groups = RelayPlanner.groups(
+            tree: ReductionTree(leafCount: 16), workers: workers, fanIn: 2)
+        #expect(groups.map(\.node) == (0..<2).map { TreeNode(level: 3, index: $0) })
+        let numbers = groups.map { group in
+            group.members.map { $0.identity.rawValue.split(separator: "-").last ?? "" }
+        }
+        #expect(numbers == [["0", "2"], ["2", "3", "4"]])
+    }
+
+    @Test func sumsGoToTheRelayOfTheirGroup() throws {
+        let tree = ReductionTree(leafCount: 16)
+        let groups = Self.groups(8, leafCount: 16, fanIn: 2)
+        #expect(groups.map(\.members.count) == [2, 2, 2, 2])
+        let own = Self.member(2).identity
+        let routes = try #require(RelayRoutes([groups[1]], of: own, tree: tree))
+        let node = TreeNode(level: 1, index: 2)
+        let relays = (0..<4).map { routes.relay(of: node, chunk: $0)?.identity.rawValue }
+        #expect(relays == ["worker-3", "worker-2", "worker-3", "worker-2"])
+        // Of others, whose relays it does not know; of a whole group; of no node at all.
+        #expect(routes.relay(of: TreeNode(level: 1, index: 0), chunk: 0) == nil)
+        #expect(routes.relay(of: TreeNode(level: 2, index: 1), chunk: 0) == nil)
+        #expect(routes.relay(of: TreeNode(level: 0, index: -4), chunk: 0) == nil)
+        #expect(routes.source(ofChunk: 0)?.identity == Self.member(3).identity)
+        #expect(routes.source(ofChunk: 1) == nil && routes.isRelay(ofChunk: 1))
+        #expect(routes.relays(chunkCount: 4).map(\.identity.rawValue) == ["worker-2", "worker-3"])
+    }
+
+    /// Whoever relays a chunk has it from the shard, so weights never go in a circle.
+    @Test(arguments: [(40, 64), (64, 100), (100, 128)])
+    func weightsComeFromTheShardInTheEnd(workers: Int, leafCount: Int) {
+        let tree = ReductionTree(leafCount: leafCount)
+        let all = Self.workers(workers, leafCount: leafCount)
+        let groups = Self.groups(workers, leafCount: leafCount, fanIn: 8)
+        var routes: [PeerIdentity: RelayRoutes] = [:]
+        for worker in all {
+            let mine = groups.filter { group in
+                worker.share.contains { $0 >> group.node.level == group.node.index }
+            }
+            routes[worker.member.identity] = RelayRoutes(
+                mine, of: worker.member.identity, tree: tree)
+        }
+        #expect(routes.count == workers)
+        for chunk in 0..<7 {
+            for (peer, route) in routes {
+                guard let source = route.source(ofChunk: chunk) else { continue }
+                #expect(source.identity != peer)
+                #expect(routes[source.identity]?.source(ofChunk: chunk) == nil)
+            }
+        }
+    }
+
+    /// What a coordinator should never say leads to no relays, and to no trap.
+    @Test func groupsThatAreNone() {
+        let tree = ReductionTree(leafCount: 16)
+        let own = Self.member(0).identity
+        for node in [
+            TreeNode(level: 0, index: 0), TreeNode(level: 99, index: 0), TreeNode(level: -1, index: 0),
+            TreeNode(level: 2, index: 4), TreeNode(level: 2, index: -1), TreeNode(level: 4, index: 0),
+        ] {
+            #expect(
+                RelayRoutes([RelayGroup(node: node, members: [Self.member(1)])], of: own, tree: tree)
+                    == nil)
+        }
+        let empty = RelayGroup(node: TreeNode(level: 2, index: 0), members: [])
+        #expect(RelayRoutes([empty], of: own, tree: tree) == nil)
+        #expect(RelayRoutes([], of: own, tree: ReductionTree(leafCount: 1)) == nil)
+    }
+}

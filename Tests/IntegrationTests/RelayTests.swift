@@ -1,0 +1,92 @@
+import ClusterRuntime
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+extension Integration {
+    /// Relays between workers and servers: the same bits, less for a server to hear.
+    @Suite struct RelayTests {
+        private static let steps = 40
+        private let directory: TemporaryDirectory
+        private let data: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
+        }
+
+        private func configuration(steps: Int, workers: Int) throws -> RunConfiguration {
+            var configuration = try RunConfiguration.sample(data, steps: steps)
+                .with(workers: workers, servers: 2)
+            configuration.training.virtualWorkers = 12
+            configuration.cluster.fanIn = 2
+            return configuration
+        }
+
+        /// Whether the coordinator told its workers to relay.
+        private func isRelayed(_ run: TrainRun) -> Bool {
+            run.records.log("coordinator-1").contains {
+                $0["message"] == "sums and weights go by relays"
+            }
+        }
+
+        /// Bytes that servers got, from their logs.
+        private func receivedByServers(_ run: TrainRun) -> Int {
+            (1...2).reduce(0) { sum, server in
+                let line = run.records.log("server-\(server)").last { $0["message"] == "exchanged" }
+                return sum + Int(Double(line?["net.received-bytes"] ?? "0") ?? 0)
+            }
+        }
+
+        @Test func sameBitsOnEveryWay() throws {
+            let configuration = try configuration(steps: Self.steps, workers: 6)
+            let expected = try SerialTrainer(configuration).weights(afterSteps: Self.steps)
+            let straight = try TrainRun(
+                configuration, in: directory, "straight",
+                flags: ["--fan-in", "0", "--no-shared-memory"])
+            #expect(try straight.weights() == expected)
+            #expect(!isRelayed(straight))
+            let relayed = try TrainRun(configuration, in: directory, "relayed")
+            #expect(try relayed.weights() == expected)
+            #expect(isRelayed(relayed))
+            // Three groups are heard in place of six workers; a helper now and then comes on top.
+            let (less, more) = (receivedByServers(relayed), receivedByServers(straight))
+            #expect(less > 0 && less * 4 < more * 3, "\(less) bytes, without relays \(more)")
+            for flags in [["--audit", "0.3"], ["--threads", "2", "--servers", "1"]] {
+                let run = try TrainRun(
+                    configuration, in: directory, "run-\(flags[1])", flags: flags)
+                #expect(try run.weights() == expected, "\(flags)")
+                #expect(isRelayed(run))
+            }
+        }
+
+        @Test func sameBitsInBFloat16OnTheWire() throws {
+            var configuration = try configuration(steps: Self.steps, workers: 5)
+            configuration.training.wirePrecision = .bf16
+            let expected = try SerialTrainer(configuration).weights(afterSteps: Self.steps)
+            let run = try TrainRun(configuration, in: directory, "run")
+            #expect(try run.weights() == expected)
+            #expect(isRelayed(run))
+        }
+
+        @Test func killedRelay() throws {
+            let steps = 3000
+            var configuration = try configuration(steps: steps, workers: 5)
+            configuration.training.checkpointEvery = 200
+            let run = try TrainRun(configuration, in: directory, "run")
+            try run.awaitCheckpoint(200)
+            for name in ["worker 2", "worker 4"] {
+                kill(try #require(run.records.joined()[name]), SIGKILL)
+            }
+            try eventually("notice of the loss") {
+                run.records.log("coordinator-1").count { $0["message"] == "lost" } >= 2
+            }
+            #expect(!run.command.hasEnded, "the run was over too soon to show anything")
+            #expect(
+                try run.weights() == SerialTrainer(configuration).weights(afterSteps: steps))
+            #expect(try run.records.ledgerSteps() == Array(0..<steps))
+        }
+    }
+}
