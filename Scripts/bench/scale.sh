@@ -8,6 +8,8 @@
 #   --workers LIST   counts of workers ("1 2 4 8 16 32 64")
 #   --servers LIST   counts of servers, each with every count of workers; 0 puts a shard into every
 #                    worker ("1 0")
+#   --fan-in LIST    counts of workers beyond which they relay for a server, each with all of the
+#                    above; 0 for never ("0", as convoy itself on one host)
 #   --seconds S      how long each count is watched (5)
 #   --quick          "2 16 64" workers, 2 seconds each, no table of memory: for trying
 #   --output FILE    writes the table there too
@@ -42,6 +44,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 command_line="Scripts/bench/scale.sh${*:+ $*}"
 counts=(1 2 4 8 16 32 64)
 server_counts=(1 0)
+fan_ins=(0)
 seconds=5
 output=
 is_quick=
@@ -59,12 +62,13 @@ while (($# > 0)); do
     --servers)
         read -r -a server_counts <<<"$2"
         ;;
+    --fan-in) read -r -a fan_ins <<<"$2" ;;
     --seconds)
         require_count --seconds "$2"
         seconds=$2
         ;;
     --output) output=$2 ;;
-    *) usage_error "$1: expected --workers, --servers, --seconds, --quick or --output" ;;
+    *) usage_error "$1: expected --workers, --servers, --fan-in, --seconds, --quick or --output" ;;
     esac
     shift 2
 done
@@ -73,6 +77,11 @@ for count in "${counts[@]}"; do require_count --workers "$count"; done
 ((${#server_counts[@]} > 0)) || usage_error "--servers: expected at least one number"
 for count in "${server_counts[@]}"; do
     [[ $count =~ ^[0-9]{1,3}$ ]] || usage_error "--servers: expected numbers, found '$count'"
+done
+
+((${#fan_ins[@]} > 0)) || usage_error "--fan-in: expected at least one number"
+for count in "${fan_ins[@]}"; do
+    [[ $count =~ ^[0-9]{1,4}$ ]] || usage_error "--fan-in: expected numbers, found '$count'"
 done
 
 prepare_convoy
@@ -174,10 +183,11 @@ contributions() {
     }' | awk '{ sum += $1; if ($2 > most) most = $2 } END { print sum + 0, most + 0 }'
 }
 
-# One line of the table: $1 workers, $2 servers.
+# One line of the table: $1 workers, $2 servers, relays beyond $3.
 watch() {
-    local count=$1 servers=$2 from to coordinator server worker segments rss start sums
+    local count=$1 servers=$2 fan_in=$3 from to coordinator server worker segments rss start sums
     begin --workers "$count" --servers "$servers" --virtual-workers "$count" \
+        --fan-in "$fan_in" \
         --batch-size "$count" --data "partitions:$directory/tiny" --model "$directory/tiny.yaml"
     from=$EPOCHREALTIME
     coordinator=$(processor_time coordinator)
@@ -197,15 +207,15 @@ watch() {
     awk -v count="$count" -v servers="$servers" -v from="$from" -v to="$to" -v ticks="$ticks" \
         -v steps="$(step_count "$from" "$to")" -v coordinator="$coordinator" -v server="$server" \
         -v worker="$worker" -v segments="${segments:-none}" -v begin="$begin_time" \
-        -v start="$start" -v rss="$rss" -v sums="${sums% *}" -v ended="${sums#* }" '
+        -v start="$start" -v fan_in="$fan_in" -v rss="$rss" -v sums="${sums% *}" -v ended="${sums#* }" '
         function part(time) { return sprintf("%.1f %%", 100 * time / ticks / (to - from)) }
         BEGIN {
             isKnown = segments != "none" && steps > 0
             control = isKnown ? sprintf("%.3f", segments / count / steps) : "—"
             rate = segments == "none" ? "—" : sprintf("%.1f", segments / count / (to - from))
             sent = sums > 0 && ended > 0 ? sprintf("%.2f", sums / count / ended) : "—"
-            printf "| %d | %d | %.0f | %s | %s | %s | %s | %s | %s | %.2f s | %d MiB |\n", count,
-                servers, steps / (to - from), part(coordinator), part(server), part(worker),
+            printf "| %d | %d | %d | %.0f | %s | %s | %s | %s | %s | %s | %.2f s | %d MiB |\n",
+                count, servers, fan_in, steps / (to - from), part(coordinator), part(server), part(worker),
                 control, rate, sent, start - begin, rss
         }'
 }
@@ -213,17 +223,19 @@ watch() {
 {
     printf '%s\n\n' "Command: \`$command_line\`. $(date --utc '+%Y-%m-%d %H:%M UTC'). $(machine)."
     printf '%s\n\n' "$(convoy_version), one thread a worker."
-    echo '| workers | servers | steps/s | coordinator CPU | servers CPU | workers CPU | control a' \
+    echo '| workers | servers | fan-in | steps/s | coordinator CPU | servers CPU | workers CPU | control a' \
         'worker and step | control/s a worker | contributions | start | worker memory |'
-    echo '|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|'
+    echo '|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|'
 } >"$directory/table.md"
 for count in "${counts[@]}"; do
     for server_count in "${server_counts[@]}"; do
-        take_turn
-        watch "$count" "$server_count" >"$directory/line"
-        give_turn
-        cat "$directory/line" >&2
-        cat "$directory/line" >>"$directory/table.md"
+        for fan_in in "${fan_ins[@]}"; do
+            take_turn
+            watch "$count" "$server_count" "$fan_in" >"$directory/line"
+            give_turn
+            cat "$directory/line" >&2
+            cat "$directory/line" >>"$directory/table.md"
+        done
     done
 done
 show() {

@@ -13,7 +13,7 @@ public struct SimulationSettings: Sendable {
     public var heartbeatInterval: Duration = .seconds(1)
     /// Share of the leaves that are audited.
     public var auditRate = 0.0
-    /// Most workers that one shard hears before relays come in between; 0 for any number.
+    /// Beyond so many workers they relay for the servers; 0 for never.
     public var fanIn = 0
     public var faults = FaultSettings()
     /// Simulated time after which a run that has not ended counts as stuck.

@@ -74,7 +74,7 @@ struct RunOptions: ParsableArguments {
         help: "Exchange sums and weights on one host through shared memory (default) or sockets.")
     var sharedMemory: Bool?
 
-    @Option(help: "Most workers that one server hears before others relay; 0 for any number.")
+    @Option(help: "Beyond so many workers they relay for the servers; 0 for never.")
     var fanIn: Int?
 
     /// The run's settings: the file, or `base`, or the defaults, and the flags on top.
@@ -123,7 +123,11 @@ struct RunOptions: ParsableArguments {
             &result.cluster.heartbeatIntervalMilliseconds, heartbeatIntervalMs,
             "--heartbeat-interval-ms", 10...3_600_000)
         if let sharedMemory { result.cluster.sharedMemory = sharedMemory }
-        try set(&result.cluster.fanIn, fanIn, "--fan-in", 0...4096)
+        if let fanIn {
+            var value = 0
+            try set(&value, fanIn, "--fan-in", 0...4096)
+            result.cluster.fanIn = value
+        }
         try applyTraining(to: &result)
         try applyOptimizer(to: &result)
     }

@@ -13,8 +13,7 @@ import Testing
         training: {epochs: 10, batch-size: 64, virtual-workers: 4, seed: 1, precision: fp32, \
         checkpoint-every: 500}
         optimizer: {name: adam, learning-rate: 0.001}
-        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000, shared-memory: true,
-          fan-in: 32}
+        cluster: {workers: 2, threads: 1, servers: 1, heartbeat-interval-ms: 1000, shared-memory: true}
         """
 
     private func parse(_ text: String) throws -> RunConfiguration {

@@ -278,6 +278,7 @@ extension CoordinatorMachine {
     private func planRelays(for workers: [Peer]) -> [RelayGroup] {
         guard configuration.serverCount > 0 else { return [] }
         let hosts = Set(workers.map(\.hello.host))
+        let usual = hosts.count > 1 ? RelayPlanner.usualFanIn : 0
         return RelayPlanner.groups(
             tree: configuration.tree,
             workers: workers.compactMap { worker in
@@ -289,7 +290,7 @@ extension CoordinatorMachine {
                 return RelayPlanner.Worker(
                     member: member, isReachable: endpoint != nil && (hosts.count == 1 || !isLocal),
                     share: worker.virtualWorkers)
-            }, fanIn: configuration.fanIn)
+            }, fanIn: configuration.fanIn ?? usual)
     }
 
     /// Those that some of the leaves are below.

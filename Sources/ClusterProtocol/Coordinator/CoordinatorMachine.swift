@@ -33,8 +33,9 @@ public struct CoordinatorMachine: Sendable {
         /// Where workers can have partitions that are not on their host.
         public var dataEndpoint: String?
         public var maximumPeerCount = 4096
-        /// Most workers that one shard hears before relays come in between; 0 for any number.
-        public var fanIn = 0
+        /// Beyond so many workers they relay for the servers; 0 for never. Nil: as many as usual,
+        /// and never within one host.
+        public var fanIn: Int?
         /// Where it listens when other hosts can reach it, for people; nil: this host alone can.
         public var openEndpoint: String?
 

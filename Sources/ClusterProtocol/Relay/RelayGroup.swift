@@ -35,6 +35,9 @@ public struct RelayGroup: Hashable, Codable, Sendable {
 /// groups of neighbours in between it hears as many as there are groups. What is added, and in which
 /// order, is the tree's, as without them: no choice of groups can change a bit.
 public enum RelayPlanner {
+    /// Beyond so many workers there are relays unless the run says otherwise.
+    public static let usualFanIn = 32
+
     /// A worker as it takes part.
     public struct Worker: Hashable, Sendable {
         public var member: RelayGroup.Member
@@ -52,7 +55,7 @@ public enum RelayPlanner {
 
     /// The groups, in tree order; none when a shard can hear everyone.
     ///
-    /// - Parameter fanIn: most workers that one shard hears; 0 for any number.
+    /// - Parameter fanIn: so many workers need no relays; 0 for any number.
     public static func groups(
         tree: ReductionTree, workers: [Worker], fanIn: Int
     ) -> [RelayGroup] {

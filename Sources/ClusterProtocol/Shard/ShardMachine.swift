@@ -80,6 +80,8 @@ public struct ShardMachine: Sendable {
     private var versions: [Step]?
     private var sums: [NodeSet]
     private var boards: [AuditBoard]
+    /// How the contributions to each chunk come in.
+    private var arrivals: [Arrivals]
     /// An audit takes two workers; with one, its word must do.
     private var isAuditing = true
     private(set) var placement = 0
@@ -99,6 +101,30 @@ public struct ShardMachine: Sendable {
         self.configuration = configuration
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
         boards = configuration.chunks.map { _ in AuditBoard() }
+        arrivals = configuration.chunks.map { _ in Arrivals() }
+    }
+
+    /// When contributions to a chunk came in the present step.
+    private struct Arrivals: Hashable, Sendable {
+        private var first: Moment?
+        private var last: Moment = .zero
+        private var count = 0
+
+        /// Of gaps between arrivals, one this many times as long as they are in the mean is unusual.
+        private static let unusual = 3
+
+        mutating func add(at now: Moment) {
+            first = first ?? now
+            last = now
+            count += 1
+        }
+
+        /// Whether contributions still come in one after the other, as they do for a while where many
+        /// of them have to pass a slow network: then what is missing is on its way, and nobody late.
+        func areComing(at now: Moment) -> Bool {
+            guard let first, count > 1 else { return false }
+            return (now - last) * (count - 1) < (last - first) * Self.unusual
+        }
     }
 
     /// The version that every chunk has reached.
@@ -118,7 +144,7 @@ public struct ShardMachine: Sendable {
                 step, chunk, node, AuditBoard.Vote(digest: digest, totals: totals), by: peer,
                 now: now)
         case .fetch(let peer, let step, let chunk): fetch(peer, step, chunk)
-        case .inquiry(let peer, let step): answer(peer, step)
+        case .inquiry(let peer, let step): answer(peer, step, now: now)
         case .unsubscribe(let peer): unsubscribe(peer)
         case .alive(let alive): heard(alive, now: now)
         case .snapshot(let step): snapshot(step)
@@ -138,6 +164,7 @@ public struct ShardMachine: Sendable {
         versions = configuration.chunks.map { _ in step }
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
         boards = configuration.chunks.map { _ in AuditBoard() }
+        arrivals = configuration.chunks.map { _ in Arrivals() }
         restoredVersion = step
         self.placement = placement
         self.stepLimit = stepLimit
@@ -180,6 +207,7 @@ public struct ShardMachine: Sendable {
         guard case .accepted(let replaced, let merges) =
             sums[position].insert(canonical, totals: vote.totals)
         else { return [.drop(.covered)] }
+        arrivals[position].add(at: now)
         return [.keep(chunk: chunk, node: canonical, replaced: replaced)]
             + finish(position, merges, now: now)
     }
@@ -233,6 +261,7 @@ public struct ShardMachine: Sendable {
         self.versions = versions
         sums[position] = NodeSet(tree: configuration.tree)
         boards[position] = AuditBoard()
+        arrivals[position] = Arrivals()
         actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
         actions.append(
             .send(
@@ -272,10 +301,13 @@ public struct ShardMachine: Sendable {
     }
 
     /// A worker with nothing to do may compute what others are late with.
-    private func answer(_ peer: PeerIdentity, _ step: Step) -> [Action] {
+    private func answer(_ peer: PeerIdentity, _ step: Step, now: Moment) -> [Action] {
         guard let versions else { return [] }
-        let open = zip(versions, sums).filter { $0.0 == step }.map(\.1)
-        let leaves = Set(open.flatMap(\.missingLeaves)).sorted().prefix(Self.maximumMissingCount)
+        let open = sums.indices.filter {
+            versions[$0] == step && !arrivals[$0].areComing(at: now)
+        }
+        let leaves = Set(open.flatMap { sums[$0].missingLeaves }).sorted()
+            .prefix(Self.maximumMissingCount)
         return leaves.isEmpty ? [] : [.tellMissing(step: step, leaves: Array(leaves), to: peer)]
     }
 

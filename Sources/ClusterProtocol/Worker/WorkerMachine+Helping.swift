@@ -68,7 +68,9 @@ extension WorkerMachine {
         let usual = usualWait ?? .zero
         // One long pause, of a process that died for instance, is not what is usual.
         let wait = min(now - done, max(usual, .milliseconds(5)) * 4)
-        usualWait = usualWait == nil ? wait : usual * 0.8 + wait * 0.2
+        // What is too short costs more, on a network that is busy, than what is too long.
+        let share = wait > usual ? 0.5 : 0.2
+        usualWait = usualWait == nil ? wait : usual * (1 - share) + wait * share
         guard round.helpCount > 0, let helped = round.idleSince else { return }
         let soon = max(.milliseconds(2), (helped - done) * Self.unusual)
         lastHelped = now - helped <= soon ? round.step : nil

@@ -339,7 +339,7 @@ public struct WorkerMachine: Sendable {
     /// Weights that do not come are asked for, and what they wait for is sent again.
     private mutating func retry(now: Moment) -> [Action] {
         guard let assignment, !assignment.shards.isEmpty, isWaitingForWeights,
-            now - lastArrival >= run.retryInterval
+            now - lastArrival >= retryInterval
         else { return [] }
         lastArrival = now
         let late = Set(weights.missing.map { run.plan.chunks[$0].shard }).sorted()
@@ -349,6 +349,11 @@ public struct WorkerMachine: Sendable {
         if routes != nil { return connect(assignment.shards, nil, now: now) + [again] }
         return late.map { .fetch(shard: $0, chunk: nil, version: wanted) }
             + contributeAgain(to: late) + [again]
+    }
+
+    /// Where exchanges take long, asking sooner would make them longer.
+    private var retryInterval: Duration {
+        max(run.retryInterval, (usualWait ?? .zero) * 4)
     }
 
     var isWaitingForWeights: Bool {

@@ -48,8 +48,9 @@ public struct RunConfiguration: Sendable, Hashable {
         public var heartbeatIntervalMilliseconds = 1000
         /// Processes of one host exchange sums and weights through memory in place of sockets.
         public var sharedMemory = true
-        /// Most workers that one server hears before others relay for it; 0 for any number.
-        public var fanIn = 32
+        /// Beyond so many workers they relay for the servers; 0 for never. Nil: as many as usual, and
+        /// never within one host, where memory is shared.
+        public var fanIn: Int?
 
         public var heartbeatInterval: Duration { .milliseconds(heartbeatIntervalMilliseconds) }
     }
@@ -190,7 +191,9 @@ extension RunConfiguration.Cluster {
         heartbeatIntervalMilliseconds = try mapping.integer(
             "heartbeat-interval-ms", in: 10...3_600_000, default: heartbeatIntervalMilliseconds)
         sharedMemory = try mapping.boolean("shared-memory", default: sharedMemory)
-        fanIn = try mapping.integer("fan-in", in: 0...4096, default: fanIn)
+        if mapping.value("fan-in") != nil {
+            fanIn = try mapping.integer("fan-in", in: 0...4096)
+        }
         try mapping.finish()
     }
 }
@@ -274,9 +277,9 @@ extension RunConfiguration {
               servers: \(cluster.servers)
               heartbeat-interval-ms: \(cluster.heartbeatIntervalMilliseconds)
               shared-memory: \(cluster.sharedMemory)
-              fan-in: \(cluster.fanIn)
 
             """
+        if let fanIn = cluster.fanIn { text += "  fan-in: \(fanIn)\n" }
         return text
     }
 
