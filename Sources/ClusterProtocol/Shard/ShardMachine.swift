@@ -104,26 +104,28 @@ public struct ShardMachine: Sendable {
         arrivals = configuration.chunks.map { _ in Arrivals() }
     }
 
-    /// When contributions to a chunk came in the present step.
+    /// When peers began to contribute to a chunk in the present step.
     private struct Arrivals: Hashable, Sendable {
-        private var first: Moment?
+        private var peers: Set<PeerIdentity> = []
+        private var first: Moment = .zero
         private var last: Moment = .zero
-        private var count = 0
 
         /// Of gaps between arrivals, one this many times as long as they are in the mean is unusual.
         private static let unusual = 3
+        /// With fewer peers a gap says how fast they are, and nothing of the network.
+        private static let leastPeerCount = 3
 
-        mutating func add(at now: Moment) {
-            first = first ?? now
+        mutating func add(_ peer: PeerIdentity, at now: Moment) {
+            guard peers.insert(peer).inserted else { return }
+            if peers.count == 1 { first = now }
             last = now
-            count += 1
         }
 
         /// Whether contributions still come in one after the other, as they do for a while where many
         /// of them have to pass a slow network: then what is missing is on its way, and nobody late.
         func areComing(at now: Moment) -> Bool {
-            guard let first, count > 1 else { return false }
-            return (now - last) * (count - 1) < (last - first) * Self.unusual
+            guard peers.count >= Self.leastPeerCount else { return false }
+            return (now - last) * (peers.count - 1) < (last - first) * Self.unusual
         }
     }
 
@@ -207,7 +209,7 @@ public struct ShardMachine: Sendable {
         guard case .accepted(let replaced, let merges) =
             sums[position].insert(canonical, totals: vote.totals)
         else { return [.drop(.covered)] }
-        arrivals[position].add(at: now)
+        arrivals[position].add(peer, at: now)
         return [.keep(chunk: chunk, node: canonical, replaced: replaced)]
             + finish(position, merges, now: now)
     }

@@ -2,6 +2,8 @@
 extension WorkerMachine {
     /// For so many steps after work of others was of use, more of it is expected.
     private static let expectation = 32
+    /// So many waits tell what is usual at all.
+    private static let firstWaitCount = 10
     /// Waits differ from step to step; only one that lasts this many times as long is unusual.
     private static let unusual = 2.0
 
@@ -68,8 +70,9 @@ extension WorkerMachine {
         let usual = usualWait ?? .zero
         // One long pause, of a process that died for instance, is not what is usual.
         let wait = min(now - done, max(usual, .milliseconds(5)) * 4)
-        // What is too short costs more, on a network that is busy, than what is too long.
-        let share = wait > usual ? 0.5 : 0.2
+        // At first nothing is known, and help that is not needed makes a slow exchange slower.
+        let share = waitCount < Self.firstWaitCount ? 0.5 : 0.2
+        waitCount += 1
         usualWait = usualWait == nil ? wait : usual * (1 - share) + wait * share
         guard round.helpCount > 0, let helped = round.idleSince else { return }
         let soon = max(.milliseconds(2), (helped - done) * Self.unusual)

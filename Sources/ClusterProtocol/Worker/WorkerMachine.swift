@@ -109,6 +109,8 @@ public struct WorkerMachine: Sendable {
     var ownTime: Duration?
     /// How long after that the next weights come, smoothed.
     var usualWait: Duration?
+    /// Of how many steps that is known.
+    var waitCount = 0
     /// The last step in which work of others that it took was of use; nil when it was of none
     /// since.
     var lastHelped: Step?

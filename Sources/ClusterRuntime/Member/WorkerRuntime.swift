@@ -165,8 +165,8 @@ final class WorkerRuntime {
         header.chunk = chunk ?? 0
         let isOwn = endpoints[shard] == ownEndpoint?.inside
         // What is handed on to others has to be in a message.
-        let maySay = routes == nil && !isOwn && !strangers.contains(shard)
-        if material.configuration.cluster.sharedMemory, maySay {
+        let mayShare = routes == nil && !isOwn && !strangers.contains(shard)
+        if material.configuration.cluster.sharedMemory, mayShare {
             header.hostKey = HostFacts.sharingKey
         }
         _ = try send(BulkMessage.frames(header), to: shard)
