@@ -110,6 +110,63 @@ import Testing
         }
     }
 
+    /// Heartbeats and progress have a coder of their own: both ways it says what the general one says.
+    @Test func frequentMessagesAreJSON() throws {
+        for seed in TestSeed.seeds(2_000) {
+            var random = RandomStream(seed: seed, purpose: .simulation, 9)
+            func number() -> Int { Int(random.next32()) >> random.next(below: 33) }
+            func wide() -> UInt64 { UInt64(random.next32()) << 32 | UInt64(random.next32()) }
+            let reports = (0..<random.next(below: 4)).map { _ in
+                StepReport(
+                    step: Step(number()),
+                    totals: ContributionTotals(
+                        sampleCount: number(), lossSum: Double(bitPattern: wide()),
+                        correctCount: number(), recordDigest: wide()))
+            }
+            let messages: [ControlMessage] = [
+                .heartbeat(
+                    Heartbeat(
+                        generation: Generation(number()), step: Step(number()),
+                        isReady: number().isMultiple(of: 2), computeMicroseconds: number(),
+                        inputMicroseconds: number(), waitMicroseconds: number(),
+                        residentByteCount: number().isMultiple(of: 2) ? number() : nil)),
+                .progress(
+                    Progress(
+                        shard: ShardIndex(random.next(below: 1 << 16)), placement: number(),
+                        step: Step(number()), reports: reports)),
+            ]
+            for message in messages {
+                let bytes = ControlCodec.encode(message)
+                #expect(try ControlCodec.decode(bytes) == message)
+                let general = try JSONDecoder().decode(ControlEnvelope.self, from: Data(bytes))
+                #expect(general.message == message)
+                // Written in another way it is the same.
+                let spaced = String(decoding: bytes, as: UTF8.self)
+                    .split(separator: ",").joined(separator: " , ")
+                #expect(try decode(spaced) == message)
+            }
+        }
+    }
+
+    /// What the shorter way must not take: neither does the general one.
+    @Test(
+        arguments: [
+            (#""step":5"#, #""step":05"#), (#""step":5"#, #""step":281474976710656"#),
+            (#""step":5"#, #""step":99999999999999999999"#), (#""step":5"#, #""step":"#),
+            (#""step":5"#, #""step":5,"#), ("}}", "}"), ("}}", "}}}"), ("}}", "}} x"),
+            (#""isReady":true"#, #""isReady":1"#), (#""waitMicroseconds":3"#, #""wait":3"#),
+        ])
+    func damagedHeartbeatsAreRefused(part: String, replacement: String) throws {
+        let beat = Heartbeat(
+            generation: Generation(4), step: Step(5), isReady: true, computeMicroseconds: 1,
+            inputMicroseconds: 2, waitMicroseconds: 3)
+        let text = String(decoding: ControlCodec.encode(.heartbeat(beat)), as: UTF8.self)
+        let range = try #require(text.firstRange(of: part))
+        #expect(throws: (any Error).self) {
+            try decode(text.replacingCharacters(in: range, with: replacement))
+        }
+    }
+
     private func decode(_ json: String) throws -> ControlMessage {
         try ControlCodec.decode(Array(json.utf8))
     }

@@ -66,6 +66,7 @@ final class ShardLoop {
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
+        let ownCount = items.count
         items += gatekeeper.pollItems
         let now = SteadyClock.now
         let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
@@ -74,7 +75,7 @@ final class ShardLoop {
         if result.wasWoken {
             for order in mailbox.takeAll() { try obey(order) }
         }
-        try gatekeeper.attend()
+        if result.isReady(from: ownCount) { try gatekeeper.attend() }
         if case .troubled(let text) = try coordinator?.attend() {
             log.warning(
                 "cannot reach the coordinator's state socket",
@@ -124,6 +125,7 @@ final class ShardLoop {
     // MARK: Messages
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
+        if listener.isFirst(frames) { try gatekeeper.attend() }
         listener.hear(frames)
         func note(_ flaw: String, _ peer: PeerIdentity?) {
             self.note(flaw: flaw, peer, at: frames.last?.peerAddress)
