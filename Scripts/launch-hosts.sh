@@ -313,16 +313,6 @@ node_of() {
     if [[ $1 == *:* || $1 =~ ^[0-9.]+$ ]]; then echo "host-${1//:/-}"; else echo "$1"; fi
 }
 
-# Whether somebody connects to it: to the coordinator, and to whoever holds parameters.
-is_connected_to() {
-    [[ $1 == "$head" ]] && return
-    if ((server_count > 0)); then
-        [[ ${processes[$1]} == *" server-"* ]]
-    else
-        [[ ${processes[$1]} == *" worker-"* ]]
-    fi
-}
-
 if ! $is_insecure; then
     keys=${keys:-$run_dir.keys}
     if [[ ! -f $keys/node.secret ]]; then
@@ -342,7 +332,8 @@ keys_for() {
     if [[ -f $keys/node.secret ]]; then source=$keys; fi
     mkdir -m 700 -- "$place" "$place/allowed"
     cp -- "$source"/{node.secret,node.public,coordinator.public} "$place"
-    if is_connected_to "$1"; then cp -- "$source"/allowed/*.public "$place/allowed"; fi
+    # Workers connect to servers, and to one another where they hold parameters or relay.
+    cp -- "$source"/allowed/*.public "$place/allowed"
     chmod 600 -- "$place"/*.* "$place"/allowed/* 2>/dev/null || true
     tar -c -f - -C "$place" .
 }

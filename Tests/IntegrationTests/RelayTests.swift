@@ -54,6 +54,13 @@ extension Integration {
             // Three groups are heard in place of six workers; a helper now and then comes on top.
             let (less, more) = (receivedByServers(relayed), receivedByServers(straight))
             #expect(less > 0 && less * 4 < more * 3, "\(less) bytes, without relays \(more)")
+            let keys = "\(directory.path)/keys"
+            _ = try Command.succeed(["keygen", "--output", keys])
+            let sealed = try TrainRun(
+                configuration, in: directory, "sealed", flags: ["--keys", keys])
+            #expect(try sealed.weights() == expected)
+            // Who is refused by its relay sends everything straight.
+            #expect(receivedByServers(sealed) * 4 < more * 3, "\(receivedByServers(sealed)) bytes")
             for flags in [["--audit", "0.3"], ["--threads", "2", "--servers", "1"]] {
                 let run = try TrainRun(
                     configuration, in: directory, "run-\(flags[1])", flags: flags)
