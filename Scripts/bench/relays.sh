@@ -106,7 +106,7 @@ train() {
         --run-dir "$run_dir" --listen tcp://10.78.0.1:7000 --insecure --workers "$count" \
         --servers 1 --virtual-workers "$count" --batch-size "$count" --steps "$steps" \
         --epochs 1000000 --checkpoint-every 1000000 --data "partitions:$directory/images" \
-        --no-shared-memory --heartbeat-interval-ms 10000 --fan-in "$2"
+        --no-shared-memory --fan-in "$2"
     start_child 300 "$directory/server.out" "${on_head[@]}" "$convoy" server \
         --coordinator tcp://10.78.0.1:7000 --insecure --log-file "$run_dir.server"
     for ((number = 1; number <= count; number++)); do

@@ -291,9 +291,9 @@ extension Simulation {
             members[peer]?.versions[header.step, default: empty].replaceSubrange(range, with: payload)
         }
         for action in actions { act(action, peer) }
-        guard actions.contains(.work(.store(chunk: header.chunk, version: header.step))) else {
-            return
-        }
+        guard let member = members[peer], header.placement == member.member.sendingPlacement,
+            member.routes?.isRelay(ofChunk: header.chunk) == true
+        else { return }
         actOnRelay(
             peer,
             .weights(chunk: header.chunk, version: header.step, placement: header.placement),
@@ -340,6 +340,7 @@ extension Simulation {
                 passOn(peer, header, payload)
             case .drop: break
             case .forget(let slot): members[peer]?.relaySums[slot] = nil
+            case .forgetWeights: members[peer]?.relayWeights = [:]
             case .keepWeights(let chunk): members[peer]?.relayWeights[chunk] = payload
             case .sendWeights(let chunk, let version, let placement, let targets):
                 let range = problem.plan.chunks[chunk].range

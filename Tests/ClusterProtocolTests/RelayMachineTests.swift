@@ -90,7 +90,9 @@ import Testing
         #expect(machine.step(Self.sum(TreeNode(level: 9, index: 0)), now: .zero) == [.drop])
         #expect(machine.step(Self.sum(.leaf(8)), now: .zero) == [.drop])
         _ = machine.step(Self.sum(.leaf(4)), now: .zero)
-        #expect(machine.step(.configured(level: nil), now: .zero) == [Self.passOn(.leaf(4), of: 1)])
+        #expect(
+            machine.step(.configured(level: nil), now: .zero)
+                == [Self.passOn(.leaf(4), of: 1), .forgetWeights])
         #expect(machine.step(Self.sum(.leaf(5)), now: .zero) == [.forward])
     }
 
@@ -104,6 +106,8 @@ import Testing
         var machine = Self.machine(audit: audit)
         _ = machine.step(Self.sum(.leaf(4), step: step), now: .zero)
         _ = machine.step(Self.sum(.leaf(7), step: step), now: .zero)
+        let pair = TreeNode(level: 1, index: 3)
+        #expect(machine.step(Self.sum(pair, step: step, of: 2), now: .zero) == [.drop])
         let last = machine.step(Self.sum(.leaf(5), step: step), now: .zero)
         #expect(
             last.suffix(2) == [

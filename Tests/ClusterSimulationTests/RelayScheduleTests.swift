@@ -30,9 +30,9 @@ import Testing
         for seed in UInt64(200_001)...200_100 {
             var settings = Self.relayed(ScheduleTests.settings(seed: seed))
             settings.totalSteps = 20
-            settings.stepsPerEpoch = 20
             let result = ScheduleTests.expectGood(settings)
             #expect(result.relayedSumCount > settings.totalSteps, "\(settings)")
+            #expect(result.retryCount == 0, "\(settings)")
         }
     }
 

@@ -57,4 +57,9 @@ public struct Assignment: Hashable, Codable, Sendable {
         self.instructionSet = instructionSet
         self.relayGroups = relayGroups
     }
+
+    /// The virtual workers it runs in a step.
+    func share(in step: Step) -> [Int] {
+        step < fromStep ? interimVirtualWorkers : virtualWorkers
+    }
 }

@@ -49,6 +49,8 @@ public struct RelayMachine: Sendable {
         case forget(Slot)
         /// Keep the weights just received in place of older ones.
         case keepWeights(chunk: Int)
+        /// No weights are needed any more.
+        case forgetWeights
         /// Send the weights of the chunk that are kept.
         case sendWeights(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
     }
@@ -93,7 +95,10 @@ public struct RelayMachine: Sendable {
             self.level = level
             let actions = collections.keys.sorted().flatMap { open($0) }
             collections = [:]
-            return actions
+            guard level == nil else { return actions }
+            followers = Subscriptions()
+            weights = [:]
+            return actions + [.forgetWeights]
         case .contribution(let placement, let step, let chunk, let node, let totals):
             return take(
                 Age(placement: placement, step: step), chunk, node, totals, now: now)
@@ -128,6 +133,10 @@ public struct RelayMachine: Sendable {
         let node = tree.canonical(node)
         guard let level, node.level < level else { return [.forward] }
         let leaves = tree.leaves(of: node)
+        // Whose opinion an audited leaf is would be hidden.
+        if let audit, leaves.contains(where: { audit.isAudited(step: age.step, leaf: $0) }) {
+            return [.drop]
+        }
         let group = TreeNode(level: level, index: leaves.lowerBound >> level)
         let slot = Slot(chunk: chunk, group: group)
         var actions: [Action] = []

@@ -3,6 +3,8 @@ public struct RelayRoutes: Hashable, Sendable {
     private let groups: [RelayGroup]
     private let own: PeerIdentity
     private let tree: ReductionTree
+    /// Relays were no help: this worker does without them, and goes on relaying for others.
+    public private(set) var isStraight = false
     /// Of the groups' nodes.
     public let level: Int
 
@@ -22,10 +24,17 @@ public struct RelayRoutes: Hashable, Sendable {
         self.level = level
     }
 
+    /// The same for others, and without relays for this worker.
+    var straight: RelayRoutes {
+        var copy = self
+        copy.isStraight = true
+        return copy
+    }
+
     /// Who adds the chunk of a node's sum to others, this worker perhaps; nil: it goes straight to
     /// its shard.
     public func relay(of node: TreeNode, chunk: Int) -> RelayGroup.Member? {
-        guard tree.contains(node), node.level < level, chunk >= 0 else { return nil }
+        guard !isStraight, tree.contains(node), node.level < level, chunk >= 0 else { return nil }
         let index = node.index >> (level - node.level)
         return groups.first { $0.node.index == index }?.relay(ofChunk: chunk)
     }
@@ -33,7 +42,7 @@ public struct RelayRoutes: Hashable, Sendable {
     /// Whom the weights of a chunk come from; nil: from its shard, as they do for whoever relays
     /// them, so that they never go in a circle.
     public func source(ofChunk chunk: Int) -> RelayGroup.Member? {
-        isRelay(ofChunk: chunk) ? nil : groups.first?.relay(ofChunk: chunk)
+        isStraight || isRelay(ofChunk: chunk) ? nil : groups.first?.relay(ofChunk: chunk)
     }
 
     /// Whether others get the weights of a chunk from this worker.
@@ -43,6 +52,7 @@ public struct RelayRoutes: Hashable, Sendable {
 
     /// Everyone whom it sends to or hears from, itself perhaps, once each and in order.
     public func relays(chunkCount: Int) -> [RelayGroup.Member] {
+        guard !isStraight else { return [] }
         var found: [PeerIdentity: RelayGroup.Member] = [:]
         for group in groups {
             for chunk in 0..<chunkCount {

@@ -114,6 +114,8 @@ public struct ShardMachine: Sendable {
         private static let unusual = 3
         /// With fewer peers a gap says how fast they are, and nothing of the network.
         private static let leastPeerCount = 3
+        /// Nothing that is on its way for longer is waited for.
+        private static let longestGap = Duration.seconds(2)
 
         mutating func add(_ peer: PeerIdentity, at now: Moment) {
             guard peers.insert(peer).inserted else { return }
@@ -124,7 +126,9 @@ public struct ShardMachine: Sendable {
         /// Whether contributions still come in one after the other, as they do for a while where many
         /// of them have to pass a slow network: then what is missing is on its way, and nobody late.
         func areComing(at now: Moment) -> Bool {
-            guard peers.count >= Self.leastPeerCount else { return false }
+            guard peers.count >= Self.leastPeerCount, now - last < Self.longestGap else {
+                return false
+            }
             return (now - last) * (peers.count - 1) < (last - first) * Self.unusual
         }
     }

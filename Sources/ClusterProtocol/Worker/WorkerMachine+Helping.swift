@@ -3,7 +3,7 @@ extension WorkerMachine {
     /// For so many steps after work of others was of use, more of it is expected.
     private static let expectation = 32
     /// So many waits tell what is usual at all.
-    private static let firstWaitCount = 10
+    static let firstWaitCount = 10
     /// Waits differ from step to step; only one that lasts this many times as long is unusual.
     private static let unusual = 2.0
 

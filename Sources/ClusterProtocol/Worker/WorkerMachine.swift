@@ -100,8 +100,10 @@ public struct WorkerMachine: Sendable {
     var weights: WeightAssembly
     var assignment: Assignment?
     var round: Round?
-    /// Nil where there are no relays, and once they were no help: until the next assignment then.
+    /// Nil where there are no relays.
     private var routes: RelayRoutes?
+    /// How often the next weights were asked for again.
+    private var retryCount = 0
     private var isHolding = false
     private var evaluation: Evaluate?
     private var lastArrival: Moment = .zero
@@ -232,6 +234,7 @@ public struct WorkerMachine: Sendable {
         var actions: [Action] = [.store(chunk: chunk, version: version)]
         actions += abandoned.map { .abandonWeights(version: $0) }
         guard complete else { return actions }
+        retryCount = 0
         if let round { learn(from: round, now: now) }
         round = nil
         actions.append(.adopt(version))
@@ -244,8 +247,7 @@ public struct WorkerMachine: Sendable {
             !isHolding || round != nil
         else { return [] }
         var round = self.round ?? Round(step: step, begun: now, idleSince: now)
-        let share = step < assignment.fromStep
-            ? assignment.interimVirtualWorkers : assignment.virtualWorkers
+        let share = assignment.share(in: step)
         let duties = assignment.auditedVirtualWorkers.filter { isAudited($0, in: step) }
         let added = Set(share + duties).sorted().filter {
             $0 < run.tree.leafCount && !round.leaves.contains($0)
@@ -289,8 +291,8 @@ public struct WorkerMachine: Sendable {
         return [contribute] + inquire(now: now)
     }
 
-    /// Chunks leave as soon as they are final. They are sent again only with the whole node: one that
-    /// is lost is computed anew anyway when its worker is lost.
+    /// Chunks leave as soon as they are final. They are sent again when they went by other routes, and
+    /// with the whole node.
     private func chunksComputed(_ step: Step, _ node: TreeNode, _ chunks: Range<Int>) -> [Action] {
         guard let round, round.step == step, round.pending.contains(node) else { return [] }
         return [
@@ -299,10 +301,13 @@ public struct WorkerMachine: Sendable {
         ]
     }
 
-    /// A relay would hide whose opinion on an audited leaf it is.
+    /// A relay would hide whose opinion on an audited leaf it is; and where help is wanted it may be
+    /// what is late.
     private func isStraight(_ node: TreeNode, in step: Step) -> Bool {
+        guard let assignment, routes != nil else { return true }
         let leaves = run.tree.leaves(of: node)
-        return routes == nil || leaves.count == 1 && isAudited(leaves.lowerBound, in: step)
+        return leaves.count == 1 && isAudited(leaves.lowerBound, in: step)
+            || !assignment.share(in: step).contains(leaves.lowerBound)
     }
 
     /// Others disagree about a leaf: one more opinion.
@@ -341,21 +346,28 @@ public struct WorkerMachine: Sendable {
     /// Weights that do not come are asked for, and what they wait for is sent again.
     private mutating func retry(now: Moment) -> [Action] {
         guard let assignment, !assignment.shards.isEmpty, isWaitingForWeights,
-            now - lastArrival >= retryInterval
+            now - max(lastArrival, round?.ownDone ?? .zero) >= retryInterval
         else { return [] }
         lastArrival = now
         let late = Set(weights.missing.map { run.plan.chunks[$0].shard }).sorted()
         let wanted = weights.wanted ?? Step(0)
         let again = Action.retried(step: wanted, shards: late)
-        // A relay may be what is missing.
-        if routes != nil { return connect(assignment.shards, nil, now: now) + [again] }
+        retryCount += 1
+        if let routes, !routes.isStraight {
+            // A relay may be what is missing; at first it is given a chance.
+            guard retryCount == 1 else {
+                return connect(assignment.shards, routes.straight, now: now) + [again]
+            }
+            return subscribe(to: late) + contributeAgain(to: late) + [again]
+        }
         return late.map { .fetch(shard: $0, chunk: nil, version: wanted) }
             + contributeAgain(to: late) + [again]
     }
 
-    /// Where exchanges take long, asking sooner would make them longer.
+    /// Where exchanges take long, asking sooner would make them longer; at first nobody knows.
     private var retryInterval: Duration {
-        max(run.retryInterval, (usualWait ?? .zero) * 4)
+        waitCount < Self.firstWaitCount
+            ? run.retryInterval * 4 : max(run.retryInterval, (usualWait ?? .zero) * 4)
     }
 
     var isWaitingForWeights: Bool {

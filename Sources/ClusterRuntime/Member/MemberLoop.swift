@@ -147,7 +147,7 @@ final class MemberLoop {
         }
         for (endpoint, text) in try worker?.attend() ?? [] {
             log.warning(
-                "cannot reach a shard",
+                "cannot reach a shard or a relay",
                 metadata: [LogKey.endpoint: "\(endpoint)", LogKey.reason: "\(text)"])
         }
     }
@@ -265,6 +265,12 @@ final class MemberLoop {
             }
             return
         }
+        // What this worker has already, others may not.
+        if worker.isRelay(ofChunk: header.chunk), header.placement == machine.sendingPlacement,
+            case .frame(let frame) = payload
+        {
+            shards.post(.weights(header, frame))
+        }
         let event = WorkerMachine.Event.weights(
             shard: header.shard, chunk: header.chunk, version: header.step,
             placement: header.placement)
@@ -272,9 +278,6 @@ final class MemberLoop {
         for action in actions {
             if case .work(.store(let chunk, let version)) = action {
                 worker.store(payload, chunk: chunk, version: version)
-                if worker.isRelay(ofChunk: chunk), case .frame(let frame) = payload {
-                    shards.post(.weights(header, frame))
-                }
             } else {
                 try perform(action)
             }

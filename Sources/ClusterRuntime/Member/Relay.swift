@@ -66,6 +66,7 @@ final class Relay {
         case .drop: break
         case .forget(let slot): sums[slot] = nil
         case .keepWeights(let chunk): weights[chunk] = payload
+        case .forgetWeights: weights = [:]
         case .sendWeights(let chunk, let version, let placement, let peers):
             guard let payload = weights[chunk] else { return }
             var header = self.header(.weights, step: version, chunk: chunk)

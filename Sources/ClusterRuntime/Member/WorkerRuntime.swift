@@ -95,13 +95,8 @@ final class WorkerRuntime {
     func close() {
         pool?.stop()
         pool = nil
-        for (endpoint, connection) in sockets {
-            for shard in endpoints.keys.sorted() where endpoints[shard] == endpoint {
-                let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: shard)
-                _ = try? connection.socket.send(BulkMessage.frames(header))
-            }
-            connection.close()
-        }
+        letGo()
+        for connection in sockets.values { connection.close() }
         sockets = [:]
     }
 
@@ -118,8 +113,10 @@ final class WorkerRuntime {
             placement = assignment.placement
             if let current { needs?.expect(step: current.step, leaves: virtualWorkers) }
         case .connect(let placements, let routes):
-            letGo(unlessThisIs: routes)
+            let areNew = routes != self.routes
+            if areNew { letGo() }
             try connect(placements, routes)
+            if areNew { try sendEarlyChunksAgain() }
         case .useInstructionSet(let name):
             pool = ComputePool(
                 material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
@@ -214,9 +211,8 @@ final class WorkerRuntime {
         unsent = [:]
     }
 
-    /// Of what was subscribed to by other routes.
-    private func letGo(unlessThisIs routes: RelayRoutes?) {
-        guard routes != self.routes else { return }
+    /// Of everything that was subscribed to.
+    private func letGo() {
         for connection in sockets.values {
             let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: ShardIndex(0))
             _ = try? connection.socket.send(BulkMessage.frames(header))
@@ -279,6 +275,16 @@ final class WorkerRuntime {
         for shard in shards {
             for chunk in material.slicePlan.chunks(of: shard) where chunk.index < end {
                 try contribute(step, node, chunk: chunk.index, isStraight: isStraight)
+            }
+        }
+    }
+
+    /// What of unfinished nodes has left by other routes may be with a relay that is no more.
+    private func sendEarlyChunksAgain() throws(ZeroMQError) {
+        guard let step = current?.step else { return }
+        for (node, first) in unsent {
+            for chunk in first..<material.slicePlan.chunks.count {
+                try contribute(step, node, chunk: chunk, isStraight: true)
             }
         }
     }
