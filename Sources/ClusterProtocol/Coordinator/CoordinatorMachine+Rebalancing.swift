@@ -26,7 +26,9 @@ extension CoordinatorMachine {
             leafCount: configuration.tree.leafCount, candidates: candidates)
         let present = stepTime(workers) { $0.virtualWorkers.count }
         let future = stepTime(workers) { deal[$0.hello.identity]?.count ?? 0 }
-        guard present > future * Self.gain else { return [] }
+        guard present > future * Self.gain, isWorthwhile(saving: present - future, now: now) else {
+            return []
+        }
         lastRebalance = now
         let actions = assign(rebalanced: true)
         let shares = readyPeers(.worker).map { ($0.summary.name, $0.virtualWorkers.count) }
@@ -37,6 +39,12 @@ extension CoordinatorMachine {
                     phase: slowest.slowPhase,
                     shares: Dictionary(shares) { $1 }))
         ] + actions
+    }
+
+    /// Where a step is mostly exchange, what a better deal saves is little of it.
+    private func isWorthwhile(saving microseconds: Double, now: Moment) -> Bool {
+        let rate = recent.stepsPerSecond(now: now)
+        return rate == 0 || microseconds * rate / 1_000_000 > 1 - 1 / Self.gain
     }
 
     /// Time of the worker that takes longest, in microseconds.

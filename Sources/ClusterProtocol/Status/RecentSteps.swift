@@ -11,6 +11,7 @@ struct RecentSteps: Hashable, Sendable {
         /// Doubles, which cannot overflow: the numbers came over the network.
         var sampleCount = 0.0
         var lossSum = 0.0
+        var stepCount = 0.0
     }
 
     private var stretches: [Sums] = []
@@ -24,15 +25,21 @@ struct RecentSteps: Hashable, Sendable {
         }
         stretches[stretches.count - 1].sampleCount += Double(report.sampleCount)
         stretches[stretches.count - 1].lossSum += report.lossSum
+        stretches[stretches.count - 1].stepCount += 1
     }
 
     /// Mean over `span`, or over the time since the first step when that is shorter.
-    func imagesPerSecond(now: Moment) -> Double {
+    func imagesPerSecond(now: Moment) -> Double { rate(of: \.sampleCount, now: now) }
+
+    /// The same, of steps.
+    func stepsPerSecond(now: Moment) -> Double { rate(of: \.stepCount, now: now) }
+
+    private func rate(of part: KeyPath<Sums, Double>, now: Moment) -> Double {
         guard let first else { return 0 }
         // Less than a stretch would make a rate of a single step.
         let time = max(Self.stretch, min(Self.span, now - first))
         let recent = stretches.filter { now - $0.start <= Self.span }
-        let count = recent.reduce(0) { $0 + $1.sampleCount }
+        let count = recent.reduce(0) { $0 + $1[keyPath: part] }
         return count / (time / .seconds(1))
     }
 
