@@ -172,6 +172,7 @@ final class MemberLoop {
                 LogKey.step: "\(machine.currentStep)", LogKey.sentByteCount: "\(sent)",
                 LogKey.receivedByteCount: "\(received)",
                 LogKey.contributions: "\(worker?.contributionCount ?? 0)",
+                LogKey.relayed: "\(worker?.relayedCount ?? 0)",
             ])
     }
 

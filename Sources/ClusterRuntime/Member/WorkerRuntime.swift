@@ -51,6 +51,8 @@ final class WorkerRuntime {
     let meter = SocketMeter()
     /// Tree nodes sent, those sent again or computed for others included.
     private(set) var contributionCount = 0
+    /// Sums of neighbours sent on to their shards.
+    private(set) var relayedCount = 0
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
@@ -181,6 +183,7 @@ final class WorkerRuntime {
     func passOn(_ header: BulkHeader, _ payload: Payload) throws(ZeroMQError) {
         var header = header
         header.kind = .contribution
+        relayedCount += 1
         _ = try send(BulkMessage.frames(header, payload: payload, wire.precision), to: header.shard)
     }
 
