@@ -14,7 +14,7 @@ extension CoordinatorMachine {
             phase = .holding(
                 Holding(
                     number: holdCount, trainingSince: since,
-                    waiting: Set(workers.map(\.hello.identity)), lowest: nil))
+                    waiting: Set(workers.map(\.hello.identity)), highest: nil))
             return workers.map { .send(.hold(Hold(number: holdCount)), to: $0.hello.identity) }
         case .holding, .finishing, .dismissing, .ended: return []
         }
@@ -25,16 +25,17 @@ extension CoordinatorMachine {
     ) -> [Action] {
         guard case .holding(var holding) = phase, holding.number == answer.number else { return [] }
         holding.waiting.remove(peer)
-        holding.lowest = min(holding.lowest ?? answer.step, answer.step)
+        holding.highest = max(holding.highest ?? answer.step, answer.step)
         phase = .holding(holding)
         return advance(now: now)
     }
 
-    /// Everyone has said where they rest; the lowest of these steps can still be finished by all.
+    /// Everyone has said which step they will not begin: nobody goes beyond the highest of these, and
+    /// all get to it. A lower one may be behind the shards already, if others helped who is late.
     mutating func finishHolding(_ holding: Holding, now: Moment) -> [Action] {
         guard holding.waiting.isEmpty else { return [] }
         phase = .training(since: holding.trainingSince)
-        if let lowest = holding.lowest { limit = min(limit, lowest) }
+        if let highest = holding.highest { limit = min(limit, highest) }
         return [.note(.stopping(step: limit))] + announceLimit() + assign(rebalanced: false)
             + advance(now: now)
     }

@@ -226,7 +226,7 @@ public struct CoordinatorMachine: Sendable {
         var number: Int
         var trainingSince: Moment
         var waiting: Set<PeerIdentity>
-        var lowest: Step?
+        var highest: Step?
     }
 
     struct Shard: Hashable, Sendable {
