@@ -67,9 +67,6 @@ public struct PollResult: Sendable {
     /// Whether the item at this index is ready for anything.
     public func isReady(_ index: Int) -> Bool { !found[index].isEmpty }
 
-    /// Whether an item at this index or behind it is ready for anything.
-    public func isReady(from index: Int) -> Bool { found[index...].contains { !$0.isEmpty } }
-
     /// Whether nothing was found: time ran out or a signal arrived.
     public var isEmpty: Bool { !wasWoken && found.allSatisfy(\.isEmpty) }
 }

@@ -115,6 +115,24 @@ import Testing
         #expect(end?.contains("step 2") == true, "\(scenario.lines)")
     }
 
+    /// Where help brings a step to its end, shards are beyond what a late worker answers: a run that
+    /// stopped there never rested.
+    @Test(arguments: [[2, 3], [3, 2]]) func stoppingGoesAsFarAsAnyoneHasBegun(steps: [Int]) {
+        var scenario = Scenario([:])
+        for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
+        scenario.tick(milliseconds: 1100)
+        scenario.run(to: 2)
+        _ = scenario.coordinator.step(.stopRequested, now: scenario.now)
+        var actions: [Action] = []
+        for (name, step) in zip(["worker-a", "worker-b"], steps) {
+            #expect(!actions.contains(.note(.stopping(step: Step(3)))))
+            let answer = ControlMessage.holding(Holding(number: 1, step: Step(step)))
+            actions = scenario.coordinator.step(
+                .message(answer, from: PeerIdentity(rawValue: name)), now: scenario.now)
+        }
+        #expect(actions.contains(.note(.stopping(step: Step(3)))), "\(actions)")
+    }
+
     /// Speed is counted from where the run was taken up last, and rests do not count.
     @Test func whatTheJournalSaysOfTime() {
         var recovery = recovery(finished: nil)

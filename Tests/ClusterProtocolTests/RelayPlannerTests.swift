@@ -12,7 +12,7 @@ import Testing
     static func workers(_ count: Int, leafCount: Int) -> [RelayPlanner.Worker] {
         (0..<count).map { number in
             .init(
-                member: member(number), isReachable: true,
+                member: member(number),
                 share: Array(leafCount * number / count..<leafCount * (number + 1) / count))
         }
     }
@@ -48,7 +48,7 @@ import Testing
     /// One whose share lies in two groups is in both; one that others cannot reach relays for nobody.
     @Test func sharesAcrossGroups() {
         var workers = Self.workers(5, leafCount: 16)
-        workers[1].isReachable = false
+        workers[1].member = nil
         let groups = RelayPlanner.groups(
             tree: ReductionTree(leafCount: 16), workers: workers, fanIn: 2)
         #expect(groups.map(\.node) == (0..<2).map { TreeNode(level: 3, index: $0) })
@@ -78,7 +78,7 @@ import Testing
 
     /// Whoever relays a chunk has it from the shard, so weights never go in a circle.
     @Test(arguments: [(40, 64), (64, 100), (100, 128)])
-    func weightsComeFromTheShardInTheEnd(workers: Int, leafCount: Int) {
+    func weightsComeFromTheShardInTheEnd(workers: Int, leafCount: Int) throws {
         let tree = ReductionTree(leafCount: leafCount)
         let all = Self.workers(workers, leafCount: leafCount)
         let groups = Self.groups(workers, leafCount: leafCount, fanIn: 8)
@@ -87,8 +87,8 @@ import Testing
             let mine = groups.filter { group in
                 worker.share.contains { $0 >> group.node.level == group.node.index }
             }
-            routes[worker.member.identity] = RelayRoutes(
-                mine, of: worker.member.identity, tree: tree)
+            let peer = try #require(worker.member).identity
+            routes[peer] = RelayRoutes(mine, of: peer, tree: tree)
         }
         #expect(routes.count == workers)
         for chunk in 0..<7 {

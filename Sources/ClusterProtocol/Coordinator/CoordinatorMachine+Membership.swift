@@ -281,16 +281,20 @@ extension CoordinatorMachine {
         let usual = hosts.count > 1 ? RelayPlanner.usualFanIn : 0
         return RelayPlanner.groups(
             tree: configuration.tree,
-            workers: workers.compactMap { worker in
-                let endpoint = worker.hello.bulkEndpoint
-                let member = RelayGroup.Member(
-                    identity: worker.hello.identity, endpoint: endpoint ?? "",
-                    publicKey: worker.hello.publicKey)
-                let isLocal = endpoint.flatMap { Endpoint($0) }?.isLocal ?? true
-                return RelayPlanner.Worker(
-                    member: member, isReachable: endpoint != nil && (hosts.count == 1 || !isLocal),
+            workers: workers.map { worker in
+                RelayPlanner.Worker(
+                    member: relay(worker.hello, onOneHost: hosts.count == 1),
                     share: worker.virtualWorkers)
             }, fanIn: configuration.fanIn ?? usual)
+    }
+
+    /// Nil when others could not connect to it.
+    private func relay(_ hello: Hello, onOneHost: Bool) -> RelayGroup.Member? {
+        guard let text = hello.bulkEndpoint, let endpoint = Endpoint(text),
+            onOneHost || !endpoint.isLocal
+        else { return nil }
+        return RelayGroup.Member(
+            identity: hello.identity, endpoint: text, publicKey: hello.publicKey)
     }
 
     /// Those that some of the leaves are below.

@@ -40,15 +40,13 @@ public enum RelayPlanner {
 
     /// A worker as it takes part.
     public struct Worker: Hashable, Sendable {
-        public var member: RelayGroup.Member
-        /// Whether all other workers can connect to it.
-        public var isReachable: Bool
+        /// Nil when not all others can connect to it.
+        public var member: RelayGroup.Member?
         /// Virtual workers, ascending.
         public var share: [Int]
 
-        public init(member: RelayGroup.Member, isReachable: Bool, share: [Int]) {
+        public init(member: RelayGroup.Member?, share: [Int]) {
             self.member = member
-            self.isReachable = isReachable
             self.share = share
         }
     }
@@ -62,10 +60,10 @@ public enum RelayPlanner {
         let shares = workers.map(\.share).filter { !$0.isEmpty }
         guard fanIn > 0, shares.count > fanIn, let level = level(tree, shares) else { return [] }
         var members: [Int: [RelayGroup.Member]] = [:]
-        for worker in workers.sorted(by: { ($0.share.first ?? 0) < ($1.share.first ?? 0) })
-        where worker.isReachable {
+        for worker in workers.sorted(by: { ($0.share.first ?? 0) < ($1.share.first ?? 0) }) {
+            guard let member = worker.member else { continue }
             for index in indices(of: worker.share, level) {
-                members[index, default: []].append(worker.member)
+                members[index, default: []].append(member)
             }
         }
         return members.keys.sorted().map { index in

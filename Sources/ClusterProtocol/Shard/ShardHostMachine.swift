@@ -101,8 +101,8 @@ public struct ShardHostMachine: Sendable {
             let plan = configuration.plan
             guard (0..<plan.shardCount).contains(shard.value), chunk.map({
                 plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard
-            }) ?? true else { return [.drop(.foreignChunk)] }
-            subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
+            }) ?? true, subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
+            else { return [.drop(.foreignChunk)] }
             return one(shard, .fetch(peer: peer, step: step, chunk: chunk), now: now)
         case .inquiry(let shard, let peer, let step):
             return one(shard, .inquiry(peer: peer, step: step), now: now)

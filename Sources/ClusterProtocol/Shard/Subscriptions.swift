@@ -22,16 +22,18 @@ public struct Subscriptions: Hashable, Sendable {
     /// Adds a peer, unless as many as can be served are there already.
     ///
     /// - Parameter chunk: nil for all.
-    public mutating func add(_ peer: PeerIdentity, chunk: Int?) {
+    /// - Returns: whether there was room.
+    @discardableResult
+    public mutating func add(_ peer: PeerIdentity, chunk: Int?) -> Bool {
+        let count = chunk.map { partial[$0]?.count ?? 0 } ?? whole.count
+        guard count < ShardMachine.maximumSubscriberCount else { return false }
         if let chunk {
-            guard partial[chunk, default: []].count < ShardMachine.maximumSubscriberCount else {
-                return
-            }
             partial[chunk, default: []].insert(peer)
-        } else if whole.count < ShardMachine.maximumSubscriberCount {
+        } else {
+            remove(peer)
             whole.insert(peer)
-            for chunk in partial.keys { partial[chunk]?.remove(peer) }
         }
+        return true
     }
 
     public mutating func remove(_ peer: PeerIdentity) {

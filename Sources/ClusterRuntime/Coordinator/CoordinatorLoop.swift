@@ -186,10 +186,8 @@ final class CoordinatorLoop {
             for: [control.socket.pollItem, bulk.socket.pollItem] + gatekeeper.pollItems,
             timeout: min(machine.nextDeadline(now: now) - now, .milliseconds(100)))
         if result.wasWoken { for order in mailbox.takeAll() { try obey(order) } }
-        if result.isReady(from: 2) {
-            try gatekeeper.attend()
-            try watchConnections()
-        }
+        try gatekeeper.attend()
+        try watchConnections()
         if result.isReady(0) {
             for _ in 0..<Self.batch {
                 guard outcome == nil, let frames = try control.socket.receive() else { break }
@@ -265,7 +263,8 @@ final class CoordinatorLoop {
     // MARK: Messages
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
-        if control.isFirst(frames) { try watchConnections() }
+        // A connection that closed before this message's own was opened may have had its number.
+        try watchConnections()
         control.hear(frames)
         guard let peer = frames.first?.peerIdentity, frames.count == 2 else {
             return noteFlaw(frames, "\(frames.count) frames")
@@ -279,8 +278,6 @@ final class CoordinatorLoop {
             return noteFlaw(frames, "no control message")
         }
         if let descriptor = frames[1].sourceFileDescriptor, descriptors[peer] != descriptor {
-            // A connection that closed before this message's own was opened may have had its number.
-            try watchConnections()
             if let old = descriptors[peer] { peers[old] = nil }
             descriptors[peer] = descriptor
             peers[descriptor] = peer

@@ -45,9 +45,7 @@ extension CoordinatorMachine.Note {
         case .assigned(let generation, let shares):
             [LogKey.generation: "\(generation)", LogKey.virtualWorkers: "\(Self.text(shares))"]
         case .relayed(let groups):
-            [
-                "relay.groups": "\(groups.map { "\($0.node): \($0.members.count)" })",
-            ]
+            ["relay.groups": "\(groups.map { "\($0.node): \($0.members.count)" })"]
         case .placing(let shards, let step, let placement):
             [
                 LogKey.shards: "\(shards)", LogKey.step: "\(step)",

@@ -66,7 +66,6 @@ final class ShardLoop {
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
-        let ownCount = items.count
         items += gatekeeper.pollItems
         let now = SteadyClock.now
         let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
@@ -75,7 +74,7 @@ final class ShardLoop {
         if result.wasWoken {
             for order in mailbox.takeAll() { try obey(order) }
         }
-        if result.isReady(from: ownCount) { try gatekeeper.attend() }
+        try gatekeeper.attend()
         if case .troubled(let text) = try coordinator?.attend() {
             log.warning(
                 "cannot reach the coordinator's state socket",
@@ -125,7 +124,6 @@ final class ShardLoop {
     // MARK: Messages
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
-        if listener.isFirst(frames) { try gatekeeper.attend() }
         listener.hear(frames)
         func note(_ flaw: String, _ peer: PeerIdentity?) {
             self.note(flaw: flaw, peer, at: frames.last?.peerAddress)
@@ -139,25 +137,23 @@ final class ShardLoop {
         }
         let header = message.header
         switch header.kind {
-        case .contribution:
+        case .contribution, .combine:
             guard hasRightCounts(header) else {
                 return note("contribution of a wrong size", peer)
             }
             guard let payload = payload(of: message, from: peer, note) else { return }
+            if header.kind == .combine {
+                let event = RelayMachine.Event.contribution(
+                    placement: header.placement, step: header.step, chunk: header.chunk,
+                    node: header.node, totals: header.totals)
+                try relay?.step(event, header, payload)
+                return
+            }
             let event = ShardHostMachine.Event.contribution(
                 shard: header.shard, placement: header.placement, step: header.step,
                 chunk: header.chunk, node: header.node, totals: header.totals, peer: peer,
                 digest: digest(header, payload))
             try step(event, payload: payload)
-        case .combine:
-            guard hasRightCounts(header) else {
-                return note("contribution of a wrong size", peer)
-            }
-            guard let payload = payload(of: message, from: peer, note) else { return }
-            let event = RelayMachine.Event.contribution(
-                placement: header.placement, step: header.step, chunk: header.chunk,
-                node: header.node, totals: header.totals)
-            try relay?.step(event, header, payload)
         case .follow:
             guard material?.slicePlan.chunks.indices.contains(header.chunk) == true else {
                 return note("\(header.kind) of a chunk that is none", peer)

@@ -145,7 +145,7 @@ final class ShardStorage {
 
     /// One optimizer update: the root divided by the sample count, applied.
     func update(chunk: Int, step: Step, sampleCount: Int) {
-        guard var entry = chunks[chunk], let root = entry.sums.remove(tree.root), let weights = entry.weights
+        guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
         let next = takeForWeights(chunk)
         let state = entry.state.map { buffer -> UnsafeMutablePointer<Float> in
@@ -191,6 +191,8 @@ final class ShardStorage {
 /// Contributions to one chunk that are present, packed as they travel.
 struct PartialSums {
     private var payloads: [TreeNode: Payload] = [:]
+
+    subscript(node: TreeNode) -> Payload? { payloads[node] }
 
     mutating func keep(_ payload: Payload, node: TreeNode, replaced: [TreeNode]) {
         for old in replaced { payloads[old] = nil }

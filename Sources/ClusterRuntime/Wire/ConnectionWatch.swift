@@ -36,9 +36,6 @@ struct ConnectionWatch {
     /// - Parameter isSpokenAtOnce: every peer sends something as soon as it is connected.
     init(isSpokenAtOnce: Bool = false) { self.isSpokenAtOnce = isSpokenAtOnce }
 
-    /// Whether a message came over this connection before, as far as its events have been taken.
-    func hasHeard(_ descriptor: Int32) -> Bool { heard.contains(descriptor) }
-
     /// A message came over this connection.
     mutating func hear(_ descriptor: Int32) {
         if isSpokenAtOnce, !heard.contains(descriptor) { heard.insert(descriptor) }

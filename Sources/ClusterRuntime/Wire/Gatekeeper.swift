@@ -33,12 +33,6 @@ final class Gatekeeper {
             self.monitor = monitor
         }
 
-        /// Whether this message is the first of its connection; then the gatekeeper is to `attend`
-        /// first, or the message would count for a connection that had the same number before.
-        func isFirst(_ frames: [Frame]) -> Bool {
-            frames.last?.sourceFileDescriptor.map { !connections.hasHeard($0) } ?? false
-        }
-
         /// To be told of every message, where peers speak as soon as they are connected.
         func hear(_ frames: [Frame]) {
             if let descriptor = frames.last?.sourceFileDescriptor { connections.hear(descriptor) }
