@@ -16,12 +16,12 @@ public struct PollItem {
         public static let failed = Interest(rawValue: Int16(ZMQ_POLLERR))
     }
 
-    private enum Target {
+    enum Target {
         case socket(SocketHandle)
         case fileDescriptor(Int32)
     }
 
-    private let target: Target
+    let target: Target
     public let interest: Interest
 
     init(_ handle: SocketHandle, interest: Interest) {
@@ -33,15 +33,5 @@ public struct PollItem {
     public init(fileDescriptor: Int32, interest: Interest = .readable) {
         target = .fileDescriptor(fileDescriptor)
         self.interest = interest
-    }
-
-    var native: zmq_pollitem_t {
-        switch target {
-        case .socket(let handle):
-            zmq_pollitem_t(
-                socket: handle.use("poll"), fd: 0, events: interest.rawValue, revents: 0)
-        case .fileDescriptor(let number):
-            zmq_pollitem_t(socket: nil, fd: number, events: interest.rawValue, revents: 0)
-        }
     }
 }

@@ -1,4 +1,4 @@
-import CZeroMQ
+import Glibc
 
 /// Waits for several sockets, monitors and file descriptors, and for a wake-up from other threads.
 ///
@@ -18,7 +18,7 @@ import CZeroMQ
 public struct PollSet: ~Copyable {
     /// Ends a wait from another thread.
     public let waker: Waker
-    private var nativeItems: [zmq_pollitem_t] = []
+    private var descriptors: [pollfd] = []
 
     /// - Throws: `.tooManyOpen` when the process has no file descriptor left for the waker.
     public init() throws(ZeroMQError) { waker = try Waker() }
@@ -32,28 +32,84 @@ public struct PollSet: ~Copyable {
     public mutating func wait(
         for items: [PollItem], timeout: Duration?
     ) throws(ZeroMQError) -> PollResult {
-        nativeItems.removeAll(keepingCapacity: true)
-        for item in items { nativeItems.append(item.native) }
-        nativeItems.append(PollItem(fileDescriptor: waker.fileDescriptor).native)
-        let milliseconds = timeout.map { Int($0.millisecondsForLibrary) } ?? -1
-        let outcome = try waitForNativeItems(milliseconds)
-        guard case .done(let readyCount) = outcome, readyCount > 0 else {
-            return PollResult(found: Array(repeating: [], count: items.count), wasWoken: false)
+        var found: [PollItem.Interest] = []
+        found.reserveCapacity(items.count)
+        descriptors.removeAll(keepingCapacity: true)
+        for item in items {
+            descriptors.append(try item.descriptor())
+            found.append(try item.known())
         }
-        let found = nativeItems.dropLast().map { PollItem.Interest(rawValue: $0.revents) }
-        let hasWakeUp = nativeItems[items.count].revents != 0
-        return PollResult(found: found, wasWoken: hasWakeUp && waker.clear())
+        descriptors.append(pollfd(fd: waker.fileDescriptor, events: Int16(POLLIN), revents: 0))
+        let milliseconds = timeout.map { $0.millisecondsForLibrary }
+        let end = milliseconds.map { ContinuousClock.now + .milliseconds(Int64($0)) }
+        var remaining = milliseconds ?? -1
+        defer { for item in items { item.waited() } }
+        while true {
+            let isFound = found.contains { !$0.isEmpty }
+            let readyCount = try waitForDescriptors(isFound ? 0 : remaining)
+            for index in items.indices where readyCount > 0 && descriptors[index].revents != 0 {
+                found[index] = try items[index].found(descriptors[index].revents)
+            }
+            let hasWakeUp = readyCount > 0 && descriptors[items.count].revents != 0
+            let result = PollResult(found: found, wasWoken: hasWakeUp && waker.clear())
+            // A socket's signal need not be about what is waited for.
+            guard readyCount > 0, result.isEmpty else { return result }
+            guard let end else { continue }
+            let rest = ContinuousClock.now.duration(to: end)
+            if rest <= .zero { return result }
+            remaining = rest.millisecondsForLibrary
+        }
     }
 
-    private mutating func waitForNativeItems(
-        _ milliseconds: Int
-    ) throws(ZeroMQError) -> LibraryCall.Outcome {
-        let count = Int32(nativeItems.count)
-        return try nativeItems.withUnsafeMutableBufferPointer { buffer throws(ZeroMQError) in
-            try LibraryCall.attempt("wait for \(count) sockets", repeatWhenInterrupted: false) {
-                zmq_poll(buffer.baseAddress, count, milliseconds)
+    /// How many descriptors are ready; 0 after a signal, too.
+    private mutating func waitForDescriptors(_ milliseconds: Int32) throws(ZeroMQError) -> Int32 {
+        let count = descriptors.count
+        let outcome = try descriptors.withUnsafeMutableBufferPointer {
+            buffer throws(ZeroMQError) in
+            try LibraryCall.attempt("wait for \(count) descriptors", repeatWhenInterrupted: false) {
+                poll(buffer.baseAddress, nfds_t(count), milliseconds)
             }
         }
+        if case .done(let readyCount) = outcome { return readyCount }
+        return 0
+    }
+}
+
+/// How a wait goes about one item.
+extension PollItem {
+    fileprivate func descriptor() throws(ZeroMQError) -> pollfd {
+        switch target {
+        case .socket(let handle):
+            return pollfd(fd: try handle.pollDescriptor(), events: Int16(POLLIN), revents: 0)
+        case .fileDescriptor(let number):
+            var events: Int32 = 0
+            if interest.contains(.readable) { events |= POLLIN }
+            if interest.contains(.writable) { events |= POLLOUT }
+            return pollfd(fd: number, events: Int16(events), revents: 0)
+        }
+    }
+
+    /// What is ready before any waiting.
+    fileprivate func known() throws(ZeroMQError) -> Interest {
+        guard case .socket(let handle) = target else { return [] }
+        return try handle.readiness().intersection(interest)
+    }
+
+    /// What is ready when its descriptor has something to say.
+    fileprivate func found(_ events: Int16) throws(ZeroMQError) -> Interest {
+        switch target {
+        case .socket(let handle): return try handle.readinessAfterSignal().intersection(interest)
+        case .fileDescriptor:
+            var found: Interest = []
+            if events & Int16(POLLIN) != 0 { found.insert(.readable) }
+            if events & Int16(POLLOUT) != 0 { found.insert(.writable) }
+            if events & ~Int16(POLLIN | POLLOUT) != 0 { found.insert(.failed) }
+            return found
+        }
+    }
+
+    fileprivate func waited() {
+        if case .socket(let handle) = target { handle.waited() }
     }
 }
 

@@ -20,6 +20,12 @@ final class SocketHandle {
     let incoming = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
     let outgoing = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
     var droppedMessageCount = 0
+    /// What it was ready for when it was looked at last; nil when that may have changed since without
+    /// a signal at its descriptor, which is so after every use.
+    var knownReadiness: PollItem.Interest?
+    /// The last wait found nothing to receive; holds for one receive.
+    var isQuiet = false
+    var descriptor: Int32?
     /// Number of the monitor that was started last; an earlier one must not stop a later one.
     var monitorNumber = 0
 
@@ -48,6 +54,8 @@ final class SocketHandle {
     func use(_ operation: StaticString) -> UnsafeMutableRawPointer {
         owner.check(operation, of: "a \(kind) socket")
         guard let socket else { fatalError("\(operation) of a \(kind) socket after its close") }
+        knownReadiness = nil
+        isQuiet = false
         return socket
     }
 

@@ -55,9 +55,10 @@ public struct SocketMonitor: ~Copyable {
     /// What a `PollSet` waits for: an event to read.
     public var pollItem: PollItem { PollItem(events, interest: .readable) }
 
-    /// The next event, without waiting; nil when there is none, and after `Context.shutdown()`.
+    /// The next event, without waiting; nil when there is none, and after `Context.shutdown()`. Right
+    /// after a wait of a `PollSet` that found none here, nil is what that wait knew.
     public func nextEvent() -> SocketEvent? {
-        while let frames = try? events.receive() {
+        while let frames = try? events.receiveUnlessQuiet() {
             if let event = SocketEvent(frames: frames) { return event }
         }
         return nil

@@ -78,7 +78,7 @@ public final class ZapAuthenticator {
     ///   moment to bring the allow-list up to date.
     public func handlePending(preparing prepare: () -> Void = {}) throws(ZeroMQError) {
         for number in 0..<ZapAuthenticator.maximumCountPerCall {
-            guard let frames = try socket.receive() else { return }
+            guard let frames = try socket.handle.receiveUnlessQuiet() else { return }
             if number == 0 { prepare() }
             try answer(frames)
         }

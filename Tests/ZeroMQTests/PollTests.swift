@@ -23,6 +23,82 @@ import ZeroMQ
         #expect(writable.found == [.writable])
     }
 
+    /// A socket's descriptor signals a change once; a wait must know of it until it is gone.
+    @Test func readinessLastsUntilItIsUsedUp() throws {
+        let context = try Context()
+        for transport in [Transport.inproc, .tcp] {
+            let pair = try ConnectedSockets(context, transport, bound: .dealer, connected: .dealer)
+            var pollSet = try PollSet()
+            let items = [pair.bound.pollItem]
+            for text in ["a", "b"] { _ = try pair.connected.send([Frame(text)], within: limit) }
+            for _ in 0..<3 { #expect(try pollSet.wait(for: items, timeout: limit).isReady(0)) }
+            #expect(try pair.bound.receive(within: limit)?.first?.text == "a")
+            // Whatever a send takes note of meanwhile.
+            _ = try pair.bound.send([Frame("back")], within: limit)
+            for _ in 0..<3 { #expect(try pollSet.wait(for: items, timeout: limit).isReady(0)) }
+            #expect(try pair.bound.receive(within: limit)?.first?.text == "b")
+            for _ in 0..<3 { #expect(try pollSet.wait(for: items, timeout: .zero).isEmpty) }
+            // What was not asked for in the last wait is known in the next.
+            let both = [pair.bound.pollItem(for: [.readable, .writable])]
+            #expect(try pollSet.wait(for: both, timeout: limit).found == [.writable])
+            #expect(try pollSet.wait(for: items, timeout: .zero).isEmpty)
+            #expect(try pollSet.wait(for: both, timeout: limit).found == [.writable])
+        }
+    }
+
+    /// Messages at random times, taken and answered a few at a time: no wait sleeps on one.
+    @Test(arguments: [Transport.inproc, .tcp]) func noSignalIsLost(transport: Transport) throws {
+        let context = try Context()
+        let pull = try Socket(context, .dealer)
+        let endpoint = try pull.bind(transport.endpoint)
+        let total = 30_000
+        let sender = TestThread {
+            let push = try Socket(context, .dealer)
+            try push.connect(endpoint)
+            var state: UInt64 = 88_172_645_463_325_252
+            for number in 0..<total {
+                guard try push.send([Frame("\(number)")], within: limit) == .sent else {
+                    throw TestTrouble("\(number) was not sent")
+                }
+                state ^= state << 13
+                state ^= state >> 7
+                state ^= state << 17
+                if state % 64 == 0 { usleep(UInt32(state >> 32) % 200) }
+                while try push.receive() != nil {}
+            }
+            // Until the last answer was sent.
+            while try push.receive(within: limit)?.first?.text != "\(total - 1)" {}
+        }
+        var pollSet = try PollSet()
+        var seen = 0
+        while seen < total {
+            guard try pollSet.wait(for: [pull.pollItem], timeout: limit).isReady(0) else {
+                throw TestTrouble("a wait slept on message \(seen)")
+            }
+            for _ in 0..<(1 + seen % 5) {
+                guard let frames = try pull.receive() else { break }
+                guard frames.first?.text == "\(seen)" else { throw TestTrouble("lost \(seen)") }
+                if seen % 7 == 0 || seen == total - 1 {
+                    _ = try pull.send([Frame("\(seen)")], within: limit)
+                }
+                seen += 1
+            }
+        }
+        sender.join()
+    }
+
+    /// The first look at a monitor after a wait is the wait's; the second looks.
+    @Test func aQuietMonitorIsLookedAtAgain() throws {
+        let context = try Context()
+        let router = try Socket(context, .router)
+        let monitor = try router.startMonitor()
+        var pollSet = try PollSet()
+        #expect(try pollSet.wait(for: [monitor.pollItem], timeout: .zero).isEmpty)
+        _ = try router.bind(Transport.tcp.endpoint)
+        #expect(monitor.nextEvent() == nil)
+        #expect(eventually { monitor.nextEvent()?.kind == .listening })
+    }
+
     @Test func aWaitWithoutItemsLastsItsTime() throws {
         var pollSet = try PollSet()
         let start = ContinuousClock.now
