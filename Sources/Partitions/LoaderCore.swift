@@ -55,6 +55,8 @@ final class LoaderCore: Sendable {
 
     func hint(step: Int, virtualWorker: Int) {
         let key = Key(step: step, virtualWorker: virtualWorker)
+        // Known already, as most hints are: nobody is woken for that.
+        guard !monitor.look({ $0.slots.contains { $0.key == key } }) else { return }
         monitor.change { state in
             guard !state.isStopped, !state.slots.contains(where: { $0.key == key }),
                 let index = Self.room(for: step, in: state)
@@ -102,7 +104,8 @@ final class LoaderCore: Sendable {
         guard buffers.indices.contains(batch.ringIndex), buffers[batch.ringIndex] === batch else {
             return
         }
-        monitor.change { state in
+        // Nobody waits for room.
+        monitor.look { state in
             if case .taken = state.slots[batch.ringIndex] { state.slots[batch.ringIndex] = .free }
         }
     }

@@ -175,6 +175,13 @@ final class ComputeCore: Sendable {
             times.inputNanoseconds += loaded - begin
         }
         hand(leaf, of: task, sum, totals, finalFrom: 0)
+        // Now, while this thread waits for others, the loader takes nobody's core.
+        prefetch(step: task.step.value + 2, leaf)
+    }
+
+    private func prefetch(step: Int, _ leaf: Int) {
+        guard step < material.totalSteps else { return }
+        loader.prefetch(step: step, virtualWorkers: CollectionOfOne(leaf))
     }
 
     private static func totals(

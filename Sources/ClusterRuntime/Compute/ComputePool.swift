@@ -44,7 +44,7 @@ final class ComputePool: Sendable {
         for task in tasks {
             for leaf in task.leaves { core.queue.push(.leaf(leaf, task)) }
         }
-        // Not now needed, but soon; the loader leaves the core to those who compute.
+        // Usually asked for at the end of the step before last, when cores were idle.
         let next = step.value + 1
         if next < core.material.totalSteps {
             core.loader.prefetch(step: next, virtualWorkers: tasks.flatMap(\.leaves))
