@@ -39,6 +39,12 @@ static inline int convoy_is_sealed(int descriptor) {
     return seals >= 0 && (seals & shrink) != 0;
 }
 
+// A pipe, `ends[0]` to read and `ends[1]` to write; neither blocks, and children do not get them. 0, or
+// -1 and errno.
+static inline int convoy_pipe(int ends[2]) {
+    return (int)syscall(SYS_pipe2, ends, O_NONBLOCK | O_CLOEXEC);
+}
+
 // How long the calling thread, an ordinary one, means to run once it is woken. A kernel from 6.12 on
 // lets whoever means to run shortly interrupt those who do not; others know nothing of it. 0 is the
 // system's own length; 0 or -1 and errno.

@@ -9,7 +9,8 @@ public final class SocketMeter: Sendable {
     public final class Count: Sendable {
         private let total = Atomic(0)
 
-        func add(_ count: Int) { total.add(count, ordering: .relaxed) }
+        /// Adds what went another way and counts all the same.
+        public func add(_ count: Int) { total.add(count, ordering: .relaxed) }
 
         public var value: Int { total.load(ordering: .relaxed) }
     }

@@ -36,7 +36,8 @@ extension Integration {
             try compare(.sample(data, steps: 23), Self.shapes)
         }
 
-        /// Through sockets as between hosts, in place of shared memory; the log says which it was.
+        /// Through sockets as between hosts, in place of shared memory and pipes; the log says which it
+        /// was.
         @Test func adamThroughSockets() throws {
             let configuration = try RunConfiguration.sample(data, steps: 19)
             let expected = try SerialTrainer(configuration).weights(afterSteps: 19)
@@ -48,6 +49,9 @@ extension Integration {
                 let log = run.records.log("worker-1") + run.records.log("worker-2")
                 let sentence = "sums and weights go through shared memory"
                 #expect(log.count { $0["message"] == sentence } == (isShared ? 2 : 0))
+                let piped = log.compactMap { $0["net.piped"].flatMap { Int($0) } }
+                // Two versions or so go by sockets before anyone knows of the pipes.
+                #expect(piped.count == 2 && piped.allSatisfy { isShared ? $0 > 15 : $0 == 0 })
             }
         }
 

@@ -49,6 +49,54 @@ extension Integration {
             #expect(run.records.checkpoints.suffix(3) == [3000, 3500, 4000])
         }
 
+        /// Another process of the same user spoils the pipes: all goes through sockets again.
+        @Test(arguments: [0, 2]) func rubbishInEveryPipe(servers: Int) throws {
+            let directory = try TemporaryDirectory()
+            let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
+            let configuration = try RunConfiguration.sample(data, steps: Self.steps)
+                .with(workers: 2, servers: servers)
+            let run = try TrainRun(configuration, in: directory, "run")
+            try eventually("training") {
+                run.records.log("coordinator-1").contains { $0["message"] == "training" }
+            }
+            var spoiled = 0
+            for process in run.records.joined().values {
+                for pipe in Self.pipes(of: process) {
+                    let end = open(pipe, O_WRONLY | O_NONBLOCK)
+                    guard end >= 0 else { continue }
+                    defer { close(end) }
+                    let rubbish = [UInt8](repeating: 0xA5, count: 100)
+                    if write(end, rubbish, rubbish.count) == rubbish.count { spoiled += 1 }
+                }
+            }
+            // Of every worker and of every thread that serves shards.
+            #expect(spoiled >= 2 + max(2, servers))
+            #expect(try run.weights() == SerialTrainer(configuration).weights(afterSteps: Self.steps))
+            let names = ["worker-1", "worker-2"]
+            let logs = names.flatMap { run.records.log($0) }
+            #expect(logs.count { $0["error.detail"] == "a record in the pipe" } >= 2)
+            #expect(!run.records.log("coordinator-1").contains { $0["message"] == "lost" })
+        }
+
+        /// Where to write to the inboxes of a process.
+        private static func pipes(of process: Int32) -> [String] {
+            FileSystem.names(in: "/proc/\(process)/fd").compactMap { name in
+                let path = "/proc/\(process)/fd/\(name)"
+                var target = [CChar](repeating: 0, count: 64)
+                guard readlink(path, &target, 63) > 0, strncmp(target, "/memfd:convoy", 13) == 0 else {
+                    return nil
+                }
+                let page = open(path, O_RDONLY)
+                guard page >= 0 else { return nil }
+                defer { close(page) }
+                var fields = [UInt64](repeating: 0, count: 4)
+                guard pread(page, &fields, 32, 0) == 32, fields[0] == 0x4550_4950_594F_5643 else {
+                    return nil
+                }
+                return "/proc/\(process)/fd/\(fields[2])"
+            }
+        }
+
         private func attack(_ port: Int, _ messages: HostileMessages) throws {
             var connections: [Int32] = []
             for stream in messages.streams {

@@ -92,6 +92,25 @@ public struct BulkHeader: Hashable, Sendable {
         set { totals.recordDigest = newValue }
     }
 
+    /// In a fetch, and in weights that lie in shared memory: where the sender can be told of shared
+    /// memory without a socket. Its process, descriptor and token stand in place of the sample count,
+    /// the correct count and the loss sum.
+    public var inbox: SharedPayload.Memory? {
+        get {
+            guard (1...Int(Int32.max)).contains(totals.sampleCount),
+                totals.correctCount <= Int(Int32.max)
+            else { return nil }
+            return SharedPayload.Memory(
+                processIdentifier: totals.sampleCount, descriptor: totals.correctCount,
+                token: totals.lossSum.bitPattern)
+        }
+        set {
+            totals.sampleCount = newValue?.processIdentifier ?? 0
+            totals.correctCount = newValue?.descriptor ?? 0
+            totals.lossSum = Double(bitPattern: newValue?.token ?? 0)
+        }
+    }
+
     public init(kind: BulkKind, step: Step, shard: ShardIndex) {
         self.kind = kind
         self.step = step

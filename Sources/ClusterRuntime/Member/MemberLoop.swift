@@ -115,8 +115,11 @@ final class MemberLoop {
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         let connections = worker?.connections ?? []
-        let items =
+        var items =
             [control.socket.pollItem] + connections.map(\.pollItem) + control.pollItems
+        items += worker?.monitorPollItems ?? []
+        let pipe = worker?.pipePollItem
+        if let pipe { items.append(pipe) }
         let now = SteadyClock.now
         let result = try poll.wait(for: items, timeout: machine.nextDeadline(now: now) - now)
         if result.wasWoken {
@@ -134,6 +137,12 @@ final class MemberLoop {
                 guard end == nil, socket.isOpen, let frames = try socket.receive() else { break }
                 try receiveWeights(frames)
             }
+        }
+        if pipe != nil, result.isReady(items.count - 1) {
+            guard let messages = worker?.receiveFromPipe() else {
+                return note(flaw: "a record in the pipe")
+            }
+            for message in messages where end == nil { try receiveWeights(message) }
         }
         try beat()
     }
@@ -173,6 +182,7 @@ final class MemberLoop {
                 LogKey.receivedByteCount: "\(received)",
                 LogKey.contributions: "\(worker?.contributionCount ?? 0)",
                 LogKey.relayed: "\(worker?.relayedCount ?? 0)",
+                LogKey.piped: "\(worker?.pipedCount ?? 0)",
             ])
     }
 
@@ -241,20 +251,27 @@ final class MemberLoop {
         try step(.control(message))
     }
 
+    private func note(flaw: String) {
+        guard flaws.isFirst(from: nil) else { return }
+        log.warning(
+            "dropped a bulk message that is none", metadata: [LogKey.errorDetail: "\(flaw)"])
+    }
+
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
+        let message: BulkMessage
+        do throws(BulkMessage.Flaw) { message = try BulkMessage(frames[...]) } catch {
+            return note(flaw: "\(error)")
+        }
+        try receiveWeights(message)
+    }
+
+    private func receiveWeights(_ message: BulkMessage) throws(ZeroMQError) {
         guard let worker else { return }
-        let arrival = try worker.arrival(in: frames) {
+        let arrival = try worker.arrival(of: message) {
             self.machine.wants(
                 shard: $0.shard, chunk: $0.chunk, version: $0.step, placement: $0.placement)
         }
-        if case .flawed(let flaw) = arrival {
-            if flaws.isFirst(from: nil) {
-                log.warning(
-                    "dropped a bulk message that is none",
-                    metadata: [LogKey.errorDetail: "\(flaw)"])
-            }
-            return
-        }
+        if case .flawed(let flaw) = arrival { return note(flaw: flaw) }
         if worker.isSharing, !isSharing {
             isSharing = true
             log.info("sums and weights go through shared memory")

@@ -26,14 +26,19 @@ final class ShardLoop {
     private var isRunning = true
     private var flaws = FlawCounter()
     private var windows = SharedWindows()
-    /// Workers that read weights in this process's memory.
-    private var sharers: Set<PeerIdentity> = []
+    /// Workers that read weights in this process's memory, and where they are told without a socket.
+    private var sharers: [PeerIdentity: SharedPayload.Memory?] = [:]
+    /// Where they tell of sums in their memory; nil before there is a run, and without sharing.
+    private var inbox: PipeInbox?
+    private var outlets = PipeOutlets()
+    private let meter: SocketMeter
     /// Workers whose memory could not be read.
     private var strangers: Set<PeerIdentity> = []
 
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
-        listener: Gatekeeper.Listener, mailbox: Mailbox<ShardService.Order>, log: Logger,
+        listener: Gatekeeper.Listener, meter: SocketMeter,
+        mailbox: Mailbox<ShardService.Order>, log: Logger,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
         report: @escaping @Sendable (ControlMessage) -> Void
     ) {
@@ -43,6 +48,7 @@ final class ShardLoop {
         self.gatekeeper = gatekeeper
         self.listener = listener
         router = listener.socket
+        self.meter = meter
         self.mailbox = mailbox
         self.log = log
         self.passOn = passOn
@@ -61,12 +67,15 @@ final class ShardLoop {
         }
         gatekeeper.close()
         coordinator?.close()
+        inbox?.close()
     }
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
-        items += gatekeeper.pollItems
+        items += gatekeeper.pollItems + (coordinator?.pollItems ?? [])
+        let pipe = inbox?.pollItem
+        if let pipe { items.append(pipe) }
         let now = SteadyClock.now
         let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
         let deadline = deadlines.min().map { max(.zero, $0 - now) }
@@ -92,6 +101,7 @@ final class ShardLoop {
                 try receiveState(frames)
             }
         }
+        if pipe != nil, result.isReady(items.count - 1) { try receiveFromPipe() }
         try step(.tick)
         try relay?.step(.tick)
     }
@@ -105,6 +115,7 @@ final class ShardLoop {
             machine = ShardHostMachine(material.shardHost)
             let storage = ShardStorage(material)
             self.storage = storage
+            inbox = material.configuration.cluster.sharedMemory ? PipeInbox() : nil
             relay = Relay(material, storage: storage, router: router, passOn: passOn)
             var options = SocketSettings.bulkDealer(identity)
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
@@ -125,15 +136,32 @@ final class ShardLoop {
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         listener.hear(frames)
-        func note(_ flaw: String, _ peer: PeerIdentity?) {
-            self.note(flaw: flaw, peer, at: frames.last?.peerAddress)
+        let address = frames.last?.peerAddress
+        guard let peer = frames.first?.peerIdentity else {
+            return note(flaw: "identity", nil, at: address)
         }
-        guard let peer = frames.first?.peerIdentity else { return note("identity", nil) }
         let message: BulkMessage
         do throws(BulkMessage.Flaw) {
             message = try BulkMessage(frames.dropFirst())
         } catch {
-            return note("\(error)", peer)
+            return note(flaw: "\(error)", peer, at: address)
+        }
+        try receive(message, from: peer, at: address)
+    }
+
+    private func receiveFromPipe() throws(ZeroMQError) {
+        guard let records = inbox?.receive() else {
+            return note(flaw: "a record in the pipe", nil, at: nil)
+        }
+        meter.received.add(records.count * PipeRecord.messageByteCount)
+        for record in records { try receive(BulkMessage(record), from: record.sender, at: nil) }
+    }
+
+    private func receive(
+        _ message: BulkMessage, from peer: PeerIdentity, at address: String?
+    ) throws(ZeroMQError) {
+        func note(_ flaw: String, _ peer: PeerIdentity?) {
+            self.note(flaw: flaw, peer, at: address)
         }
         let header = message.header
         switch header.kind {
@@ -162,13 +190,13 @@ final class ShardLoop {
         case .inquiry:
             try step(.inquiry(shard: header.shard, peer: peer, step: header.step))
         case .fetch:
-            subscribe(peer, hostKey: header.hostKey)
+            subscribe(peer, header)
             try step(
                 .fetch(
                     shard: header.shard, peer: peer, step: header.step,
                     chunk: header.isOfOneChunk ? header.chunk : nil))
         case .unsubscribe:
-            sharers.remove(peer)
+            sharers[peer] = nil
             try step(.unsubscribe(peer: peer))
             try relay?.step(.unsubscribe(peer: peer))
         case .weights, .state, .missing: note("unexpected \(header.kind)", peer)
@@ -176,11 +204,11 @@ final class ShardLoop {
     }
 
     /// A worker of this host reads weights where they lie, unless reading its memory has failed.
-    private func subscribe(_ peer: PeerIdentity, hostKey: UInt64) {
-        let isSharer = hostKey != 0 && hostKey == HostFacts.sharingKey
+    private func subscribe(_ peer: PeerIdentity, _ fetch: BulkHeader) {
+        let isSharer = fetch.hostKey != 0 && fetch.hostKey == HostFacts.sharingKey
             && material?.configuration.cluster.sharedMemory == true && !strangers.contains(peer)
             && sharers.count < ShardMachine.maximumSubscriberCount
-        if isSharer { sharers.insert(peer) } else { sharers.remove(peer) }
+        sharers[peer] = isSharer ? .some(fetch.inbox) : nil
     }
 
     /// The elements of a contribution, from the message or out of the sender's memory.
@@ -192,10 +220,8 @@ final class ShardLoop {
             note(flaw, peer)
             return nil
         }
-        if let frame = message.payload, !message.header.payloadType.isShared {
-            return .frame(frame)
-        }
-        guard let place = message.sharedPayload, sharers.contains(peer) else {
+        if let frame = message.payload { return .frame(frame) }
+        guard let place = message.sharedPayload, sharers[peer] != nil else {
             note("contribution in memory that was not agreed on", peer)
             return nil
         }
@@ -205,7 +231,7 @@ final class ShardLoop {
         case .stale: return nil
         case .unavailable:
             // It hears so by weights that come in messages, and sends its sums that way too.
-            sharers.remove(peer)
+            sharers[peer] = nil
             if strangers.count < ShardMachine.maximumSubscriberCount { strangers.insert(peer) }
             note("memory of another process that cannot be read", peer)
             return nil
@@ -214,7 +240,7 @@ final class ShardLoop {
 
     private func receiveState(_ frames: [Frame]) throws(ZeroMQError) {
         guard let message = try? BulkMessage(frames[...]), message.header.kind == .state,
-            let payload = message.payload, !message.header.payloadType.isShared
+            let payload = message.payload
         else { return note(flaw: "state", nil, at: nil) }
         if let flaw = flaw(message, .fp32) { return note(flaw: flaw, nil, at: nil) }
         let header = message.header
@@ -348,17 +374,26 @@ final class ShardLoop {
         var header = BulkHeader(kind: .weights, step: version, shard: shard)
         header.chunk = chunk
         header.placement = placement
-        let frames = BulkMessage.frames(
-            header, payload: weights.bytes, weights.precision, owner: weights.buffer)
+        let precision = weights.precision
+        lazy var whole = BulkMessage.frames(
+            header, payload: weights.bytes, precision, owner: weights.buffer)
         let place = sharers.isEmpty ? nil : weights.buffer.sharedPayload()
-        let short = place.map {
-            BulkMessage.frames(header, shared: $0, weights.precision)
-        } ?? frames
+        var sharedHeader = header
+        sharedHeader.inbox = inbox?.place
         for peer in peers {
-            let outcome = try router.send(
-                [Frame(peer.rawValue)] + (sharers.contains(peer) ? short : frames))
+            var frames: [Frame]?
+            if let place, let inbox = sharers[peer] {
+                if let inbox, outlets.send(
+                    sharedHeader, place, precision, from: identity, to: inbox)
+                {
+                    meter.sent.add(PipeRecord.messageByteCount)
+                    continue
+                }
+                frames = BulkMessage.frames(sharedHeader, shared: place, precision)
+            }
+            let outcome = try router.send([Frame(peer.rawValue)] + (frames ?? whole))
             if outcome == .unreachable {
-                sharers.remove(peer)
+                sharers[peer] = nil
                 try step(.unsubscribe(peer: peer))
             }
         }

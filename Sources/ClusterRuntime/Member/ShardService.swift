@@ -50,8 +50,8 @@ final class ShardService: Sendable {
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,
-                    gatekeeper: gatekeeper, listener: listener, mailbox: mailbox, log: log,
-                    passOn: passOn, report: report)
+                    gatekeeper: gatekeeper, listener: listener, meter: meter, mailbox: mailbox,
+                    log: log, passOn: passOn, report: report)
                 let bound = listener.endpoint
                 let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
                 ready.change { $0 = .success(("\(announced)", mailbox)) }

@@ -36,11 +36,15 @@ final class WorkerRuntime {
     private var endpoints: [ShardIndex: String] = [:]
     /// Nil when everything goes straight to the shards.
     private var routes: RelayRoutes?
-    /// Shards that speak of weights in their memory: they can be told of sums in this one's.
-    private var sharers: Set<ShardIndex> = []
+    /// Shards that speak of weights in their memory: they can be told of sums in this one's, and
+    /// where without a socket.
+    private var sharers: [ShardIndex: SharedPayload.Memory?] = [:]
     /// Shards whose memory could not be read.
     private var strangers: Set<ShardIndex> = []
     private var windows = SharedWindows()
+    /// Where shards of this host tell of weights in their memory.
+    private let inbox: PipeInbox?
+    private var outlets = PipeOutlets()
     private var chunkBuffers: [Int: FloatBuffer] = [:]
     private var incoming: [Step: Weights] = [:]
     private var current: (step: Step, weights: Weights)?
@@ -53,6 +57,8 @@ final class WorkerRuntime {
     private(set) var contributionCount = 0
     /// Sums of neighbours sent on to their shards.
     private(set) var relayedCount = 0
+    /// Messages that came through the pipe.
+    private(set) var pipedCount = 0
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
@@ -75,6 +81,7 @@ final class WorkerRuntime {
         self.makeEngine = makeEngine
         self.report = report
         wire = material.wire
+        inbox = material.configuration.cluster.sharedMemory ? PipeInbox() : nil
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
 
@@ -83,6 +90,12 @@ final class WorkerRuntime {
 
     /// In a fixed order: the sockets to wait for.
     var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0]?.socket } }
+
+    /// What to wait for besides: the state of connections.
+    var monitorPollItems: [PollItem] { sockets.values.flatMap(\.pollItems) }
+
+    /// The pipe to wait for, too.
+    var pipePollItem: PollItem? { inbox?.pollItem }
 
     /// Endpoints whose connection has got into trouble since the last call, and what that is.
     func attend() throws(ZeroMQError) -> [(endpoint: String, trouble: String)] {
@@ -100,6 +113,7 @@ final class WorkerRuntime {
         letGo()
         for connection in sockets.values { connection.close() }
         sockets = [:]
+        inbox?.close()
     }
 
     /// Whether what a virtual worker needs in a step is on this host.
@@ -167,6 +181,7 @@ final class WorkerRuntime {
         let mayShare = routes == nil && !isOwn && !strangers.contains(shard)
         if material.configuration.cluster.sharedMemory, mayShare {
             header.hostKey = HostFacts.sharingKey
+            header.inbox = inbox?.place
         }
         _ = try send(BulkMessage.frames(header), to: shard)
     }
@@ -233,7 +248,7 @@ final class WorkerRuntime {
     ) throws(ZeroMQError) {
         self.routes = routes
         endpoints = [:]
-        sharers = []
+        sharers = [:]
         strangers = []
         var keys: [String: String] = [:]
         for placement in placements {
@@ -311,13 +326,19 @@ final class WorkerRuntime {
             _ = try send(frames, toEndpoint: reached(relay.endpoint))
             return
         }
-        let place = sharers.contains(chunk.shard)
-            ? result.sum.sharedPayload(firstElement: chunk.range.lowerBound) : nil
         let precision = wire.precision
-        let frames = place.map { BulkMessage.frames(header, shared: $0, precision) }
-            ?? BulkMessage.frames(
-                header, payload: result.sum.bytes(chunk.range, precision), precision,
-                owner: result.sum)
+        if let inbox = sharers[chunk.shard],
+            let place = result.sum.sharedPayload(firstElement: chunk.range.lowerBound)
+        {
+            if let inbox, outlets.send(header, place, precision, from: identity, to: inbox) {
+                return meter.sent.add(PipeRecord.messageByteCount)
+            }
+            _ = try send(BulkMessage.frames(header, shared: place, precision), to: chunk.shard)
+            return
+        }
+        let frames = BulkMessage.frames(
+            header, payload: result.sum.bytes(chunk.range, precision), precision,
+            owner: result.sum)
         _ = try send(frames, to: chunk.shard)
     }
 
@@ -333,16 +354,20 @@ final class WorkerRuntime {
         case flawed(String)
     }
 
+    /// What shards have put into the pipe; nil when it was something else, and the pipe is closed.
+    func receiveFromPipe() -> [BulkMessage]? {
+        guard let records = inbox?.receive() else { return inbox == nil ? [] : nil }
+        meter.received.add(records.count * PipeRecord.messageByteCount)
+        pipedCount += records.count
+        return records.map(BulkMessage.init)
+    }
+
     /// What a shard sent.
     ///
     /// - Parameter isWanted: whether weights will be stored.
     func arrival(
-        in frames: [Frame], isWanted: (BulkHeader) -> Bool
+        of message: BulkMessage, isWanted: (BulkHeader) -> Bool
     ) throws(ZeroMQError) -> Arrival {
-        let message: BulkMessage
-        do throws(BulkMessage.Flaw) { message = try BulkMessage(frames[...]) } catch {
-            return .flawed("\(error)")
-        }
         if message.header.kind == .missing {
             return .missing(step: message.header.step, leaves: message.indices)
         }
@@ -360,7 +385,7 @@ final class WorkerRuntime {
             return try sharedWeights(header, place)
         }
         guard let payload = message.payload else { return .flawed("weights without a payload") }
-        sharers.remove(header.shard)
+        sharers[header.shard] = nil
         return .weights(header, .frame(payload))
     }
 
@@ -382,7 +407,7 @@ final class WorkerRuntime {
         if outcome != .copied, isFirst { incoming[header.step] = nil }
         switch outcome {
         case .copied:
-            sharers.insert(header.shard)
+            sharers[header.shard] = .some(header.inbox)
             return .weights(header, isInPlace ? nil : .buffer(target, byteCount: byteCount))
         case .stale: return .lost
         case .unavailable:

@@ -43,7 +43,7 @@ final class SharedWindow {
 
     deinit { munmap(base, byteCount) }
 
-    private static func path(_ memory: SharedPayload.Memory) -> String {
+    static func path(_ memory: SharedPayload.Memory) -> String {
         "/proc/\(memory.processIdentifier)/fd/\(memory.descriptor)"
     }
 

@@ -5,12 +5,19 @@ import ZeroMQ
 struct BulkMessage {
     var header: BulkHeader
     var payload: Frame?
+    /// Where the payload lies, when it is not in the message.
+    var sharedPayload: SharedPayload?
 
     /// Why frames are not a bulk message.
     enum Flaw: Error {
         case frameCount(Int)
         case header(BulkHeader.Flaw)
         case payload(expected: Int, found: Int)
+    }
+
+    init(_ record: PipeRecord) {
+        header = record.header
+        sharedPayload = record.place
     }
 
     init(_ frames: ArraySlice<Frame>) throws(Flaw) {
@@ -28,6 +35,10 @@ struct BulkMessage {
             found.isMultiple(of: header.payloadType.unitByteCount)
         else {
             throw .payload(expected: header.payloadByteCount, found: found)
+        }
+        if header.payloadType.isShared {
+            sharedPayload = payload?.withUnsafeBytes { SharedPayload(bytes: $0) }
+            payload = nil
         }
     }
 
@@ -62,10 +73,15 @@ struct BulkMessage {
     static func frames(
         _ header: BulkHeader, shared: SharedPayload, _ precision: WirePrecision
     ) -> [Frame] {
+        [Frame(Self.header(header, sharedIn: precision).bytes), Frame(shared.bytes)]
+    }
+
+    /// The header of a message whose payload lies in shared memory.
+    static func header(_ header: BulkHeader, sharedIn precision: WirePrecision) -> BulkHeader {
         var header = header
         header.payloadType = precision.sharedPayloadType
         header.payloadByteCount = SharedPayload.byteCount
-        return [Frame(header.bytes), Frame(shared.bytes)]
+        return header
     }
 
     static func frames(_ header: BulkHeader) -> [Frame] { [Frame(header.bytes)] }
@@ -93,12 +109,6 @@ struct BulkMessage {
                 + "\(expected)"
         }
         return nil
-    }
-
-    /// Where the payload lies; nil when it is in the message.
-    var sharedPayload: SharedPayload? {
-        guard header.payloadType.isShared, let payload else { return nil }
-        return payload.withUnsafeBytes { SharedPayload(bytes: $0) }
     }
 
     /// The payload as indices; empty when it is something else.

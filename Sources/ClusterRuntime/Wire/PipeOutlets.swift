@@ -1,0 +1,102 @@
+import CLinux
+import ClusterProtocol
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The writing end of another process's `PipeInbox`.
+///
+/// Safety: opened is only what a process of Convoy, of the same user, says of itself in memory that
+/// nobody else has written: a peer cannot make this process write anywhere else.
+final class PipeOutlet {
+    private let descriptor: Int32
+
+    /// Nil when there is no such inbox, or this process may not write to it.
+    init?(_ memory: SharedPayload.Memory) {
+        guard let fields = Self.fields(memory), fields[0] == PipeSign.magic,
+            fields[1] == memory.token, let end = Int32(exactly: fields[2])
+        else { return nil }
+        let path = "/proc/\(memory.processIdentifier)/fd/\(end)"
+        var target = [CChar](repeating: 0, count: 64)
+        guard readlink(path, &target, target.count - 1) > 0,
+            strcmp(target, "pipe:[\(fields[3])]") == 0
+        else { return nil }
+        let opened = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK)
+        guard opened >= 0 else { return nil }
+        var status = stat()
+        guard fstat(opened, &status) == 0, UInt64(status.st_ino) == fields[3] else {
+            close(opened)
+            return nil
+        }
+        descriptor = opened
+    }
+
+    deinit { close(descriptor) }
+
+    /// What the page of an inbox says.
+    private static func fields(_ memory: SharedPayload.Memory) -> [UInt64]? {
+        guard SharedWindow.isThere(memory) else { return nil }
+        let page = open(SharedWindow.path(memory), O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard page >= 0 else { return nil }
+        defer { close(page) }
+        var fields = [UInt64](repeating: 0, count: PipeSign.fieldCount)
+        let byteCount = fields.count * 8
+        guard convoy_is_sealed(page) == 1, pread(page, &fields, byteCount, 0) == byteCount else {
+            return nil
+        }
+        return fields
+    }
+
+    enum Outcome { case sent, full, gone }
+
+    /// Puts a whole record in, or nothing.
+    func send(_ record: [UInt8]) -> Outcome {
+        while true {
+            if write(descriptor, record, record.count) == record.count { return .sent }
+            if errno == EINTR { continue }
+            return errno == EAGAIN ? .full : .gone
+        }
+    }
+}
+
+/// The inboxes of other processes that one thread writes to, found by what peers name them.
+///
+/// The process must ignore SIGPIPE: an inbox may be gone.
+///
+/// Threading: one thread's. At most `bound` are kept; those of processes that are gone are dropped
+/// when another is opened.
+public struct PipeOutlets {
+    private static let bound = 1024
+    /// Nil for what could not be opened, which is not tried again.
+    private var outlets: [SharedPayload.Memory: PipeOutlet?] = [:]
+
+    public init() {}
+
+    /// Sends what a record holds.
+    ///
+    /// - Returns: false when it has to go another way: the inbox is full, gone, or none.
+    public mutating func send(
+        _ header: BulkHeader, _ place: SharedPayload, _ precision: WirePrecision,
+        from sender: PeerIdentity, to inbox: SharedPayload.Memory
+    ) -> Bool {
+        guard let outlet = outlet(to: inbox) else { return false }
+        let header = BulkMessage.header(header, sharedIn: precision)
+        switch outlet.send(PipeRecord.bytes(header, place, from: sender)) {
+        case .sent: return true
+        case .full: return false
+        case .gone:
+            outlets[inbox] = .some(nil)
+            return false
+        }
+    }
+
+    private mutating func outlet(to inbox: SharedPayload.Memory) -> PipeOutlet? {
+        if let known = outlets[inbox] { return known }
+        outlets = outlets.filter { SharedWindow.isThere($0.key) }
+        if outlets.count >= Self.bound { outlets = [:] }
+        let outlet = PipeOutlet(inbox)
+        outlets[inbox] = .some(outlet)
+        return outlet
+    }
+}

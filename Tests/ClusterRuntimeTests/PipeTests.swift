@@ -1,0 +1,205 @@
+import ClusterProtocol
+import ClusterRuntime
+import CounterRandom
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Messages between processes that share memory; this process plays both.
+@Suite struct PipeTests {
+    private static let sender = PeerIdentity(role: .worker, random: 7)
+
+    init() { signal(SIGPIPE, SIG_IGN) }
+
+    private static func header(_ number: Int) -> BulkHeader {
+        var header = BulkHeader(kind: .contribution, step: Step(number), shard: ShardIndex(3))
+        header.chunk = number
+        header.totals = ContributionTotals(
+            sampleCount: 32, lossSum: 1.5, correctCount: 8, recordDigest: .max)
+        return header
+    }
+
+    private static func shared(_ header: BulkHeader) -> BulkHeader {
+        var header = header
+        header.payloadType = WirePrecision.fp32.sharedPayloadType
+        header.payloadByteCount = SharedPayload.byteCount
+        return header
+    }
+
+    private static func place(_ number: Int) -> SharedPayload {
+        SharedPayload(
+            memory: .init(processIdentifier: 4, descriptor: 5, token: 6), slot: number,
+            byteOffset: 4096, content: 9)
+    }
+
+    private func send(
+        _ number: Int, to inbox: SharedPayload.Memory, _ outlets: inout PipeOutlets,
+        from sender: PeerIdentity = sender
+    ) -> Bool {
+        outlets.send(
+            Self.header(number), Self.place(number), .fp32, from: sender, to: inbox)
+    }
+
+    /// The descriptor that an inbox's page names.
+    private func pipe(of memory: SharedPayload.Memory) throws -> Int32 {
+        var fields = [UInt64](repeating: 0, count: 4)
+        try #require(pread(Int32(memory.descriptor), &fields, 32, 0) == 32)
+        return Int32(fields[2])
+    }
+
+    private func writeRubbish(_ byteCount: Int, into memory: SharedPayload.Memory) throws {
+        let end = open("/proc/self/fd/\(try pipe(of: memory))", O_WRONLY | O_NONBLOCK)
+        try #require(end >= 0)
+        defer { close(end) }
+        let rubbish = [UInt8](repeating: 0xA5, count: byteCount)
+        try #require(write(end, rubbish, byteCount) == byteCount)
+    }
+
+    @Test func recordsOfSeveralWritersArriveWhole() throws {
+        let inbox = try #require(PipeInbox())
+        let place = try #require(inbox.place)
+        #expect(try #require(inbox.receive()).isEmpty)
+        // As long a name as there may be.
+        let other = PeerIdentity(rawValue: String(repeating: "n", count: 64))
+        var one = PipeOutlets()
+        var two = PipeOutlets()
+        for number in 0..<100 {
+            #expect(send(number, to: place, &one))
+            #expect(send(number, to: place, &two, from: other))
+        }
+        var records: [PipeRecord] = []
+        while let found = inbox.receive(), !found.isEmpty { records += found }
+        #expect(records.count == 200)
+        for (index, record) in records.enumerated() {
+            #expect(record.header == Self.shared(Self.header(index / 2)))
+            #expect(record.place == Self.place(index / 2))
+            #expect(record.sender == (index % 2 == 0 ? Self.sender : other))
+        }
+    }
+
+    @Test func aFullInboxTakesNothingAndGoesOn() throws {
+        let inbox = try #require(PipeInbox())
+        let place = try #require(inbox.place)
+        var outlets = PipeOutlets()
+        var sent = 0
+        while send(sent, to: place, &outlets) {
+            sent += 1
+            try #require(sent < 100_000)
+        }
+        #expect(sent > 100)
+        for _ in 0..<10 { #expect(!send(sent, to: place, &outlets)) }
+        var steps: [Int] = []
+        while let found = inbox.receive(), !found.isEmpty {
+            steps += found.map { $0.header.step.value }
+        }
+        #expect(steps == Array(0..<sent))
+        #expect(send(1, to: place, &outlets))
+        #expect(try #require(inbox.receive()).count == 1)
+    }
+
+    @Test(arguments: [1, PipeRecord.byteCount, PipeRecord.byteCount * 3 + 1])
+    func rubbishEndsIt(byteCount: Int) throws {
+        let inbox = try #require(PipeInbox())
+        let place = try #require(inbox.place)
+        var outlets = PipeOutlets()
+        #expect(send(0, to: place, &outlets))
+        #expect(try #require(inbox.receive()).count == 1)
+        try writeRubbish(byteCount, into: place)
+        #expect(inbox.receive() == nil)
+        #expect(inbox.place == nil)
+        #expect(try #require(inbox.receive()).isEmpty)
+        #expect(!send(1, to: place, &outlets))
+        var others = PipeOutlets()
+        #expect(!send(1, to: place, &others))
+    }
+
+    /// Whatever a peer says of an inbox, nothing is written anywhere else.
+    @Test func forgedPlacesAreNotWrittenTo() throws {
+        let inbox = try #require(PipeInbox())
+        let place = try #require(inbox.place)
+        let pool = FloatBufferPool(count: 1000, isShared: true)
+        let slab = try #require(pool.take().sharedPayload())
+        var victim: [Int32] = [0, 0]
+        try #require(Glibc.pipe(&victim) == 0)
+        defer { for end in victim { close(end) } }
+        _ = fcntl(victim[0], F_SETFL, O_NONBLOCK)
+        let number = try pipe(of: place)
+        let forged = [
+            Int(victim[0]), Int(victim[1]), Int(number), slab.memory.descriptor, 0, 1 << 20,
+        ].map { descriptor in
+            var copy = place
+            copy.descriptor = descriptor
+            return copy
+        }
+        var strange = [slab.memory, place, place]
+        strange[1].token ^= 1
+        strange[2].processIdentifier = 1 << 30
+        for memory in forged + strange {
+            var outlets = PipeOutlets()
+            #expect(!send(0, to: memory, &outlets))
+            #expect(!send(0, to: memory, &outlets))
+        }
+        var byte: UInt8 = 0
+        #expect(read(victim[0], &byte, 1) == -1 && errno == EAGAIN)
+        #expect(try #require(inbox.receive()).isEmpty)
+        // A page that says so itself, but is nobody's pipe any more.
+        let other = try #require(PipeInbox())
+        let gone = try #require(other.place)
+        let copy = dup(Int32(gone.descriptor))
+        other.close()
+        try #require(dup2(copy, Int32(gone.descriptor)) >= 0)
+        defer {
+            close(copy)
+            close(Int32(gone.descriptor))
+        }
+        var outlets = PipeOutlets()
+        #expect(!send(0, to: gone, &outlets))
+    }
+
+    @Test func anInboxThatIsGoneIsNotAnError() throws {
+        var outlets = PipeOutlets()
+        var inbox = PipeInbox()
+        let place = try #require(inbox?.place)
+        #expect(send(0, to: place, &outlets))
+        inbox = nil
+        #expect(!send(1, to: place, &outlets))
+        #expect(!send(2, to: place, &outlets))
+    }
+
+    @Test func foreignRecordsNeverTrap() throws {
+        let good = PipeRecord.bytes(
+            Self.shared(Self.header(1)), Self.place(1), from: Self.sender)
+        #expect(good.withUnsafeBytes { PipeRecord($0) } != nil)
+        var random = RandomStream(seed: TestSeed.base, purpose: .simulation, 12)
+        for _ in 0..<20_000 {
+            var bytes = good
+            for _ in 0...random.next(below: 8) {
+                bytes[random.next(below: bytes.count)] = UInt8(random.next(below: 256))
+            }
+            if let record = bytes.withUnsafeBytes({ PipeRecord($0) }) {
+                #expect(record.header.payloadType.isShared)
+                #expect((1...64).contains(record.sender.rawValue.utf8.count))
+            }
+        }
+    }
+
+    /// The header's fields for an inbox hold whatever a process may have.
+    @Test func headersNameInboxes() throws {
+        var header = BulkHeader(kind: .fetch, step: Step(1), shard: ShardIndex(0))
+        #expect(header.inbox == nil)
+        header.hostKey = 77
+        for token: UInt64 in [0, 1, .max, 0x7FF8_0000_0000_0001] {
+            let memory = SharedPayload.Memory(
+                processIdentifier: Int(Int32.max), descriptor: Int(Int32.max), token: token)
+            header.inbox = memory
+            let parsed = try header.bytes.withUnsafeBytes { try BulkHeader(bytes: $0) }
+            #expect(parsed.inbox == memory && parsed.hostKey == 77)
+        }
+        header.inbox = nil
+        #expect(header.inbox == nil)
+        header.totals.sampleCount = Int(UInt32.max)
+        #expect(header.inbox == nil)
+    }
+}
