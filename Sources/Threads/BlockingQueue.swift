@@ -69,7 +69,9 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
 
     /// Drops the elements that are to be dropped.
     public func removeAll(where isDropped: (Element) -> Bool) {
-        monitor.change { state in
+        // Nobody waits for room.
+        monitor.look { state in
+            guard state.head < state.elements.count else { return }
             state.elements = state.elements[state.head...].filter { !isDropped($0) }
             state.head = 0
         }
