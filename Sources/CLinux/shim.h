@@ -45,6 +45,18 @@ static inline int convoy_pipe(int ends[2]) {
     return (int)syscall(SYS_pipe2, ends, O_NONBLOCK | O_CLOEXEC);
 }
 
+// Cores that `thread` (0: the calling one) may run on, a bit each in words of 64; how many bytes the
+// kernel wrote, or -1 and errno.
+static inline int convoy_get_cores(int thread, uint64_t *words, int byteCount) {
+    return (int)syscall(SYS_sched_getaffinity, thread, byteCount, words);
+}
+
+// Lets the calling thread, and those that it starts from now on, run on these cores alone. 0, or -1 and
+// errno.
+static inline int convoy_set_cores(const uint64_t *words, int byteCount) {
+    return (int)syscall(SYS_sched_setaffinity, 0, byteCount, words);
+}
+
 // How long the calling thread, an ordinary one, means to run once it is woken. A kernel from 6.12 on
 // lets whoever means to run shortly interrupt those who do not; others know nothing of it. 0 is the
 // system's own length; 0 or -1 and errno.

@@ -43,6 +43,9 @@ struct MemberOptions: ParsableArguments {
     @Option(help: "Give up when no coordinator answers within this many seconds.")
     var connectTimeout: Double = 30
 
+    @Option(help: "Run on these cores alone, for instance 0-3,8; all that the system allows otherwise.")
+    var cores: String?
+
     /// Runs a worker or server to its end.
     func run(
         _ role: Role, threadCount: Int, options: RoleOptions, data: DataOptions = DataOptions(),
@@ -53,6 +56,8 @@ struct MemberOptions: ParsableArguments {
                 throw .usage(
                     "--connect-timeout: expected seconds above 0, found \(connectTimeout)")
             }
+            // Threads that are started later inherit it.
+            try Self.confine(to: cores)
             let interruptions = try Interruptions(watchingParent: options.exitWithParent)
             let limit = Duration.milliseconds(Int(connectTimeout * 1000))
             let transport = try security.transport()
@@ -63,6 +68,7 @@ struct MemberOptions: ParsableArguments {
                 place.addresses.listen, flag: "--bind", insecure: insecurity.insecure)
             let log = options.installLog(role: role.rawValue)
             if isOpen { log.warning("listening without encryption or authentication") }
+            if let cores { log.info("bound to cores", metadata: [LogKey.cores: "\(cores)"]) }
             var settings = MemberProcess.Settings(
                 role: role, coordinator: place.coordinator, coordinatorPlace: place.text,
                 addresses: place.addresses, transport: transport, threadCount: threadCount,
@@ -91,6 +97,15 @@ struct MemberOptions: ParsableArguments {
             }
             if end.exitCode != 0, !options.exitWithParent { Terminal.report(end.reason) }
             return end.exitCode
+        }
+    }
+
+    private static func confine(to text: String?) throws(Failure) {
+        guard let text else { return }
+        let cores = try CoreSet(text, flag: "--cores")
+        let allowed = CoreSet.allowed
+        guard Set(cores.cores).isSubset(of: allowed.cores), cores.confine() else {
+            throw .usage("--cores: expected some of \(allowed), where this process may run, found \(text)")
         }
     }
 }

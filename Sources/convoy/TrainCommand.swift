@@ -24,6 +24,14 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "Go on with the run in this directory, from its newest checkpoint.")
     var resume: String?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: """
+            Bind each worker to its part of the cores; done when there are enough, and no other run \
+            on this machine does it.
+            """)
+    var bindCores = true
+
     func run() throws {
         try Terminal.run { () throws(Failure) -> Int in
             let interruptions = try Interruptions()
@@ -41,6 +49,7 @@ struct TrainCommand: ParsableCommand {
             var settings = LocalLauncher.Settings(
                 executable: try Executable.path(), configuration: configuration,
                 directory: directory, isResuming: resume != nil, keys: try security.transport().keys?.directory)
+            settings.bindsCores = bindCores
             settings.workerArguments = try dataFlags.arguments()
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
                 Terminal.show("  \($0)")

@@ -47,6 +47,14 @@ extension BadInput {
         BadInput(name: "worker without threads", exitCode: 64, mentions: ["--threads", "0"]) { _ in
             ["worker", "--coordinator", "tcp://127.0.0.1:1", "--threads", "0"]
         },
+        BadInput(name: "worker on cores that are none", exitCode: 64, mentions: ["--cores", "0-"]) {
+            _ in ["worker", "--coordinator", "tcp://127.0.0.1:1", "--cores", "0-"]
+        },
+        BadInput(
+            name: "worker on cores that are not there", exitCode: 64, mentions: ["--cores", "8191"]
+        ) { _ in
+            ["worker", "--coordinator", "tcp://127.0.0.1:1", "--cores", "8191"]
+        },
         BadInput(name: "connect timeout", exitCode: 64, mentions: ["--connect-timeout"]) { _ in
             ["worker", "--coordinator", "tcp://127.0.0.1:1", "--connect-timeout", "nan"]
         },

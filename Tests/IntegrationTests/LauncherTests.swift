@@ -9,6 +9,61 @@ import Testing
 extension Integration {
     /// What the launcher does when replacing processes is in vain.
     @Suite struct LauncherTests {
+        /// Each worker on its own part of the cores, a replacement on its predecessor's; a second run at
+        /// the same time leaves that to the system.
+        @Test(.enabled(if: CoreSet.allowed.cores.count >= 2))
+        func workersAreBoundToCores() throws {
+            let directory = try TemporaryDirectory()
+            let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
+            let configuration = try RunConfiguration.sample(data, steps: 1_000_000)
+                .with(workers: 2, servers: 1)
+            let parts = CoreSet.allowed.parts(2).map(\.description)
+            let run = try TrainRun(configuration, in: directory, "bound")
+            let first = try awaitTraining(run)
+            #expect(run.records.log("worker-1").contains { $0["host.cores"] == parts[0] })
+            #expect(run.records.log("worker-2").contains { $0["host.cores"] == parts[1] })
+            for (name, cores) in zip(["worker 1", "worker 2"], parts) {
+                #expect(Self.cores(of: try #require(first[name])) == [cores], "\(name)")
+            }
+            #expect(Self.cores(of: try #require(first["server 1"])) == ["\(CoreSet.allowed)"])
+
+            let other = try TrainRun(configuration, in: directory, "other")
+            for (name, process) in try awaitTraining(other) {
+                #expect(Self.cores(of: process) == ["\(CoreSet.allowed)"], "\(name)")
+            }
+
+            kill(try #require(first["worker 2"]), SIGKILL)
+            let third: Int32 = try eventually("worker 3") { run.records.joined()["worker 3"] }
+            #expect(Self.cores(of: third) == [parts[1]])
+            let free = try TrainRun(
+                configuration, in: directory, "free", flags: ["--no-bind-cores"])
+            for (name, process) in try awaitTraining(free) {
+                #expect(Self.cores(of: process) == ["\(CoreSet.allowed)"], "\(name)")
+            }
+            for run in [run, other, free] {
+                run.command.child.send(signal: SIGINT)
+                #expect(run.command.finish(within: .seconds(30)).exitCode == 130)
+            }
+        }
+
+        private func awaitTraining(_ run: TrainRun) throws -> [String: Int32] {
+            try eventually("training") {
+                run.records.log("coordinator-1").contains { $0["message"] == "training" }
+            }
+            return run.records.joined()
+        }
+
+        /// Where the threads of a process may run.
+        private static func cores(of process: Int32) -> Set<String> {
+            Set(FileSystem.names(in: "/proc/\(process)/task").compactMap { task in
+                let path = "/proc/\(process)/task/\(task)/status"
+                guard let bytes = try? FileSystem.read(path) else { return nil }
+                let prefix = "Cpus_allowed_list:\t"
+                return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+                    .first { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+            })
+        }
+
         /// A coordinator that is killed once it trains, and again at each start from then on.
         @Test func aCoordinatorThatAlwaysDiesEndsTheRun() throws {
             let directory = try TemporaryDirectory()

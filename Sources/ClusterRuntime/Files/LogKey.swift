@@ -19,6 +19,7 @@ public enum LogKey {
     public static let sentByteCount = "net.sent-bytes"
     public static let receivedByteCount = "net.received-bytes"
     public static let relayed = "train.relayed"
+    public static let cores = "host.cores"
     public static let piped = "net.piped"
     public static let contributions = "train.contributions"
     public static let reason = "reason"

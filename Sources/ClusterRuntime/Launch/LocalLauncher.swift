@@ -17,6 +17,8 @@ public final class LocalLauncher {
         public var workerCommand = ["worker"]
         /// Flags of workers alone: where they find their data.
         public var workerArguments: [String] = []
+        /// Whether workers are bound to cores of their own, where there are enough.
+        public var bindsCores = true
         /// A file for what the children print; nil lets them share this process's output.
         public var output: String?
         /// The keys directory of all processes; nil: they do without.
@@ -44,7 +46,10 @@ public final class LocalLauncher {
     private let interruptions: Interruptions
     private let note: (String) -> Void
     private var coordinator: ChildProcess?
-    private var members: [(role: Role, child: ChildProcess)] = []
+    private var members: [(role: Role, child: ChildProcess, cores: CoreSet?)] = []
+    private var claim: CoreClaim?
+    /// Cores that no worker is bound to at the moment.
+    private var freeCores: [CoreSet] = []
     private var started: [Role: Int] = [:]
     private var restarts: [Duration] = []
     private var vainRestartCount = 0
@@ -76,6 +81,7 @@ public final class LocalLauncher {
         defer { if !settings.isResuming { directory.removeIfUnused() } }
         try startCoordinator()
         guard let code = try awaitEndpoint(otherThan: former) else {
+            divideCores()
             for _ in 0..<settings.configuration.cluster.servers { try start(.server) }
             for _ in 0..<settings.configuration.cluster.workers { try start(.worker) }
             let code = try supervise()
@@ -131,6 +137,18 @@ public final class LocalLauncher {
         throw .internalError("the coordinator did not begin to listen within 120 s")
     }
 
+    /// Each worker gets its part of the cores. With several on one core, or another run that has done
+    /// the same, the system knows better.
+    private func divideCores() {
+        let cluster = settings.configuration.cluster
+        let allowed = CoreSet.allowed
+        guard settings.bindsCores, cluster.workers > 1,
+            allowed.cores.count >= cluster.workers * cluster.threads
+        else { return }
+        claim = CoreClaim()
+        if claim != nil { freeCores = allowed.parts(cluster.workers) }
+    }
+
     private func start(_ role: Role) throws(Failure) {
         let number = (started[role] ?? 0) + 1
         started[role] = number
@@ -141,14 +159,20 @@ public final class LocalLauncher {
             "\(role.rawValue) \(number)", "--log-file",
             "\(settings.directory.logs)/\(name).jsonl",
         ] + keyArguments
+        var cores: CoreSet?
         if role == .worker {
+            if !freeCores.isEmpty {
+                let own = freeCores.removeFirst()
+                arguments += ["--cores", "\(own)"]
+                cores = own
+            }
             arguments += ["--threads", "\(settings.configuration.cluster.threads)"]
             arguments += settings.workerArguments
         }
         let child = try ChildProcess(
             name: "\(role.rawValue) \(number)", executable: settings.executable,
             arguments: arguments, output: settings.output)
-        members.append((role, child))
+        members.append((role, child, cores))
     }
 
     // MARK: Watching
@@ -185,7 +209,8 @@ public final class LocalLauncher {
     private func replaceEnded() throws(Failure) {
         for index in members.indices.reversed() {
             guard let end = members[index].child.poll() else { continue }
-            let (role, child) = members.remove(at: index)
+            let (role, child, cores) = members.remove(at: index)
+            if let cores { freeCores.append(cores) }
             let log = "\(settings.directory.logs)/\(child.name.replacing(" ", with: "-")).jsonl"
             switch end {
             case .exited(ExitCode.done): break
