@@ -7,6 +7,8 @@
 #   --only NAME    measures only those whose name begins so; may be given again
 #   --rounds N     how often each is measured (3)
 #   --quick        a fifth of the images: to see whether all runs, not to quote
+#   --bf16         bf16 on a processor without instructions for it too: peers do what they do
+#                  there, which is slow, and Convoy rounds as such instructions would
 #   --output FILE  writes the table there too
 #
 #   torch-eager        PyTorch DistributedDataParallel over Gloo, two processes of one thread
@@ -47,9 +49,15 @@ only=()
 rounds=3
 loop_images=6000
 least_seconds=5
+wants_bf16=
 output=
 while (($# > 0)); do
     case $1 in
+    --bf16)
+        wants_bf16=yes
+        shift
+        continue
+        ;;
     --quick)
         loop_images=1200
         least_seconds=1
@@ -57,7 +65,7 @@ while (($# > 0)); do
         continue
         ;;
     --only | --rounds | --output) (($# > 1)) || usage_error "$1: its value is missing" ;;
-    *) usage_error "$1: expected --only, --rounds, --quick or --output" ;;
+    *) usage_error "$1: expected --only, --rounds, --quick, --bf16 or --output" ;;
     esac
     case $1 in
     --only)
@@ -86,8 +94,11 @@ is_wanted() {
 precisions_here=(fp32)
 if grep -q avx512_bf16 /proc/cpuinfo; then
     precisions_here+=(bf16)
+elif [[ -n $wants_bf16 ]]; then
+    echo "$bench: this processor has no bf16 instructions; bf16 is emulated" >&2
+    precisions_here+=(bf16)
 else
-    echo "$bench: this processor has no bf16 instructions; bf16 is left out" >&2
+    echo "$bench: this processor has no bf16 instructions; bf16 is left out (--bf16: emulated)" >&2
 fi
 cases=()
 for name in "${names[@]}"; do
