@@ -67,6 +67,8 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         return pop()
     }
 
+    public var isEmpty: Bool { monitor.look { $0.head == $0.elements.count } }
+
     /// Drops the elements that are to be dropped.
     public func removeAll(where isDropped: (Element) -> Bool) {
         // Nobody waits for room.

@@ -69,6 +69,7 @@ final class SocketHandle {
         guard let socket else { return }
         checkThread("close")
         self.socket = nil
+        (descriptor, knownReadiness, isQuiet) = (nil, nil, false)
         // ENOTSOCK is the only failure, and the pointer was valid.
         _ = zmq_close(socket)
     }

@@ -10,6 +10,7 @@ import CZeroMQ
 extension SocketHandle {
     /// What to wait for when nothing is ready.
     func pollDescriptor() throws(ZeroMQError) -> Int32 {
+        checkThread("poll")
         if let descriptor { return descriptor }
         let found = try option(ZMQ_FD)
         descriptor = found

@@ -55,13 +55,19 @@ public struct SocketMonitor: ~Copyable {
     /// What a `PollSet` waits for: an event to read.
     public var pollItem: PollItem { PollItem(events, interest: .readable) }
 
-    /// The next event, without waiting; nil when there is none, and after `Context.shutdown()`. Right
-    /// after a wait of a `PollSet` that found none here, nil is what that wait knew.
+    /// The next event, without waiting; nil when there is none, and after `Context.shutdown()`.
     public func nextEvent() -> SocketEvent? {
-        while let frames = try? events.receiveUnlessQuiet() {
+        while let frames = try? events.receive() {
             if let event = SocketEvent(frames: frames) { return event }
         }
         return nil
+    }
+
+    /// The same for loops that look after every wait of their `PollSet`: right after one that found
+    /// none here, nil is what that wait knew, and costs no call.
+    public func nextEventUnlessQuiet() -> SocketEvent? {
+        guard let frames = try? events.receiveUnlessQuiet() else { return nil }
+        return SocketEvent(frames: frames) ?? nextEvent()
     }
 
     /// Waits up to `limit` for the next event; for tests and tools.

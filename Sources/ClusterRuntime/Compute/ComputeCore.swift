@@ -47,6 +47,8 @@ final class ComputeCore: Sendable {
     private let report: @Sendable (ComputePool.Result) -> Void
     private let times = Mutex(ComputeTimes())
     private let currentStep = Atomic(0)
+    /// Of the current step, since the loader was told last.
+    private let finishedLeaves = Mutex<[Int]>([])
 
     init(
         material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds?, threadCount: Int,
@@ -80,6 +82,7 @@ final class ComputeCore: Sendable {
     /// Work on steps before this one is not wanted any more.
     func advance(to step: Step) {
         guard currentStep.exchange(step.value, ordering: .relaxed) != step.value else { return }
+        finishedLeaves.withLock { $0.removeAll(keepingCapacity: true) }
         queue.removeAll { $0.step != step }
     }
 
@@ -175,13 +178,20 @@ final class ComputeCore: Sendable {
             times.inputNanoseconds += loaded - begin
         }
         hand(leaf, of: task, sum, totals, finalFrom: 0)
-        // Now, while this thread waits for others, the loader takes nobody's core.
-        prefetch(step: task.step.value + 2, leaf)
+        prefetch(after: task.step, leaf)
     }
 
-    private func prefetch(step: Int, _ leaf: Int) {
-        guard step < material.totalSteps else { return }
-        loader.prefetch(step: step, virtualWorkers: CollectionOfOne(leaf))
+    /// Asks for a leaf's microbatch of the step after next, when no leaf of this one is left: while
+    /// threads wait for other workers, the loader takes nobody's core.
+    private func prefetch(after step: Step, _ leaf: Int) {
+        let finished = finishedLeaves.withLock { leaves -> [Int] in
+            leaves.append(leaf)
+            guard queue.isEmpty else { return [] }
+            defer { leaves.removeAll(keepingCapacity: true) }
+            return leaves
+        }
+        guard step.value + 2 < material.totalSteps else { return }
+        loader.prefetch(step: step.value + 2, virtualWorkers: finished)
     }
 
     private static func totals(

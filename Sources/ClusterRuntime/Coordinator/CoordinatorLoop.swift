@@ -444,4 +444,6 @@ final class MonitorBox {
     var pollItem: PollItem { monitor.pollItem }
 
     func nextEvent() -> SocketEvent? { monitor.nextEvent() }
+
+    func nextEventUnlessQuiet() -> SocketEvent? { monitor.nextEventUnlessQuiet() }
 }

@@ -139,10 +139,11 @@ final class MemberLoop {
             }
         }
         if pipe != nil, result.isReady(items.count - 1) {
-            guard let messages = worker?.receiveFromPipe() else {
-                return note(flaw: "a record in the pipe")
+            let received = worker?.receiveFromPipe()
+            for message in received?.messages ?? [] where end == nil {
+                try receiveWeights(message)
             }
-            for message in messages where end == nil { try receiveWeights(message) }
+            if received?.isSpoiled == true { log.warning("\(PipeInbox.spoiledSentence)") }
         }
         try beat()
     }
@@ -182,7 +183,7 @@ final class MemberLoop {
                 LogKey.receivedByteCount: "\(received)",
                 LogKey.contributions: "\(worker?.contributionCount ?? 0)",
                 LogKey.relayed: "\(worker?.relayedCount ?? 0)",
-                LogKey.piped: "\(worker?.pipedCount ?? 0)",
+                LogKey.piped: "\((worker?.pipedCount ?? 0) + shards.pipedCount.value)",
             ])
     }
 

@@ -32,12 +32,13 @@ final class ShardLoop {
     private var inbox: PipeInbox?
     private var outlets = PipeOutlets()
     private let meter: SocketMeter
+    private let pipedCount: PipedCount
     /// Workers whose memory could not be read.
     private var strangers: Set<PeerIdentity> = []
 
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
-        listener: Gatekeeper.Listener, meter: SocketMeter,
+        listener: Gatekeeper.Listener, meter: SocketMeter, pipedCount: PipedCount,
         mailbox: Mailbox<ShardService.Order>, log: Logger,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
         report: @escaping @Sendable (ControlMessage) -> Void
@@ -49,6 +50,7 @@ final class ShardLoop {
         self.listener = listener
         router = listener.socket
         self.meter = meter
+        self.pipedCount = pipedCount
         self.mailbox = mailbox
         self.log = log
         self.passOn = passOn
@@ -74,8 +76,7 @@ final class ShardLoop {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
         items += gatekeeper.pollItems + (coordinator?.pollItems ?? [])
-        let pipe = inbox?.pollItem
-        if let pipe { items.append(pipe) }
+        if let pipe = inbox?.pollItem { items.append(pipe) }
         let now = SteadyClock.now
         let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
         let deadline = deadlines.min().map { max(.zero, $0 - now) }
@@ -83,12 +84,14 @@ final class ShardLoop {
         if result.wasWoken {
             for order in mailbox.takeAll() { try obey(order) }
         }
-        try gatekeeper.attend()
+        try gatekeeper.attend(willHear: result.isReady(0))
         if case .troubled(let text) = try coordinator?.attend() {
             log.warning(
                 "cannot reach the coordinator's state socket",
                 metadata: [LogKey.reason: "\(text)"])
         }
+        // Before what may have been sent after it: who unsubscribes may have contributed.
+        try receiveFromPipe()
         if result.isReady(0) {
             for _ in 0..<Self.batch {
                 guard let frames = try router.receive() else { break }
@@ -101,7 +104,6 @@ final class ShardLoop {
                 try receiveState(frames)
             }
         }
-        if pipe != nil, result.isReady(items.count - 1) { try receiveFromPipe() }
         try step(.tick)
         try relay?.step(.tick)
     }
@@ -115,7 +117,7 @@ final class ShardLoop {
             machine = ShardHostMachine(material.shardHost)
             let storage = ShardStorage(material)
             self.storage = storage
-            inbox = material.configuration.cluster.sharedMemory ? PipeInbox() : nil
+            inbox = material.configuration.cluster.sharedMemory ? PipeInbox(for: .contribution) : nil
             relay = Relay(material, storage: storage, router: router, passOn: passOn)
             var options = SocketSettings.bulkDealer(identity)
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
@@ -150,11 +152,13 @@ final class ShardLoop {
     }
 
     private func receiveFromPipe() throws(ZeroMQError) {
-        guard let records = inbox?.receive() else {
-            return note(flaw: "a record in the pipe", nil, at: nil)
+        guard let received = inbox?.receive() else { return }
+        meter.received.add(received.records.count * PipeRecord.messageByteCount)
+        pipedCount.add(received.records.count)
+        for record in received.records {
+            try receive(BulkMessage(record), from: record.sender, at: nil)
         }
-        meter.received.add(records.count * PipeRecord.messageByteCount)
-        for record in records { try receive(BulkMessage(record), from: record.sender, at: nil) }
+        if received.isSpoiled { log.warning("\(PipeInbox.spoiledSentence)") }
     }
 
     private func receive(

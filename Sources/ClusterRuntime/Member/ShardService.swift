@@ -25,6 +25,8 @@ final class ShardService: Sendable {
     let insideEndpoint: String
     /// What its shards and the workers of other processes have sent one another.
     let meter: SocketMeter
+    /// Sums that came by the pipe.
+    let pipedCount = PipedCount()
     private let mailbox: Mailbox<Order>
     private let thread: WorkThread
 
@@ -41,6 +43,7 @@ final class ShardService: Sendable {
         let inside = "inproc://shards-\(identity)"
         let meter = SocketMeter(isRouter: true, ignoring: Array(identity.rawValue.utf8))
         self.meter = meter
+        let pipedCount = pipedCount
         let ready = Monitor<Result<(String, Mailbox<Order>), Failure>?>(nil)
         thread = WorkThread(name: "shards") {
             do throws(Failure) {
@@ -50,8 +53,8 @@ final class ShardService: Sendable {
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,
-                    gatekeeper: gatekeeper, listener: listener, meter: meter, mailbox: mailbox,
-                    log: log, passOn: passOn, report: report)
+                    gatekeeper: gatekeeper, listener: listener, meter: meter,
+                    pipedCount: pipedCount, mailbox: mailbox, log: log, passOn: passOn, report: report)
                 let bound = listener.endpoint
                 let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
                 ready.change { $0 = .success(("\(announced)", mailbox)) }

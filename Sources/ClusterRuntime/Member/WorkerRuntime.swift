@@ -57,7 +57,7 @@ final class WorkerRuntime {
     private(set) var contributionCount = 0
     /// Sums of neighbours sent on to their shards.
     private(set) var relayedCount = 0
-    /// Messages that came through the pipe.
+    /// Weights that came by the pipe.
     private(set) var pipedCount = 0
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
@@ -81,7 +81,7 @@ final class WorkerRuntime {
         self.makeEngine = makeEngine
         self.report = report
         wire = material.wire
-        inbox = material.configuration.cluster.sharedMemory ? PipeInbox() : nil
+        inbox = material.configuration.cluster.sharedMemory ? PipeInbox(for: .weights) : nil
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
 
@@ -354,12 +354,12 @@ final class WorkerRuntime {
         case flawed(String)
     }
 
-    /// What shards have put into the pipe; nil when it was something else, and the pipe is closed.
-    func receiveFromPipe() -> [BulkMessage]? {
-        guard let records = inbox?.receive() else { return inbox == nil ? [] : nil }
-        meter.received.add(records.count * PipeRecord.messageByteCount)
-        pipedCount += records.count
-        return records.map(BulkMessage.init)
+    /// What shards have put into the pipe, and whether it has ended with that.
+    func receiveFromPipe() -> (messages: [BulkMessage], isSpoiled: Bool) {
+        guard let received = inbox?.receive() else { return ([], false) }
+        meter.received.add(received.records.count * PipeRecord.messageByteCount)
+        pipedCount += received.records.count
+        return (received.records.map(BulkMessage.init), received.isSpoiled)
     }
 
     /// What a shard sent.

@@ -11,7 +11,8 @@ import ClusterProtocol
 /// that a peer names is checked against its size. Its content may change under a reader, who then
 /// has floats that mean nothing, notices by the content number, and drops them.
 final class SharedWindow {
-    /// What the memory is called in /proc; nothing else is ever opened.
+    /// What the memory is called in /proc; nothing else is ever opened, but for pipes that such memory
+    /// names.
     static let label = "convoy"
 
     private let base: UnsafeMutableRawPointer

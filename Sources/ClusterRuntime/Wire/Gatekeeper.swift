@@ -115,18 +115,27 @@ final class Gatekeeper {
     }
 
     /// Answers who waits to be let in, and looks at what became of connections.
-    func attend() throws(ZeroMQError) {
+    ///
+    /// - Parameter willHear: messages are to be received next, and what came about before them is to be
+    ///   known; otherwise what the last wait found is enough.
+    func attend(willHear: Bool = true) throws(ZeroMQError) {
         if let authenticator {
             try authenticator.handlePending { refresh(authenticator) }
         }
-        for listener in listeners where !listener.isWatched { _ = disconnected(of: listener) }
+        for listener in listeners where !listener.isWatched {
+            _ = disconnected(of: listener, willHear: willHear)
+        }
     }
 
     /// Descriptors of connections that have closed since the last call. For a listener that is
     /// watched by its owner; `attend` looks after the others.
-    func disconnected(of listener: Listener) -> [Int32] {
+    func disconnected(of listener: Listener, willHear: Bool = true) -> [Int32] {
         var events: [SocketEvent] = []
-        while let event = listener.monitor?.nextEvent() { events.append(event) }
+        while let event = willHear
+            ? listener.monitor?.nextEvent() : listener.monitor?.nextEventUnlessQuiet()
+        {
+            events.append(event)
+        }
         guard !events.isEmpty else { return [] }
         var descriptors: [Int32] = []
         for change in listener.connections.take(events, address: HostNetwork.peer) {

@@ -41,7 +41,7 @@ final class OutgoingConnection {
     /// - Returns: the state, when it is another than at the last call.
     func attend() throws(ZeroMQError) -> State? {
         let former = state
-        while let event = monitor?.nextEvent() { take(event) }
+        while let event = monitor?.nextEventUnlessQuiet() { take(event) }
         if let moment = redialAt, SteadyClock.now >= moment {
             redialAt = nil
             // The endpoint may be forgotten already.

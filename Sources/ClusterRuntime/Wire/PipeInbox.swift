@@ -1,10 +1,20 @@
 import CLinux
 import ClusterProtocol
+import Synchronization
 import ZeroMQ
 
 #if canImport(Glibc)
     import Glibc
 #endif
+
+/// How many messages came to a thread by its pipe, for others to read.
+final class PipedCount: Sendable {
+    private let total = Atomic(0)
+
+    func add(_ count: Int) { total.add(count, ordering: .relaxed) }
+
+    var value: Int { total.load(ordering: .relaxed) }
+}
 
 /// The page that tells others of a pipe: only a process of Convoy has such memory, and only the
 /// same user can read it.
@@ -24,14 +34,26 @@ enum PipeSign {
 /// Where other processes of this host, of the same user, put messages about shared memory for one
 /// thread of this process. They reach it without libzmq's threads.
 ///
-/// Whoever writes anything but records, or leaves one unfinished, ends it: messages then come through
-/// sockets again.
+/// Whatever is not a whole record of the one kind that is expected ends it: messages then come through
+/// sockets again. Who sent a record is what its sender says: processes of one user on one host are
+/// believed, here as elsewhere.
 ///
 /// Threading: one thread's, from `init` to `close`.
 public final class PipeInbox {
+    /// What the log says when one has ended.
+    static let spoiledSentence =
+        "something else than Convoy wrote to a pipe; messages go through sockets from now on"
+
     /// Records taken at once.
     private static let batch = 64
 
+    /// What came, in order, and whether the inbox has ended by what came then.
+    public struct Received {
+        public var records: [PipeRecord] = []
+        public var isSpoiled = false
+    }
+
+    private let kind: BulkKind
     private let memory: SharedPayload.Memory
     private let readEnd: Int32
     /// Never written to: while it is open, a writer that leaves does not end the pipe.
@@ -40,7 +62,10 @@ public final class PipeInbox {
     private var isOpen = true
 
     /// Nil where the system gives no pipe or no shared memory.
-    public init?() {
+    ///
+    /// - Parameter kind: of the messages that may come this way.
+    public init?(for kind: BulkKind) {
+        self.kind = kind
         var ends: [Int32] = [-1, -1]
         guard convoy_pipe(&ends) == 0 else { return nil }
         let page = convoy_shared_memory(SharedWindow.label, PipeSign.pageByteCount)
@@ -78,21 +103,24 @@ public final class PipeInbox {
     }
 
     /// The records that are there, up to a bound.
-    ///
-    /// - Returns: an empty array when there are none; nil when something else came, upon which the
-    ///   inbox is closed.
-    public func receive() -> [PipeRecord]? {
-        guard isOpen else { return [] }
+    public func receive() -> Received {
+        var received = Received()
+        guard isOpen else { return received }
         let count = read(readEnd, &buffer, buffer.count)
-        guard count > 0 else { return [] }
-        let records = buffer.withUnsafeBytes { bytes in
-            stride(from: 0, through: count - PipeRecord.byteCount, by: PipeRecord.byteCount)
-                .compactMap { PipeRecord(.init(rebasing: bytes[$0..<$0 + PipeRecord.byteCount])) }
+        guard count > 0 else { return received }
+        buffer.withUnsafeBytes { bytes in
+            for start in stride(from: 0, to: count, by: PipeRecord.byteCount) {
+                let end = start + PipeRecord.byteCount
+                guard end <= count, let record = PipeRecord(.init(rebasing: bytes[start..<end])),
+                    record.header.kind == kind
+                else {
+                    received.isSpoiled = true
+                    return
+                }
+                received.records.append(record)
+            }
         }
-        guard records.count * PipeRecord.byteCount == count else {
-            close()
-            return nil
-        }
-        return records
+        if received.isSpoiled { close() }
+        return received
     }
 }

@@ -68,7 +68,7 @@ final class PipeOutlet {
 /// when another is opened.
 public struct PipeOutlets {
     private static let bound = 1024
-    /// Nil for what could not be opened, which is not tried again.
+    /// Nil for what is there and could not be opened.
     private var outlets: [SharedPayload.Memory: PipeOutlet?] = [:]
 
     public init() {}
