@@ -90,8 +90,9 @@ is_wanted() {
     return 1
 }
 
-# Cases, `NAME PRECISION BATCH`: the batch is a worker's.
 is_emulated() { ! grep -q avx512_bf16 /proc/cpuinfo; }
+
+# Cases, `NAME PRECISION BATCH`: the batch is a worker's.
 precisions_here=(fp32)
 if ! is_emulated; then
     precisions_here+=(bf16)

@@ -45,10 +45,10 @@ static inline int convoy_pipe(int ends[2]) {
     return (int)syscall(SYS_pipe2, ends, O_NONBLOCK | O_CLOEXEC);
 }
 
-// Cores that `thread` (0: the calling one) may run on, a bit each in words of 64; how many bytes the
-// kernel wrote, or -1 and errno.
-static inline int convoy_get_cores(int thread, uint64_t *words, int byteCount) {
-    return (int)syscall(SYS_sched_getaffinity, thread, byteCount, words);
+// Cores that the calling thread may run on, a bit each in words of 64; how many bytes the kernel wrote,
+// or -1 and errno.
+static inline int convoy_get_cores(uint64_t *words, int byteCount) {
+    return (int)syscall(SYS_sched_getaffinity, 0, byteCount, words);
 }
 
 // Lets the calling thread, and those that it starts from now on, run on these cores alone. 0, or -1 and

@@ -9,6 +9,8 @@ public final class SocketMeter: Sendable {
     public final class Count: Sendable {
         private let total = Atomic(0)
 
+        public init() {}
+
         /// Adds what went another way and counts all the same.
         public func add(_ count: Int) { total.add(count, ordering: .relaxed) }
 

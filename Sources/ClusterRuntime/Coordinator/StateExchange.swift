@@ -88,7 +88,7 @@ final class StateExchange {
         let chunks = material.slicePlan.chunks
         guard chunks.indices.contains(header.chunk), header.part < material.partCount,
             chunks[header.chunk].shard == header.shard, header.step.value <= material.totalSteps,
-            let payload = message.payload, !header.payloadType.isShared,
+            let payload = message.payload,
             message.flaw(
                 expecting: .fp32, elementCount: chunks[header.chunk].range.count) == nil
         else {

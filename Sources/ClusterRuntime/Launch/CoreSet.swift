@@ -28,10 +28,10 @@ public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
         self.cores = cores.sorted()
     }
 
-    /// Those that this process may run on; empty where the system does not say.
+    /// Those that the calling thread, and so usually its process, may run on; empty where the system does not say.
     public static var allowed: CoreSet {
         var words = [UInt64](repeating: 0, count: maximumCount / 64)
-        guard convoy_get_cores(0, &words, Int32(words.count * 8)) > 0 else {
+        guard convoy_get_cores(&words, Int32(words.count * 8)) > 0 else {
             return CoreSet(cores: [])
         }
         let cores = (0..<maximumCount).filter { words[$0 / 64] >> UInt64($0 % 64) & 1 == 1 }

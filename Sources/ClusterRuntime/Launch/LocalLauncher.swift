@@ -159,13 +159,9 @@ public final class LocalLauncher {
             "\(role.rawValue) \(number)", "--log-file",
             "\(settings.directory.logs)/\(name).jsonl",
         ] + keyArguments
-        var cores: CoreSet?
+        let cores = role == .worker && !freeCores.isEmpty ? freeCores.removeFirst() : nil
+        if let cores { arguments += ["--cores", "\(cores)"] }
         if role == .worker {
-            if !freeCores.isEmpty {
-                let own = freeCores.removeFirst()
-                arguments += ["--cores", "\(own)"]
-                cores = own
-            }
             arguments += ["--threads", "\(settings.configuration.cluster.threads)"]
             arguments += settings.workerArguments
         }

@@ -31,14 +31,13 @@ final class ShardLoop {
     /// Where they tell of sums in their memory; nil before there is a run, and without sharing.
     private var inbox: PipeInbox?
     private var outlets = PipeOutlets()
-    private let meter: SocketMeter
-    private let pipedCount: PipedCount
+    private let pipedCount: SocketMeter.Count
     /// Workers whose memory could not be read.
     private var strangers: Set<PeerIdentity> = []
 
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
-        listener: Gatekeeper.Listener, meter: SocketMeter, pipedCount: PipedCount,
+        listener: Gatekeeper.Listener, pipedCount: SocketMeter.Count,
         mailbox: Mailbox<ShardService.Order>, log: Logger,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
         report: @escaping @Sendable (ControlMessage) -> Void
@@ -49,7 +48,6 @@ final class ShardLoop {
         self.gatekeeper = gatekeeper
         self.listener = listener
         router = listener.socket
-        self.meter = meter
         self.pipedCount = pipedCount
         self.mailbox = mailbox
         self.log = log
@@ -153,7 +151,7 @@ final class ShardLoop {
 
     private func receiveFromPipe() throws(ZeroMQError) {
         guard let received = inbox?.receive() else { return }
-        meter.received.add(received.records.count * PipeRecord.messageByteCount)
+        router.meter?.received.add(received.records.count * PipeRecord.messageByteCount)
         pipedCount.add(received.records.count)
         for record in received.records {
             try receive(BulkMessage(record), from: record.sender, at: nil)
@@ -390,7 +388,7 @@ final class ShardLoop {
                 if let inbox, outlets.send(
                     sharedHeader, place, precision, from: identity, to: inbox)
                 {
-                    meter.sent.add(PipeRecord.messageByteCount)
+                    router.meter?.sent.add(PipeRecord.messageByteCount)
                     continue
                 }
                 frames = BulkMessage.frames(sharedHeader, shared: place, precision)

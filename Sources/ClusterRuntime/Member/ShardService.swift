@@ -26,7 +26,7 @@ final class ShardService: Sendable {
     /// What its shards and the workers of other processes have sent one another.
     let meter: SocketMeter
     /// Sums that came by the pipe.
-    let pipedCount = PipedCount()
+    let pipedCount = SocketMeter.Count()
     private let mailbox: Mailbox<Order>
     private let thread: WorkThread
 
@@ -53,8 +53,8 @@ final class ShardService: Sendable {
                 let mailbox = Mailbox<Order>(waker: poll.waker)
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,
-                    gatekeeper: gatekeeper, listener: listener, meter: meter,
-                    pipedCount: pipedCount, mailbox: mailbox, log: log, passOn: passOn, report: report)
+                    gatekeeper: gatekeeper, listener: listener, pipedCount: pipedCount,
+                    mailbox: mailbox, log: log, passOn: passOn, report: report)
                 let bound = listener.endpoint
                 let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
                 ready.change { $0 = .success(("\(announced)", mailbox)) }

@@ -1,20 +1,10 @@
 import CLinux
 import ClusterProtocol
-import Synchronization
 import ZeroMQ
 
 #if canImport(Glibc)
     import Glibc
 #endif
-
-/// How many messages came to a thread by its pipe, for others to read.
-final class PipedCount: Sendable {
-    private let total = Atomic(0)
-
-    func add(_ count: Int) { total.add(count, ordering: .relaxed) }
-
-    var value: Int { total.load(ordering: .relaxed) }
-}
 
 /// The page that tells others of a pipe: only a process of Convoy has such memory, and only the
 /// same user can read it.
