@@ -2,6 +2,10 @@ import ClusterRuntime
 import FoundationEssentials
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What a run wrote into its directory.
 struct RunRecords {
     struct Summary: Decodable {
@@ -137,6 +141,19 @@ struct TrainRun {
         try #require(result.exitCode == 0, "\(result)", sourceLocation: sourceLocation)
         records.expectNothingRunning(sourceLocation)
         return try records.summary().weights_sha256
+    }
+
+    /// Ends a run that was to go on for as long as its test needs, as Ctrl-C does: requires that it
+    /// had not ended by itself and leaves nothing running; gives what it wrote.
+    func interrupt(
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> RunRecords.Summary {
+        try #require(!command.hasEnded, "over too soon", sourceLocation: sourceLocation)
+        command.child.send(signal: SIGINT)
+        let result = command.finish()
+        try #require(result.exitCode == 130, "\(result)", sourceLocation: sourceLocation)
+        records.expectNothingRunning(sourceLocation)
+        return try records.summary()
     }
 
     /// Waits until a checkpoint of `step` or later is there.

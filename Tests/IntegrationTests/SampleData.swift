@@ -100,6 +100,10 @@ struct SampleData {
 }
 
 extension RunConfiguration {
+    /// Steps of a run that ends when its test has seen enough (`TrainRun.interrupt`), however fast
+    /// the machine is.
+    static let endless = 1_000_000
+
     /// A run on sample data: six virtual workers, uneven partitions, several epochs.
     static func sample(
         _ data: String, model: String = SampleData.model, steps: Int,
