@@ -382,7 +382,8 @@ final class ShardLoop {
         let place = sharers.isEmpty ? nil : weights.buffer.sharedPayload()
         var sharedHeader = header
         sharedHeader.inbox = inbox?.place
-        for peer in peers {
+        // This process's own worker would take the core to compute, before the others are told.
+        for peer in peers.filter({ $0 != identity }) + peers.filter({ $0 == identity }) {
             var frames: [Frame]?
             if let place, let inbox = sharers[peer] {
                 if let inbox, outlets.send(

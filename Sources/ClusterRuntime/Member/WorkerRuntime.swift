@@ -34,6 +34,9 @@ final class WorkerRuntime {
     private var placement = 0
     private var sockets: [String: OutgoingConnection] = [:]
     private var endpoints: [ShardIndex: String] = [:]
+    /// Chunks in the order that they are sent in: those of this process's own shards last. Their
+    /// thread would take the core when it is woken, before the others are told.
+    private var sendingOrder: [Int] = []
     /// Nil when everything goes straight to the shards.
     private var routes: RelayRoutes?
     /// Shards that speak of weights in their memory: they can be told of sums in this one's, and
@@ -158,7 +161,7 @@ final class WorkerRuntime {
             contributionCount += 1
             lastContribution = now
         case .contributeChunks(let step, let node, let chunks, let isStraight):
-            for chunk in chunks {
+            for chunk in sendingOrder where chunks.contains(chunk) {
                 try contribute(step, node, chunk: chunk, isStraight: isStraight)
             }
             unsent[node] = chunks.lowerBound
@@ -176,9 +179,8 @@ final class WorkerRuntime {
         var header = BulkHeader(kind: .fetch, step: version, shard: shard)
         header.isOfOneChunk = chunk != nil
         header.chunk = chunk ?? 0
-        let isOwn = endpoints[shard] == ownEndpoint?.inside
         // What is handed on to others has to be in a message.
-        let mayShare = routes == nil && !isOwn && !strangers.contains(shard)
+        let mayShare = routes == nil && !isOwn(shard) && !strangers.contains(shard)
         if material.configuration.cluster.sharedMemory, mayShare {
             header.hostKey = HostFacts.sharingKey
             header.inbox = inbox?.place
@@ -237,6 +239,11 @@ final class WorkerRuntime {
         }
     }
 
+    /// Whether this process serves a shard itself.
+    private func isOwn(_ shard: ShardIndex) -> Bool {
+        endpoints[shard].map { $0 == ownEndpoint?.inside } ?? false
+    }
+
     /// How this process reaches an endpoint: its own by the shortcut.
     private func reached(_ endpoint: String) -> String {
         guard let ownEndpoint, endpoint == ownEndpoint.public else { return endpoint }
@@ -256,6 +263,9 @@ final class WorkerRuntime {
             endpoints[placement.shard] = endpoint
             keys[endpoint] = placement.publicKey
         }
+        let chunks = material.slicePlan.chunks
+        let ownLast = chunks.filter { !isOwn($0.shard) } + chunks.filter { isOwn($0.shard) }
+        sendingOrder = ownLast.map(\.index)
         var wanted = Set(endpoints.values)
         for relay in routes?.relays(chunkCount: material.slicePlan.chunks.count) ?? [] {
             keys[reached(relay.endpoint)] = relay.publicKey
@@ -290,10 +300,10 @@ final class WorkerRuntime {
         _ step: Step, _ node: TreeNode, to shards: [ShardIndex], isStraight: Bool
     ) throws(ZeroMQError) {
         let end = unsent.removeValue(forKey: node) ?? material.slicePlan.chunks.count
-        for shard in shards {
-            for chunk in material.slicePlan.chunks(of: shard) where chunk.index < end {
-                try contribute(step, node, chunk: chunk.index, isStraight: isStraight)
-            }
+        let shards = Set(shards)
+        for chunk in sendingOrder
+        where chunk < end && shards.contains(material.slicePlan.chunks[chunk].shard) {
+            try contribute(step, node, chunk: chunk, isStraight: isStraight)
         }
     }
 
