@@ -20,8 +20,9 @@
 #   convoy-sharded     Convoy, two workers of one thread with a shard each (--servers 0)
 #   convoy-one         Convoy, one worker of one thread and its shard, everything on one core
 #   convoy-alone       the same, and the system may use other cores for what is not computing
-#   convoy-apart       two of convoy-one at the same time, one a core, that know nothing of each other:
-#                      what this machine has for two workers, however fast they exchange
+#   convoy-apart       two of convoy-one at the same time, one a core, that know nothing of each other,
+#                      and what would be left if the faster waited for the slower: what this machine
+#                      has for two workers, however fast they exchange
 #
 # Each runs at 32 and at 128 images a step and worker (Keras: a step), on random data: a round runs
 # all of them once, so that what slows the machine down slows all of them down. Peers keep their
@@ -207,11 +208,17 @@ measure_convoy() { # NAME PRECISION BATCH
         steps=$(awk -v n="$steps" -v s="$seconds" -v least="$least_seconds" \
             'BEGIN { printf "%d", n * least * 1.2 / (s > 0.1 ? s : 0.1) + 1 }')
     done
-    printf '{"peer": "convoy", "version": "%s, %s, %s", "images_per_second": %s}\n' \
-        "$version" "$(summary "$run_dir" backend)" "$(summary "$run_dir" isa)" \
-        "$(for core in "${cores[@]}"; do
-            summary "$directory/run-$run_count-$core" images_per_second
-        done | awk '{ sum += $1 } END { print sum }')"
+    local rate waiting=
+    rate=$(for core in "${cores[@]}"; do
+        summary "$directory/run-$run_count-$core" images_per_second
+    done | awk '{ sum += $1 } END { print sum }')
+    if [[ $1 == convoy-apart ]]; then
+        waiting=$("$python" "$programs/waiting.py" "$directory/run-$run_count"-{0,1}) || return
+        waiting=$(awk -v rate="$rate" -v share="$waiting" \
+            'BEGIN { printf ", \"waiting_images_per_second\": %.1f", rate * share }')
+    fi
+    printf '{"peer": "convoy", "version": "%s, %s, %s", "images_per_second": %s%s}\n' \
+        "$version" "$(summary "$run_dir" backend)" "$(summary "$run_dir" isa)" "$rate" "$waiting"
     rm -rf -- "$directory/run-$run_count"-*
 }
 

@@ -15,6 +15,7 @@ TITLES = {
     "convoy-one": "Convoy, 1 worker, all on one core",
     "convoy-alone": "Convoy, 1 worker of one thread",
     "convoy-apart": "Convoy, 2 runs of 1 worker at the same time, one a core",
+    "convoy-waiting": "these two, if the faster waited for the slower",
 }
 PAIRS = ("convoy-server", "convoy-sharded")
 
@@ -27,6 +28,9 @@ def read(path):
             entry = json.loads(line)
             key = (entry["name"], entry["precision"], entry["batch"])
             rates.setdefault(key, []).append(entry["images_per_second"])
+            if "waiting_images_per_second" in entry:
+                key = ("convoy-waiting", entry["precision"], entry["batch"])
+                rates.setdefault(key, []).append(entry["waiting_images_per_second"])
             versions[entry["version"]] = None
             load = max(load, entry["load"])
     return rates, list(versions), load
@@ -73,7 +77,8 @@ def print_scaling(rates):
         if name not in PAIRS:
             continue
         cells = []
-        for single, count in (("convoy-one", 2), ("convoy-alone", 2), ("convoy-apart", 1)):
+        singles = {"convoy-one": 2, "convoy-alone": 2, "convoy-apart": 1, "convoy-waiting": 1}
+        for single, count in singles.items():
             alone = rates.get((single, precision, batch))
             cells.append(
                 f"{max(values) / max(alone) / count:.1%} | "
@@ -88,9 +93,10 @@ def print_scaling(rates):
     print("### Two workers as a share of twice one worker\n")
     print(
         "| program | precision | batch a worker | of one on one core, best | median "
-        "| of one thread alone, best | median | of two runs at the same time, best | median |"
+        "| of one thread alone, best | median | of two runs at the same time, best | median "
+        "| of these if they waited for each other, best | median |"
     )
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     print("\n".join(lines) + "\n")
 
 
