@@ -292,28 +292,26 @@ require_told() {
 captured() {
     begin captured
     capture "$directory/capture"
+    # The short form lasts until the host that was cut off is back, however fast the others are.
+    local length=(--steps "$steps")
+    if $quick; then length=(--epochs 1000); fi
+    launch "${settings[@]}" "${length[@]}" || fail "launch.sh ended with exit code $?" "${logs[@]}"
+    wait_for 60 "three workers" has_workers 3
     if $quick; then
-        # It lasts until the host is back, however fast the others are.
-        launch "${settings[@]}" --epochs 1000 || fail "launch.sh ended with exit code $?" "${logs[@]}"
-        wait_for 60 "three workers" has_workers 3
         cut_off two
         wait_for 30 "the loss of a worker" has_workers 2
         connect two
         wait_for 60 "three workers after a cut" has_workers 3
         steps_pass 20
-        stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-        require_none_left "after stop.sh"
-        go_on
     else
-        launch "${settings[@]}" --steps "$steps" ||
-            fail "launch.sh ended with exit code $?" "${logs[@]}"
         follow 120 ||
             fail "monitor.sh ended with exit code $?" "$directory/captured.monitor" "${logs[@]}"
         require_hash "$run_dir"
         require_told
-        stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
-        require_none_left "after stop.sh"
     fi
+    stop_run || fail "stop.sh ended with exit code $?" "${logs[@]}"
+    require_none_left "after stop.sh"
+    if $quick; then go_on; fi
     end_capture "$directory/capture"
     for word in "${words[@]}"; do
         ! grep -qaF -- "$word" "$directory/capture" || fail "the capture can be read: $word"

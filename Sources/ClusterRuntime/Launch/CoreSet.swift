@@ -28,7 +28,8 @@ public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
         self.cores = cores.sorted()
     }
 
-    /// Those that the calling thread, and so usually its process, may run on; empty where the system does not say.
+    /// Those that the calling thread, and so usually its process, may run on; empty where the system
+    /// does not say.
     public static var allowed: CoreSet {
         var words = [UInt64](repeating: 0, count: maximumCount / 64)
         guard convoy_get_cores(&words, Int32(words.count * 8)) > 0 else {
