@@ -80,8 +80,7 @@ extension Integration {
                     $0["message"] == "lost" && $0["peer.name"] == "worker 1"
                 }
             }
-            let step = run.records.checkpoints.last ?? 0
-            try run.awaitCheckpoint(step + 200)
+            try run.awaitSteps(200)
             kill(worker, SIGCONT)
             #expect(!run.command.hasEnded, "the run was over too soon to show anything")
             try expectSameRun(run)

@@ -20,10 +20,6 @@ extension Integration {
             self.configuration = configuration
         }
 
-        private func expected(afterSteps steps: Int = Self.steps) throws -> String {
-            try SerialTrainer(configuration).weights(afterSteps: steps)
-        }
-
         /// Of as many workers and servers, for as long as a test needs.
         private func endless(workers: Int, servers: Int) throws -> TrainRun {
             var configuration = configuration.with(workers: workers, servers: servers)
@@ -42,14 +38,12 @@ extension Integration {
                     $0["message"] == "assigned" && $0["train.virtual-workers"] != "[]"
                 }
             }
-            let before = run.records.checkpoints.last ?? 0
-            try run.awaitCheckpoint(before + 200)
+            try run.awaitSteps(200)
             late.child.send(signal: SIGINT)
             let left = late.finish(within: .seconds(10))
             #expect(left.exitCode == 0, "\(left)")
             #expect(left.errors.isEmpty, "\(left)")
-            let summary = try run.interrupt()
-            #expect(try summary.weights_sha256 == expected(afterSteps: summary.steps))
+            try run.endAsSerial(configuration)
         }
 
         @Test(arguments: [0, 1]) func killedWorker(servers: Int) throws {
@@ -62,18 +56,16 @@ extension Integration {
                     $0["message"] == "lost" && $0["peer.name"] == "worker 2"
                 }
             }
-            let step = run.records.checkpoints.last ?? 0
-            try run.awaitCheckpoint(step + 400)
-            let summary = try run.interrupt()
-            #expect(try summary.weights_sha256 == expected(afterSteps: summary.steps))
-            #expect(try run.records.ledgerSteps() == Array(0..<summary.steps))
+            try run.awaitSteps(400)
+            try run.endAsSerial(configuration)
         }
 
         @Test func killedServer() throws {
             let run = try TrainRun(configuration.with(workers: 2, servers: 2), in: directory, "run")
             try run.awaitCheckpoint(200)
             kill(try #require(run.records.joined()["server 1"]), SIGKILL)
-            #expect(try run.weights() == expected())
+            let expected = try SerialTrainer(configuration).weights(afterSteps: Self.steps)
+            #expect(try run.weights() == expected)
             #expect(try run.records.ledgerSteps() == Array(0..<Self.steps))
             let steps = try run.records.metrics().filter { $0.kind == "step" }.map(\.step)
             #expect(steps == Array(1...Self.steps))

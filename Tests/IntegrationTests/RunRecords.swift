@@ -143,17 +143,28 @@ struct TrainRun {
         return try records.summary().weights_sha256
     }
 
-    /// Ends a run that was to go on for as long as its test needs, as Ctrl-C does: requires that it
-    /// had not ended by itself and leaves nothing running; gives what it wrote.
-    func interrupt(
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) throws -> RunRecords.Summary {
+    /// Ends a run that was to go on for as long as its test needs (`RunConfiguration.endless`), as
+    /// Ctrl-C does: requires that it had not ended by itself, leaves nothing running, and has the
+    /// weights that one process has after as many steps, and a ledger of just those.
+    func endAsSerial(
+        _ configuration: RunConfiguration, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         try #require(!command.hasEnded, "over too soon", sourceLocation: sourceLocation)
         command.child.send(signal: SIGINT)
         let result = command.finish()
         try #require(result.exitCode == 130, "\(result)", sourceLocation: sourceLocation)
         records.expectNothingRunning(sourceLocation)
-        return try records.summary()
+        let summary = try records.summary()
+        let expected = try SerialTrainer(configuration).weights(afterSteps: summary.steps)
+        #expect(summary.weights_sha256 == expected, sourceLocation: sourceLocation)
+        #expect(
+            try records.ledgerSteps() == Array(0..<summary.steps), sourceLocation: sourceLocation)
+    }
+
+    /// Waits until so many steps more are in checkpoints.
+    func awaitSteps(_ count: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try awaitCheckpoint(
+            (records.checkpoints.last ?? 0) + count, sourceLocation: sourceLocation)
     }
 
     /// Waits until a checkpoint of `step` or later is there.

@@ -100,7 +100,7 @@ struct SampleData {
 }
 
 extension RunConfiguration {
-    /// Steps of a run that ends when its test has seen enough (`TrainRun.interrupt`), however fast
+    /// Steps of a run that ends when its test has seen enough (`TrainRun.endAsSerial`), however fast
     /// the machine is.
     static let endless = 1_000_000
 
