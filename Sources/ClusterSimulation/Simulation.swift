@@ -197,7 +197,7 @@ public struct Simulation {
                 .init(
                     tree: problem.tree, plan: plan, partCount: SimulatedProblem.partCount,
                     checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500),
-                    audit: audit)),
+                    audit: audit, ownPeer: role == .worker ? identity : nil)),
             slowness: role == .worker && nextIdentity % 2 == 0
                 ? settings.faults.slowWorkerFactor : 1,
             relay: RelayMachine(tree: problem.tree, audit: audit))

@@ -10,12 +10,13 @@ import Testing
 
     private func machine(
         leafCount: Int = 2, chunks: [Int] = [4, 5], checkpointEvery: Int = 0, at step: Int = 0,
-        stepLimit: Int = 100
+        stepLimit: Int = 100, ownPeer: PeerIdentity? = nil
     ) -> ShardMachine {
         var machine = ShardMachine(
             .init(
                 shard: ShardIndex(0), chunks: chunks, tree: ReductionTree(leafCount: leafCount),
-                checkpointEvery: checkpointEvery, reportInterval: .milliseconds(20)))
+                checkpointEvery: checkpointEvery, reportInterval: .milliseconds(20),
+                ownPeer: ownPeer))
         _ = machine.step(
             .restored(step: Step(step), placement: 1, stepLimit: Step(stepLimit)), now: .zero)
         return machine
@@ -167,6 +168,20 @@ import Testing
         #expect(sends(finish(0, &machine)) == ["0@1>[worker-a, worker-b]"])
         _ = machine.step(.unsubscribe(peer: other), now: .zero)
         #expect(sends(finish(1, &machine)) == ["0@2>[worker-a]"])
+    }
+
+    /// Whoever is served first takes the core that serves the others, when it is in this process.
+    @Test func thisProcessesOwnWorkerIsServedLast() {
+        var machine = machine(chunks: [0, 1], ownPeer: worker)
+        let third = PeerIdentity(rawValue: "worker-c")
+        _ = machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero)
+        for peer in [third, other] {
+            _ = machine.step(.fetch(peer: peer, step: Step(0), chunk: 1), now: .zero)
+        }
+        #expect(
+            sends(finish(0, &machine)) == ["0@1>[worker-a]", "1@1>[worker-b, worker-c, worker-a]"])
+        _ = machine.step(.unsubscribe(peer: worker), now: .zero)
+        #expect(sends(finish(1, &machine)) == ["0@2>[]", "1@2>[worker-b, worker-c]"])
     }
 
     @Test func progressIsReportedAtMostOnceInAnInterval() {

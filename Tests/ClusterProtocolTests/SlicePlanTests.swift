@@ -48,6 +48,15 @@ import Testing
         }
     }
 
+    @Test func chunksOfOwnShardsAreSentLast() {
+        let plan = SlicePlan(parameterCount: 96, shardCount: 3, chunkElementCount: 16)
+        #expect(plan.chunks.map(\.shard.value) == [0, 0, 1, 1, 2, 2])
+        #expect(plan.sendingOrder(own: []) == [0, 1, 2, 3, 4, 5])
+        #expect(plan.sendingOrder(own: [ShardIndex(0)]) == [2, 3, 4, 5, 0, 1])
+        #expect(plan.sendingOrder(own: [ShardIndex(2), ShardIndex(1)]) == [0, 1, 2, 3, 4, 5])
+        #expect(plan.sendingOrder(own: [ShardIndex(0), ShardIndex(2)]) == [2, 3, 0, 1, 4, 5])
+    }
+
     @Test func oneParameterIsOneChunk() {
         let plan = SlicePlan(parameterCount: 1, shardCount: 5)
         #expect(plan.shardCount == 1)

@@ -77,5 +77,12 @@ public struct SlicePlan: Hashable, Sendable {
     /// The chunks of one shard, in order; never empty.
     public func chunks(of shard: ShardIndex) -> [Chunk] { chunks.filter { $0.shard == shard } }
 
+    /// The numbers of all chunks in the order that a worker sends them in: those of its own process's
+    /// shards last. Their thread would take the core when it is woken, before the others are told.
+    public func sendingOrder(own: Set<ShardIndex>) -> [Int] {
+        let isOwn = chunks.map { own.contains($0.shard) }
+        return chunks.indices.filter { !isOwn[$0] } + chunks.indices.filter { isOwn[$0] }
+    }
+
     public var shards: [ShardIndex] { (0..<shardCount).map(ShardIndex.init) }
 }

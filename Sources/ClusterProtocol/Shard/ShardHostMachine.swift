@@ -9,10 +9,12 @@ public struct ShardHostMachine: Sendable {
         /// State that does not come is asked for again after this time.
         public var retryInterval: Duration
         public var audit: AuditPlan?
+        /// The worker in this process, if there is one.
+        public var ownPeer: PeerIdentity?
 
         public init(
             tree: ReductionTree, plan: SlicePlan, partCount: Int, checkpointEvery: Int,
-            retryInterval: Duration, audit: AuditPlan? = nil
+            retryInterval: Duration, audit: AuditPlan? = nil, ownPeer: PeerIdentity? = nil
         ) {
             self.tree = tree
             self.plan = plan
@@ -20,6 +22,7 @@ public struct ShardHostMachine: Sendable {
             self.checkpointEvery = checkpointEvery
             self.retryInterval = retryInterval
             self.audit = audit
+            self.ownPeer = ownPeer
         }
     }
 
@@ -182,7 +185,7 @@ public struct ShardHostMachine: Sendable {
                 tree: configuration.tree, checkpointEvery: configuration.checkpointEvery,
                 reportInterval: shard == ShardIndex(0)
                     ? Self.reportInterval : Self.otherReportInterval,
-                audit: configuration.audit))
+                audit: configuration.audit, ownPeer: configuration.ownPeer))
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
             now: now)

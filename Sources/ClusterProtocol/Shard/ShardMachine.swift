@@ -15,10 +15,13 @@ public struct ShardMachine: Sendable {
         /// Progress is reported at most once in this time, except at the step limit.
         public var reportInterval: Duration
         public var audit: AuditPlan?
+        /// The worker in this process, if there is one.
+        public var ownPeer: PeerIdentity?
 
         public init(
             shard: ShardIndex, chunks: [Int], tree: ReductionTree, checkpointEvery: Int,
-            reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil
+            reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil,
+            ownPeer: PeerIdentity? = nil
         ) {
             self.shard = shard
             self.chunks = chunks
@@ -26,6 +29,7 @@ public struct ShardMachine: Sendable {
             self.checkpointEvery = checkpointEvery
             self.reportInterval = reportInterval
             self.audit = audit
+            self.ownPeer = ownPeer
         }
     }
 
@@ -86,7 +90,7 @@ public struct ShardMachine: Sendable {
     private var isAuditing = true
     private(set) var placement = 0
     private var stepLimit = Step(0)
-    private var subscribers = Subscriptions()
+    private var subscribers: Subscriptions
     /// Reports that the coordinator has not said it has, in order.
     private var finished: [StepReport] = []
     /// Reports below this step were sent.
@@ -99,6 +103,7 @@ public struct ShardMachine: Sendable {
 
     public init(_ configuration: Configuration) {
         self.configuration = configuration
+        subscribers = Subscriptions(ownPeer: configuration.ownPeer)
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
         boards = configuration.chunks.map { _ in AuditBoard() }
         arrivals = configuration.chunks.map { _ in Arrivals() }

@@ -2,13 +2,18 @@
 public struct Subscriptions: Hashable, Sendable {
     private var whole: Set<PeerIdentity> = []
     private var partial: [Int: Set<PeerIdentity>] = [:]
+    private let ownPeer: PeerIdentity?
 
-    public init() {}
+    /// - Parameter ownPeer: whoever is in this process itself.
+    public init(ownPeer: PeerIdentity? = nil) { self.ownPeer = ownPeer }
 
-    /// Who is sent a chunk, in order.
+    /// Who is sent a chunk, in order: others first, and this process's own worker last. It would take
+    /// the core to compute, before the others are told.
     public func peers(ofChunk chunk: Int) -> [PeerIdentity] {
-        guard let some = partial[chunk], !some.isEmpty else { return whole.sorted() }
-        return whole.union(some).sorted()
+        var peers = whole
+        if let some = partial[chunk] { peers.formUnion(some) }
+        let own = ownPeer.flatMap { peers.remove($0) }
+        return peers.sorted() + [own].compactMap { $0 }
     }
 
     /// Everyone, with the chunk if it is not all of them, in order.

@@ -140,8 +140,8 @@ final class MemberLoop {
         }
         if pipe != nil, result.isReady(items.count - 1) {
             let received = worker?.receiveFromPipe()
-            for message in received?.messages ?? [] where end == nil {
-                try receiveWeights(message)
+            for record in received?.records ?? [] where end == nil {
+                try receiveWeights(BulkMessage(record))
             }
             if received?.isSpoiled == true { log.warning("\(PipeInbox.spoiledSentence)") }
         }
@@ -183,7 +183,7 @@ final class MemberLoop {
                 LogKey.receivedByteCount: "\(received)",
                 LogKey.contributions: "\(worker?.contributionCount ?? 0)",
                 LogKey.relayed: "\(worker?.relayedCount ?? 0)",
-                LogKey.piped: "\((worker?.pipedCount ?? 0) + shards.pipedCount.value)",
+                LogKey.piped: "\((worker?.pipedCount.value ?? 0) + shards.pipedCount.value)",
             ])
     }
 

@@ -25,19 +25,11 @@ final class ShardLoop {
     private var material: RunMaterial?
     private var isRunning = true
     private var flaws = FlawCounter()
-    private var windows = SharedWindows()
-    /// Workers that read weights in this process's memory, and where they are told without a socket.
-    private var sharers: [PeerIdentity: SharedPayload.Memory?] = [:]
-    /// Where they tell of sums in their memory; nil before there is a run, and without sharing.
-    private var inbox: PipeInbox?
-    private var outlets = PipeOutlets()
-    private let pipedCount: SocketMeter.Count
-    /// Workers whose memory could not be read.
-    private var strangers: Set<PeerIdentity> = []
+    private var neighbours: HostNeighbours<PeerIdentity>
 
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
-        listener: Gatekeeper.Listener, pipedCount: SocketMeter.Count,
+        listener: Gatekeeper.Listener, neighbours: HostNeighbours<PeerIdentity>,
         mailbox: Mailbox<ShardService.Order>, log: Logger,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
         report: @escaping @Sendable (ControlMessage) -> Void
@@ -48,7 +40,7 @@ final class ShardLoop {
         self.gatekeeper = gatekeeper
         self.listener = listener
         router = listener.socket
-        self.pipedCount = pipedCount
+        self.neighbours = neighbours
         self.mailbox = mailbox
         self.log = log
         self.passOn = passOn
@@ -67,14 +59,14 @@ final class ShardLoop {
         }
         gatekeeper.close()
         coordinator?.close()
-        inbox?.close()
+        neighbours.close()
     }
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
         items += gatekeeper.pollItems + (coordinator?.pollItems ?? [])
-        if let pipe = inbox?.pollItem { items.append(pipe) }
+        if let pipe = neighbours.pollItem { items.append(pipe) }
         let now = SteadyClock.now
         let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
         let deadline = deadlines.min().map { max(.zero, $0 - now) }
@@ -112,10 +104,12 @@ final class ShardLoop {
         case .configure(let material, let endpoint):
             guard self.material == nil else { return }
             self.material = material
-            machine = ShardHostMachine(material.shardHost)
+            var configuration = material.shardHost
+            configuration.ownPeer = identity
+            machine = ShardHostMachine(configuration)
             let storage = ShardStorage(material)
             self.storage = storage
-            inbox = material.configuration.cluster.sharedMemory ? PipeInbox(for: .contribution) : nil
+            if material.configuration.cluster.sharedMemory { neighbours.open() }
             relay = Relay(material, storage: storage, router: router, passOn: passOn)
             var options = SocketSettings.bulkDealer(identity)
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
@@ -150,9 +144,7 @@ final class ShardLoop {
     }
 
     private func receiveFromPipe() throws(ZeroMQError) {
-        guard let received = inbox?.receive() else { return }
-        router.meter?.received.add(received.records.count * PipeRecord.messageByteCount)
-        pipedCount.add(received.records.count)
+        let received = neighbours.receive()
         for record in received.records {
             try receive(BulkMessage(record), from: record.sender, at: nil)
         }
@@ -198,7 +190,7 @@ final class ShardLoop {
                     shard: header.shard, peer: peer, step: header.step,
                     chunk: header.isOfOneChunk ? header.chunk : nil))
         case .unsubscribe:
-            sharers[peer] = nil
+            neighbours.dismiss(peer)
             try step(.unsubscribe(peer: peer))
             try relay?.step(.unsubscribe(peer: peer))
         case .weights, .state, .missing: note("unexpected \(header.kind)", peer)
@@ -207,10 +199,10 @@ final class ShardLoop {
 
     /// A worker of this host reads weights where they lie, unless reading its memory has failed.
     private func subscribe(_ peer: PeerIdentity, _ fetch: BulkHeader) {
-        let isSharer = fetch.hostKey != 0 && fetch.hostKey == HostFacts.sharingKey
-            && material?.configuration.cluster.sharedMemory == true && !strangers.contains(peer)
-            && sharers.count < ShardMachine.maximumSubscriberCount
-        sharers[peer] = isSharer ? .some(fetch.inbox) : nil
+        neighbours.dismiss(peer)
+        if fetch.hostKey != 0, fetch.hostKey == HostFacts.sharingKey {
+            neighbours.admit(peer, pipe: fetch.inbox)
+        }
     }
 
     /// The elements of a contribution, from the message or out of the sender's memory.
@@ -223,18 +215,15 @@ final class ShardLoop {
             return nil
         }
         if let frame = message.payload { return .frame(frame) }
-        guard let place = message.sharedPayload, sharers[peer] != nil else {
+        guard let place = message.sharedPayload, neighbours.contains(peer) else {
             note("contribution in memory that was not agreed on", peer)
             return nil
         }
         let (buffer, byteCount) = storage.takeBuffer(chunk: message.header.chunk)
-        switch windows.copy(place, to: buffer, byteCount: byteCount) {
+        switch neighbours.copy(place, of: peer, to: buffer, byteCount: byteCount) {
         case .copied: return .buffer(buffer, byteCount: byteCount)
         case .stale: return nil
         case .unavailable:
-            // It hears so by weights that come in messages, and sends its sums that way too.
-            sharers[peer] = nil
-            if strangers.count < ShardMachine.maximumSubscriberCount { strangers.insert(peer) }
             note("memory of another process that cannot be read", peer)
             return nil
         }
@@ -379,24 +368,16 @@ final class ShardLoop {
         let precision = weights.precision
         lazy var whole = BulkMessage.frames(
             header, payload: weights.bytes, precision, owner: weights.buffer)
-        let place = sharers.isEmpty ? nil : weights.buffer.sharedPayload()
+        let place = neighbours.isEmpty ? nil : weights.buffer.sharedPayload()
         var sharedHeader = header
-        sharedHeader.inbox = inbox?.place
-        // This process's own worker would take the core to compute, before the others are told.
-        for peer in peers.filter({ $0 != identity }) + peers.filter({ $0 == identity }) {
-            var frames: [Frame]?
-            if let place, let inbox = sharers[peer] {
-                if let inbox, outlets.send(
-                    sharedHeader, place, precision, from: identity, to: inbox)
-                {
-                    router.meter?.sent.add(PipeRecord.messageByteCount)
-                    continue
-                }
-                frames = BulkMessage.frames(sharedHeader, shared: place, precision)
-            }
-            let outcome = try router.send([Frame(peer.rawValue)] + (frames ?? whole))
+        sharedHeader.inbox = neighbours.place
+        for peer in peers {
+            let frames = neighbours.frames(
+                telling: peer, sharedHeader, precision, place: place, whole: { whole })
+            guard let frames else { continue }
+            let outcome = try router.send([Frame(peer.rawValue)] + frames)
             if outcome == .unreachable {
-                sharers[peer] = nil
+                neighbours.dismiss(peer)
                 try step(.unsubscribe(peer: peer))
             }
         }

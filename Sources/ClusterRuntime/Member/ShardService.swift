@@ -51,9 +51,11 @@ final class ShardService: Sendable {
                 let (poll, listener) = try Self.listen(gatekeeper, addresses.listen, inside)
                 listener.socket.meter = meter
                 let mailbox = Mailbox<Order>(waker: poll.waker)
+                let neighbours = HostNeighbours<PeerIdentity>(
+                    of: identity, sending: .contribution, meter: meter, pipedCount: pipedCount)
                 let loop = ShardLoop(
                     context: context, identity: identity, transport: transport,
-                    gatekeeper: gatekeeper, listener: listener, pipedCount: pipedCount,
+                    gatekeeper: gatekeeper, listener: listener, neighbours: neighbours,
                     mailbox: mailbox, log: log, passOn: passOn, report: report)
                 let bound = listener.endpoint
                 let announced = addresses.announcedHost.map { bound.at($0) } ?? bound

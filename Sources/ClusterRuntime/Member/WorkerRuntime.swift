@@ -34,20 +34,12 @@ final class WorkerRuntime {
     private var placement = 0
     private var sockets: [String: OutgoingConnection] = [:]
     private var endpoints: [ShardIndex: String] = [:]
-    /// Chunks in the order that they are sent in: those of this process's own shards last. Their
-    /// thread would take the core when it is woken, before the others are told.
+    /// Chunks in the order that they are sent in.
     private var sendingOrder: [Int] = []
     /// Nil when everything goes straight to the shards.
     private var routes: RelayRoutes?
-    /// Shards that speak of weights in their memory: they can be told of sums in this one's, and
-    /// where without a socket.
-    private var sharers: [ShardIndex: SharedPayload.Memory?] = [:]
-    /// Shards whose memory could not be read.
-    private var strangers: Set<ShardIndex> = []
-    private var windows = SharedWindows()
-    /// Where shards of this host tell of weights in their memory.
-    private let inbox: PipeInbox?
-    private var outlets = PipeOutlets()
+    /// Shards of this host that speak of weights in their memory.
+    private var neighbours: HostNeighbours<ShardIndex>
     private var chunkBuffers: [Int: FloatBuffer] = [:]
     private var incoming: [Step: Weights] = [:]
     private var current: (step: Step, weights: Weights)?
@@ -61,7 +53,7 @@ final class WorkerRuntime {
     /// Sums of neighbours sent on to their shards.
     private(set) var relayedCount = 0
     /// Weights that came by the pipe.
-    private(set) var pipedCount = 0
+    let pipedCount = SocketMeter.Count()
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
@@ -84,12 +76,14 @@ final class WorkerRuntime {
         self.makeEngine = makeEngine
         self.report = report
         wire = material.wire
-        inbox = material.configuration.cluster.sharedMemory ? PipeInbox(for: .weights) : nil
+        neighbours = HostNeighbours(
+            of: identity, sending: .weights, meter: meter, pipedCount: pipedCount)
+        if material.configuration.cluster.sharedMemory { neighbours.open() }
         buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
 
     /// Whether a shard and this worker use one another's memory.
-    var isSharing: Bool { !sharers.isEmpty }
+    var isSharing: Bool { !neighbours.isEmpty }
 
     /// In a fixed order: the sockets to wait for.
     var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0]?.socket } }
@@ -98,7 +92,7 @@ final class WorkerRuntime {
     var monitorPollItems: [PollItem] { sockets.values.flatMap(\.pollItems) }
 
     /// The pipe to wait for, too.
-    var pipePollItem: PollItem? { inbox?.pollItem }
+    var pipePollItem: PollItem? { neighbours.pollItem }
 
     /// Endpoints whose connection has got into trouble since the last call, and what that is.
     func attend() throws(ZeroMQError) -> [(endpoint: String, trouble: String)] {
@@ -116,7 +110,7 @@ final class WorkerRuntime {
         letGo()
         for connection in sockets.values { connection.close() }
         sockets = [:]
-        inbox?.close()
+        neighbours.close()
     }
 
     /// Whether what a virtual worker needs in a step is on this host.
@@ -180,10 +174,9 @@ final class WorkerRuntime {
         header.isOfOneChunk = chunk != nil
         header.chunk = chunk ?? 0
         // What is handed on to others has to be in a message.
-        let mayShare = routes == nil && !isOwn(shard) && !strangers.contains(shard)
-        if material.configuration.cluster.sharedMemory, mayShare {
+        if routes == nil, !isOwn(shard), neighbours.mayAdmit(shard) {
             header.hostKey = HostFacts.sharingKey
-            header.inbox = inbox?.place
+            header.inbox = neighbours.place
         }
         _ = try send(BulkMessage.frames(header), to: shard)
     }
@@ -255,17 +248,15 @@ final class WorkerRuntime {
     ) throws(ZeroMQError) {
         self.routes = routes
         endpoints = [:]
-        sharers = [:]
-        strangers = []
+        neighbours.forget()
         var keys: [String: String] = [:]
         for placement in placements {
             let endpoint = reached(placement.endpoint)
             endpoints[placement.shard] = endpoint
             keys[endpoint] = placement.publicKey
         }
-        let chunks = material.slicePlan.chunks
-        let ownLast = chunks.filter { !isOwn($0.shard) } + chunks.filter { isOwn($0.shard) }
-        sendingOrder = ownLast.map(\.index)
+        sendingOrder = material.slicePlan.sendingOrder(
+            own: Set(placements.map(\.shard).filter(isOwn)))
         var wanted = Set(endpoints.values)
         for relay in routes?.relays(chunkCount: material.slicePlan.chunks.count) ?? [] {
             keys[reached(relay.endpoint)] = relay.publicKey
@@ -327,29 +318,21 @@ final class WorkerRuntime {
         header.node = node
         header.placement = placement
         header.totals = result.totals
-        let relay = isStraight ? nil : routes?.relay(of: node, chunk: index)
-        if let relay {
-            header.kind = .combine
-            let frames = BulkMessage.frames(
-                header, payload: result.sum.bytes(chunk.range, wire.precision), wire.precision,
-                owner: result.sum)
-            _ = try send(frames, toEndpoint: reached(relay.endpoint))
-            return
-        }
         let precision = wire.precision
-        if let inbox = sharers[chunk.shard],
-            let place = result.sum.sharedPayload(firstElement: chunk.range.lowerBound)
-        {
-            if let inbox, outlets.send(header, place, precision, from: identity, to: inbox) {
-                return meter.sent.add(PipeRecord.messageByteCount)
-            }
-            _ = try send(BulkMessage.frames(header, shared: place, precision), to: chunk.shard)
+        func whole() -> [Frame] {
+            BulkMessage.frames(
+                header, payload: result.sum.bytes(chunk.range, precision), precision,
+                owner: result.sum)
+        }
+        if !isStraight, let relay = routes?.relay(of: node, chunk: index) {
+            header.kind = .combine
+            _ = try send(whole(), toEndpoint: reached(relay.endpoint))
             return
         }
-        let frames = BulkMessage.frames(
-            header, payload: result.sum.bytes(chunk.range, precision), precision,
-            owner: result.sum)
-        _ = try send(frames, to: chunk.shard)
+        let frames = neighbours.frames(
+            telling: chunk.shard, header, precision,
+            place: result.sum.sharedPayload(firstElement: chunk.range.lowerBound), whole: whole)
+        if let frames { _ = try send(frames, to: chunk.shard) }
     }
 
     // MARK: Arrivals
@@ -365,12 +348,7 @@ final class WorkerRuntime {
     }
 
     /// What shards have put into the pipe, and whether it has ended with that.
-    func receiveFromPipe() -> (messages: [BulkMessage], isSpoiled: Bool) {
-        guard let received = inbox?.receive() else { return ([], false) }
-        meter.received.add(received.records.count * PipeRecord.messageByteCount)
-        pipedCount += received.records.count
-        return (received.records.map(BulkMessage.init), received.isSpoiled)
-    }
+    func receiveFromPipe() -> PipeInbox.Received { neighbours.receive() }
 
     /// What a shard sent.
     ///
@@ -395,7 +373,7 @@ final class WorkerRuntime {
             return try sharedWeights(header, place)
         }
         guard let payload = message.payload else { return .flawed("weights without a payload") }
-        sharers[header.shard] = nil
+        neighbours.dismiss(header.shard)
         return .weights(header, .frame(payload))
     }
 
@@ -411,17 +389,17 @@ final class WorkerRuntime {
         let byteCount = precision.byteCount(elementCount: range.count)
         let target = isInPlace
             ? weights(header.step).training : chunkBuffer(byteCount: byteCount)
-        let outcome = windows.copy(
-            place, to: target, at: isInPlace ? range.lowerBound : 0, byteCount: byteCount)
+        let outcome = neighbours.copy(
+            place, of: header.shard, to: target, at: isInPlace ? range.lowerBound : 0,
+            byteCount: byteCount)
         // Of a version that nothing has come of there is no buffer either.
         if outcome != .copied, isFirst { incoming[header.step] = nil }
         switch outcome {
         case .copied:
-            sharers[header.shard] = .some(header.inbox)
+            neighbours.admit(header.shard, pipe: header.inbox)
             return .weights(header, isInPlace ? nil : .buffer(target, byteCount: byteCount))
         case .stale: return .lost
         case .unavailable:
-            strangers.insert(header.shard)
             try fetch(header.shard, header.step)
             return .lost
         }
