@@ -28,7 +28,9 @@
 # all of them once, so that what slows the machine down slows all of them down. Peers keep their
 # images as floats in memory, warm up for 20 steps (Keras: an epoch) and give the best of three
 # loops. Convoy reads bytes from a partitioned data set and gives images_per_second of its summary:
-# the mean over at least 5 s of training, first steps included, evaluation left out.
+# the mean over at least 5 s of training, first steps included, evaluation left out. Where the host of
+# a virtual machine takes cores away meanwhile, which slows down most those who wait for one another,
+# the table says how much.
 #
 # The peers' environments are made below ~/.cache/convoy/peers (CONVOY_PEERS=DIR: there), with the
 # versions in Scripts/bench/peers/environments.sh. CONVOY=PROGRAM measures that program and builds
@@ -232,6 +234,9 @@ measure() { # NAME PRECISION BATCH
     esac
 }
 
+# Of all cores since the start: ticks of the clock, and those that the host of a virtual machine took away.
+ticks() { awk '/^cpu / { for (i = 2; i <= 9; i++) sum += $i; print sum, $9 }' /proc/stat; }
+
 version=
 if has_case convoy; then version=$(convoy_version); fi
 results=$directory/results.jsonl
@@ -242,12 +247,15 @@ for ((round = 1; round <= rounds; round++)); do
         read -r name precision batch <<<"$entry"
         take_turn
         load=$(cut -d ' ' -f 1 /proc/loadavg)
+        before=$(ticks)
         # In this shell, whose children they are; the line goes by way of a file.
         if measure "$name" "$precision" "$batch" >"$directory/line" &&
             grep -q '"images_per_second"' "$directory/line"; then
             line=$(<"$directory/line")
-            printf '{"name": "%s", "precision": "%s", "batch": %s, "load": %s, %s\n' \
-                "$name" "$precision" "$batch" "$load" "${line#\{}" >>"$results"
+            stolen=$(awk -v before="$before" -v after="$(ticks)" 'BEGIN {
+                split(before, a); split(after, b); printf "%.5f", (b[2] - a[2]) / (b[1] - a[1]) }')
+            printf '{"name": "%s", "precision": "%s", "batch": %s, "load": %s, "stolen": %s, %s\n' \
+                "$name" "$precision" "$batch" "$load" "$stolen" "${line#\{}" >>"$results"
             line=${line#*'"images_per_second": '}
             echo "round $round, $entry: ${line%%[,\}]*}" >&2
         else

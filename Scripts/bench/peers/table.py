@@ -21,8 +21,9 @@ PAIRS = ("convoy-server", "convoy-sharded")
 
 
 def read(path):
-    """Rates by (name, precision, batch), the versions seen, and the highest load before a run."""
-    rates, versions, load = {}, {}, 0.0
+    """Rates by (name, precision, batch), the versions seen, the highest load before a run, and the
+    shares of the cores' time that the host took away during each."""
+    rates, versions, load, stolen = {}, {}, 0.0, []
     with open(path, encoding="utf-8") as file:
         for line in file:
             entry = json.loads(line)
@@ -33,7 +34,8 @@ def read(path):
                 rates.setdefault(key, []).append(entry["waiting_images_per_second"])
             versions[entry["version"]] = None
             load = max(load, entry["load"])
-    return rates, list(versions), load
+            stolen.append(entry["stolen"])
+    return rates, list(versions), load, stolen
 
 
 def ratio_text(value, others):
@@ -102,12 +104,13 @@ def print_scaling(rates):
 
 def main():
     """The argument is the file of measurements."""
-    rates, versions, load = read(sys.argv[1])
+    rates, versions, load, stolen = read(sys.argv[1])
     rounds = max(map(len, rates.values()), default=0)
     print(f"Versions: {'; '.join(versions)}.\n")
     print(
         f"Images a second, two workers of one thread each, {rounds} rounds in turns. Highest load "
-        f"average before a measurement: {load:.2f}.\n"
+        f"average before a measurement: {load:.2f}. Time of the cores that the host took away: "
+        f"{statistics.fmean(stolen or [0]):.1%}, at most {max(stolen, default=0):.1%} during one.\n"
     )
     for batch in sorted({batch for _, _, batch in rates}):
         print_rates(rates, batch)
