@@ -46,7 +46,7 @@ output=
 while (($# > 0)); do
     if [[ $1 == --quick ]]; then
         is_quick=true
-        kinds=(together) rounds=1 steps=400 rate=100 attempts=30
+        kinds=(together) rounds=1 steps=400 rate=200 attempts=20
         shift
         continue
     fi

@@ -99,6 +99,32 @@ import Testing
         }
     }
 
+    /// A run that was stopped at the end of an epoch begins with its evaluation, unless that was over.
+    @Test(arguments: [nil, 0, 4] as [Int?]) func anEpochIsEvaluatedAllTheSame(evaluated: Int?) throws {
+        var known = recovery(finished: 130)
+        known.mayHaveMembers = false
+        if let evaluated {
+            let summary = CoordinatorMachine.EvaluationSummary(
+                step: Step(evaluated), recordCount: 20, correctCount: 10, lossSum: 3,
+                trainingSeconds: 1)
+            known.add(.evaluated(summary))
+        }
+        var scenario = Scenario([:])
+        scenario.coordinator = successor(known, totalSteps: 8)
+        for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
+        scenario.tick(milliseconds: 1100)
+        let evaluations = scenario.lines.indices.filter {
+            scenario.lines[$0].hasPrefix("coordinator: evaluated")
+        }
+        #expect(evaluations.count == (evaluated == 4 ? 0 : 1), "\(scenario.lines)")
+        let computed = try #require(
+            scenario.lines.firstIndex { $0.contains("compute step 4") }, "\(scenario.lines)")
+        #expect(evaluations.allSatisfy { $0 < computed })
+        scenario.lines = []
+        scenario.run(to: 8)
+        #expect(scenario.lines.count { $0.hasPrefix("coordinator: evaluated") } == 1)
+    }
+
     /// Ctrl-C, and then the last workers die before the step is over: 130 soon, not 69 later.
     @Test func workersThatDieAfterCtrlC() {
         var scenario = Scenario([:])

@@ -9,14 +9,11 @@ import ZeroMQ
 extension Integration {
     /// Random bytes at every listening port change nothing in the result.
     @Suite struct HostileBytesTests {
-        private static let steps = 4000
-
         @Test(arguments: [0, 2]) func garbageAtEveryPort(servers: Int) throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
-            var configuration = try RunConfiguration.sample(data, steps: Self.steps)
+            let configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
                 .with(workers: 2, servers: servers)
-            configuration.training.checkpointEvery = 500
             let serial = try SerialTrainer(configuration)
             let material = try RunMaterial(
                 configuration,
@@ -30,31 +27,27 @@ extension Integration {
                 .reduce(into: Set<Int>()) { $0.formUnion(ProcessTable.listeningPorts($1)) }
             // Control, bulk and data of the coordinator, and one port of every member.
             #expect(ports.count == 3 + 2 + servers)
-            var wholeRounds = 0
-            while !run.command.hasEnded, wholeRounds < 6 {
+            for round in 0..<3 {
                 let messages = HostileMessages(
-                    plan: material.slicePlan, partCount: material.partCount,
-                    seed: UInt64(wholeRounds))
+                    plan: material.slicePlan, partCount: material.partCount, seed: UInt64(round))
                 for port in ports.sorted() { try attack(port, messages) }
-                if !run.command.hasEnded { wholeRounds += 1 }
             }
-            #expect(wholeRounds > 0, "the run was over before every port had its share")
-            #expect(try run.weights() == serial.weights(afterSteps: Self.steps))
+            try run.endAsSerial(configuration)
             let log = run.records.log("coordinator-1")
             #expect(!log.contains { $0["message"] == "lost" }, "a member was lost")
             #expect(log.contains { $0["message"] == "dropped a control message that is none" })
             #expect(log.contains { $0["message"] == "dropped a data message that is none" })
             #expect(log.contains { $0["message"] == "cannot serve a partition" })
-            #expect(try run.records.ledgerSteps() == Array(0..<Self.steps))
-            #expect(run.records.checkpoints.suffix(3) == [3000, 3500, 4000])
+            _ = try Command.succeed(["verify", run.records.directory.path])
         }
 
         /// Another process of the same user spoils the pipes: all goes through sockets again.
         @Test(arguments: [0, 2]) func rubbishInEveryPipe(servers: Int) throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
-            let configuration = try RunConfiguration.sample(data, steps: Self.steps)
+            var configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
                 .with(workers: 2, servers: servers)
+            configuration.training.checkpointEvery = 200
             let run = try TrainRun(configuration, in: directory, "run")
             try eventually("training") {
                 run.records.log("coordinator-1").contains { $0["message"] == "training" }
@@ -71,7 +64,8 @@ extension Integration {
             }
             // Of every worker and of every thread that serves shards.
             #expect(spoiled >= 2 + max(2, servers))
-            #expect(try run.weights() == SerialTrainer(configuration).weights(afterSteps: Self.steps))
+            try run.awaitSteps(400)
+            try run.endAsSerial(configuration)
             let names = ["worker-1", "worker-2"] + (1...2).prefix(servers).map { "server-\($0)" }
             let sentence = "something else than Convoy wrote to a pipe"
             for name in names {

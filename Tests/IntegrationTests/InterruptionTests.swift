@@ -64,8 +64,10 @@ extension Integration {
             configuration.cluster.heartbeatIntervalMilliseconds = 60_000
             let run = try TrainRun(configuration, in: directory, "run")
             try run.awaitCheckpoint(200)
-            let worker = try #require(run.records.joined()["worker 1"])
-            kill(worker, SIGSTOP)
+            // Without the one no step ends, without the other no checkpoint.
+            for name in ["worker 1", "server 1"] {
+                kill(try #require(run.records.joined()[name]), SIGSTOP)
+            }
             run.command.child.send(signal: SIGINT)
             try eventually("answer to Ctrl-C") { run.command.output.contains("once more") }
             #expect(run.command.child.wait(within: .seconds(1)) == nil)

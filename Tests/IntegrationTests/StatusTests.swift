@@ -77,7 +77,14 @@ extension Integration {
                 #expect(member.state == "ready", "\(member)")
                 #expect((1 << 20..<1 << 34).contains(member.resident_bytes ?? 0), "\(member)")
             }
-            #expect(Set(status.members.map(\.virtual_workers)) == ["", "0-2", "3-5"])
+            // Where one worker has the slower core, they are dealt unevenly.
+            let dealt = status.members.flatMap { member in
+                member.virtual_workers.split(separator: ",").flatMap { range in
+                    let ends = range.split(separator: "-").compactMap { Int($0) }
+                    return Array((ends.first ?? -1)...(ends.last ?? -1))
+                }
+            }
+            #expect(dealt.sorted() == Array(0...5))
             // By endpoint, as a table, of a run that goes on undisturbed.
             let endpoint = try #require(run.records.endpoint)
             let table = try Command.succeed(["status", "--coordinator", endpoint])
@@ -116,15 +123,17 @@ extension Integration {
         }
 
         @Test func aSilentWorkerIsSeen() throws {
+            var configuration = configuration
+            configuration.cluster.heartbeatIntervalMilliseconds = 3000
             let run = try TrainRun(configuration, in: directory, "run")
             try eventually("a healthy cluster") { try ask(run)?.status.healthy ?? false }
             let worker = try #require(run.records.joined()["worker 2"])
             kill(worker, SIGSTOP)
             defer { kill(worker, SIGCONT) }
-            let row: Status.Member = try eventually("silence", within: .seconds(10)) {
+            let row: Status.Member = try eventually("silence", within: .seconds(30)) {
                 try ask(run)?.status.members.first { $0.pid == worker && $0.state == "silent" }
             }
-            #expect(row.last_heard_ms > 2000)
+            #expect(row.last_heard_ms > 6000)
             run.command.child.send(signal: SIGINT)
             run.command.child.send(signal: SIGINT)
             _ = run.command.finish()

@@ -38,7 +38,7 @@ extension CoordinatorMachine {
             shards[index].version = lastCheckpoint
             shards[index].isReady = false
         }
-        limit = nextLimit(after: lastCheckpoint)
+        limit = firstLimit(from: lastCheckpoint)
         phase = .placing(since: now, waiting: Set(configuration.plan.shards))
         let places = shards.compactMap(\.host)
         return [

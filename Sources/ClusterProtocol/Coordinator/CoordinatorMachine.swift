@@ -111,6 +111,17 @@ public struct CoordinatorMachine: Sendable {
         public var lossSum: Double
         /// Seconds spent in training steps so far.
         public var trainingSeconds: Double
+
+        public init(
+            step: Step, recordCount: Int, correctCount: Int, lossSum: Double,
+            trainingSeconds: Double
+        ) {
+            self.step = step
+            self.recordCount = recordCount
+            self.correctCount = correctCount
+            self.lossSum = lossSum
+            self.trainingSeconds = trainingSeconds
+        }
     }
 
     public struct Outcome: Hashable, Sendable {
@@ -294,8 +305,8 @@ public struct CoordinatorMachine: Sendable {
         lastRecorded = configuration.startStep
         instructionSet = configuration.instructionSet
         limit = configuration.startStep
-        limit = nextLimit(after: configuration.startStep)
         if let recovery { recover(recovery, now: now) }
+        limit = max(limit, firstLimit(from: configuration.startStep))
     }
 
     private mutating func recover(_ recovery: Recovery, now: Moment) {
@@ -319,8 +330,15 @@ public struct CoordinatorMachine: Sendable {
         training = .seconds(recovery.trainingSeconds)
         evaluated = recovery.evaluated
         lastRecorded = max(lastRecorded, recovery.recorded)
-        if let reached = recovery.limit, reached > limit { limit = reached }
+        limit = max(limit, recovery.limit ?? limit)
         phase = .recovering(since: now, recovery)
+    }
+
+    /// Where steps rest first when they begin at a checkpoint: at once, when it is the end of an epoch
+    /// that is still to be evaluated, since the run was stopped before.
+    func firstLimit(from step: Step) -> Step {
+        let isEpochEnd = step > Step(0) && step.value.isMultiple(of: configuration.stepsPerEpoch)
+        return isEpochEnd && evaluated ?? Step(0) < step ? step : nextLimit(after: step)
     }
 
     /// The next place where steps rest: the end of the epoch, or of the run.
