@@ -5,6 +5,15 @@ extension Integration {
     /// Silent data corruption: a worker whose gradient has one wrong bit is caught and named.
     @Suite struct AuditTests {
         @Test func aFlippedBitIsCaught() throws {
+            // Where others have helped with that leaf before it is there, it counts for nothing.
+            for _ in 0..<5 {
+                if try isFlippedBitCaught() { return }
+            }
+            Issue.record("in none of five runs the wrong bit was looked at")
+        }
+
+        /// Whether a worker with one wrong bit was caught; the weights are right in any case.
+        private func isFlippedBitCaught() throws -> Bool {
             let directory = try TemporaryDirectory()
             let data = try SampleData().write(to: directory)
             var configuration = try RunConfiguration.sample(data, steps: 40)
@@ -24,15 +33,17 @@ extension Integration {
                 "worker", "--coordinator", endpoint, "--label", "liar", "--flip-bit-in-step", "20",
             ])
             let caught = bad.finish(within: .seconds(60))
-            #expect(caught.exitCode == 70, "\(caught)")
-            #expect(caught.errors.contains("suspect the hardware or the build"), "\(caught)")
             for command in [coordinator, server] + good {
                 let result = command.finish(within: .seconds(60))
                 #expect(result.exitCode == 0, "\(result)")
             }
+            #expect(try records.summary().weights_sha256 == expected)
+            guard caught.exitCode != 0 else { return false }
+            #expect(caught.exitCode == 70, "\(caught)")
+            #expect(caught.errors.contains("suspect the hardware or the build"), "\(caught)")
             #expect(coordinator.output.contains("liar ("), "\(coordinator.output)")
             #expect(coordinator.output.contains("computed a wrong gradient"))
-            #expect(try records.summary().weights_sha256 == expected)
+            return true
         }
 
         /// The same bit, unaudited, would have changed the weights: the test above shows something.
