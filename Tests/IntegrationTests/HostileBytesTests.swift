@@ -12,8 +12,9 @@ extension Integration {
         @Test(arguments: [0, 2]) func garbageAtEveryPort(servers: Int) throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
-            let configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
+            var configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
                 .with(workers: 2, servers: servers)
+            configuration.training.checkpointEvery = 500
             let serial = try SerialTrainer(configuration)
             let material = try RunMaterial(
                 configuration,
@@ -32,13 +33,20 @@ extension Integration {
                     plan: material.slicePlan, partCount: material.partCount, seed: UInt64(round))
                 for port in ports.sorted() { try attack(port, messages) }
             }
+            try run.awaitCheckpoint(1500)
             try run.endAsSerial(configuration)
             let log = run.records.log("coordinator-1")
             #expect(!log.contains { $0["message"] == "lost" }, "a member was lost")
             #expect(log.contains { $0["message"] == "dropped a control message that is none" })
             #expect(log.contains { $0["message"] == "dropped a data message that is none" })
             #expect(log.contains { $0["message"] == "cannot serve a partition" })
-            _ = try Command.succeed(["verify", run.records.directory.path])
+            let steps = try run.records.summary().steps
+            #expect(run.records.checkpoints.last == steps)
+            let journal = try FileSystem.read(run.records.directory.journal)
+            let entries = String(decoding: journal, as: UTF8.self)
+            for step in stride(from: 500, through: steps, by: 500) {
+                #expect(entries.contains("{\"checkpoint\":{\"_0\":\(step)}}"), "step \(step)")
+            }
         }
 
         /// Another process of the same user spoils the pipes: all goes through sockets again.

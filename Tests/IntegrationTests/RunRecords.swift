@@ -145,7 +145,7 @@ struct TrainRun {
 
     /// Ends a run that was to go on for as long as its test needs (`RunConfiguration.endless`), as
     /// Ctrl-C does: requires that it had not ended by itself, leaves nothing running, and has the
-    /// weights that one process has after as many steps, and a ledger of just those.
+    /// weights that one process has after as many steps, a ledger of just those, and verifies.
     func endAsSerial(
         _ configuration: RunConfiguration, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
@@ -159,6 +159,10 @@ struct TrainRun {
         #expect(summary.weights_sha256 == expected, sourceLocation: sourceLocation)
         #expect(
             try records.ledgerSteps() == Array(0..<summary.steps), sourceLocation: sourceLocation)
+        let verified = try Command.succeed(["verify", records.directory.path])
+        #expect(
+            verified.output.contains("\(summary.steps) steps"), "\(verified)",
+            sourceLocation: sourceLocation)
     }
 
     /// Waits until so many steps more are in checkpoints.

@@ -21,8 +21,12 @@ extension Integration {
                 var compute_us: Int?
                 var resident_bytes: Int?
             }
+            struct Failures: Decodable {
+                var rebalances: Int
+            }
             var state: String
             var healthy: Bool
+            var failures: Failures
             var step: Int
             var steps: Int
             var images_per_second: Double
@@ -77,7 +81,10 @@ extension Integration {
                 #expect(member.state == "ready", "\(member)")
                 #expect((1 << 20..<1 << 34).contains(member.resident_bytes ?? 0), "\(member)")
             }
-            // Where one worker has the slower core, they are dealt unevenly.
+            // Where one worker has the slower core, they may have been dealt anew.
+            if status.failures.rebalances == 0 {
+                #expect(Set(status.members.map(\.virtual_workers)) == ["", "0-2", "3-5"])
+            }
             let dealt = status.members.flatMap { member in
                 member.virtual_workers.split(separator: ",").flatMap { range in
                     let ends = range.split(separator: "-").compactMap { Int($0) }

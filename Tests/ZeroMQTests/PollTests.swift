@@ -124,7 +124,7 @@ import ZeroMQ
         }
         let result = try pollSet.wait(for: [socket.pollItem], timeout: limit)
         let instant = try #require(wokenAt.withLock { $0 })
-        #expect(ContinuousClock.now - instant < limit)
+        #expect(ContinuousClock.now - instant < .seconds(1))
         #expect(result.wasWoken && !result.isReady(0) && !result.isEmpty)
         thread.join()
         #expect(try pollSet.wait(for: [], timeout: .zero).isEmpty)

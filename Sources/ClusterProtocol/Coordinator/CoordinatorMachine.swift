@@ -314,7 +314,8 @@ public struct CoordinatorMachine: Sendable {
         placement = recovery.placement
         instructionSet = instructionSet ?? recovery.instructionSet
         bestCorrectCount = recovery.bestCorrectCount
-        if let step = recovery.evaluated, step <= configuration.startStep { evaluated = step }
+        // What was evaluated beyond the checkpoint is evaluated again.
+        evaluated = recovery.evaluated.map { min($0, configuration.startStep) }
         tally.lostMembers = recovery.lostMemberCount
         tally.takeovers = recovery.takeoverCount
         if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {

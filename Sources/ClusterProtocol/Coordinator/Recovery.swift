@@ -12,6 +12,8 @@ extension CoordinatorMachine {
         public var limit: Step?
         /// The last evaluation.
         public var evaluation: EvaluationSummary?
+        /// Ends of epochs up to this step were evaluated, of those that still count.
+        public private(set) var evaluated: Step?
         public var bestCorrectCount = -1
         public var trainingSeconds = 0.0
         /// Steps from this one on were trained within `trainingSeconds`.
@@ -28,9 +30,6 @@ extension CoordinatorMachine {
 
         public init() {}
 
-        /// The last step that was evaluated.
-        public var evaluated: Step? { evaluation?.step }
-
         /// Whether a run of so many steps, whose newest checkpoint is this one, has nothing left to
         /// do.
         public func isComplete(steps: Step, checkpoint: Step) -> Bool {
@@ -45,6 +44,7 @@ extension CoordinatorMachine {
                 members = []
                 workers = []
                 hosts = []
+                evaluated = evaluated.map { min($0, step) }
                 trainingSeconds = 0
                 countedFrom = step
             case .finished(let step, let exitCode): finished = exitCode == 0 ? step : nil
@@ -68,6 +68,7 @@ extension CoordinatorMachine {
                 finished = nil
             case .evaluated(let summary):
                 evaluation = summary
+                evaluated = summary.step
                 trainingSeconds = summary.trainingSeconds
                 bestCorrectCount = max(bestCorrectCount, summary.correctCount)
             }

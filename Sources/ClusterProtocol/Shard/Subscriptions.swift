@@ -10,10 +10,9 @@ public struct Subscriptions: Hashable, Sendable {
     /// Who is sent a chunk, in order: others first, and this process's own worker last. It would take
     /// the core to compute, before the others are told.
     public func peers(ofChunk chunk: Int) -> [PeerIdentity] {
-        var peers = whole
-        if let some = partial[chunk] { peers.formUnion(some) }
-        let own = ownPeer.flatMap { peers.remove($0) }
-        return peers.sorted() + [own].compactMap { $0 }
+        var peers = (partial[chunk].map(whole.union) ?? whole).sorted()
+        if let own = ownPeer.flatMap(peers.firstIndex) { peers.append(peers.remove(at: own)) }
+        return peers
     }
 
     /// Everyone, with the chunk if it is not all of them, in order.
