@@ -15,10 +15,13 @@ extension Simulation {
         let isJournaled = actions.contains { if case .journal = $0 { true } else { false } }
         let isLast = isToDieInAction && isJournaled && now < settings.faults.calmAfter
         let last = isLast ? random.next(below: actions.count) : actions.count
-        for action in actions.prefix(last) { carryOut(action) }
+        for action in actions.prefix(last) {
+            for action in gate.pass(action) { carryOut(action) }
+        }
         guard isLast else { return }
         // Of what it was at, a prefix is done: any part of a line, or nothing of anything else.
-        if case .journal(let entry) = actions[last] {
+        // Lines that wait are written before it, or it is not.
+        if case .journal(let entry) = actions[last], unwritten.isEmpty {
             let byteCount = random.next(below: disk.nextLineByteCount + 1)
             disk.append(entry, byteCount: byteCount)
         }
@@ -27,21 +30,45 @@ extension Simulation {
 
     private mutating func carryOut(_ action: CoordinatorMachine.Action) {
         switch action {
+        case .send(.alive(var alive), let peer):
+            if diskStallsUntil <= now { durableCount = recorded }
+            alive.recorded = min(alive.recorded, Step(durableCount))
+            send(.control(.alive(alive)), from: coordinatorIdentity, to: peer)
         case .send(let message, let peer):
-            if case .alive = message { durableCount = recorded }
             send(.control(message), from: coordinatorIdentity, to: peer)
         case .record(let report): record(report)
         case .note(let note): self.note("\(note)")
         case .evaluated(let summary): check(summary)
         case .end(let outcome): end(outcome)
-        case .journal(let entry): disk.append(entry)
+        case .journal(let entry): write(entry)
         case .writeCheckpoint(let step):
-            durableCount = recorded
+            // The ledger is written first, so it waits for the disk with it.
+            if diskStallsUntil <= now { durableCount = recorded }
             if step.value > recorded { violation = "checkpoint \(step) is ahead of the ledger" }
             writing.insert(step)
             queue.insert(.written(step, incarnation: incarnation), at: now + delay())
         case .began: break
         }
+    }
+
+    /// A disk that answers does so at once, one that stalls later.
+    private mutating func write(_ entry: JournalEntry) {
+        guard diskStallsUntil > now || !unwritten.isEmpty else {
+            disk.append(entry)
+            for action in gate.becameDurable(gate.lineCount) { carryOut(action) }
+            return
+        }
+        unwritten.append(entry)
+        queue.insert(.durable(incarnation: incarnation), at: max(now, diskStallsUntil))
+    }
+
+    mutating func becomeDurable(_ incarnation: Int, _ happening: Happening) {
+        guard incarnation == self.incarnation, !unwritten.isEmpty else { return }
+        if diskStallsUntil > now { return queue.insert(happening, at: diskStallsUntil) }
+        disk.append(unwritten.removeFirst())
+        durableCount = recorded
+        helds += gate.heldCount
+        for action in gate.becameDurable(gate.lineCount - unwritten.count) { carryOut(action) }
     }
 
     /// A shard asks for state, or sends a part of a snapshot.
@@ -181,6 +208,10 @@ extension Simulation {
         guard let current = members[peer]?.current, current.step == step else { return }
         for node in nodes {
             var (sum, totals) = problem.node(node, step: step, weights: current.weights)
+            if isSpoiled(step), problem.tree.leaves(of: node).contains(0) {
+                totals.lossSum = .nan
+                totals.markFlaw(leaf: 0)
+            }
             if Double(random.nextUniform()) < settings.faults.bitFlipProbability {
                 let index = random.next(below: sum.count)
                 let bit = UInt32(random.next(below: 23))

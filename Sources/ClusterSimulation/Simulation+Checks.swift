@@ -8,10 +8,13 @@ extension Simulation {
             return
         }
         recorded += 1
-        let expected = StepReport(
-            step: report.step,
-            totals: problem.serialTotals(
-                step: report.step.value, weights: oracle[report.step.value]))
+        var totals = problem.serialTotals(
+            step: report.step.value, weights: oracle[report.step.value])
+        if isSpoiled(report.step) {
+            totals.lossSum = .nan
+            totals.markFlaw(leaf: 0)
+        }
+        let expected = StepReport(step: report.step, totals: totals)
         if report != expected { violation = "totals of step \(report.step) differ: \(report)" }
     }
 
@@ -24,6 +27,9 @@ extension Simulation {
 
     mutating func end(_ outcome: CoordinatorMachine.Outcome) {
         self.outcome = outcome
+        if let flawed = settings.flawedStep, flawed < settings.totalSteps {
+            return checkFlawedEnd(outcome, flawed)
+        }
         guard outcome.exitCode == 0 else {
             violation = "ended with \(outcome.exitCode): \(outcome.reason)"
             noteStates()
@@ -36,6 +42,27 @@ extension Simulation {
         }
         for chunk in problem.plan.chunks
         where final[chunk.index]?[0] != Array(oracle[settings.totalSteps][chunk.range]) {
+            violation = "chunk \(chunk.index) of the last checkpoint differs"
+        }
+    }
+
+    func isSpoiled(_ step: Step) -> Bool { settings.flawedStep.map { step.value >= $0 } ?? false }
+
+    /// Whether the weights of a version are not finite.
+    func isFlawed(_ step: Step) -> Bool {
+        guard let flawed = settings.flawedStep else { return false }
+        return settings.hasFlawedWeights ? step.value >= flawed : step.value > flawed
+    }
+
+    /// The run ends with 65 and the last finite weights.
+    private mutating func checkFlawedEnd(_ outcome: CoordinatorMachine.Outcome, _ flawed: Int) {
+        let last = max(0, settings.hasFlawedWeights ? flawed - 1 : flawed)
+        guard outcome.exitCode == 65, outcome.step == Step(last) else {
+            violation = "ended with \(outcome.exitCode) at \(outcome.step), expected 65 at \(last)"
+            return noteStates()
+        }
+        for chunk in problem.plan.chunks
+        where disk.checkpoint(Step(last))?[chunk.index]?[0] != Array(oracle[last][chunk.range]) {
             violation = "chunk \(chunk.index) of the last checkpoint differs"
         }
     }

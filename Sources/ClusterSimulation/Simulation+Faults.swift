@@ -27,6 +27,15 @@ extension Simulation {
             tornCheckpoints += 1
             disk.tear(state, step: step, pieceCount: random.next(below: state.count))
         }
+        // Of lines on their way to the disk some have got there, in order.
+        if !unwritten.isEmpty {
+            for entry in unwritten.prefix(random.next(below: unwritten.count + 1)) {
+                disk.append(entry)
+            }
+            unwritten = []
+        }
+        gate = DurabilityGate()
+        coordinatorPausesUntil = .zero
         writing = []
         queue.insert(.restartCoordinator, at: now + .milliseconds(50 + random.next(below: 3000)))
     }
@@ -56,6 +65,7 @@ extension Simulation {
         let period: Duration = .milliseconds(100)
         queue.insert(.fault, at: now + period)
         guard now >= faults.calmBefore else { return }
+        stall(faults)
         if !isCoordinatorDown, Double(random.nextUniform()) < faults.coordinatorCrashRate / 10 {
             if faults.tornWriteProbability > 0,
                 Double(random.nextUniform()) < faults.tornWriteProbability
@@ -71,6 +81,9 @@ extension Simulation {
             if Double(random.nextUniform()) < rate / 10 {
                 crash(peer)
                 continue
+            }
+            if faults.hangRate > 0, Double(random.nextUniform()) < faults.hangRate / 10 {
+                hang(peer)
             }
             if Double(random.nextUniform()) < faults.pauseRate / 10 {
                 note("pause \(peer)")
@@ -88,6 +101,44 @@ extension Simulation {
                 clog(peer)
             }
         }
+    }
+
+    /// The coordinator, or its disk, answers nothing for a while.
+    private mutating func stall(_ faults: FaultSettings) {
+        if faults.diskStallRate > 0, diskStallsUntil <= now,
+            Double(random.nextUniform()) < faults.diskStallRate / 10
+        {
+            note("the disk stalls")
+            diskStalls += 1
+            diskStallsUntil = now + faults.maximumDiskStall * Double(random.nextUniform())
+        }
+        if faults.coordinatorPauseRate > 0, !isCoordinatorDown, coordinatorPausesUntil <= now,
+            Double(random.nextUniform()) < faults.coordinatorPauseRate / 10
+        {
+            let pause = faults.maximumPause * Double(random.nextUniform())
+            note("pause coordinator")
+            coordinatorPausesUntil = now + pause
+            guard pause > launcherPatience else { return }
+            hangs += 1
+            let end = Happening.endHung(coordinatorIdentity, incarnation: incarnation)
+            queue.insert(end, at: now + launcherPatience)
+        }
+    }
+
+    /// A process does nothing any more, and nobody sees it die.
+    private mutating func hang(_ peer: PeerIdentity) {
+        note("hang \(peer)")
+        hangs += 1
+        members[peer]?.isPausedUntil = settings.timeLimit * 2
+        queue.insert(.endHung(peer, incarnation: incarnation), at: now + launcherPatience)
+    }
+
+    /// How long a launcher lets a process be silent.
+    private var launcherPatience: Duration { settings.heartbeatInterval * 3 }
+
+    mutating func endHung(_ peer: PeerIdentity, _ incarnation: Int) {
+        if peer != coordinatorIdentity { return crash(peer) }
+        if incarnation == self.incarnation, !isCoordinatorDown { crashCoordinator() }
     }
 
     /// What is sent over one link, either way, waits for a while, and then comes all at once.

@@ -16,6 +16,10 @@ public struct Simulation {
         case start(Role)
         case closed(PeerIdentity, seenBy: PeerIdentity)
         case restartCoordinator
+        /// A line of the journal is on disk.
+        case durable(incarnation: Int)
+        /// A launcher ends a process that hangs.
+        case endHung(PeerIdentity, incarnation: Int)
     }
 
     let settings: SimulationSettings
@@ -33,6 +37,15 @@ public struct Simulation {
     var disk = SimulatedDisk()
     /// The coordinator dies while it carries out what it decides next.
     var isToDieInAction = false
+    /// What waits for the journal.
+    var gate = DurabilityGate()
+    /// Lines on their way to the disk.
+    var unwritten: [JournalEntry] = []
+    var diskStallsUntil: Duration = .zero
+    var coordinatorPausesUntil: Duration = .zero
+    var hangs = 0
+    var diskStalls = 0
+    var helds = 0
     /// Checkpoints that are being written.
     var writing: Set<Step> = []
     /// Ledger lines that would survive a crash.
@@ -120,6 +133,7 @@ public struct Simulation {
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
             crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips, relayedSumCount: relayedSums,
             tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
+            hangCount: hangs, diskStallCount: diskStalls, heldCount: helds,
             traffic: traffic, finalWeights: finalWeights, trace: trace)
     }
 
@@ -131,7 +145,8 @@ public struct Simulation {
     /// Where everyone is, for the report of a run that got stuck.
     mutating func noteStates() {
         let (text, count) = (coordinator.stateText, recorded)
-        note("coordinator: \(text), recorded \(count)")
+        let waiting = "\(gate.heldCount) actions wait for \(unwritten.count) lines"
+        note("coordinator: \(text), recorded \(count), \(waiting)")
         for peer in members.keys.sorted() {
             guard let member = members[peer] else { continue }
             let step = member.member.currentStep
@@ -155,16 +170,26 @@ public struct Simulation {
             finishEvaluation(peer, evaluate)
         case .tick(let peer): tick(peer)
         case .written(let step, let incarnation):
-            guard incarnation == self.incarnation, let state = arrived.removeValue(forKey: step)
-            else { return }
+            guard incarnation == self.incarnation else { return }
+            if diskStallsUntil > now { return queue.insert(happening, at: diskStallsUntil) }
+            if coordinatorPausesUntil > now {
+                return queue.insert(happening, at: coordinatorPausesUntil)
+            }
+            guard let state = arrived.removeValue(forKey: step) else { return }
             writing.remove(step)
+            if isFlawed(step) { return actOnCoordinator(.checkpointNotFinite(step)) }
             disk.write(state, step: step)
             actOnCoordinator(.checkpointWritten(step))
+        case .durable(let incarnation): becomeDurable(incarnation, happening)
+        case .endHung(let peer, let incarnation): endHung(peer, incarnation)
         case .restartCoordinator: restartCoordinator()
         case .fault: makeFaults()
         case .start(let role): start(role)
         case .closed(let peer, let observer):
             if observer == coordinatorIdentity {
+                if coordinatorPausesUntil > now {
+                    return queue.insert(happening, at: coordinatorPausesUntil)
+                }
                 actOnCoordinator(.disconnected(peer))
             } else {
                 actOnShards(observer, .unsubscribe(peer: peer))
@@ -212,6 +237,9 @@ public struct Simulation {
 
     private mutating func tick(_ peer: PeerIdentity) {
         if peer == coordinatorIdentity {
+            if coordinatorPausesUntil > now {
+                return queue.insert(.tick(peer), at: coordinatorPausesUntil)
+            }
             actOnCoordinator(.tick)
             checkBounds()
             queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 10)
@@ -267,6 +295,11 @@ public struct Simulation {
         delivered += 1
         if target == coordinatorIdentity {
             if isCoordinatorDown { return }
+            if coordinatorPausesUntil > now {
+                delivered -= 1
+                let again = Happening.deliver(packet, from: source, to: target)
+                return queue.insert(again, at: coordinatorPausesUntil)
+            }
             switch packet {
             case .control(let message): actOnCoordinator(.message(message, from: source))
             case .bulk(let header, let payload): takeState(header, payload, from: source)

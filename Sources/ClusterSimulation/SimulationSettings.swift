@@ -15,6 +15,10 @@ public struct SimulationSettings: Sendable {
     public var auditRate = 0.0
     /// Beyond so many workers they relay for the servers; 0 for never.
     public var fanIn = 0
+    /// The loss of this step, and of all after it, is not a finite number.
+    public var flawedStep: Int?
+    /// The weights that the flawed step begins with are not finite either.
+    public var hasFlawedWeights = false
     public var faults = FaultSettings()
     /// Simulated time after which a run that has not ended counts as stuck.
     public var timeLimit: Duration = .seconds(900)
@@ -42,6 +46,14 @@ public struct FaultSettings: Sendable {
     /// What is sent over a link, in one direction, waits for a while.
     public var clogRate = 0.0
     public var maximumClog: Duration = .seconds(3)
+    /// A process stops for good; its launcher ends it once it has been silent for too long, and starts
+    /// another.
+    public var hangRate = 0.0
+    /// The coordinator stops for a while, or so long that its launcher ends it.
+    public var coordinatorPauseRate = 0.0
+    /// The disk of the run directory answers nothing for a while.
+    public var diskStallRate = 0.0
+    public var maximumDiskStall: Duration = .seconds(10)
     /// Share of the coordinator's crashes that come in the middle of what it does: after some of
     /// its actions, within a line of the journal, or with half a checkpoint on disk.
     public var tornWriteProbability = 0.0
@@ -74,6 +86,11 @@ public struct SimulationResult: Sendable {
     /// Lines of the journal and checkpoints that a crash left incomplete.
     public var tornLineCount: Int
     public var tornCheckpointCount: Int
+    /// Processes that hung for good, and times that the disk did.
+    public var hangCount: Int
+    public var diskStallCount: Int
+    /// Messages that waited for the journal.
+    public var heldCount: Int
     public var traffic: SimulatedTraffic
     /// The weights in the last checkpoint; empty when there is none of the last step.
     public var finalWeights: [Float]

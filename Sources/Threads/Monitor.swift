@@ -16,7 +16,12 @@ public final class Monitor<State>: @unchecked Sendable {
     public init(_ state: sending State) {
         self.state = state
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        // Deadlines are of the clock that nobody sets back.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -49,6 +54,24 @@ public final class Monitor<State>: @unchecked Sendable {
         while true {
             if let value = body(&state) { return value }
             pthread_cond_wait(condition, mutex)
+        }
+    }
+
+    /// Waits as `wait(until:)` does, but not longer than `limit`.
+    ///
+    /// - Returns: nil when the time was over first.
+    public func wait<Value>(within limit: Duration, until body: (inout State) -> Value?) -> Value? {
+        let end = SteadyClock.nanoseconds() + Int64(max(0, limit / .nanoseconds(1)))
+        var deadline = timespec()
+        deadline.tv_sec = Int(end / 1_000_000_000)
+        deadline.tv_nsec = Int(end % 1_000_000_000)
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while true {
+            if let value = body(&state) { return value }
+            if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT {
+                return body(&state)
+            }
         }
     }
 }

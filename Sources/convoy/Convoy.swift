@@ -28,21 +28,31 @@ struct Convoy: ParsableCommand {
 enum Terminal {
     static func fail(_ failure: Failure) -> any Error {
         report(failure.text)
+        Screen.flush()
         return ArgumentParser.ExitCode(Int32(failure.exitCode))
     }
 
-    static func report(_ text: String) {
-        let line = "convoy: error: \(text)\n"
-        _ = line.withCString { write(2, $0, strlen($0)) }
-    }
+    static func report(_ text: String) { Screen.report("convoy: error: \(text)\n") }
 
+    /// Shows a line of a command that is there to show it: it waits for whoever reads.
     static func show(_ text: String) {
-        let line = text + "\n"
-        _ = line.withCString { write(1, $0, strlen($0)) }
+        let bytes = Array((text + "\n").utf8)
+        var offset = 0
+        while offset < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                write(1, $0.baseAddress! + offset, bytes.count - offset)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }
+            offset += count
+        }
     }
 
     /// Runs the body of a subcommand.
     static func run(_ body: () throws(Failure) -> Int) throws {
+        Screen.claimStandardDescriptors()
+        // A reader that does not read gets no more than a moment.
+        defer { Screen.flush() }
         let code: Int
         do throws(Failure) { code = try body() } catch { throw fail(error) }
         if code != 0 { throw ArgumentParser.ExitCode(Int32(code)) }

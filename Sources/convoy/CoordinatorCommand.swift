@@ -35,6 +35,7 @@ struct CoordinatorCommand: ParsableCommand {
     func run() throws {
         try Terminal.run { () throws(Failure) -> Int in
             let interruptions = try Interruptions(watchingParent: role.exitWithParent)
+            LifeSigns.begin(isChild: role.exitWithParent)
             let directory = RunDirectory(runDir)
             let endpoint = try ListenAddress.resolve(
                 Endpoint(listen, flag: "--listen"), flag: "--listen", interruptions)

@@ -119,7 +119,8 @@ struct EvaluateCommand: ParsableCommand {
             if let logits { try write(outputs, labels, classes, to: logits) }
             let total = Double(max(1, sums.sampleCount))
             Terminal.show(
-                "{\"records\":\(sums.sampleCount),\"test_loss\":\(sums.lossSum / total),"
+                "{\"records\":\(sums.sampleCount),"
+                    + "\"test_loss\":\(JSONText.number(sums.lossSum / total)),"
                     + "\"test_accuracy\":\(Double(sums.correctCount) / total)}")
             return ExitCode.done
         }
@@ -185,9 +186,10 @@ struct PredictCommand: ParsableCommand {
     private func show(_ number: Int, _ label: Int, _ logits: [Float]) {
         let probabilities = SoftmaxCrossEntropy.probabilities(logits)
         let best = probabilities.indices.max { probabilities[$0] < probabilities[$1] } ?? 0
-        let list = probabilities.map { "\($0)" }.joined(separator: ",")
+        let list = probabilities.map { JSONText.number($0) }.joined(separator: ",")
         Terminal.show(
-            "{\"record\":\(number),\"class\":\(best),\"probability\":\(probabilities[best]),"
+            "{\"record\":\(number),\"class\":\(best),"
+                + "\"probability\":\(JSONText.number(probabilities[best])),"
                 + "\"label\":\(label),\"probabilities\":[\(list)]}")
     }
 }

@@ -59,6 +59,7 @@ struct MemberOptions: ParsableArguments {
             // Threads that are started later inherit it.
             try Self.confine(to: cores)
             let interruptions = try Interruptions(watchingParent: options.exitWithParent)
+            LifeSigns.begin(isChild: options.exitWithParent)
             let limit = Duration.milliseconds(Int(connectTimeout * 1000))
             let transport = try security.transport()
             let place = try MemberPlace(

@@ -63,6 +63,11 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Share of the work, 0 to 1, that a second worker repeats to compare the bits.")
     var audit: Double?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Go on when a loss or weights are not finite numbers (default: end with 65).")
+    var keepGoing: Bool?
+
     @Option(help: "Steps from one checkpoint to the next.")
     var checkpointEvery: Int?
 
@@ -99,7 +104,7 @@ struct RunOptions: ParsableArguments {
             || virtualWorkers != nil || optimizer != nil || learningRate != nil || seed != nil
             || precision != nil || wirePrecision != nil || backend != nil
             || initialWeights != nil
-            || checkpointEvery != nil || audit != nil || heartbeatIntervalMs != nil
+            || keepGoing != nil || checkpointEvery != nil || audit != nil || heartbeatIntervalMs != nil
             || sharedMemory != nil || fanIn != nil
     }
 
@@ -152,6 +157,7 @@ struct RunOptions: ParsableArguments {
             }
             result.training.auditRate = audit
         }
+        if let keepGoing { result.training.keepsGoing = keepGoing }
         if let seed { result.training.seed = seed }
         if let precision {
             guard let value = Precision(rawValue: precision) else {

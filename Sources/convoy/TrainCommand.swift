@@ -52,7 +52,8 @@ struct TrainCommand: ParsableCommand {
             settings.bindsCores = bindCores
             settings.workerArguments = try dataFlags.arguments()
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
-                Terminal.show("  \($0)")
+                // Who watches over processes waits for no reader.
+                Screen.show("  \($0)\n")
             }
             return try launcher.run()
         }

@@ -29,11 +29,13 @@ import Testing
     }
 
     private func openRecorder(_ directory: TemporaryDirectory) throws {
-        _ = try RunRecorder(
-            RunDirectory(directory.path),
+        let run = RunDirectory(directory.path)
+        let recorder = try RunRecorder(
+            run,
             plan: BatchPlan(
                 partitionRecordCounts: [10], batchSize: 8, virtualWorkerCount: 2, seed: 1),
-            firstStep: 0, countingFrom: 0)
+            firstStep: 0, countingFrom: 0, lock: RunLock(run)) {}
+        #expect(recorder.close(within: .seconds(30)))
     }
 
     /// Killed anywhere within the last write, all of it but the newline included: who reads the

@@ -31,15 +31,22 @@ import Testing
 
     /// Steps 0..<count, an evaluation at the end of each epoch.
     private func write(_ directory: TemporaryDirectory, from first: Int, to count: Int) throws {
-        let recorder = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: first,
-            countingFrom: first)
+        let recorder = try Self.recorder(directory, firstStep: first)
         for step in first..<count {
             recorder.record(Self.report(step))
             if step % 3 == 2 { recorder.record(try Self.evaluation(step + 1), imagesPerSecond: 100) }
         }
-        recorder.flush()
-        #expect(recorder.failure == nil)
+        #expect(recorder.close(within: .seconds(30)))
+        #expect(recorder.progress.failure == nil)
+    }
+
+    private static func recorder(
+        _ directory: TemporaryDirectory, firstStep: Int = 0
+    ) throws -> RunRecorder {
+        let run = RunDirectory(directory.path)
+        return try RunRecorder(
+            run, plan: plan(), firstStep: firstStep, countingFrom: firstStep,
+            lock: RunLock(run)) {}
     }
 
     private struct Line: Decodable, Hashable {
@@ -88,9 +95,7 @@ import Testing
         let (directory, undisturbed) = (try TemporaryDirectory(), try TemporaryDirectory())
         try write(undisturbed, from: 0, to: 9)
         try write(directory, from: 0, to: 7)
-        let resumed = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: firstStep,
-            countingFrom: firstStep)
+        let resumed = try Self.recorder(directory, firstStep: firstStep)
         #expect(try ledger(directory) == (0..<firstStep).map(Self.entry))
         #expect(try metrics(directory).filter { $0.kind == "step" }.count == firstStep)
         // The sums of the epoch in hand come back from the lines.
@@ -111,9 +116,7 @@ import Testing
     func trainLossOfARunTakenUp(firstStep: Int, steps: Range<Int>?) throws {
         let directory = try TemporaryDirectory()
         try write(directory, from: 0, to: 7)
-        let resumed = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: firstStep,
-            countingFrom: firstStep)
+        let resumed = try Self.recorder(directory, firstStep: firstStep)
         let expected = steps.map { steps in
             steps.reduce(0) { $0 + Self.report($1).lossSum }
                 / Double(steps.reduce(0) { $0 + Self.report($1).sampleCount })
@@ -142,20 +145,19 @@ import Testing
     @Test func aTornJournalLineDoesNotSpoilTheNext() throws {
         let directory = try TemporaryDirectory()
         try directory.write(Array("{\"a\":1}\n{\"b\":".utf8), "journal.jsonl")
-        let recorder = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: 0, countingFrom: 0)
+        let recorder = try Self.recorder(directory)
         recorder.journal("{\"c\":3}")
+        #expect(recorder.close(within: .seconds(30)))
         #expect(try directory.text("journal.jsonl") == "{\"a\":1}\n{\"c\":3}\n")
     }
 
     @Test func lossesThatAreNoNumbersAreNull() throws {
         let directory = try TemporaryDirectory()
-        let recorder = try RunRecorder(
-            RunDirectory(directory.path), plan: Self.plan(), firstStep: 0, countingFrom: 0)
+        let recorder = try Self.recorder(directory)
         recorder.record(
             StepReport(
                 step: Step(0), totals: ContributionTotals(sampleCount: 8, lossSum: .nan)))
-        recorder.flush()
+        #expect(recorder.close(within: .seconds(30)))
         #expect(try metrics(directory).first?.loss == nil)
         #expect(try directory.text("metrics.jsonl").contains("\"loss\":null"))
     }

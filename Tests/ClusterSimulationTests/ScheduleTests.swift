@@ -20,11 +20,13 @@ import Testing
     }
 
     @discardableResult
-    static func expectGood(_ settings: SimulationSettings) -> SimulationResult {
+    static func expectGood(
+        _ settings: SimulationSettings, exitCode: Int = 0
+    ) -> SimulationResult {
         var simulation = Simulation(settings)
         let result = simulation.run()
         #expect(
-            result.violation == nil && result.exitCode == 0,
+            result.violation == nil && result.exitCode == exitCode,
             """
             seed \(settings.seed): \(result.violation ?? "") \(settings)
             \(result.trace.suffix(40).joined(separator: "\n"))
@@ -196,6 +198,76 @@ import Testing
         settings.faults.tornWriteProbability = 0.7
         settings.faults.clogRate = 0.05
         return settings
+    }
+
+    /// Processes that hang for good, a coordinator that does or wakes up again, a disk that does not
+    /// answer: launchers end who hangs, and nobody is told what is not on disk.
+    @Test func stalls() {
+        var (hangs, stalls, helds) = (0, 0, 0)
+        for seed in 120_001...120_400 {
+            let result = Self.expectGood(Self.stalls(seed: UInt64(seed)))
+            hangs += result.hangCount
+            stalls += result.diskStallCount
+            helds += result.heldCount
+        }
+        // Else this would show nothing.
+        #expect(
+            hangs > 1000 && stalls > 1000 && helds > 1000,
+            "\(hangs) hangs, \(stalls) stalls of the disk, \(helds) held messages")
+    }
+
+    static func stalls(seed: UInt64) -> SimulationSettings {
+        var settings = settings(seed: seed)
+        settings.totalSteps += 30
+        settings.checkpointEvery = Int(seed % 5)
+        settings.faults.maximumDelay = .milliseconds(60)
+        settings.faults.hangRate = 0.1
+        settings.faults.coordinatorPauseRate = 0.2
+        settings.faults.diskStallRate = 0.3
+        settings.faults.coordinatorCrashRate = 0.1
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// A loss that is not finite comes up: the run ends with 65 and the last finite weights, whatever
+    /// else goes wrong.
+    @Test func flawedLosses() {
+        for seed in 130_001...130_800 { Self.expectGood(Self.flawed(seed: UInt64(seed)), exitCode: 65) }
+    }
+
+    static func flawed(seed: UInt64) -> SimulationSettings {
+        var settings = settings(seed: seed)
+        settings.totalSteps += 20
+        settings.flawedStep = Int(seed % UInt64(settings.totalSteps))
+        settings.hasFlawedWeights = seed % 3 == 0 && settings.flawedStep != 0
+        guard seed % 2 == 0 else { return settings }
+        settings.faults.workerCrashRate = 0.3
+        settings.faults.serverCrashRate = 0.1
+        settings.faults.coordinatorCrashRate = 0.3
+        settings.faults.diskStallRate = 0.1
+        settings.faults.duplicateProbability = 0.05
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// Everything, and stalls too.
+    @Test func everythingStalled() {
+        for seed in 140_001...140_400 { Self.expectGood(Self.everythingStalled(seed: UInt64(seed))) }
+    }
+
+    static func everythingStalled(seed: UInt64) -> SimulationSettings {
+        var settings = everythingTorn(seed: seed)
+        settings.faults.hangRate = 0.05
+        settings.faults.coordinatorPauseRate = 0.1
+        settings.faults.diskStallRate = 0.2
+        return settings
+    }
+
+    /// The last worker died while the run was on its way back to finite weights.
+    @Test func theLastWorkerDiesOnTheWayBack() {
+        for seed in [130_562, 130_752, 130_780] as [UInt64] {
+            Self.expectGood(Self.flawed(seed: seed), exitCode: 65)
+        }
     }
 
     /// Seeds that once showed a bug: an assignment lost before another that built on it, weights of an

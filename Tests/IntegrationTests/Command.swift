@@ -43,14 +43,18 @@ final class Command {
 
     /// - Parameter shell: run before the executable takes the place of the shell, for instance
     ///   `mount ... &&`, in a mount namespace of its own.
-    init(_ arguments: [String], shell: String? = nil) throws {
+    init(
+        _ arguments: [String], shell: String? = nil, environment: [String: String] = [:],
+        executable: String = ConvoyExecutable.path
+    ) throws {
         self.arguments = arguments
         directory = try TemporaryDirectory()
         let own = shell.map { ["unshare", "-m", "sh", "-c", "\($0) exec \"$@\"", "sh"] } ?? []
         child = try ChildProcess(
             name: arguments.first ?? "convoy", executable: "/bin/sh",
             arguments: ["-c", "exec \"$@\" 2>\"$0\"", "\(directory.path)/errors"] + own
-                + [ConvoyExecutable.path] + arguments, output: "\(directory.path)/output")
+                + [executable] + arguments, environment: environment,
+            output: "\(directory.path)/output")
     }
 
     var hasEnded: Bool { child.poll() != nil }

@@ -57,6 +57,52 @@ extension Integration {
             #expect(good.output.contains("\(Self.steps) steps"), "\(good)")
         }
 
+        /// A terminal that goes away, a limit that is reached, another signal that ends processes: a
+        /// checkpoint first. A shell and the kernel may both send SIGHUP.
+        @Test(arguments: [SIGHUP, SIGTERM, SIGUSR1, SIGXCPU]) func anySignalThatEnds(_ signal: Int32) throws {
+            var configuration = try configuration().with(workers: 2, servers: 1)
+            configuration.training.steps = RunConfiguration.endless
+            let run = try TrainRun(configuration, in: directory, "run")
+            try run.awaitCheckpoint(200)
+            run.command.child.send(signal: signal)
+            if signal == SIGHUP { run.command.child.send(signal: signal) }
+            let result = run.command.finish(within: .seconds(30))
+            #expect(result.exitCode == 130, "\(result)")
+            run.records.expectNothingRunning()
+            let stopped = try #require(run.records.checkpoints.last)
+            #expect(try run.records.summary().steps == stopped)
+            #expect(try run.records.ledgerSteps() == Array(0..<stopped))
+            let expected = try SerialTrainer(configuration).weights(afterSteps: stopped)
+            #expect(try run.records.summary().weights_sha256 == expected)
+        }
+
+        /// The program's file is removed under a run, or another build takes its place, and then
+        /// processes die.
+        @Test(arguments: [false, true]) func theProgramIsReplaced(isRemoved: Bool) throws {
+            var configuration = try configuration().with(workers: 2, servers: 1)
+            configuration.training.steps = RunConfiguration.endless
+            let program = try directory.write(
+                FileSystem.read(ConvoyExecutable.path), "program")
+            chmod(program, 0o755)
+            let file = try directory.write(configuration.yaml, "run.yaml")
+            let records = RunRecords("\(directory.path)/run")
+            let command = try Command(
+                ["train", "--config", file, "--run-dir", records.directory.path],
+                executable: program)
+            let run = TrainRun(records: records, command: command)
+            try run.awaitCheckpoint(200)
+            unlink(program)
+            if !isRemoved { try directory.write(Array("another".utf8), "program") }
+            for role in ["worker", "server", "coordinator"] {
+                let victim = try #require(
+                    ProcessTable.identifiers(role, mentioning: "\(records.directory.path)/logs/")
+                        .first)
+                kill(victim, SIGKILL)
+                try run.awaitSteps(200)
+            }
+            try run.endAsSerial(configuration)
+        }
+
         /// A member that does not answer holds the first Ctrl-C up; the second does not wait.
         @Test func secondInterruptEndsAtOnce() throws {
             var configuration = try configuration().with(workers: 2, servers: 1)

@@ -108,6 +108,11 @@ struct TrainRun {
     let records: RunRecords
     let command: Command
 
+    init(records: RunRecords, command: Command) {
+        self.records = records
+        self.command = command
+    }
+
     /// Starts it; the run directory is `directory/name`.
     init(
         _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String,

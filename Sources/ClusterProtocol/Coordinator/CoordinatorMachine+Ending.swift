@@ -1,6 +1,10 @@
 /// How a run ends: asked to stop, finished, or given up.
 extension CoordinatorMachine {
     mutating func requestStop(now: Moment) -> [Action] {
+        if let stop, divergence != nil, phase != .ended {
+            // It was on its way back to finite weights; the last checkpoint will do.
+            return end(exitCode: stop.exitCode, reason: stop.reason)
+        }
         guard stop == nil else { return [] }
         stop = (130, "interrupted")
         switch phase {
@@ -84,7 +88,9 @@ extension CoordinatorMachine {
             actions = [.send(.shutdown(Shutdown(reason: reason, exitCode: 0)), to: peer)]
         case .stopRequested: return end(exitCode: 0, reason: reason)
         case .tick: break
-        case .disconnected, .snapshotArrived, .checkpointWritten, .checkpointFailed: return []
+        case .disconnected, .snapshotArrived, .checkpointWritten, .checkpointFailed,
+            .checkpointNotFinite:
+            return []
         }
         phase = .dismissing(since: since, count: count, told: told)
         let isOver = told.count >= count || now - since > configuration.heartbeatInterval * 3
@@ -102,6 +108,7 @@ extension CoordinatorMachine {
             return notice("waiting for \(what), at most \(limit)", now: now)
         }
         let reason = "gave up after waiting \(limit) for \(what)"
+        if let stop, divergence != nil { return end(exitCode: stop.exitCode, reason: stop.reason) }
         // What has been reached is kept, if the slices are whole.
         if case .training = phase, restingStep != nil, restingStep != lastCheckpoint {
             return finish(69, reason, now: now)

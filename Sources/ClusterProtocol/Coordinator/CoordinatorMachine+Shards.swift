@@ -77,7 +77,7 @@ extension CoordinatorMachine {
         let lost = configuration.plan.shards.filter { shards[$0.value].host == identity }
         guard !lost.isEmpty else { return [] }
         for shard in lost { shards[shard.value].host = nil }
-        if stop != nil { return end(exitCode: 130, reason: "interrupted") }
+        if stop != nil, divergence == nil { return end(exitCode: 130, reason: "interrupted") }
         switch phase {
         case .gathering, .dismissing, .ended: return []
         case .finishing where restingStep == lastCheckpoint: return []
@@ -104,6 +104,12 @@ extension CoordinatorMachine {
             lastRecorded = report.step.next
             recent.add(report, now: now)
             actions.append(.record(report))
+            if !report.lossSum.isFinite {
+                let flaw = diverge(report, now: now)
+                actions += flaw
+                // The shards are put back, or the run has ended.
+                if !flaw.isEmpty, divergence != nil { return actions }
+            }
         }
         return actions + writeWhenRecorded() + advance(now: now)
     }

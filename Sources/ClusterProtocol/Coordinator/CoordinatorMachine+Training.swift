@@ -72,7 +72,7 @@ extension CoordinatorMachine {
                 back.contains(host)
                     && peers[host]?.hello.session?.placement == recovery.placement
             }
-        guard hostsAreBack, readyCount(.worker) > 0 else {
+        guard hostsAreBack, readyCount(.worker) > 0, recovery.diverged == nil else {
             guard hasTimedOut else { return [] }
             phase = .gathering(since: now)
             return [.journal(.tookOver)] + advance(now: now)
@@ -119,7 +119,7 @@ extension CoordinatorMachine {
             return []
         }
         // Somebody wants the run to stop, and nobody is left who could bring the step to its end.
-        if let stop {
+        if let stop, divergence == nil {
             training += now - since
             return finish(stop.exitCode, stop.reason, now: now)
         }
@@ -130,7 +130,11 @@ extension CoordinatorMachine {
 
     /// All shards have reached the limit.
     private mutating func rest(now: Moment) -> [Action] {
-        if let stop { return finish(stop.exitCode, stop.reason, now: now) }
+        if let stop {
+            // On the way to the last finite weights an epoch may end.
+            if divergence != nil, limit < lastStep { return continueTraining(now: now) }
+            return finish(stop.exitCode, stop.reason, now: now)
+        }
         if let evaluated, limit <= evaluated { return continueTraining(now: now) }
         phase = .evaluating(Evaluation(step: limit, dealtAt: now))
         return dealEvaluation(now: now) + advance(now: now)
@@ -196,7 +200,7 @@ extension CoordinatorMachine {
         evaluated = evaluation.step
         // The best so far is kept; the shards still rest at it.
         var keepBest: [Action] = []
-        if summary.correctCount > bestCorrectCount {
+        if summary.isFinite, summary.correctCount > bestCorrectCount {
             bestCorrectCount = summary.correctCount
             if evaluation.step != lastCheckpoint { keepBest = askForSnapshot() }
         }
@@ -206,7 +210,7 @@ extension CoordinatorMachine {
 
     /// On to the next epoch, or to the end.
     private mutating func continueTraining(now: Moment) -> [Action] {
-        guard limit < configuration.totalSteps else { return finish(0, "finished", now: now) }
+        guard limit < lastStep else { return finish(0, "finished", now: now) }
         limit = nextLimit(after: limit)
         phase = .training(since: now)
         let seconds = Self.exactSeconds(training)

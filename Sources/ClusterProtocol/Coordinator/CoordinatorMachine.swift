@@ -38,6 +38,8 @@ public struct CoordinatorMachine: Sendable {
         public var fanIn: Int?
         /// Where it listens when other hosts can reach it, for people; nil: this host alone can.
         public var openEndpoint: String?
+        /// Goes on when a loss or weights are not finite numbers any more.
+        public var keepsGoing = false
 
         public init(
             run: String, tree: ReductionTree, plan: SlicePlan, serverCount: Int, workerCount: Int,
@@ -77,6 +79,8 @@ public struct CoordinatorMachine: Sendable {
         case snapshotArrived(Step)
         case checkpointWritten(Step)
         case checkpointFailed(Step)
+        /// The snapshot holds something that is not a finite number, so it was not written.
+        case checkpointNotFinite(Step)
         case stopRequested
         case tick
     }
@@ -103,26 +107,7 @@ public struct CoordinatorMachine: Sendable {
         public var shardCount: Int
     }
 
-    public struct EvaluationSummary: Hashable, Codable, Sendable {
-        public var step: Step
-        public var recordCount: Int
-        public var correctCount: Int
-        /// Sum of the losses over the test records, added in chunk order.
-        public var lossSum: Double
-        /// Seconds spent in training steps so far.
-        public var trainingSeconds: Double
-
-        public init(
-            step: Step, recordCount: Int, correctCount: Int, lossSum: Double,
-            trainingSeconds: Double
-        ) {
-            self.step = step
-            self.recordCount = recordCount
-            self.correctCount = correctCount
-            self.lossSum = lossSum
-            self.trainingSeconds = trainingSeconds
-        }
-    }
+    public typealias EvaluationSummary = ClusterProtocol.EvaluationSummary
 
     public struct Outcome: Hashable, Sendable {
         public var step: Step
@@ -167,6 +152,13 @@ public struct CoordinatorMachine: Sendable {
         /// Virtual workers move from slow to fast workers; factors are against the fastest.
         case rebalanced(slowest: PeerSummary, factor: Double, phase: String, shares: [String: Int])
         case unexpected(kind: String, PeerIdentity)
+        /// The loss of a step is not a finite number. The virtual worker is the first with such a
+        /// loss, the peer is who has it now.
+        case flawedLoss(step: Step, virtualWorker: Int?, PeerSummary?)
+        /// The weights of a version are not finite numbers.
+        case flawedWeights(Step)
+        /// The run goes back, to end with the last weights that are finite.
+        case goingBack(to: Step)
     }
 
     public struct PeerSummary: Hashable, Sendable {
@@ -262,6 +254,10 @@ public struct CoordinatorMachine: Sendable {
     var shards: [Shard]
     var limit: Step
     var stop: (exitCode: Int, reason: String)?
+    /// The run has come to numbers that are none.
+    var divergence: Divergence?
+    /// A loss that is not finite was noted.
+    var hasNotedFlaw = false
     var instructionSet: String?
     var lastCheckpoint: Step
     /// Steps in the ledger: all below this one.
@@ -318,6 +314,11 @@ public struct CoordinatorMachine: Sendable {
         evaluated = recovery.evaluated.map { min($0, configuration.startStep) }
         tally.lostMembers = recovery.lostMemberCount
         tally.takeovers = recovery.takeoverCount
+        if let diverged = recovery.diverged, !configuration.keepsGoing {
+            divergence = Divergence(after: diverged)
+            stop = (65, Self.lossReason(diverged))
+            hasNotedFlaw = true
+        }
         if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {
             training = .seconds(recovery.trainingSeconds)
             workerCountAtEnd = recovery.workers.count
@@ -345,7 +346,12 @@ public struct CoordinatorMachine: Sendable {
     /// The next place where steps rest: the end of the epoch, or of the run.
     func nextLimit(after step: Step) -> Step {
         let epochEnd = (step.value / configuration.stepsPerEpoch + 1) * configuration.stepsPerEpoch
-        return min(Step(epochEnd), configuration.totalSteps)
+        return min(Step(epochEnd), lastStep)
+    }
+
+    /// Where the run ends.
+    var lastStep: Step {
+        divergence.map { min($0.target, configuration.totalSteps) } ?? configuration.totalSteps
     }
 
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
@@ -364,10 +370,13 @@ public struct CoordinatorMachine: Sendable {
             return receive(message, from: peer, over: connection, now: now)
         case .disconnected(let peer): return lose(peer, reason: "connection closed", now: now)
         case .snapshotArrived(let step):
+            // From before the run went back.
+            if step > lastStep { return [] }
             arrivedSnapshot = max(arrivedSnapshot ?? step, step)
             return writeWhenRecorded()
         case .checkpointWritten(let step): return checkpointed(step, now: now)
         case .checkpointFailed(let step): return checkpointFailed(step)
+        case .checkpointNotFinite(let step): return checkpointNotFinite(step, now: now)
         case .stopRequested: return requestStop(now: now)
         case .tick: return tick(now: now)
         }
@@ -434,7 +443,9 @@ public struct CoordinatorMachine: Sendable {
 
     var alive: ControlMessage {
         .alive(
-            Alive(stepLimit: limit, recorded: lastRecorded, workerCount: readyCount(.worker)))
+            Alive(
+                stepLimit: limit, recorded: lastRecorded, received: lastRecorded,
+                workerCount: readyCount(.worker)))
     }
 
     /// Messages can be lost with a connection that broke unnoticed: whatever is waited for is asked

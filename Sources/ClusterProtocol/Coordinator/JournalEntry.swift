@@ -13,6 +13,9 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case finished(step: Step, exitCode: Int)
     /// Another coordinator goes on with the run of one that died.
     case tookOver
+    /// The loss of this step is not a finite number: the run ends with its weights, or the last
+    /// finite ones before them.
+    case diverged(Step)
     /// The run begins again at this checkpoint, with nobody of before.
     case resumed(Step)
 }

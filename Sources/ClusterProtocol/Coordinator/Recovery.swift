@@ -23,6 +23,10 @@ extension CoordinatorMachine {
         public var takeoverCount = 0
         /// Steps in the ledger.
         public var recorded = Step(0)
+        /// The step whose loss was not a finite number.
+        public var diverged: Step?
+        /// The evaluation with the highest accuracy.
+        public var best: EvaluationSummary?
         /// Where the run ended well, when it was not taken further since.
         public var finished: Step?
         /// Whether members of the run may still be at work: false when all were started anew.
@@ -40,7 +44,9 @@ extension CoordinatorMachine {
         public mutating func add(_ entry: JournalEntry) {
             switch entry {
             case .started, .checkpoint: break
+            case .diverged(let step): diverged = step
             case .resumed(let step):
+                diverged = nil
                 members = []
                 workers = []
                 hosts = []
@@ -70,7 +76,10 @@ extension CoordinatorMachine {
                 evaluation = summary
                 evaluated = summary.step
                 trainingSeconds = summary.trainingSeconds
-                bestCorrectCount = max(bestCorrectCount, summary.correctCount)
+                if summary.isFinite, summary.correctCount > bestCorrectCount {
+                    bestCorrectCount = summary.correctCount
+                    best = summary
+                }
             }
         }
     }

@@ -157,6 +157,9 @@ public struct StepReport: Hashable, Codable, Sendable {
 
     public var lossSum: Double { Double(bitPattern: lossBits) }
 
+    /// The first virtual worker whose loss was not a finite number.
+    public var flawedLeaf: Int? { ContributionTotals(lossSum: lossSum).flawedLeaf }
+
     /// Whether the counts can be those of a step at all: they came over the network.
     var isPlausible: Bool {
         (0..<(1 << 40)).contains(sampleCount) && (0...sampleCount).contains(correctCount)
@@ -345,12 +348,15 @@ public struct Alive: Hashable, Codable, Sendable {
     public var stepLimit: Step
     /// Reports of steps below this one are in the ledger, and need not be kept any longer.
     public var recorded: Step
+    /// Reports of steps below this one have arrived, and need not be sent again.
+    public var received: Step
     /// Workers at work; an audit takes two.
     public var workerCount: Int
 
-    public init(stepLimit: Step, recorded: Step, workerCount: Int) {
+    public init(stepLimit: Step, recorded: Step, received: Step? = nil, workerCount: Int) {
         self.stepLimit = stepLimit
         self.recorded = recorded
+        self.received = received ?? recorded
         self.workerCount = workerCount
     }
 }

@@ -2,7 +2,7 @@
 public struct ContributionTotals: Hashable, Sendable {
     /// Records behind the sum.
     public var sampleCount: Int
-    /// Sum of the per-sample losses, in nats.
+    /// Sum of the per-sample losses, in nats; where one is not finite, see `flawedLeaf`.
     public var lossSum: Double
     /// Records whose highest output was their label.
     public var correctCount: Int
@@ -18,11 +18,30 @@ public struct ContributionTotals: Hashable, Sendable {
         self.recordDigest = recordDigest
     }
 
+    /// The first leaf whose loss is not a finite number; nil when all are, or when that was lost.
+    ///
+    /// It travels as the payload of a NaN, which the sum of two totals keeps, the left one's first.
+    public var flawedLeaf: Int? {
+        guard lossSum.isNaN else { return nil }
+        let payload = Int(lossSum.bitPattern & Self.payloadMask)
+        return payload > 0 ? payload - 1 : nil
+    }
+
+    private static let payloadMask: UInt64 = 0xFFFF_FFFF
+
+    /// Marks the totals of a leaf, where its loss is not a finite number.
+    public mutating func markFlaw(leaf: Int) {
+        guard !lossSum.isFinite else { return }
+        let payload = UInt64(leaf + 1) & Self.payloadMask
+        lossSum = Double(bitPattern: Double.nan.bitPattern | payload)
+    }
+
     /// Adds the right sibling to the left one.
     public static func + (left: Self, right: Self) -> Self {
         ContributionTotals(
             sampleCount: left.sampleCount + right.sampleCount,
-            lossSum: left.lossSum + right.lossSum,
+            lossSum: left.lossSum.isNaN
+                ? left.lossSum : right.lossSum.isNaN ? right.lossSum : left.lossSum + right.lossSum,
             correctCount: left.correctCount + right.correctCount,
             recordDigest: left.recordDigest &+ right.recordDigest)
     }

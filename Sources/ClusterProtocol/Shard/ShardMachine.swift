@@ -338,7 +338,8 @@ public struct ShardMachine: Sendable {
         stepLimit = alive.stepLimit
         finished.removeAll { $0.step < alive.recorded }
         // Sent a whole heartbeat ago and still not there: lost.
-        if alive.recorded < sentBefore { sentThrough = min(sentThrough, alive.recorded) }
+        let received = max(alive.recorded, alive.received)
+        if received < sentBefore { sentThrough = min(sentThrough, received) }
         sentBefore = sentThrough
         let audits = auditAgain(workerCount: alive.workerCount, now: now)
         guard let version else { return audits }

@@ -46,6 +46,8 @@ public struct ClusterStatus: Hashable, Codable, Sendable {
     public var instructionSet: String?
     public var heartbeatMilliseconds: Int
     public var uptimeMilliseconds: Int
+    /// How long the disk of the run directory has not answered, when that is long.
+    public var stalledDiskMilliseconds: Int?
     public var tally: RunTally
     /// Workers that are ready and not silent, and how many the run was configured for.
     public var workerCount: Int
@@ -78,6 +80,11 @@ public struct ClusterStatus: Hashable, Codable, Sendable {
         if missingShardCount > 0 {
             problems.append(
                 "\(missingShardCount) of \(shardCount) shards not in place: \(missingShards)")
+        }
+        if let stalledDiskMilliseconds {
+            problems.append(
+                "the run directory's disk has not answered for "
+                    + "\(stalledDiskMilliseconds / 1000) s")
         }
         return problems
     }

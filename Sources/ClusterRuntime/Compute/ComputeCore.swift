@@ -159,7 +159,7 @@ final class ComputeCore: Sendable {
             isFinal: { element, statistics in
                 guard element > 0 else { return }
                 self.hand(
-                    leaf, of: task, sum, Self.totals(statistics, batch), finalFrom: element)
+                    leaf, of: task, sum, Self.totals(statistics, batch, leaf), finalFrom: element)
             })
         let found = engine.computeGradient(
             view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer,
@@ -169,7 +169,7 @@ final class ComputeCore: Sendable {
             // One that rounding on the wire does not hide.
             sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 20)
         }
-        let totals = Self.totals(statistics, batch)
+        let totals = Self.totals(statistics, batch, leaf)
         loader.recycle(batch)
         let end = SteadyClock.nanoseconds()
         times.withLock { times in
@@ -195,11 +195,13 @@ final class ComputeCore: Sendable {
     }
 
     private static func totals(
-        _ statistics: BatchStatistics, _ batch: Microbatch
+        _ statistics: BatchStatistics, _ batch: Microbatch, _ leaf: Int
     ) -> ContributionTotals {
-        ContributionTotals(
+        var totals = ContributionTotals(
             sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
             correctCount: statistics.correctCount, recordDigest: batch.recordDigest)
+        totals.markFlaw(leaf: leaf)
+        return totals
     }
 
     /// Adds what is final of a leaf's sum, and tells of the chunks of its node that are complete then.

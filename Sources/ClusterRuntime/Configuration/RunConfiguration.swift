@@ -39,6 +39,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var initialWeights: String?
         /// Share of the leaves that two workers compute and compare bit for bit.
         public var auditRate = 0.0
+        /// Goes on when a loss or weights are not finite numbers any more.
+        public var keepsGoing = false
     }
 
     public struct Cluster: Sendable, Hashable {
@@ -177,6 +179,7 @@ extension RunConfiguration.Training {
         instructionSet = isa == "auto" ? nil : isa
         auditRate = try mapping.double(
             "audit", "from 0 to 1", default: auditRate) { (0...1).contains($0) }
+        keepsGoing = try mapping.boolean("keep-going", default: keepsGoing)
         if mapping.value("init") != nil { initialWeights = try mapping.string("init") }
         try mapping.finish()
     }
@@ -266,6 +269,7 @@ extension RunConfiguration {
               tile-size: \(training.tileSize)
               instruction-set: \(training.instructionSet ?? "auto")
               audit: \(training.auditRate)
+              keep-going: \(training.keepsGoing)
 
             """.replacingIndent("  ")
         if let path = training.initialWeights { text += "  init: \(Self.quoted(path))\n" }

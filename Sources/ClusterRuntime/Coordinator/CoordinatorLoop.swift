@@ -13,6 +13,10 @@ import ZeroMQ
 final class CoordinatorLoop {
     enum Order: Sendable {
         case written(CheckpointWriter.Written)
+        /// A checkpoint that shards have asked for.
+        case read(Checkpoint)
+        /// The run's records have got further.
+        case recorded
         case stop
     }
 
@@ -30,8 +34,10 @@ final class CoordinatorLoop {
     private let exchange: StateExchange
     private let progress: Progress
     private let log: Logger
-    private let runLock: RunLock
+    private var storage: StorageWatch
     private var machine: CoordinatorMachine
+    /// What waits for the journal.
+    private var gate = DurabilityGate()
     /// The connection each peer last spoke over, and back.
     private var descriptors: [PeerIdentity: Int32] = [:]
     private var peers: [Int32: PeerIdentity] = [:]
@@ -39,13 +45,18 @@ final class CoordinatorLoop {
     private var instructionSet = "generic"
     private var lastEvaluation: CoordinatorMachine.EvaluationSummary?
     private var lastWeightsSHA256: String
-    /// Snapshots that wait for the ledger.
+    /// Snapshots that wait for the coordinator's word, and those that wait for the ledger.
     private var arrived: [Int: Checkpoint] = [:]
+    private var awaitingLedger: [Int: Checkpoint] = [:]
     private var flaws = FlawCounter()
     private var hasWarnedOfDisk = false
     private var hasNotedFlaw = false
     private var checkpointFailure: Failure?
     private var best: BestCheckpoint?
+    /// The checkpoint written last.
+    private var lastWritten: Int
+    /// Another coordinator has taken the run over.
+    private var isFenced = false
     /// Steps that shards were told are recorded.
     private var acknowledged = Step(0)
     /// The last sign of life, and how it is written.
@@ -70,7 +81,6 @@ final class CoordinatorLoop {
         self.log = log
         let settings = plan.settings
         let material = plan.material
-        runLock = try RunLock(settings.directory)
         let messages = material.slicePlan.chunks.count * material.partCount * 2
         let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
         let listen = known?.control ?? settings.listen
@@ -101,16 +111,26 @@ final class CoordinatorLoop {
             outward: HostNetwork.outward)
         recorder = try RunRecorder(
             settings.directory, plan: material.batchPlan, firstStep: plan.recordedCount,
-            countingFrom: plan.countedFrom)
+            countingFrom: plan.countedFrom, lock: plan.lock
+        ) { mailbox.post(.recorded) }
+        acknowledged = Step(plan.recordedCount)
         if !settings.isResuming {
             try plan.store.write(plan.start, instructionSet: "none yet")
         }
+        let writer = CheckpointWriter(
+            plan.store, requiresFinite: !settings.configuration.training.keepsGoing,
+            written: { mailbox.post(.written($0)) }, read: { mailbox.post(.read($0)) })
+        self.writer = writer
         exchange = StateExchange(
-            material: material, store: plan.store, router: bulk.socket, start: plan.start)
-        writer = CheckpointWriter(plan.store) { mailbox.post(.written($0)) }
+            material: material, router: bulk.socket, start: plan.start,
+            readCheckpoint: { writer.read(step: $0) })
+        lastWritten = plan.start.step
+        storage = StorageWatch(
+            patience: max(.seconds(3), settings.configuration.cluster.heartbeatInterval * 3))
         progress = Progress(output, plan: plan)
         lastWeightsSHA256 = plan.start.weightsSHA256
-        best = settings.isResuming ? BestCheckpoint.read(settings.directory) : nil
+        best = settings.isResuming
+            ? BestCheckpoint.newest(settings.directory, plan.recovery, plan.store) : nil
         lastEvaluation = plan.recovery?.evaluation
         let cluster = settings.configuration.cluster
         var decisions = CoordinatorMachine.Configuration(
@@ -128,12 +148,15 @@ final class CoordinatorLoop {
             configurationText: settings.configuration.yaml,
             bulkEndpoint: "\(announced.stateForMembers)")
         decisions.fanIn = cluster.fanIn
+        decisions.keepsGoing = settings.configuration.training.keepsGoing
         decisions.dataEndpoint = "\(announced.dataForMembers)"
         decisions.openEndpoint = control.endpoint.isLocal ? nil : "\(announced.control)"
         machine = CoordinatorMachine(decisions, recovery: plan.recovery, now: SteadyClock.now)
         instructionSet = plan.recovery?.instructionSet ?? instructionSet
         if settings.isResuming, plan.countedFrom == plan.start.step, !settings.mayHaveMembers {
-            journal(.resumed(Step(plan.start.step)))
+            let entry = JournalEntry.resumed(Step(plan.start.step))
+            _ = gate.pass(.journal(entry))
+            journal(entry)
         }
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
@@ -170,10 +193,8 @@ final class CoordinatorLoop {
                 step: Step(0), exitCode: ExitCode.internalError, reason: "\(error)",
                 trainingSeconds: 0, workerCount: 0, instructionSet: instructionSet)
         }
-        let end = outcome!
-        writer.stop()
-        recorder.flush()
-        let final = finish(end)
+        LifeSigns.finish()
+        let final = finish(outcome!)
         data.stop()
         gatekeeper.close()
         context.terminate()
@@ -206,15 +227,41 @@ final class CoordinatorLoop {
                 try step(.snapshotArrived(Step(checkpoint.step)))
             }
         }
+        LifeSigns.turn()
         let later = SteadyClock.now
         if later >= nextTick {
             nextTick = later + .milliseconds(10)
             try step(.tick)
             progress.refresh(recorder, machine: machine, now: later)
         }
+        if later >= nextHandover {
+            nextHandover = later + .milliseconds(200)
+            recorder.flush()
+            watchStorage()
+        }
     }
 
     private var nextTick: Duration = .zero
+    private var nextHandover: Duration = .zero
+
+    /// Says once that something does not take what is handed to it, and once that it does again.
+    private func watchStorage() {
+        let found = storage.look(
+            records: recorder.stalledFor, checkpoints: writer.stalledFor, screen: Screen.condition)
+        for notice in found {
+            log.warning("\(notice.sentence)", metadata: notice.metadata)
+            progress.note(notice.text)
+        }
+        if gate.holdsEnd, recorder.stalledFor > plan.settings.lossTimeout {
+            end(exitCode: ExitCode.lost, reason: "gave up waiting for the run directory's disk")
+        }
+    }
+
+    private func end(exitCode: Int, reason: String) {
+        outcome = CoordinatorMachine.Outcome(
+            step: Step(lastWritten), exitCode: exitCode, reason: reason, trainingSeconds: 0,
+            workerCount: 0, instructionSet: instructionSet)
+    }
 
     private func noteFlaw() {
         guard exchange.flawCount > 0, !hasNotedFlaw else { return }
@@ -226,16 +273,23 @@ final class CoordinatorLoop {
     private func write(_ step: Step) {
         guard let checkpoint = arrived[step.value] else { return }
         arrived = arrived.filter { $0.key > step.value }
-        recorder.flush(durable: true)
-        if let failure = recorder.failure {
+        awaitingLedger[step.value] = checkpoint
+        recorder.makeDurable(step: step.value)
+    }
+
+    /// The ledger is on disk, as far as it can be.
+    private func write(_ checkpoint: Checkpoint, after records: RecordWriter.Progress) {
+        if let failure = records.failure {
             let sha256 = checkpoint.weightsSHA256
             mailbox.post(
-                .written(.init(step: step.value, weightsSHA256: sha256, failure: failure)))
+                .written(
+                    .init(step: checkpoint.step, weightsSHA256: sha256, failure: failure)))
             return
         }
+        let step = checkpoint.step
         if !writer.write(checkpoint, instructionSet: instructionSet, best: best?.step) {
             // The last one of the run is asked for until it is there.
-            exchange.takeAgain(step: step.value)
+            exchange.takeAgain(step: step)
             log.warning("left a checkpoint out: the disk is too slow")
         }
     }
@@ -243,8 +297,13 @@ final class CoordinatorLoop {
     private func obey(_ order: Order) throws(ZeroMQError) {
         switch order {
         case .stop: try step(.stopRequested)
+        case .read(let checkpoint): try exchange.read(checkpoint)
+        case .recorded: try takeUp(recorder.progress)
         case .written(let written):
-            if let failure = written.failure {
+            if written.isNotFinite {
+                exchange.takeAgain(step: written.step)
+                try step(.checkpointNotFinite(Step(written.step)))
+            } else if let failure = written.failure {
                 checkpointFailure = failure
                 exchange.takeAgain(step: written.step)
                 progress.note("checkpoint of step \(written.step) not written: \(failure.text)")
@@ -254,8 +313,26 @@ final class CoordinatorLoop {
                 try step(.checkpointFailed(Step(written.step)))
             } else {
                 lastWeightsSHA256 = written.weightsSHA256
+                lastWritten = written.step
+                if best?.step == written.step { noteBest() }
                 log.info("checkpoint written", metadata: [LogKey.step: "\(written.step)"])
                 try step(.checkpointWritten(Step(written.step)))
+            }
+        }
+    }
+
+    /// What waited for the disk is done.
+    private func takeUp(_ records: RecordWriter.Progress) throws(ZeroMQError) {
+        if records.isFenced {
+            isFenced = true
+            return end(
+                exitCode: ExitCode.lost, reason: records.failure?.text ?? "the run was taken over")
+        }
+        acknowledged = max(acknowledged, Step(records.recordedCount))
+        for action in gate.becameDurable(records.journalCount) { try perform(action) }
+        for step in awaitingLedger.keys.sorted() where step <= records.durableStep {
+            if let checkpoint = awaitingLedger.removeValue(forKey: step) {
+                write(checkpoint, after: records)
             }
         }
     }
@@ -335,7 +412,9 @@ final class CoordinatorLoop {
     // MARK: Decisions
 
     private func step(_ event: CoordinatorMachine.Event) throws(ZeroMQError) {
-        for action in machine.step(event, now: SteadyClock.now) { try perform(action) }
+        for action in machine.step(event, now: SteadyClock.now) {
+            for action in gate.pass(action) { try perform(action) }
+        }
     }
 
     private func perform(_ action: CoordinatorMachine.Action) throws(ZeroMQError) {
@@ -343,8 +422,6 @@ final class CoordinatorLoop {
         case .writeCheckpoint(let step): write(step)
         case .send(.alive(var alive), let peer):
             // Reports said to be recorded are forgotten by the shards, so only what is on disk is.
-            recorder.flush()
-            if recorder.failure == nil { acknowledged = alive.recorded }
             alive.recorded = min(alive.recorded, acknowledged)
             // The same words go to everyone.
             if lastAlive?.alive != alive {
@@ -353,6 +430,10 @@ final class CoordinatorLoop {
             if let bytes = lastAlive?.bytes {
                 _ = try control.socket.send([Frame(peer.rawValue), Frame(bytes)])
             }
+        case .send(.status(var status), let peer):
+            status.stalledDiskMilliseconds = storage.diskStall.map { Int($0 / .milliseconds(1)) }
+            _ = try control.socket.send(
+                [Frame(peer.rawValue), Frame(ControlCodec.encode(.status(status)))])
         case .send(let message, let peer):
             _ = try control.socket.send([Frame(peer.rawValue), Frame(ControlCodec.encode(message))])
         case .journal(let entry): journal(entry)
@@ -365,40 +446,47 @@ final class CoordinatorLoop {
                 metadata: ["workers": "\(plan.workers)", LogKey.instructionSet: "\(plan.instructionSet)"])
         case .evaluated(let summary):
             lastEvaluation = summary
-            noteBest(summary)
+            considerBest(summary)
             let rate = imagesPerSecond(summary.trainingSeconds)
             recorder.record(summary, imagesPerSecond: rate)
             progress.evaluated(summary, recorder, imagesPerSecond: rate)
             warnOfDisk()
         case .note(let note):
             if case .settled(let name) = note { instructionSet = name }
-            log.log(level: note.level, "\(note.sentence)", metadata: note.metadata)
-            if let text = note.screenText { progress.note(text) }
+            if case .goingBack(let step) = note { exchange.takeAgain(step: step.value) }
+            let records = FlawedRecords(note, material: plan.material)
+            log.log(
+                level: note.level, "\(note.sentence)",
+                metadata: note.metadata.merging(records?.metadata ?? [:]) { $1 })
+            if let text = note.screenText { progress.note(text + (records?.text ?? "")) }
         case .end(let outcome): self.outcome = outcome
         }
     }
 
     /// The checkpoint with the highest test accuracy stays, however many come after it.
-    private func noteBest(_ summary: CoordinatorMachine.EvaluationSummary) {
+    private func considerBest(_ summary: CoordinatorMachine.EvaluationSummary) {
+        guard summary.isFinite else { return }
         let candidate = BestCheckpoint(summary)
         guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
         best = candidate
-        do throws(Failure) {
-            try FileSystem.replace(
-                plan.settings.directory.bestCheckpoint, with: candidate.json)
-        } catch {
-            log.warning("best checkpoint not noted", metadata: [LogKey.errorDetail: "\(error.text)"])
-        }
+        if candidate.step == lastWritten { noteBest() }
+    }
+
+    /// The best checkpoint is there, so it may be named.
+    private func noteBest() {
+        if let best { recorder.replace(plan.settings.directory.bestCheckpoint, with: best.json) }
     }
 
     private func journal(_ entry: JournalEntry) {
         let line = JournalLine(time: SteadyClock.wallSeconds, entry: entry)
-        guard let data = try? JSONEncoder().encode(line) else { return }
-        recorder.journal(String(decoding: data, as: UTF8.self))
+        // The gate counts on a line for each entry.
+        let data = try? JSONEncoder().encode(line)
+        if data == nil { log.error("a journal entry cannot be written as JSON") }
+        recorder.journal(data.map { String(decoding: $0, as: UTF8.self) } ?? "{}")
     }
 
     private func warnOfDisk() {
-        guard !hasWarnedOfDisk, let failure = recorder.failure else { return }
+        guard !hasWarnedOfDisk, let failure = recorder.progress.failure else { return }
         hasWarnedOfDisk = true
         progress.note("the run goes on, but its records are incomplete: \(failure.text)")
     }
@@ -411,6 +499,16 @@ final class CoordinatorLoop {
 
     private func finish(_ end: CoordinatorMachine.Outcome) -> CoordinatorMachine.Outcome {
         var end = end
+        if isFenced {
+            // Not a byte more: the run is another one's.
+            progress.note(end.reason)
+            return end
+        }
+        let limit = plan.settings.lossTimeout
+        if !writer.stop(within: limit) {
+            end.exitCode = ExitCode.lost
+            end.reason = "the disk did not take the last checkpoint within \(limit)"
+        }
         if end.exitCode == ExitCode.data, let checkpointFailure {
             end.reason += ": \(checkpointFailure.text)"
         }
@@ -419,16 +517,16 @@ final class CoordinatorLoop {
             trainLoss: recorder.trainLoss,
             imagesPerSecond: imagesPerSecond(end.trainingSeconds),
             weightsSHA256: lastWeightsSHA256)
-        if end.exitCode == ExitCode.done || end.exitCode == ExitCode.interrupted
-            || end.exitCode == ExitCode.lost
-        {
-            do throws(Failure) {
-                if let failure = recorder.failure { throw failure }
-                try FileSystem.replace(plan.settings.directory.summary, with: summary.json)
-            } catch {
-                end.exitCode = end.exitCode == 0 ? error.exitCode : end.exitCode
-                end.reason = error.text
-            }
+        let isWorthASummary = end.exitCode != ExitCode.data || machine.hasDiverged
+        if isWorthASummary, end.exitCode != ExitCode.internalError {
+            recorder.replace(plan.settings.directory.summary, with: summary.json)
+        }
+        let isWritten = recorder.close(within: limit)
+        let failure = recorder.progress.failure
+            ?? (isWritten ? nil : .lost("the run directory's disk did not answer within \(limit)"))
+        if isWorthASummary, let failure {
+            end.exitCode = end.exitCode == 0 ? failure.exitCode : end.exitCode
+            end.reason = failure.text
         }
         progress.end(end, summary)
         return end

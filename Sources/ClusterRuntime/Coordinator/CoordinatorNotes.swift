@@ -4,8 +4,8 @@ import Logging
 extension CoordinatorMachine.Note {
     var level: Logger.Level {
         switch self {
-        case .lost, .refused, .shardsLost, .unexpected: .warning
-        case .disputed, .contradicted: .error
+        case .lost, .refused, .shardsLost, .unexpected, .goingBack: .warning
+        case .disputed, .contradicted, .flawedLoss, .flawedWeights: .error
         default: .info
         }
     }
@@ -29,6 +29,9 @@ extension CoordinatorMachine.Note {
         case .disputed: "workers disagree about a gradient"
         case .contradicted: "a worker's gradient was contradicted by two others"
         case .unexpected: "dropped a message that was not expected"
+        case .flawedLoss: "a loss is not a finite number"
+        case .flawedWeights: "weights are not finite numbers"
+        case .goingBack: "going back to the last finite weights"
         }
     }
 
@@ -71,6 +74,12 @@ extension CoordinatorMachine.Note {
                 LogKey.virtualWorkers: "\(shares.sorted { $0.key < $1.key })",
             ]) { $1 }
         case .unexpected(let kind, let peer): ["kind": "\(kind)", LogKey.peerID: "\(peer)"]
+        case .flawedLoss(let step, let leaf, let peer):
+            (peer?.metadata ?? [:]).merging([
+                LogKey.step: "\(step)",
+                LogKey.virtualWorkers: "\(leaf.map { "\($0)" } ?? "unknown")",
+            ]) { $1 }
+        case .flawedWeights(let step), .goingBack(let step): [LogKey.step: "\(step)"]
         }
     }
 
@@ -92,6 +101,14 @@ extension CoordinatorMachine.Note {
             "shards \(shards) were on \(peer.place); going back to the checkpoint of step \(step)"
         case .waiting(let what): what
         case .stopping(let step): "stopping at step \(step)"
+        case .flawedLoss(let step, let leaf, let peer):
+            "warning: the loss of step \(step.value + 1) is not a finite number"
+                + (leaf.map { "; the first such one is virtual worker \($0)'s" } ?? "")
+                + (peer.map { ", computed by \($0.place)" } ?? "")
+        case .flawedWeights(let step):
+            "warning: the weights after step \(step) are not finite numbers; they are not kept"
+        case .goingBack(let step):
+            "computing again up to step \(step), for a checkpoint of the last finite weights"
         case .disputed(let step, let leaf, let parties, let asked):
             "audit of step \(step): \(parties.map(\.place).joined(separator: " and ")) disagree "
                 + "about virtual worker \(leaf); asking "

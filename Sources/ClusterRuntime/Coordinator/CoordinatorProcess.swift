@@ -46,6 +46,7 @@ public final class CoordinatorProcess: Sendable {
     /// Everything that is worked out before the first socket opens.
     struct Plan: Sendable {
         var settings: Settings
+        var lock: RunLock
         var material: RunMaterial
         var description: DataSetDescription
         var store: CheckpointStore
@@ -67,7 +68,7 @@ public final class CoordinatorProcess: Sendable {
         _ settings: Settings, log: Logger, output: ProgressOutput,
         onEnd: @escaping @Sendable () -> Void
     ) throws(Failure) {
-        let plan = try Self.prepare(settings)
+        let plan = try Self.prepare(settings, output: output, log: log)
         let outcome = Monitor<CoordinatorMachine.Outcome?>(nil)
         let ready = Monitor<Result<Mailbox<CoordinatorLoop.Order>, Failure>?>(nil)
         self.outcome = outcome
@@ -91,9 +92,12 @@ public final class CoordinatorProcess: Sendable {
         }
     }
 
-    private static func prepare(_ settings: Settings) throws(Failure) -> Plan {
+    private static func prepare(
+        _ settings: Settings, output: ProgressOutput, log: Logger
+    ) throws(Failure) -> Plan {
         var settings = settings
         try settings.configuration.validate()
+        let lock = try lock(settings, output: output, log: log)
         try settings.configuration.resolveBackend()
         let configuration = settings.configuration
         let description: DataSetDescription
@@ -119,7 +123,8 @@ public final class CoordinatorProcess: Sendable {
                     + "\(NativeEngine.tileSize), found \(configuration.training.tileSize); leave it "
                     + "out or use another backend")
         }
-        let store = CheckpointStore(settings.directory.checkpoints, material: material)
+        let store = CheckpointStore(
+            settings.directory.checkpoints, material: material, fence: lock.fence)
         var skipped: [Failure] = []
         let start: Checkpoint
         if settings.isResuming {
@@ -150,9 +155,25 @@ public final class CoordinatorProcess: Sendable {
             recovery = known
         }
         return Plan(
-            settings: settings, material: material, description: description, store: store,
+            settings: settings, lock: lock, material: material, description: description, store: store,
             start: start, skipped: skipped, recovery: recovery, recordedCount: recordedCount,
             countedFrom: countedFrom)
+    }
+
+    /// Whoever goes on with a run ends a coordinator of it that hangs.
+    private static func lock(
+        _ settings: Settings, output: ProgressOutput, log: Logger
+    ) throws(Failure) -> RunLock {
+        guard settings.isResuming else { return try RunLock(settings.directory) }
+        let patience = max(
+            .seconds(1), settings.configuration.cluster.heartbeatInterval * 3)
+        let query = StatusQuery(.directory(settings.directory), settings.transport)
+        return try RunLock(
+            settings.directory, isResponsive: { (try? query.ask(within: patience)) != nil },
+            note: { text in
+                if output != .none { Screen.show("  \(text)\n") }
+                log.warning("\(text)")
+            })
     }
 
     private static func initial(_ material: RunMaterial) throws(Failure) -> Checkpoint {

@@ -8,25 +8,32 @@ import ZeroMQ
 /// Threading: the coordinator's socket thread.
 final class StateExchange {
     private let material: RunMaterial
-    private let store: CheckpointStore
     private let router: SocketBox
     private var source: Checkpoint?
+    /// Asks for a checkpoint to be read, which comes by `read`.
+    private let readCheckpoint: (Int) -> Void
     private var arriving: [Int: Arriving] = [:]
     /// Snapshots of this step and earlier ones have been put together before.
     private var lastComplete: Int
     private(set) var flawCount = 0
+    /// Shards that wait for a checkpoint to be read.
+    private var waiting: [(BulkHeader, PeerIdentity)] = []
 
     private static let maximumArrivingCount = 4
+    private static let maximumWaitingCount = 4096
 
     private struct Arriving {
         var parts: [FloatBuffer]
         var missing: Set<Int>
     }
 
-    init(material: RunMaterial, store: CheckpointStore, router: SocketBox, start: Checkpoint) {
+    init(
+        material: RunMaterial, router: SocketBox, start: Checkpoint,
+        readCheckpoint: @escaping (Int) -> Void
+    ) {
         self.material = material
-        self.store = store
         self.router = router
+        self.readCheckpoint = readCheckpoint
         source = start
         lastComplete = start.step
     }
@@ -54,8 +61,13 @@ final class StateExchange {
         return nil
     }
 
+    /// A checkpoint that is not in memory has to be read first.
     private func answer(_ request: BulkHeader, to peer: PeerIdentity) throws(ZeroMQError) {
-        guard let checkpoint = checkpoint(step: request.step.value) else { return }
+        guard let checkpoint = source, checkpoint.step == request.step.value else {
+            // Beyond the bound a shard asks again.
+            if waiting.count < Self.maximumWaitingCount { waiting.append((request, peer)) }
+            return readCheckpoint(request.step.value)
+        }
         for chunk in material.slicePlan.chunks(of: request.shard) {
             for (part, buffer) in checkpoint.parts.enumerated() {
                 var header = BulkHeader(kind: .state, step: request.step, shard: request.shard)
@@ -70,10 +82,14 @@ final class StateExchange {
         }
     }
 
-    private func checkpoint(step: Int) -> Checkpoint? {
-        if let source, source.step == step { return source }
-        source = try? store.read(step: step)
-        return source
+    /// A checkpoint that was asked for is in memory.
+    func read(_ checkpoint: Checkpoint) throws(ZeroMQError) {
+        source = checkpoint
+        let requests = waiting
+        waiting = []
+        for (request, peer) in requests where request.step.value == checkpoint.step {
+            try answer(request, to: peer)
+        }
     }
 
     /// The checkpoint of a step was not written: its state is put together once more when it comes

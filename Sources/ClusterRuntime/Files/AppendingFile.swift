@@ -20,9 +20,18 @@ final class AppendingFile {
     /// Hours of steps; more than that is not kept for a disk that stays full.
     private static let maximumPendingByteCount = 64 << 20
 
-    /// - Parameter keeping: bytes of the present content that stay; nil for all.
-    init(_ path: String, keeping byteCount: Int? = nil) throws(Failure) {
+    /// - Parameters:
+    ///   - keeping: bytes of the present content that stay; nil for all.
+    ///   - isNew: what stays is copied to a new file, so that whoever has the present one open
+    ///     writes into nothing.
+    init(_ path: String, keeping byteCount: Int? = nil, isNew: Bool = false) throws(Failure) {
         self.path = path
+        if isNew, FileSystem.exists(path) {
+            let content = try FileSystem.read(path)
+            let temporary = "\(path).tmp"
+            try FileSystem.write(content.prefix(byteCount ?? content.count), to: temporary)
+            try FileSystem.rename(temporary, to: path)
+        }
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileSystem.failure("open", path) }
         if let byteCount, ftruncate(descriptor, off_t(byteCount)) != 0 {
@@ -32,10 +41,10 @@ final class AppendingFile {
 
     deinit { close(descriptor) }
 
-    func append(_ line: String) {
+    /// - Parameter lines: whole ones, each with its newline.
+    func append(_ lines: String) {
         guard !hasLostLines else { return }
-        pending += Array(line.utf8)
-        pending.append(UInt8(ascii: "\n"))
+        pending += Array(lines.utf8)
         if pending.count > 1 << 16 { flush() }
     }
 

@@ -18,6 +18,20 @@ struct BestCheckpoint: Codable {
 
     var json: String { "{\"step\": \(step), \"test_accuracy\": \(accuracy)}\n" }
 
+    /// What a resumed run begins with: what the file says, or the journal, where it has got further
+    /// and the checkpoint is there.
+    static func newest(
+        _ directory: RunDirectory, _ recovery: CoordinatorMachine.Recovery?,
+        _ store: CheckpointStore
+    ) -> BestCheckpoint? {
+        let noted = read(directory)
+        guard let journaled = recovery?.best.map(BestCheckpoint.init),
+            FileSystem.exists(store.path(step: journaled.step)),
+            noted.map({ $0.accuracy < journaled.accuracy }) ?? true
+        else { return noted }
+        return journaled
+    }
+
     static func read(_ directory: RunDirectory) -> BestCheckpoint? {
         guard let bytes = try? FileSystem.read(directory.bestCheckpoint) else { return nil }
         return try? JSONDecoder().decode(BestCheckpoint.self, from: Data(bytes))

@@ -24,6 +24,13 @@ public struct Checkpoint: Sendable {
             parts: [first] + (1..<max(1, partCount)).map { _ in FloatBuffer(count: weights.count) })
     }
 
+    /// Whether weights and optimizer state are numbers, all of them.
+    public var isFinite: Bool {
+        parts.allSatisfy { part in
+            UnsafeBufferPointer(start: part.pointer, count: part.count).allSatisfy(\.isFinite)
+        }
+    }
+
     /// SHA-256 of the flat parameters, fp32, little-endian, in slot order.
     public var weightsSHA256: String { SHA256.hexadecimal(of: parts[0].bytes) }
 }

@@ -72,7 +72,16 @@ public enum CheckpointReader {
     public static func weights(
         file: String, layout: ParameterLayout
     ) throws(Failure) -> FloatBuffer {
-        try flat(tensors(file), prefix: "", layout: layout, file: file)
+        let weights = try flat(tensors(file), prefix: "", layout: layout, file: file)
+        for slot in layout.slots {
+            let values = UnsafeBufferPointer(
+                start: weights.pointer + slot.range.lowerBound, count: slot.range.count)
+            guard let index = values.firstIndex(where: { !$0.isFinite }) else { continue }
+            throw .data(
+                "\(file): tensor \(slot.name): element \(index) is not a finite number (found "
+                    + "\(values[index])); train from a checkpoint of before")
+        }
+        return weights
     }
 
     /// A model with its weights, from a checkpoint directory, a run directory (its newest), or a file.

@@ -19,10 +19,17 @@ public struct CheckpointStore: Sendable {
 
     public let directory: String
     private let material: RunMaterial
+    /// Asked before each write; nil for who only reads.
+    private let fence: RunFence?
 
     public init(_ directory: String, material: RunMaterial) {
+        self.init(directory, material: material, fence: nil)
+    }
+
+    package init(_ directory: String, material: RunMaterial, fence: RunFence?) {
         self.directory = directory
         self.material = material
+        self.fence = fence
     }
 
     public static func name(step: Int) -> String {
@@ -46,6 +53,7 @@ public struct CheckpointStore: Sendable {
     public func write(_ checkpoint: Checkpoint, instructionSet: String) throws(Failure) {
         let final = path(step: checkpoint.step)
         let temporary = "\(final).tmp"
+        try fence?.requireHeld()
         FileSystem.remove(temporary)
         do throws(Failure) {
             try FileSystem.makeDirectories(temporary)
@@ -63,13 +71,14 @@ public struct CheckpointStore: Sendable {
             try FileSystem.write(
                 Self.encode(description), to: "\(temporary)/\(Self.stateFile)")
             try FileSystem.synchronize(directory: temporary)
+            try fence?.requireHeld()
             if FileSystem.exists(final) {
                 try FileSystem.replaceDirectory(final, with: temporary)
             } else {
                 try FileSystem.rename(temporary, to: final)
             }
         } catch {
-            FileSystem.remove(temporary)
+            if fence?.isHeld ?? true { FileSystem.remove(temporary) }
             throw error
         }
     }
@@ -130,6 +139,7 @@ public struct CheckpointStore: Sendable {
 
     /// Removes all but the last few, and what unfinished writes have left.
     public func prune(keeping extra: Set<Int> = []) {
+        guard fence?.isHeld ?? true else { return }
         for name in FileSystem.names(in: directory) where name.hasSuffix(".tmp") {
             FileSystem.remove("\(directory)/\(name)")
         }

@@ -141,7 +141,8 @@ public enum FileSystem {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    public static func read(_ path: String) throws(Failure) -> [UInt8] {
+    /// - Parameter limit: bytes that are read at most; a longer file is an error.
+    public static func read(_ path: String, atMost limit: Int = .max) throws(Failure) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure("read", path) }
         defer { close(descriptor) }
@@ -155,6 +156,9 @@ public enum FileSystem {
             }
             if count == 0 { return bytes }
             bytes += buffer[..<count]
+            guard bytes.count <= limit else {
+                throw .data("\(path): expected at most \(limit) bytes, found more")
+            }
         }
     }
 

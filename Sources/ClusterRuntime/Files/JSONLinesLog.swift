@@ -16,24 +16,42 @@ public enum LogOutput: Sendable {
     public func install(role: String) {
         let sink: LogSink
         switch self {
-        case .file(let path): sink = LogSink(descriptor: LogSink.open(path), isJSON: true, role: role)
-        case .standardError: sink = LogSink(descriptor: 2, isJSON: false, role: role)
+        case .file(let path):
+            sink = LogSink(descriptor: LogSink.open(path), isJSON: true, role: role)
+            Self.installed.withLock { $0 = sink }
+        case .standardError: sink = LogSink(descriptor: nil, isJSON: false, role: role)
         }
         LoggingSystem.bootstrap { _ in LineLogHandler(sink: sink) }
     }
+
+    private static let installed = Mutex<LogSink?>(nil)
+
+    /// Waits until what was logged is written, but not longer than `limit`.
+    static func flush(within limit: Duration) {
+        _ = installed.withLock { $0 }?.flush(within: limit)
+    }
 }
 
-/// Writes whole lines to one file descriptor.
+/// Takes whole lines, and never lets who logs wait: a thread of its own writes them.
 private final class LogSink: Sendable {
     let isJSON: Bool
     let role: String
-    private let descriptor: Int32
-    private let lock = Mutex(())
+    /// Nil: standard error, which others write to as well.
+    private let file: DeferredOutput?
 
-    init(descriptor: Int32, isJSON: Bool, role: String) {
-        self.descriptor = descriptor
+    /// Lines that wait at most, in bytes.
+    private static let bound = 1 << 20
+
+    init(descriptor: Int32?, isJSON: Bool, role: String) {
         self.isJSON = isJSON
         self.role = role
+        file = descriptor.map { descriptor in
+            DeferredOutput(descriptor, bound: Self.bound, name: "log") { count in
+                "{\"time\":\(SteadyClock.wallSeconds),\"level\":\"warning\","
+                    + "\"role\":\(JSONText.string(role)),"
+                    + "\"message\":\"log lines left out\",\"log.lines\":\"\(count)\"}\n"
+            }
+        }
     }
 
     /// A log that cannot be opened must not stop the run: it goes to standard error then.
@@ -43,20 +61,10 @@ private final class LogSink: Sendable {
     }
 
     func write(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        lock.withLock { _ in
-            var offset = 0
-            while offset < bytes.count {
-                let count = bytes.withUnsafeBytes {
-                    Glibc.write(descriptor, $0.baseAddress! + offset, bytes.count - offset)
-                }
-                if count < 0 && errno == EINTR { continue }
-                // A full disk loses log lines, nothing else.
-                guard count > 0 else { return }
-                offset += count
-            }
-        }
+        if let file { file.write(line + "\n") } else { Screen.report(line + "\n") }
     }
+
+    func flush(within limit: Duration) -> Bool { file?.flush(within: limit) ?? true }
 }
 
 private struct LineLogHandler: LogHandler {
@@ -108,5 +116,7 @@ public enum JSONText {
     }
 
     /// A number that JSON can hold; null for one it cannot.
-    public static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "null" }
+    public static func number(_ value: some BinaryFloatingPoint & CustomStringConvertible) -> String {
+        value.isFinite ? "\(value)" : "null"
+    }
 }

@@ -24,6 +24,7 @@ public enum LogKey {
     public static let contributions = "train.contributions"
     public static let reason = "reason"
     public static let path = "file.path"
+    public static let records = "data.records"
     public static let partition = "data.partition"
     public static let byteCount = "data.bytes"
 }

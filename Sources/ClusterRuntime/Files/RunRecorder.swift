@@ -2,9 +2,9 @@ import ClusterProtocol
 import Partitions
 import Threads
 
-/// Writes a run's `metrics.jsonl`, `ledger.jsonl` and `journal.jsonl`, and keeps the running sums.
+/// Puts a run's lines into words and keeps the running sums; a `RecordWriter` writes them.
 ///
-/// Threading: the coordinator's socket thread.
+/// Threading: the coordinator's socket thread, which never waits for a disk here.
 package final class RunRecorder {
     /// Sums over the steps of one epoch.
     package struct Sums {
@@ -23,9 +23,12 @@ package final class RunRecorder {
     }
 
     private let plan: BatchPlan
-    private let metrics: AppendingFile
-    private let ledger: AppendingFile
-    private let journal: AppendingFile
+    private let writer: RecordWriter
+    /// Lines that were not handed to the writer yet.
+    private var metrics = ""
+    private var ledger = ""
+    /// Steps that have a line.
+    private var stepCount: Int
     package private(set) var epochSums = Sums()
     package private(set) var lastEpochSums: Sums?
     /// Records trained by this process's part of the run.
@@ -35,19 +38,29 @@ package final class RunRecorder {
     /// - Parameters:
     ///   - firstStep: lines of later steps, from an interrupted run, are removed.
     ///   - countingFrom: records of steps from this one on count as trained here.
+    ///   - lock: of the run directory.
+    ///   - onProgress: called on the writer's thread when the files have got further.
     package init(
-        _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int
+        _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int,
+        lock: RunLock, onProgress: @escaping @Sendable () -> Void
     ) throws(Failure) {
         self.plan = plan
+        stepCount = firstStep
         recordCount = (countingFrom..<max(countingFrom, firstStep)).reduce(0) {
             $0 + plan.recordCount(step: $1)
         }
         let kept = try Self.lines(directory.metrics, before: firstStep, isOneBased: true)
-        metrics = try AppendingFile(directory.metrics, keeping: kept.byteCount)
         let ledgerLines = try Self.lines(directory.ledger, before: firstStep, isOneBased: false)
-        ledger = try AppendingFile(directory.ledger, keeping: ledgerLines.byteCount)
-        journal = try AppendingFile(
-            directory.journal, keeping: Self.wholeLines(directory.journal).byteCount)
+        let isNew = lock.isFromALivingHolder
+        writer = RecordWriter(
+            metrics: try AppendingFile(
+                directory.metrics, keeping: kept.byteCount, isNew: isNew),
+            ledger: try AppendingFile(
+                directory.ledger, keeping: ledgerLines.byteCount, isNew: isNew),
+            journal: try AppendingFile(
+                directory.journal, keeping: Self.wholeLines(directory.journal).byteCount,
+                isNew: isNew),
+            recordedCount: firstStep, fence: lock.fence, onProgress: onProgress)
         let epochStart = firstStep - plan.stepInEpoch(firstStep)
         epochSums = Self.sums(kept.steps.filter { $0.step > epochStart })
         if epochStart > 0 {
@@ -81,16 +94,17 @@ package final class RunRecorder {
         lastReport = report
         let epoch = plan.epoch(ofStep: step)
         let count = Double(max(1, report.sampleCount))
+        stepCount = step + 1
         metrics.append(
             "{\"kind\":\"step\",\"step\":\(step + 1),\"epoch\":\(epoch + 1),"
                 + "\"records\":\(report.sampleCount),"
                 + "\"loss\":\(JSONText.number(report.lossSum / count)),"
-                + "\"accuracy\":\(Double(report.correctCount) / count),"
-                + "\"time\":\(SteadyClock.wallSeconds)}")
+                + "\"accuracy\":\(JSONText.number(Double(report.correctCount) / count)),"
+                + "\"time\":\(SteadyClock.wallSeconds)}\n")
         ledger.append(
             LedgerEntry(
                 step: step, epoch: epoch, records: report.sampleCount, digest: report.recordDigest
-            ).line)
+            ).line + "\n")
         if plan.stepInEpoch(step + 1) == 0 { lastEpochSums = epochSums }
     }
 
@@ -105,20 +119,53 @@ package final class RunRecorder {
                 + "\"test_loss\":\(JSONText.number(evaluation.lossSum / count)),"
                 + "\"test_accuracy\":\(Double(evaluation.correctCount) / count),"
                 + "\"images_per_second\":\(JSONText.number(imagesPerSecond)),"
-                + "\"seconds\":\(evaluation.trainingSeconds),\"time\":\(SteadyClock.wallSeconds)}")
-        metrics.flush()
-        ledger.flush()
+                + "\"seconds\":\(evaluation.trainingSeconds),\"time\":\(SteadyClock.wallSeconds)}\n")
+        flush()
     }
 
-    package func journal(_ line: String) {
-        journal.append(line)
-        journal.flush(durable: true)
+    /// Hands a line of the journal over; `RecordWriter.Progress.journalCount` counts it once it is on
+    /// disk.
+    package func journal(_ line: String) { writer.write(journal: line) }
+
+    /// Hands over what there is of steps.
+    package func flush() {
+        guard !metrics.isEmpty || !ledger.isEmpty else { return }
+        writer.write(metrics: metrics, ledger: ledger, recordedCount: stepCount)
+        metrics = ""
+        ledger = ""
     }
 
-    package func flush(durable: Bool = false) {
-        metrics.flush()
-        ledger.flush(durable: durable)
+    /// Hands over what there is of steps, to be synced; `RecordWriter.Progress.durableStep` tells of
+    /// `step` then.
+    package func makeDurable(step: Int) {
+        flush()
+        writer.makeDurable(step: step)
     }
+
+    /// Replaces a small file of the run, after all that was handed over before.
+    package func replace(_ path: String, with text: String) { writer.replace(path, with: text) }
+
+    /// Waits until all that was handed over is written, but not longer than `limit`.
+    ///
+    /// - Returns: whether it is.
+    package func settle(within limit: Duration) -> Bool {
+        flush()
+        return writer.waitUntilIdle(within: limit)
+    }
+
+    /// Writes what is left and ends the writer, within `limit`.
+    ///
+    /// - Returns: whether all is written.
+    package func close(within limit: Duration) -> Bool {
+        flush()
+        return writer.close(within: limit)
+    }
+
+    /// How far the files are.
+    package var progress: RecordWriter.Progress { writer.progress }
+
+    /// How long the disk has not answered.
+    package var stalledFor: Duration { writer.stalledFor }
 
     /// Steps, from the first on, that both records hold whole lines of.
     static func stepCount(_ directory: RunDirectory) throws(Failure) -> Int {
@@ -126,8 +173,6 @@ package final class RunRecorder {
         let metrics = try lines(directory.metrics, before: .max, isOneBased: true).last
         return min(ledger + 1, metrics)
     }
-
-    package var failure: Failure? { metrics.failure ?? ledger.failure ?? journal.failure }
 
     // MARK: Taking up an interrupted run
 

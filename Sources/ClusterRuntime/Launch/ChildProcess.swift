@@ -7,8 +7,9 @@ import Threads
 
 /// A child process of this one, in a process group of its own, that ends when this process does.
 ///
-/// Its standard input is a pipe that this process holds open: a child started with
-/// `--exit-with-parent` ends when the pipe closes, even if this process was killed.
+/// Its standard input is a socket that this process holds open: a child started with
+/// `--exit-with-parent` ends when it closes, even if this process was killed, and sends signs of life
+/// over it.
 public final class ChildProcess {
     public enum End: Hashable, Sendable {
         case exited(Int)
@@ -21,24 +22,27 @@ public final class ChildProcess {
     private var end: End?
 
     /// - Parameters:
+    ///   - executable: what the child is called, and what it runs unless `image` is given.
+    ///   - image: the file to run.
     ///   - output: a path for standard output and error; nil lets the child share this process's.
     public init(
-        name: String, executable: String, arguments: [String],
+        name: String, executable: String, image: String? = nil, arguments: [String],
         environment: [String: String] = [:], output: String? = nil
     ) throws(Failure) {
         self.name = name
-        var pipes: [Int32] = [0, 0]
-        guard pipe(&pipes) == 0 else {
-            throw .internalError("cannot make a pipe: \(String(cString: strerror(errno)))")
-        }
+        var ends: [Int32] = [0, 0]
         // The end that this process holds must not reach any child, or none would see it close.
-        for end in pipes { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        standardInput = pipes[1]
-        defer { close(pipes[0]) }
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+            throw .internalError(
+                "cannot make a pair of sockets: \(String(cString: strerror(errno)))")
+        }
+        standardInput = ends[1]
+        defer { close(ends[0]) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, pipes[0], 0)
+        posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
         if let output {
             posix_spawn_file_actions_addopen(
                 &actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
@@ -60,9 +64,10 @@ public final class ChildProcess {
         let settings = variables.map { strdup("\($0)=\($1)") } + [nil]
         defer { for setting in settings { free(setting) } }
         var identifier: pid_t = 0
-        let code = posix_spawn(&identifier, executable, &actions, &attributes, words, settings)
+        let code = posix_spawn(
+            &identifier, image ?? executable, &actions, &attributes, words, settings)
         guard code == 0 else {
-            close(pipes[1])
+            close(ends[1])
             throw .internalError(
                 "cannot start \(executable): \(String(cString: strerror(code)))")
         }
@@ -85,6 +90,16 @@ public final class ChildProcess {
         let signal = Int(status & 0x7F)
         end = signal == 0 ? .exited(Int(status >> 8) & 0xFF) : .signalled(signal)
         return end
+    }
+
+    /// Whether the child has sent signs of life since this was asked last.
+    public func hasGivenSign() -> Bool {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        var hasGiven = false
+        while recv(standardInput, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {
+            hasGiven = true
+        }
+        return hasGiven
     }
 
     public func send(signal: Int32) {

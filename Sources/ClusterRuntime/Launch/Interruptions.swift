@@ -1,5 +1,6 @@
 import CLinux
 import ClusterProtocol
+import Synchronization
 import Threads
 
 #if canImport(Glibc)
@@ -11,7 +12,8 @@ import Threads
 /// Signals are blocked in all threads and read from a descriptor, so no handler ever runs.
 public final class Interruptions: Sendable {
     public enum Event: Sendable {
-        /// SIGINT or SIGTERM.
+        /// SIGINT, SIGTERM, or any other signal that would end the process: a terminal that goes
+        /// away (SIGHUP), a limit that is reached. A second SIGHUP asks for nothing more.
         case stopRequested
         /// Standard input, held open by the parent, was closed.
         case parentGone
@@ -23,6 +25,14 @@ public final class Interruptions: Sendable {
     private let signals: Int32
     private let wakeDescriptor: Int32
     private let watchesParent: Bool
+    /// A shell and the kernel may both tell that the terminal is gone.
+    private let hasHungUp = Atomic(false)
+
+    /// Signals that end a process unless it takes them.
+    private static let fatal = [
+        SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGPOLL, SIGPWR,
+        SIGSTKFLT,
+    ]
 
     /// To be made on the main thread before any other thread is started.
     public init(watchingParent: Bool = false) throws(Failure) {
@@ -30,8 +40,12 @@ public final class Interruptions: Sendable {
         sigemptyset(&set)
         sigaddset(&set, SIGINT)
         sigaddset(&set, SIGTERM)
+        // Whoever had one ignored (nohup) wants it ignored.
+        for number in Self.fatal where !Self.isIgnored(number) { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
         signal(SIGPIPE, SIG_IGN)
+        // A file that reaches its limit is an error of the write then.
+        signal(SIGXFSZ, SIG_IGN)
         signals = signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
         wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         watchesParent = watchingParent
@@ -43,6 +57,13 @@ public final class Interruptions: Sendable {
     deinit {
         close(signals)
         close(wakeDescriptor)
+    }
+
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(number, nil, &action) == 0 else { return false }
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+            == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 
     /// Ends a wait from another thread.
@@ -62,7 +83,9 @@ public final class Interruptions: Sendable {
         if items[0].revents != 0 {
             var information = signalfd_siginfo()
             if read(signals, &information, MemoryLayout<signalfd_siginfo>.size) > 0 {
-                return .stopRequested
+                let isHangup = information.ssi_signo == UInt32(SIGHUP)
+                let isFirst = !hasHungUp.exchange(true, ordering: .relaxed)
+                return isHangup && !isFirst ? .timeout : .stopRequested
             }
         }
         if watchesParent, items[2].revents != 0 {

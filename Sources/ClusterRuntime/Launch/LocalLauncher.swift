@@ -41,12 +41,22 @@ public final class LocalLauncher {
     /// The same without a new step in the ledger: processes that die again and again, at the same
     /// place maybe, shall not do so for ever.
     private static let maximumVainRestarts = 60
+    /// However short heartbeats are, a busy machine may keep a process from running for as long.
+    private static let leastPatience = Duration.seconds(1)
 
     private let settings: Settings
     private let interruptions: Interruptions
     private let note: (String) -> Void
+    private struct Member {
+        var role: Role
+        var child: ChildProcess
+        var cores: CoreSet?
+        var silence = Silence()
+    }
+
     private var coordinator: ChildProcess?
-    private var members: [(role: Role, child: ChildProcess, cores: CoreSet?)] = []
+    private var coordinatorSilence = Silence()
+    private var members: [Member] = []
     private var claim: CoreClaim?
     /// Cores that no worker is bound to at the moment.
     private var freeCores: [CoreSet] = []
@@ -56,6 +66,8 @@ public final class LocalLauncher {
     private var ledgerByteCount = 0
     private var endpoint = ""
     private var stopCount = 0
+    /// Processes that this one has ended because they hung.
+    private var hung: Set<Int32> = []
 
     /// - Parameter note: shows a line to the person who started this.
     public init(
@@ -107,9 +119,15 @@ public final class LocalLauncher {
         ] + keyArguments
         if settings.isResuming || isReplacing { arguments.append("--resume") }
         if !isReplacing { arguments.append("--fresh-members") }
-        coordinator = try ChildProcess(
-            name: "coordinator", executable: settings.executable, arguments: arguments,
-            output: settings.output)
+        coordinator = try child("coordinator", arguments)
+        coordinatorSilence = Silence()
+    }
+
+    /// A child runs this very program, even when its file was replaced or removed since.
+    private func child(_ name: String, _ arguments: [String]) throws(Failure) -> ChildProcess {
+        try ChildProcess(
+            name: name, executable: settings.executable, image: "/proc/self/exe",
+            arguments: arguments, output: settings.output)
     }
 
     private var keyArguments: [String] { settings.keys.map { ["--keys", $0] } ?? [] }
@@ -165,10 +183,8 @@ public final class LocalLauncher {
             arguments += ["--threads", "\(settings.configuration.cluster.threads)"]
             arguments += settings.workerArguments
         }
-        let child = try ChildProcess(
-            name: "\(role.rawValue) \(number)", executable: settings.executable,
-            arguments: arguments, output: settings.output)
-        members.append((role, child, cores))
+        let child = try child("\(role.rawValue) \(number)", arguments)
+        members.append(Member(role: role, child: child, cores: cores))
     }
 
     // MARK: Watching
@@ -177,6 +193,7 @@ public final class LocalLauncher {
         while true {
             if let end = coordinator?.poll(), try !replaceCoordinator(end) { return code(of: end) }
             try replaceEnded()
+            endSilent()
             guard case .stopRequested = interruptions.wait(timeout: .milliseconds(20)) else {
                 continue
             }
@@ -192,11 +209,41 @@ public final class LocalLauncher {
         }
     }
 
+    /// A child that hangs is ended; another takes its place, as for one that was killed.
+    private func endSilent() {
+        let heartbeat = settings.configuration.cluster.heartbeatInterval
+        let limit = max(Self.leastPatience, heartbeat * 3)
+        if let coordinator,
+            let time = coordinatorSilence.look(
+                hasGivenSign: coordinator.hasGivenSign(), limit: limit)
+        {
+            end(coordinator, after: time)
+            coordinatorSilence = Silence()
+        }
+        for index in members.indices {
+            let child = members[index].child
+            guard let time = members[index].silence.look(
+                hasGivenSign: child.hasGivenSign(), limit: limit)
+            else { continue }
+            end(child, after: time)
+            members[index].silence = Silence()
+        }
+    }
+
+    private func end(_ child: ChildProcess, after silence: Duration) {
+        guard child.poll() == nil else { return }
+        note(
+            "\(child.name) (pid \(child.processIdentifier)) has given no sign of life for "
+                + "\(NumberText.fixed(silence / .seconds(1), 1)) s; it is ended")
+        hung.insert(child.processIdentifier)
+        child.send(signal: SIGKILL)
+    }
+
     /// A coordinator that was killed is replaced; it finds the run in the journal, and the members,
     /// who have gone on meanwhile, find it at its old address.
     private func replaceCoordinator(_ end: ChildProcess.End) throws(Failure) -> Bool {
         guard case .signalled = end, stopCount == 0, mayRestart() else { return false }
-        note("the coordinator \(text(end)); another takes its place")
+        note("the coordinator \(text(end, of: coordinator)); another takes its place")
         try startCoordinator(isReplacing: true)
         return true
     }
@@ -205,8 +252,9 @@ public final class LocalLauncher {
     private func replaceEnded() throws(Failure) {
         for index in members.indices.reversed() {
             guard let end = members[index].child.poll() else { continue }
-            let (role, child, cores) = members.remove(at: index)
-            if let cores { freeCores.append(cores) }
+            let member = members.remove(at: index)
+            let (role, child) = (member.role, member.child)
+            if let cores = member.cores { freeCores.append(cores) }
             let log = "\(settings.directory.logs)/\(child.name.replacing(" ", with: "-")).jsonl"
             switch end {
             case .exited(ExitCode.done): break
@@ -214,12 +262,12 @@ public final class LocalLauncher {
                 note("\(child.name) ended with exit code \(code), see \(log)")
             case .exited, .signalled:
                 guard stopCount == 0, mayRestart() else {
-                    note("\(child.name) \(text(end)); it is not replaced")
+                    note("\(child.name) \(text(end, of: child)); it is not replaced")
                     continue
                 }
                 try start(role)
                 note(
-                    "\(child.name) (pid \(child.processIdentifier)) \(text(end)); "
+                    "\(child.name) (pid \(child.processIdentifier)) \(text(end, of: child)); "
                         + "\(members[members.count - 1].child.name) takes its place")
             }
         }
@@ -241,8 +289,9 @@ public final class LocalLauncher {
         return true
     }
 
-    private func text(_ end: ChildProcess.End) -> String {
-        switch end {
+    private func text(_ end: ChildProcess.End, of child: ChildProcess?) -> String {
+        if let child, hung.remove(child.processIdentifier) != nil { return "hung and was ended" }
+        return switch end {
         case .exited(let code): "ended with exit code \(code)"
         case .signalled(let signal):
             signal == Int(SIGKILL)
@@ -255,7 +304,7 @@ public final class LocalLauncher {
         switch end {
         case .exited(let code): return code
         case .signalled:
-            note("the coordinator \(text(end)); go on with --resume \(settings.directory.path)")
+            note("the coordinator \(text(end, of: coordinator)); go on with --resume \(settings.directory.path)")
             return ExitCode.lost
         }
     }

@@ -103,6 +103,7 @@ final class MemberLoop {
             log.error("socket thread failed", metadata: [LogKey.errorDetail: "\(error)"])
             end = Shutdown(reason: "\(error)", exitCode: ExitCode.internalError)
         }
+        LifeSigns.finish()
         shards.stop()
         stopStream()
         worker?.close()
@@ -145,6 +146,7 @@ final class MemberLoop {
             }
             if received?.isSpoiled == true { log.warning("\(PipeInbox.spoiledSentence)") }
         }
+        LifeSigns.turn()
         try beat()
     }
 

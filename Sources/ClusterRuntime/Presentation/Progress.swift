@@ -32,15 +32,10 @@ final class Progress {
     }
 
     private func show(_ line: String) {
-        if output == .none { return }
+        guard output != .none else { return }
         let clear = hasOpenLine ? "\r\u{1B}[K" : ""
         hasOpenLine = false
-        Self.write(clear + line + "\n")
-    }
-
-    private static func write(_ text: String) {
-        let bytes = Array(text.utf8)
-        _ = bytes.withUnsafeBytes { Glibc.write(1, $0.baseAddress, bytes.count) }
+        Screen.show(clear + line + "\n")
     }
 
     func note(_ text: String) { show("  \(text)") }
@@ -102,7 +97,7 @@ final class Progress {
             + "\(Self.grouped(Int(rate))) images/s  loss \(Self.fixed(sums.meanLoss, 4))  "
             + "accuracy \(Self.fixed(sums.accuracy, 4))  \(Self.clock(left / max(1, rate))) left"
         if output == .terminal {
-            Self.write("\r\u{1B}[K" + line)
+            Screen.show("\r\u{1B}[K" + line, isReplaceable: true)
             hasOpenLine = true
         } else {
             show(line)
@@ -159,6 +154,8 @@ final class Progress {
     }
 
     static func fixed(_ value: Double, _ places: Int) -> String {
+        // The bits of a NaN are nothing to show.
+        guard !value.isNaN else { return "nan" }
         guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
         var scale = 1.0
         for _ in 0..<places { scale *= 10 }
