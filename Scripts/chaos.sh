@@ -26,7 +26,7 @@
 # CONVOY=PROGRAM starts that program and builds nothing.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 # shellcheck source=Scripts/faults.sh
 source "$root/Scripts/faults.sh"
 

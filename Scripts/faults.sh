@@ -6,7 +6,7 @@
 # process is ever hit.
 
 # shellcheck source=Scripts/processes.sh
-source "${BASH_SOURCE[0]%/*}/processes.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/processes.sh"
 
 # Lines `ROLE PID START` of the running children of process $1; with $2, of that role only.
 children() {

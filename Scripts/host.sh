@@ -121,12 +121,17 @@ prepare() {
             echo "ending what an earlier launch has left" >&2
             stop_processes "$list" 10 || true
         fi
-        # A coordinator that ended before the first checkpoint has left nothing of value.
+        # A coordinator that ended before the first checkpoint has left nothing of value, in a directory
+        # that was not there or empty before.
         if [[ -e $run_dir/config.yaml ]] && ! has_checkpoint "$run_dir"; then
-            remove_unbegun "$run_dir" ||
+            { grep -qx made "$list" && remove_unbegun "$run_dir"; } ||
                 fail "$run_dir holds files of something else; choose another --run-dir"
         fi
-        echo "launch $launch" >"$list"
+        local made=()
+        if [[ -z $(ls -A -- "$run_dir" 2>/dev/null) ]] || grep -qx made "$list" 2>/dev/null; then
+            made=(made)
+        fi
+        printf '%s\n' "launch $launch" "${made[@]}" >"$list"
     }
     local launch=$2
     with_lock "$list" begin_list
@@ -146,7 +151,7 @@ join() {
     local run_dir=$1 list=$1.pids launch=$2
     mkdir -p -- "$(dirname -- "$run_dir")"
     keep_running() {
-        { echo "launch $launch" && running "$list"; } >"$list.new"
+        { echo "launch $launch" && { grep -x made "$list" || true; } && running "$list"; } >"$list.new"
         cat -- "$list.new" >"$list"
         rm -f -- "$list.new"
     }

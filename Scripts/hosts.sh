@@ -10,7 +10,7 @@
 # CONVOY_SSH=WORDS takes the place of ssh and its options; it is called as WORDS [USER@]HOST COMMAND,
 # with standard input, and ends with 255 when it does not reach the host.
 
-scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+scripts=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 read -r -a transport <<<"${CONVOY_SSH:-ssh -o BatchMode=yes -o ConnectTimeout=10 \
 -o ServerAliveInterval=5 -o ServerAliveCountMax=3}"
 # Hosts that are spoken to at the same time.

@@ -27,7 +27,7 @@
 # inside, which hosts without Swift can run. CONVOY_SSH: see hosts.sh.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 # shellcheck source=Scripts/hosts.sh
 source "$root/Scripts/hosts.sh"
 
@@ -280,6 +280,11 @@ if $is_complete && is_at_work "$head" coordinator; then
 elif grep -qx checkpoint "$answers/$head"; then
     mode=resume
     if $is_complete && ((${#missing[@]} < server_count + worker_count)); then mode=replace; fi
+fi
+if [[ $mode == replace || $mode == fill ]] &&
+    [[ " ${flags[*]-} " == *" --change-settings "* ]]; then
+    fail "--change-settings: the processes of $run_dir are at work with its settings; \
+Scripts/stop.sh $run_dir first" 64
 fi
 if [[ $mode == new || $mode == resume ]]; then is_complete=false; fi
 

@@ -12,7 +12,7 @@
 # CONVOY=PROGRAM starts that program and builds nothing.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 # shellcheck source=Scripts/processes.sh
 source "$root/Scripts/processes.sh"
 
@@ -95,15 +95,20 @@ if [[ -n $(running "$list") ]]; then
 fi
 
 resume=()
+if $is_replacing && [[ " ${flags[*]-} " == *" --change-settings "* ]]; then
+    fail "--change-settings: the processes of $run_dir are at work with its settings; \
+Scripts/stop.sh $run_dir first" 64
+fi
 if $is_replacing; then
     resume=(--resume)
 elif has_checkpoint; then
     resume=(--resume --fresh-members)
     rm -f -- "$run_dir/endpoint"
-elif [[ -s $list && -d $run_dir ]]; then
-    # A launch that ended before the first checkpoint: only files of these names can be there.
+elif grep -qx made "$list" && [[ -d $run_dir ]]; then
+    # A launch that ended before the first checkpoint, in a directory that was not there or empty
+    # before: only files of these names can be in it.
     rm -f -- "$run_dir"/{config.yaml,endpoint,journal.jsonl,ledger.jsonl,metrics.jsonl}{,.tmp} \
-        "$run_dir"/logs/*.{jsonl,out}
+        "$run_dir"/lock "$run_dir"/logs/*.{jsonl,out}
     rm -rf -- "$run_dir"/checkpoints/*.tmp
     rmdir -- "$run_dir"/{logs,checkpoints} "$run_dir" 2>/dev/null ||
         fail "$run_dir holds files of something else; choose another --run-dir"
@@ -116,6 +121,7 @@ if $is_replacing; then
     rm -f -- "$list.tmp"
 else
     : >"$list"
+    if [[ -z $(ls -A -- "$run_dir" 2>/dev/null) ]]; then echo made >>"$list"; fi
 fi
 # The run directory must not exist before the coordinator has made it, so its output moves in later.
 output=$run_dir.out

@@ -23,7 +23,7 @@ fail() {
 # Empty on a host, which gets this text on standard input; MONITOR_PULSE is set there.
 root=
 if [[ -n ${BASH_SOURCE[0]:-} ]]; then
-    root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+    root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 fi
 convoy=${CONVOY:-$root/.build/release/convoy}
 # How long a run may be without a coordinator: so long its members wait for another one.

@@ -9,7 +9,7 @@
 # RUN_DIR.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 # shellcheck source=Scripts/processes.sh
 source "$root/Scripts/processes.sh"
 # shellcheck source=Scripts/hosts.sh

@@ -7,7 +7,7 @@
 # where shellcheck is installed. Flags, for instance --filter ZeroMQTests, go to the first run.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 cd -- "$root"
 
 section() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }

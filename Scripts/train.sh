@@ -6,7 +6,7 @@
 # run itself goes to standard error. Relative paths are those of the working directory.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 
 "$root/Scripts/setup.sh"
 swift build --package-path "$root" -c release --product convoy >&2

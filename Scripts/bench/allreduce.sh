@@ -26,7 +26,7 @@ set -euo pipefail
 
 bench=allreduce
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 # shellcheck source=Scripts/bench/peers/environments.sh disable=SC1091
 source "$root/Scripts/bench/peers/environments.sh"
 

@@ -9,7 +9,7 @@
 # Environment: CONVOY=PROGRAM measures that program and builds nothing. BENCH_LOCK=FILE holds an
 # exclusive lock (flock) on FILE during each measurement, and between them lets others measure.
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd)
 
 # shellcheck disable=SC2154 # whoever sources this sets it
 usage_error() {

@@ -33,7 +33,7 @@ set -euo pipefail
 
 bench=intruders
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 command_line="Scripts/bench/intruders.sh${*:+ $*}"
 kinds=(scan plain unlisted old huge together)

@@ -20,7 +20,7 @@ set -euo pipefail
 
 bench=keys
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 command_line="Scripts/bench/keys.sh${*:+ $*}"
 rounds=3

@@ -40,7 +40,7 @@ set -euo pipefail
 
 bench=peers
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 # shellcheck source=Scripts/bench/peers/environments.sh disable=SC1091
 source "$root/Scripts/bench/peers/environments.sh"
 programs=$root/Scripts/bench/peers

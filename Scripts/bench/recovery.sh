@@ -41,7 +41,7 @@
 # (15), a third of that for the others; SECONDS_EACH=S: how long a throughput is measured (40).
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd)
 # shellcheck source=Scripts/faults.sh disable=SC1091
 source "$root/Scripts/faults.sh"
 

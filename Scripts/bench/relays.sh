@@ -28,7 +28,7 @@ set -euo pipefail
 
 bench=relays
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 command_line="Scripts/bench/relays.sh${*:+ $*}"
 counts=(16 32)

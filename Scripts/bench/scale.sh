@@ -39,7 +39,7 @@ set -euo pipefail
 
 bench=scale
 # shellcheck source=Scripts/bench/common.sh disable=SC1091
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 command_line="Scripts/bench/scale.sh${*:+ $*}"
 counts=(1 2 4 8 16 32 64)

@@ -9,7 +9,7 @@
 # A script that sources this may define `stop_engine`, which is called once, whatever happens.
 
 engine=$1
-engines=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+engines=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 root=$(cd -- "$engines/../.." && pwd)
 cache=${CONVOY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/convoy}
 directory=$(mktemp -d -t "convoy-$engine-XXXXXX")

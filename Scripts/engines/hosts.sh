@@ -31,7 +31,7 @@
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" hosts
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" hosts
 
 quick=false
 only=

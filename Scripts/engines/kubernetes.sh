@@ -12,9 +12,10 @@
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" kubernetes
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" kubernetes
 
-steps=300
+# Enough that the run is not over, on a fast machine, before its coordinator is killed.
+steps=3000
 manifest=$root/Cluster/kubernetes/convoy.yaml
 need_packages dataset-fashion-mnist
 need_python kubernetes kubernetes-validate pyyaml
@@ -86,7 +87,7 @@ unset 'processes[-1]'
 start coordinator StatefulSet/convoy-coordinator 0
 for process in "${processes[@]}"; do
     code=0
-    wait_for 60 "the end of process $process" has_ended "$process"
+    wait_for 300 "the end of process $process" has_ended "$process"
     wait "$process" || code=$?
     ((code == 0)) || fail "process $process ended with exit code $code" "${logs[@]}"
 done

@@ -2,16 +2,18 @@
 # Usage: Scripts/engines/mpi.sh
 #
 # Starts workers by mpirun, as one does on a cluster that has nothing but MPI; kills one, upon which
-# mpirun ends all of them, and starts them again. Installs Debian's openmpi-bin if it is missing.
+# mpirun ends all of them, starts them again, and ends the run when these have computed too: it has
+# no end of its own, however fast the machine is. Installs Debian's openmpi-bin if it is missing.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" mpi
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" mpi
 
-steps=300
+# Steps that each pair of workers computes at least.
+most=100
 need_packages openmpi-bin dataset-fashion-mnist
 # All processes are on this host, also where there is no ssh.
 export OMPI_MCA_plm_rsh_agent=true OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -33,7 +35,7 @@ start() {
 run_dir=$directory/run
 logs=("$directory/coordinator.log" "$directory/workers.log")
 start coordinator "$convoy" coordinator --run-dir "$run_dir" --listen 'tcp://127.0.0.1:*' \
-    --workers 2 --servers 1 --steps "$steps" --heartbeat-interval-ms 250
+    --workers 2 --servers 1 --epochs 100000 --heartbeat-interval-ms 250
 wait_for 30 "the coordinator" test -s "$run_dir/endpoint"
 read -r endpoint <"$run_dir/endpoint"
 start server "$convoy" server --coordinator "$endpoint"
@@ -43,21 +45,28 @@ workers() {
         "$convoy" worker --coordinator "$endpoint"
 }
 workers
-wait_for 60 "step 100" reached "$run_dir" 100
+wait_for 60 "step $most" reached "$run_dir" "$most"
 mapfile -t ranks < <(processes_of worker "$run_dir")
 ((${#ranks[@]} == 2)) || fail "expected 2 workers, found ${#ranks[@]}" "${logs[@]}"
 kill -KILL "${ranks[0]}"
 wait_for 30 "the end of mpirun" has_ended "${processes[2]}"
 workers
+are_back() { (($(processes_of worker "$run_dir" | wc -l) == 2)); }
+wait_for 30 "the start of two workers" are_back
+last=$(tail -n 1 "$run_dir/metrics.jsonl" | sed -n 's/.*"step":\([0-9]*\).*/\1/p')
+wait_for 60 "$most steps more" reached "$run_dir" "$((last + most))"
+# As Ctrl-C does: a checkpoint, and everyone is sent home.
+kill -INT "${processes[0]}"
 for process in "${processes[0]}" "${processes[1]}" "${processes[3]}"; do
-    code=0
     wait_for 60 "the end of process $process" has_ended "$process"
-    wait "$process" || code=$?
-    ((code == 0)) || fail "process $process ended with exit code $code" "${logs[@]}"
 done
+code=0
+wait "${processes[0]}" || code=$?
+((code == 130)) || fail "the coordinator ended with exit code $code, expected 130" "${logs[@]}"
 processes=()
 
-undisturbed "$directory/undisturbed" --steps "$steps"
+steps=$(summary "$run_dir" steps)
+undisturbed "$directory/undisturbed" --epochs 100000 --steps "$steps"
 require_hash "$run_dir"
 succeed "a worker killed and mpirun repeated, $steps steps, weights_sha256 ${expected:0:16}, as \
 convoy train"

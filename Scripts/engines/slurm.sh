@@ -13,9 +13,10 @@
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" slurm
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" slurm
 
-steps=1000
+# Enough that the run is not over, on a fast machine, before the last harm is done.
+steps=6000
 need_packages slurm-wlm munge iproute2 dataset-fashion-mnist
 
 daemons=()
@@ -88,7 +89,7 @@ submit() {
     run_dir=$directory/$1
     logs=("$directory/slurmctld.log" "$directory/$1.out")
     job=$(CONVOY=$convoy CONVOY_RUN_DIR=$run_dir sbatch --parsable --chdir="$directory" \
-        --cpus-per-task=1 --time=10 --output="$directory/$1.out" \
+        --cpus-per-task=1 --time=20 --output="$directory/$1.out" \
         "$root/Cluster/slurm/train.sbatch" --config "$directory/run.yaml" \
         --steps "$steps") || fail "sbatch" "${logs[@]}"
 }
@@ -96,7 +97,7 @@ submit() {
 job_state() { scontrol --oneliner show job "$job" | sed 's/.* JobState=\([A-Z]*\).*/\1/'; }
 is_over() { [[ $(job_state) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
 await_job() {
-    wait_for 120 "the end of job $job" is_over
+    wait_for 400 "the end of job $job" is_over
     [[ $(job_state) == COMPLETED ]] || fail "job $job: $(job_state)" "${logs[@]}"
     require_hash "$run_dir"
 }

@@ -11,9 +11,10 @@
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" spark
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" spark
 
-steps=600
+# Enough that the run is not over, on a fast machine, before the last harm is done.
+steps=6000
 fashion_mnist=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
 
 need_packages dataset-fashion-mnist
@@ -44,7 +45,7 @@ partitions=$directory/partitions
 logs=("$directory/spark.err" "$directory/spark.out")
 mkdir "$directory/work"
 cd -- "$directory/work"
-setsid timeout 280 "$SPARK_HOME/bin/spark-submit" --master 'local-cluster[2,1,1024]' \
+setsid timeout 580 "$SPARK_HOME/bin/spark-submit" --master 'local-cluster[2,1,1024]' \
     --conf spark.ui.enabled=false --driver-memory 1g \
     "$root/Scripts/spark/convoy_on_spark.py" --convoy "$convoy" \
     --train "$directory/parquet/train.parquet" --test "$directory/parquet/test.parquet" \

@@ -10,9 +10,10 @@
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh" systemd
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" systemd
 
-steps=300
+# Enough that the run is not over, on a fast machine, before its coordinator is killed.
+steps=3000
 # Of systemd-analyze's tenths of 0 (nothing is open) to 100 (everything is).
 most_exposure=20
 command -v systemd-analyze >/dev/null || need_packages systemd
@@ -78,7 +79,7 @@ kill -KILL "$coordinator"
 start convoy-coordinator 0
 for process in "${processes[@]:0:3}" "${processes[4]}"; do
     code=0
-    wait_for 60 "the end of process $process" has_ended "$process"
+    wait_for 300 "the end of process $process" has_ended "$process"
     wait "$process" || code=$?
     ((code == 0)) || fail "process $process ended with exit code $code" "${logs[@]}"
 done
