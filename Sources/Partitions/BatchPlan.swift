@@ -74,6 +74,11 @@ public struct BatchPlan: Sendable, Hashable {
     /// Records of a full microbatch, G / V.
     public var microbatchSize: Int { batchSize / virtualWorkerCount }
 
+    /// Records that a microbatch can have at most: a batch may be larger than the data.
+    public var microbatchCapacity: Int {
+        min(microbatchSize, (recordCount - 1) / virtualWorkerCount + 1)
+    }
+
     public func epoch(ofStep step: Int) -> Int { step / stepsPerEpoch }
     public func stepInEpoch(_ step: Int) -> Int { step % stepsPerEpoch }
 

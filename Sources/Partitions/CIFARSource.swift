@@ -17,8 +17,12 @@ struct CIFARSource: ByteSource {
 
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
         guard split == .training else {
+            guard FileManager.default.fileExists(atPath: "\(directory)/test_batch.bin") else {
+                return EmptyRecordStream(shape: try stream(.training).shape, place: directory)
+            }
             return try CIFARRecordStream(paths: ["\(directory)/test_batch.bin"])
         }
+        try requireDirectory(directory, holding: "data_batch_N.bin")
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
             throw DataError(
                 .unreadable, file: directory, what: "cannot list the directory",

@@ -1,5 +1,11 @@
 import SafeTensors
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Why a data set cannot be used; its description is one line.
 public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
     public enum Kind: Sendable, Hashable {
@@ -109,4 +115,19 @@ func tensors<Result>(
     _ body: () throws(SafeTensorsError) -> Result
 ) throws(DataError) -> Result {
     do throws(SafeTensorsError) { return try body() } catch { throw DataError(error) }
+}
+
+/// Throws unless `path` is a directory.
+func requireDirectory(_ path: String, holding what: String) throws(DataError) {
+    var status = stat()
+    let isThere = stat(path, &status) == 0
+    if isThere, status.st_mode & S_IFMT == S_IFDIR { return }
+    let reason = isThere ? "something else" : String(cString: strerror(errno))
+    let isHome = path == "~" || path.hasPrefix("~/") || path.hasSuffix("/~") || path.contains("/~/")
+    throw DataError(
+        .unreadable, file: path,
+        what: isThere ? "it is no directory" : "the directory cannot be opened",
+        expected: "a directory with \(what)", found: reason,
+        advice: isHome ? "write $HOME in place of ~, which a shell leaves alone within a word"
+            : "check the path")
 }

@@ -18,6 +18,8 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
     /// SHA-256 in hexadecimal: equal for equal decoded contents, whatever the files are called and
     /// however they are compressed. For a partitioned directory it covers the manifest's checksums.
     public var fingerprint: String
+    /// Before any transformation; nil: as `fingerprint`.
+    public private(set) var sourceFingerprint: String?
 
     public init(
         name: String, shape: [Int], classCount: Int, trainingCount: Int, testCount: Int,
@@ -44,6 +46,7 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         guard !transformations.isEmpty else { return self }
         var copy = self
         let names = transformations.map(\.canonicalText).joined(separator: "\n")
+        copy.sourceFingerprint = fingerprint
         copy.fingerprint = hexadecimal(SHA256.hash(data: Array("\(fingerprint)\n\(names)".utf8)))
         return copy
     }

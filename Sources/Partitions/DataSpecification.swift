@@ -30,6 +30,16 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// The same form with the directory that `change` makes of its own.
+    public func with(directory change: (String) -> String) -> DataSpecification {
+        switch self {
+        case .fashionMNIST: .fashionMNIST
+        case .idx(let directory): .idx(directory: change(directory))
+        case .cifar10(let directory): .cifar10(directory: change(directory))
+        case .partitions(let directory): .partitions(directory: change(directory))
+        }
+    }
+
     /// The text that parses back to this value.
     public var description: String {
         switch self {

@@ -39,18 +39,30 @@ struct IDXSource: ByteSource {
 
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
         let prefix = split == .training ? "train" : "t10k"
+        // Debian's package has both splits; any other directory may do without records to test with.
+        if split == .test, classCount == nil, find("t10k-images", rank: 3) == nil,
+            find("t10k-labels", rank: 1) == nil
+        {
+            return EmptyRecordStream(shape: try stream(.training).shape, place: directory)
+        }
         return try IDXRecordStream(
             images: ByteStream(path: locate("\(prefix)-images", rank: 3)),
-            labels: ByteStream(path: locate("\(prefix)-labels", rank: 1)))
+            labels: ByteStream(path: locate("\(prefix)-labels", rank: 1)), mayBeEmpty: split == .test)
     }
 
-    private func locate(_ stem: String, rank: Int) throws(DataError) -> String {
+    private func find(_ stem: String, rank: Int) -> String? {
         for separator in ["-", "."] {
             for ending in ["", ".gz"] {
                 let path = "\(directory)/\(stem)\(separator)idx\(rank)-ubyte\(ending)"
                 if access(path, F_OK) == 0 { return path }
             }
         }
+        return nil
+    }
+
+    private func locate(_ stem: String, rank: Int) throws(DataError) -> String {
+        if let path = find(stem, rank: rank) { return path }
+        try requireDirectory(directory, holding: "the IDX files of a data set")
         throw DataError(
             .unreadable, file: directory, what: "missing IDX file",
             expected: "\(stem)-idx\(rank)-ubyte or .idx\(rank)-ubyte, plain or .gz",
@@ -66,9 +78,11 @@ final class IDXRecordStream: RecordStream {
     private let images: ByteStream
     private let labels: ByteStream
 
-    init(images: ByteStream, labels: ByteStream) throws(DataError) {
-        let imageDimensions = try Self.dimensions(images, magic: 0x803)
-        let labelDimensions = try Self.dimensions(labels, magic: 0x801)
+    init(
+        images: ByteStream, labels: ByteStream, mayBeEmpty: Bool = false
+    ) throws(DataError) {
+        let imageDimensions = try Self.dimensions(images, magic: 0x803, mayBeEmpty)
+        let labelDimensions = try Self.dimensions(labels, magic: 0x801, mayBeEmpty)
         recordCount = imageDimensions[0]
         guard labelDimensions[0] == recordCount else {
             throw DataError(
@@ -86,7 +100,7 @@ final class IDXRecordStream: RecordStream {
 
     /// Reads and checks a header: the magic, then `magic & 0xFF` dimensions.
     private static func dimensions(
-        _ stream: ByteStream, magic: Int
+        _ stream: ByteStream, magic: Int, _ mayBeEmpty: Bool
     ) throws(DataError) -> [Int] {
         let rank = magic & 0xFF
         let header = try stream.bytes(4 + 4 * rank, what: "IDX header")
@@ -101,13 +115,14 @@ final class IDXRecordStream: RecordStream {
                 advice: "check that the file is an IDX file of the kind its name says")
         }
         let dimensions = Array(words.dropFirst())
-        guard dimensions[0] > 0 else {
+        guard dimensions[0] > 0 || mayBeEmpty else {
             throw DataError(
                 .emptySet, file: stream.path, what: "record count", expected: "at least 1",
                 found: "0")
         }
         var byteCount = 1
-        for dimension in dimensions {
+        // Without records their dimensions must make sense all the same.
+        for dimension in [max(1, dimensions[0])] + dimensions.dropFirst() {
             let (product, overflow) = byteCount.multipliedReportingOverflow(by: dimension)
             byteCount = overflow ? Int.max : product
         }
@@ -117,6 +132,7 @@ final class IDXRecordStream: RecordStream {
                 expected: "all at least 1",
                 found: "\(dimensions)")
         }
+        if dimensions[0] == 0 { return dimensions }
         guard byteCount <= stream.maximumByteCount - header.count else {
             throw DataError(
                 .truncated, file: stream.path, what: "records of dimensions \(dimensions)",

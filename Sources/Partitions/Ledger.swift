@@ -44,6 +44,18 @@ public struct LedgerEntry: Sendable, Hashable {
     }
 }
 
+/// Steps that were dealt by one plan, from the first of them on.
+public struct LedgerStretch: Sendable, Hashable {
+    public var firstStep: Int
+    /// Nil: the data that these steps used is not there, so their records cannot be told.
+    public var plan: BatchPlan?
+
+    public init(firstStep: Int, plan: BatchPlan?) {
+        self.firstStep = firstStep
+        self.plan = plan
+    }
+}
+
 /// Compares a ledger with the plan: did every step use exactly its microbatches, and so every epoch
 /// every record exactly once?
 public struct LedgerChecker: Sendable {
@@ -59,23 +71,30 @@ public struct LedgerChecker: Sendable {
         }
     }
 
-    public let plan: BatchPlan
+    /// In the order of their steps; the first one begins with the first step.
+    private let stretches: [LedgerStretch]
+    private var stretchIndex = 0
     /// The step that must come next.
     public private(set) var nextStep: Int
     /// Epochs seen from their first to their last step.
     public private(set) var completeEpochCount = 0
-    private let firstStep: Int
-    private let orders: OrderCache
+    private var orders: OrderCache?
 
     public init(plan: BatchPlan, firstStep: Int = 0) {
-        self.plan = plan
-        self.firstStep = firstStep
-        nextStep = firstStep
-        orders = OrderCache(plan: plan)
+        self.init(stretches: [LedgerStretch(firstStep: firstStep, plan: plan)])
     }
 
-    /// What the ledger must say of a step.
-    public func expected(step: Int) -> LedgerEntry {
+    /// - Parameter stretches: at least one, in the order of their steps.
+    public init(stretches: [LedgerStretch]) {
+        precondition(!stretches.isEmpty, "expected at least one stretch, found none")
+        self.stretches = stretches
+        nextStep = stretches[0].firstStep
+        orders = stretches[0].plan.map { OrderCache(plan: $0) }
+    }
+
+    /// What the ledger must say of a step; nil when that cannot be known.
+    private func expected(step: Int) -> LedgerEntry? {
+        guard let plan = stretches[stretchIndex].plan, let orders else { return nil }
         var entry = LedgerEntry(step: step, epoch: plan.epoch(ofStep: step), records: 0, digest: 0)
         for virtualWorker in 0..<plan.virtualWorkerCount {
             let records = orders.records(step: step, virtualWorker: virtualWorker)
@@ -92,7 +111,24 @@ public struct LedgerChecker: Sendable {
                 step: nextStep, what: entry.step < nextStep ? "repeated step" : "missing step",
                 expected: "step \(nextStep)", found: "step \(entry.step)")
         }
-        let wanted = expected(step: entry.step)
+        enterStretch(of: entry.step)
+        if let wanted = expected(step: entry.step) { try compare(entry, wanted) }
+        nextStep += 1
+        guard let plan = stretches[stretchIndex].plan else { return }
+        let firstStep = stretches[stretchIndex].firstStep
+        if nextStep % plan.stepsPerEpoch == 0, nextStep - firstStep >= plan.stepsPerEpoch {
+            completeEpochCount += 1
+        }
+    }
+
+    private mutating func enterStretch(of step: Int) {
+        while stretchIndex + 1 < stretches.count, stretches[stretchIndex + 1].firstStep <= step {
+            stretchIndex += 1
+            orders = stretches[stretchIndex].plan.map { OrderCache(plan: $0) }
+        }
+    }
+
+    private func compare(_ entry: LedgerEntry, _ wanted: LedgerEntry) throws(Difference) {
         guard entry.epoch == wanted.epoch else {
             throw Difference(
                 step: entry.step, what: "epoch", expected: "\(wanted.epoch)",
@@ -107,10 +143,6 @@ public struct LedgerChecker: Sendable {
             throw Difference(
                 step: entry.step, what: "digest of the records",
                 expected: String(wanted.digest, radix: 16), found: String(entry.digest, radix: 16))
-        }
-        nextStep += 1
-        if nextStep % plan.stepsPerEpoch == 0, nextStep - firstStep >= plan.stepsPerEpoch {
-            completeEpochCount += 1
         }
     }
 

@@ -14,6 +14,7 @@ struct PartitionDirectory: Sendable {
 
     init(path: String) throws(DataError) {
         self.path = path
+        try requireDirectory(path, holding: PartitionManifest.fileName)
         manifest = try PartitionManifest.read(path: "\(path)/\(PartitionManifest.fileName)")
     }
 

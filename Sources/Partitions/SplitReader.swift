@@ -31,8 +31,8 @@ struct SplitReader {
     func scan() throws(DataError) -> SplitSummary {
         let count = min(chunkRecordCount, recordCount)
         let images = UnsafeMutableRawPointer.allocate(
-            byteCount: count * stream.imageByteCount, alignment: 16)
-        let labels = UnsafeMutablePointer<Int32>.allocate(capacity: count)
+            byteCount: max(1, count) * stream.imageByteCount, alignment: 16)
+        let labels = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, count))
         defer {
             images.deallocate()
             labels.deallocate()
@@ -45,15 +45,16 @@ struct SplitReader {
         var result: Result<SplitSummary, DataError>?
         var labels: [Int32] = []
         let images = [UInt8](
-            unsafeUninitializedCapacity: recordCount * stream.imageByteCount
+            unsafeUninitializedCapacity: max(1, recordCount) * stream.imageByteCount
         ) { images, imageCount in
-            labels = [Int32](unsafeUninitializedCapacity: recordCount) { labels, labelCount in
+            labels = [Int32](unsafeUninitializedCapacity: max(1, recordCount)) { labels, labelCount in
                 do throws(DataError) {
                     let summary = try run(
                         images: UnsafeMutableRawPointer(images.baseAddress!),
                         labels: labels.baseAddress!, keeping: true)
                     result = .success(summary)
-                    (imageCount, labelCount) = (images.count, recordCount)
+                    imageCount = recordCount * stream.imageByteCount
+                    labelCount = recordCount
                 } catch {
                     result = .failure(error)
                     (imageCount, labelCount) = (0, 0)

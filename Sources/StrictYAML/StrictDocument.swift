@@ -29,6 +29,8 @@ public enum StrictDocument {
         -> StrictMapping
     {
         if text.utf8.count > maximumByteCount { throw tooLarge(text.utf8.count, fileName) }
+        // Some editors begin a file with a byte order mark.
+        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         // The parser owns the anchors: nodes forget theirs when it goes, so it must outlive
         // `check`.
         let parser: Parser

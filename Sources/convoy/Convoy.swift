@@ -22,6 +22,30 @@ struct Convoy: ParsableCommand {
             EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
             StatusCommand.self, DoctorCommand.self, KeygenCommand.self, BenchCommand.self,
         ])
+
+    static func main() {
+        // Writes beyond `ulimit -f` then fail with a reason, here and in every child.
+        signal(SIGXFSZ, SIG_IGN)
+        main(joiningNumbers(Array(CommandLine.arguments.dropFirst())))
+    }
+
+    /// `--seed -1` as `--seed=-1`: a number below zero is a value that is out of range, not a flag.
+    static func joiningNumbers(_ arguments: [String]) -> [String] {
+        var result: [String] = []
+        for argument in arguments {
+            let rest = argument.dropFirst()
+            let isNegative = argument.hasPrefix("-") && Double(rest) != nil
+                && rest.first?.isNumber == true
+            if isNegative, let flag = result.last, flag.hasPrefix("--"), flag.count > 2,
+                !flag.contains("=")
+            {
+                result[result.count - 1] = "\(flag)=\(argument)"
+            } else {
+                result.append(argument)
+            }
+        }
+        return result
+    }
 }
 
 /// What subcommands share: errors to standard error, in one line, with their exit code.

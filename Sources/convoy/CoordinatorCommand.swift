@@ -42,19 +42,23 @@ struct CoordinatorCommand: ParsableCommand {
             if let statePort, !(1...65_535).contains(statePort) {
                 throw .usage("--state-port: expected 1 to 65535, found \(statePort)")
             }
+            try options.requireFitting(isResuming: resume)
             let announced = try ListenAddress.announced(announce)
+            try insecurity.requireFitting(security)
             let transport = try security.transport()
             try transport.keys?.requireCoordinator()
             let isOpen = try transport.requireSafe(
                 endpoint, flag: "--listen", insecure: insecurity.insecure)
-            let configuration = try prepare(directory)
+            let (configuration, made) = try prepare(directory)
             let log = role.installLog(
                 role: "coordinator", default: "\(directory.logs)/coordinator.jsonl")
             if isOpen { log.warning("listening without encryption or authentication") }
-            let process = try start(.init(
-                    configuration: configuration, directory: directory, listen: endpoint,
-                    statePort: statePort, announce: announced, transport: transport,
-                    isResuming: resume, mayHaveMembers: resume && !freshMembers), log, interruptions)
+            var settings = CoordinatorProcess.Settings(
+                configuration: configuration, directory: directory, listen: endpoint,
+                statePort: statePort, announce: announced, transport: transport,
+                isResuming: resume, mayHaveMembers: resume && !freshMembers)
+            settings.changesSettings = options.changeSettings
+            let process = try start(settings, made, log, interruptions)
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {
                 case .stopRequested: process.requestStop()
@@ -72,32 +76,45 @@ struct CoordinatorCommand: ParsableCommand {
         }
     }
 
-    /// A run that never began leaves no directory in the way of the next try.
+    /// What this process has made for a run that may never begin.
+    private enum Made { case nothing, directory, contents }
+
+    /// A run that never began leaves nothing in the way of the next try.
     private func start(
-        _ settings: CoordinatorProcess.Settings, _ log: Logger, _ interruptions: Interruptions
+        _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger, _ interruptions: Interruptions
     ) throws(Failure) -> CoordinatorProcess {
         do throws(Failure) {
             return try CoordinatorProcess(settings, log: log, output: .standard) {
                 interruptions.wake()
             }
         } catch {
-            if !resume { settings.directory.removeIfUnused() }
+            if made != .nothing {
+                settings.directory.removeIfUnused(wasThere: made == .contents)
+            }
             throw error
         }
     }
 
     /// A coordinator started by hand makes its run directory; `convoy train` has made it before.
-    private func prepare(_ directory: RunDirectory) throws(Failure) -> RunConfiguration {
-        if role.exitWithParent { return try options.configuration() }
+    private func prepare(
+        _ directory: RunDirectory
+    ) throws(Failure) -> (RunConfiguration, Made) {
+        if role.exitWithParent { return (try options.configuration(), .nothing) }
         if resume {
             try directory.requireExisting()
-            return try options.configuration(
+            let configuration = try options.configuration(
                 over: RunConfiguration.load(file: directory.configuration))
+            return (configuration, .nothing)
         }
         let configuration = try options.configuration()
-        try directory.create()
-        try FileSystem.replace(directory.configuration, with: configuration.yaml)
-        return configuration
+        let made = try directory.create() ? Made.contents : .directory
+        do throws(Failure) {
+            try FileSystem.replace(directory.configuration, with: configuration.yaml)
+        } catch {
+            directory.removeIfUnused(wasThere: made == .contents)
+            throw error
+        }
+        return (configuration, made)
     }
 }
 

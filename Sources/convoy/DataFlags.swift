@@ -19,6 +19,11 @@ struct DataFlags: ParsableArguments {
     var cacheBytes: Int = PartitionDiskCache.defaultByteLimit
 
     private func check() throws(Failure) {
+        if streamData, !dataRoot.isEmpty {
+            throw .usage(
+                "--stream-data and --data-root exclude each other: with the first no data of this host "
+                    + "is opened")
+        }
         guard cacheBytes >= 1 << 20 else {
             throw .usage("--cache-bytes: expected at least 1048576 (1 MiB), found \(cacheBytes)")
         }

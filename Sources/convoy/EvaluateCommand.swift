@@ -56,6 +56,11 @@ struct ModelOptions: ParsableArguments {
         do throws(DataError) {
             let dataSet = try DataSet.open(specification, partitionCount: 1)
                 .transformed(by: transformations)
+            guard dataSet.description.testCount > 0 else {
+                throw DataError(
+                    .emptySet, file: data, what: "test records", expected: "at least 1",
+                    found: "0")
+            }
             let shape = engine.network.specification.inputShape
             guard dataSet.description.shape == shape,
                 dataSet.description.classCount <= engine.network.outputElementCount

@@ -61,6 +61,7 @@ struct MemberOptions: ParsableArguments {
             let interruptions = try Interruptions(watchingParent: options.exitWithParent)
             LifeSigns.begin(isChild: options.exitWithParent)
             let limit = Duration.milliseconds(Int(connectTimeout * 1000))
+            try insecurity.requireFitting(security)
             let transport = try security.transport()
             let place = try MemberPlace(
                 coordinator: coordinator, bind: bind, announce: announce, within: limit,

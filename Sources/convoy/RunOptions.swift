@@ -46,7 +46,7 @@ struct RunOptions: ParsableArguments {
     var learningRate: Double?
 
     @Option(help: "Decides initial weights, order and dropout.")
-    var seed: UInt64?
+    var seed: String?
 
     @Option(help: "fp32 or bf16.")
     var precision: String?
@@ -82,6 +82,24 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Beyond so many workers they relay for the servers; 0 for never.")
     var fanIn: Int?
 
+    @Flag(
+        help: """
+            With --resume: go on with settings that decide bits and differ from the run's; it is \
+            written into the journal.
+            """)
+    var changeSettings = false
+
+    /// What makes no sense for a run that begins, or for one that goes on.
+    func requireFitting(isResuming: Bool) throws(Failure) {
+        if changeSettings, !isResuming {
+            throw .usage("--change-settings goes with --resume: a new run has no settings to change")
+        }
+        if initialWeights != nil, isResuming {
+            throw .usage(
+                "--init and --resume exclude each other: a run goes on from its own checkpoint")
+        }
+    }
+
     /// The run's settings: the file, or `base`, or the defaults, and the flags on top.
     func configuration(over base: RunConfiguration? = nil) throws(Failure) -> RunConfiguration {
         if base != nil, config != nil {
@@ -95,6 +113,8 @@ struct RunOptions: ParsableArguments {
         } else {
             try result.validate()
         }
+        // A run that goes on has its own; it may go on from another working directory.
+        if base == nil { result.makePathsAbsolute() }
         return result
     }
 
@@ -114,6 +134,7 @@ struct RunOptions: ParsableArguments {
                 throw .usage("--data: \(error)")
             }
             result.data.source = data
+            result.makePathsAbsolute()
         }
         try set(&result.data.partitions, partitions, "--partitions", 1...1_000_000)
         if let model {
@@ -158,7 +179,13 @@ struct RunOptions: ParsableArguments {
             result.training.auditRate = audit
         }
         if let keepGoing { result.training.keepsGoing = keepGoing }
-        if let seed { result.training.seed = seed }
+        if let seed {
+            guard let value = UInt64(seed) else {
+                throw .usage(
+                    "--seed: expected a whole number from 0 to \(UInt64.max), found \(seed)")
+            }
+            result.training.seed = value
+        }
         if let precision {
             guard let value = Precision(rawValue: precision) else {
                 throw .usage("--precision: expected fp32 or bf16, found \(precision)")

@@ -14,4 +14,10 @@ struct SecurityOptions: ParsableArguments {
 struct InsecureOption: ParsableArguments {
     @Flag(help: "Allow to listen beyond this machine without encryption or authentication.")
     var insecure = false
+
+    /// Whoever says both means one of them.
+    func requireFitting(_ security: SecurityOptions) throws(Failure) {
+        guard insecure, security.keys != nil else { return }
+        throw .usage("--keys and --insecure exclude each other: with keys everything is encrypted")
+    }
 }

@@ -38,6 +38,7 @@ struct TrainCommand: ParsableCommand {
             if resume != nil, runDir != nil {
                 throw .usage("--resume and --run-dir exclude each other")
             }
+            try options.requireFitting(isResuming: resume != nil)
             let directory = RunDirectory(resume ?? runDir ?? Self.defaultDirectory())
             var base: RunConfiguration?
             if resume != nil {
@@ -50,6 +51,7 @@ struct TrainCommand: ParsableCommand {
                 executable: try Executable.path(), configuration: configuration,
                 directory: directory, isResuming: resume != nil, keys: try security.transport().keys?.directory)
             settings.bindsCores = bindCores
+            settings.changesSettings = options.changeSettings
             settings.workerArguments = try dataFlags.arguments()
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
                 // Who watches over processes waits for no reader.

@@ -41,6 +41,11 @@ import Testing
             ])
     }
 
+    @Test func aByteOrderMarkIsPassedOver() throws {
+        let file = try file("\u{FEFF}head coordinator,worker\r\nother worker\r\n")
+        #expect(file.hosts.map(\.name) == ["head", "other"])
+    }
+
     @Test func defaults() throws {
         let host = try file("a coordinator,worker").hosts[0]
         #expect(host.port == 5555 && host.workerCount == 1 && host.threadCount == 1)

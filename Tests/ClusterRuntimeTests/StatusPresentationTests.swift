@@ -13,6 +13,7 @@ import Testing
             "up 1 min 5 s", "workers 0 of 2", "shards 1 of 2", "takeovers 1", "members lost 2",
             "rebalanced 3", "worker-2f81c09b55ab3d10", "nöde", "silent", "0-3,7", "2345 ms ago",
             "1.23 ms", "0.68 ms", "100 MiB", "compute, 2.3 x the fastest",
+            "settings changed at step 20: data.partitions 8 -> 4",
             "not healthy: no worker is at work; 1 of 2 shards not in place: 0",
         ] { #expect(text.contains(part), "\(part)") }
         // Foreign text does not steer the terminal.
@@ -41,6 +42,7 @@ import Testing
         var loss: Double?
         var images_per_second: Double
         var evaluated_chunks: Int?
+        var settings_changes: [String]
         var members: [Member]
     }
 
@@ -54,6 +56,7 @@ import Testing
         #expect(live.loss == 0.5)
         #expect(live.images_per_second == 1234.5)
         #expect(live.evaluated_chunks == nil)
+        #expect(live.settings_changes == ["step 20: data.partitions 8 -> 4"])
         let member = try #require(live.members.first)
         #expect(member.identity == "worker-2f81c09b55ab3d10")
         #expect(member.state == "silent")

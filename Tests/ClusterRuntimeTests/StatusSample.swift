@@ -22,6 +22,7 @@ enum StatusSample {
              "instructionSet": "avx2", "heartbeatMilliseconds": 1000, "uptimeMilliseconds": 65000,
              "tally": {"takeovers": 1, "lostMembers": 2, "shardLosses": 0, "refusals": 0,
                        "rebalances": 3, "disputes": 0, "suspects": ["worker 9 on bad\u001b[2Jhost"]},
+             "changes": ["step 20: data.partitions 8 -> 4"],
              "workerCount": 0, "wantedWorkerCount": 2, "serverCount": 1, "wantedServerCount": 1,
              "shardCount": 2, "missingShardCount": 1, "missingShards": "0", "firstMember": 0,
              "memberCount": \#(memberCount), "members": \#(members)}

@@ -20,6 +20,31 @@ extension BadInput {
         .train("learning rate nan", 64, ["--learning-rate", "nan"], ["--learning-rate", "nan"]),
         .train("learning rate inf", 64, ["--learning-rate", "inf"], ["--learning-rate", "inf"]),
         .train("learning rate -1", 64, ["--learning-rate", "-1"], ["--learning-rate=-1"]),
+        .train("a seed below 0", 64, ["--seed", "-1", "18446744073709551615"], ["--seed", "-1"]),
+        .train("a seed that is none", 64, ["--seed", "1.5"], ["--seed", "1.5"]),
+        .train("workers below 0", 64, ["--workers", "-1", "4096"], ["--workers", "-1"]),
+        .train("rate below 0", 64, ["--learning-rate", "-0.5"], ["--learning-rate", "-0.5"]),
+        .train(
+            "change of what is not there", 64, ["--change-settings", "--resume"],
+            ["--change-settings"]),
+        BadInput(name: "two beginnings", exitCode: 64, mentions: ["--init", "--resume"]) {
+            ["train", "--resume", $0.finishedRun, "--init", "\($0.checkpoint)/model.safetensors"]
+        },
+        .train(
+            "data of here and not of here", 64, ["--stream-data", "--data-root"],
+            ["--stream-data", "--data-root", "/"]),
+        BadInput(name: "keys and none", exitCode: 64, mentions: ["--keys", "--insecure"]) { _ in
+            [
+                "worker", "--coordinator", "tcp://127.0.0.1:1", "--keys", "/nowhere",
+                "--insecure",
+            ]
+        },
+        BadInput(name: "a long socket", exitCode: 64, mentions: ["--listen", "107", "bytes"]) {
+            [
+                "coordinator", "--config", try $0.config(), "--run-dir", $0.run, "--listen",
+                "ipc:///tmp/" + String(repeating: "x", count: 110),
+            ]
+        },
         .train("no workers", 64, ["--workers", "0"], ["--workers", "0"]),
         .train("no threads", 64, ["--threads", "0"], ["--threads", "0"]),
         .train("servers below 0", 64, ["--servers", "-1"], ["--servers=-1"]),
@@ -150,6 +175,9 @@ extension BadInput {
             "too few outputs", ["3", "4"],
             "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 3}]\n"),
         .model(
+            "a billion units", ["units", "1000000000", "1048576"],
+            "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 1000000000}]\n"),
+        .model(
             "unknown layer", ["conv3d", "conv2d"],
             "input: [1, 12, 12]\nlayers: [conv3d: {filters: 1}]\n"),
         BadInput(name: "no model file", exitCode: 65, mentions: ["none.yaml"]) {
@@ -161,7 +189,22 @@ extension BadInput {
     ]
 
     static let data: [BadInput] = [
-        BadInput(name: "no directory", exitCode: 65, mentions: ["nothing-here"]) {
+        BadInput(name: "a home", exitCode: 65, mentions: ["~/data", "$HOME"]) {
+            $0.train + ["--config", try $0.config(), "--data", "idx:~/data"]
+        },
+        BadInput(
+            name: "no directory of CIFAR", exitCode: 65, mentions: ["nothing", "No such file"]
+        ) {
+            $0.train + ["--data", "cifar10:\($0.directory.path)/nothing"]
+        },
+        BadInput(
+            name: "no directory of partitions", exitCode: 65, mentions: ["nothing", "No such file"]
+        ) {
+            $0.train + ["--data", "partitions:\($0.directory.path)/nothing"]
+        },
+        BadInput(
+            name: "no directory", exitCode: 65, mentions: ["nothing-here", "No such file"]
+        ) {
             $0.train + [
                 "--config", try $0.config(), "--data", "idx:\($0.directory.path)/nothing-here",
             ]

@@ -70,3 +70,60 @@ import Testing
         }
     }
 }
+
+/// A run whose order of records was changed on its way.
+@Suite struct LedgerStretchTests {
+    private let before: BatchPlan
+    private let after: BatchPlan
+
+    init() throws {
+        before = try BatchPlan(
+            partitionRecordCounts: [20, 17, 6], batchSize: 8, virtualWorkerCount: 4, seed: 5)
+        after = try BatchPlan(
+            partitionRecordCounts: [22, 21], batchSize: 10, virtualWorkerCount: 5, seed: 5)
+    }
+
+    /// From the orders themselves rather than from the checker.
+    private func entry(_ plan: BatchPlan, _ step: Int) -> LedgerEntry {
+        var entry = LedgerEntry(
+            step: step, epoch: step / plan.stepsPerEpoch, records: 0, digest: 0)
+        for virtualWorker in 0..<plan.virtualWorkerCount {
+            let order = plan.order(epoch: entry.epoch, virtualWorker: virtualWorker)
+            for record in order.dropFirst(step % plan.stepsPerEpoch * 2).prefix(2) {
+                entry.records += 1
+                entry.digest &+= mix64(record &+ 1)
+            }
+        }
+        return entry
+    }
+
+    private func check(_ first: BatchPlan?, _ entries: [LedgerEntry]) throws -> Int {
+        var checker = LedgerChecker(stretches: [
+            LedgerStretch(firstStep: 0, plan: first), LedgerStretch(firstStep: 8, plan: after),
+        ])
+        for entry in entries { try checker.add(entry) }
+        return checker.completeEpochCount
+    }
+
+    @Test func eachStretchHasItsOwnPlan() throws {
+        #expect(before.stepsPerEpoch == 6 && after.stepsPerEpoch == 5)
+        let entries = (0..<20).map { entry($0 < 8 ? before : after, $0) }
+        // Steps 0 to 5 before, and 10 to 14 and 15 to 19 after; those between are no whole epochs.
+        #expect(try check(before, entries) == 3)
+        #expect(throws: LedgerChecker.Difference.self) {
+            try check(before, (0..<20).map { entry(before, $0) })
+        }
+        #expect(throws: LedgerChecker.Difference.self) {
+            try check(before, (0..<20).map { entry(after, $0) })
+        }
+    }
+
+    /// Data that is gone: the steps must be there, and no more can be said of them.
+    @Test func aStretchWithoutData() throws {
+        let entries = (0..<20).map { entry($0 < 8 ? before : after, $0) }
+        #expect(try check(nil, entries) == 2)
+        #expect(throws: LedgerChecker.Difference.self) {
+            try check(nil, Array(entries[..<3] + entries[4...]))
+        }
+    }
+}

@@ -44,6 +44,17 @@ import Testing
         try root.finish()
     }
 
+    /// As editors on other systems write it: a byte order mark, and CR LF at the ends of lines.
+    @Test func readsWhatOtherEditorsWrite() throws {
+        let text = "\u{FEFF}# comment\r\nname: cnn\r\nnested:\r\n  deep: 7\r\nlist:\r\n  - one\r\n"
+        let root = try parse(text)
+        #expect(root.keys.sorted() == ["list", "name", "nested"])
+        #expect(try root.string("name") == "cnn")
+        #expect(try root.mapping("nested").integer("deep") == 7)
+        #expect(try root.list("list")[0].string() == "one")
+        #expect(try parse("\u{FEFF}").keys.isEmpty)
+    }
+
     @Test func absentKeysTakeTheirDefaults() throws {
         let root = try parse("training:\n")
         let training = try root.mapping("training")

@@ -58,6 +58,11 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// `.bulk` and the like, which `beside` adds.
+    private static let maximumSuffixByteCount = 5
+    /// Linux has 108 bytes for a socket's path and the zero behind it.
+    private static let maximumPathByteCount = 107 - maximumSuffixByteCount
+
     /// - Throws: one line that begins with `flag`, exit code 64.
     public init(_ text: String, flag: String) throws(Failure) {
         guard let endpoint = Endpoint(text) else {
@@ -65,6 +70,13 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
                 text: "\(flag): expected tcp://ADDRESS:PORT (an IPv6 address in brackets, a port of * "
                     + "or 0 for one of the system's choice) or ipc://PATH, found \(text)",
                 exitCode: 64)
+        }
+        if case .ipc(let path) = endpoint, path.utf8.count > Self.maximumPathByteCount {
+            throw Failure(
+                text: "\(flag): expected the path of a Unix socket of at most "
+                    + "\(Self.maximumPathByteCount) bytes (the system's limit of 107, less the "
+                    + "\(Self.maximumSuffixByteCount) of sockets beside it), found "
+                    + "\(path.utf8.count): \(path.prefix(200))", exitCode: 64)
         }
         self = endpoint
     }

@@ -116,6 +116,11 @@ extension CoordinatorMachine {
         if ready.modelFingerprint != configuration.modelFingerprint {
             return refuse("model", ready.modelFingerprint, configuration.modelFingerprint)
         }
+        if ready.settingsFingerprint != configuration.settingsFingerprint {
+            return refuse(
+                "settings (fingerprint)", ready.settingsFingerprint,
+                "\(configuration.settingsFingerprint); they were changed, start it anew")
+        }
         makeReady(peer)
         var actions: [Action] = [.note(.ready(member.summary))]
         switch phase {

@@ -53,6 +53,7 @@ extension CoordinatorMachine {
             instructionSet: instructionSet,
             heartbeatMilliseconds: Self.milliseconds(configuration.heartbeatInterval),
             uptimeMilliseconds: Self.milliseconds(now - startedAt), tally: tally,
+            changes: changes,
             workerCount: atWork.filter { $0.hello.role == .worker }.count,
             wantedWorkerCount: configuration.workerCount,
             serverCount: atWork.filter { $0.hello.role == .server }.count,
@@ -62,6 +63,11 @@ extension CoordinatorMachine {
             members: page.map {
                 row($0, shards: shares[$0.hello.identity] ?? [], fastest: fastest, now: now)
             })
+    }
+
+    private var changes: [String] {
+        configuration.history.lines.suffix(ClusterStatus.maximumChangeCount)
+            .map { Self.cut($0, 128) }
     }
 
     private var statusState: ClusterStatus.State {

@@ -27,6 +27,10 @@ public struct CoordinatorMachine: Sendable {
         public var instructionSet: String?
         public var data: DataSummary
         public var modelFingerprint: String
+        /// Of the settings that decide bits; a member with other ones is turned away.
+        public var settingsFingerprint = ""
+        /// What was changed in these on the way.
+        public var history = SettingsHistory()
         /// The run file as workers get it.
         public var configurationText: String
         public var bulkEndpoint: String

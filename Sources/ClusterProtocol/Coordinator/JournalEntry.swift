@@ -18,4 +18,6 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case diverged(Step)
     /// The run begins again at this checkpoint, with nobody of before.
     case resumed(Step)
+    /// From this step on these settings differ from those before it, because somebody wanted that.
+    case changed(step: Step, settings: [SettingChange], formerSource: String?)
 }

@@ -31,6 +31,8 @@ extension CoordinatorMachine {
         public var finished: Step?
         /// Whether members of the run may still be at work: false when all were started anew.
         public var mayHaveMembers = true
+        /// Settings that were changed on the way.
+        public var history = SettingsHistory()
 
         public init() {}
 
@@ -55,6 +57,10 @@ extension CoordinatorMachine {
                 countedFrom = step
             case .finished(let step, let exitCode): finished = exitCode == 0 ? step : nil
             case .tookOver: takeoverCount += 1
+            case .changed(let step, let changes, let source):
+                history.add(.init(step: step, changes: changes, formerSource: source))
+                // Accuracies on other test records say nothing about these.
+                if changes.contains(where: { $0.key == "data.source" }) { bestCorrectCount = -1 }
             case .settled(let name): instructionSet = name
             case .joined(let peer, let role, _, _):
                 members.insert(peer)

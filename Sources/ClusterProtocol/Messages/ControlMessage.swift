@@ -97,10 +97,15 @@ public struct Ready: Hashable, Codable, Sendable {
     /// Of the data set a worker opened; nil from a server, which opens none.
     public var dataFingerprint: String?
     public var modelFingerprint: String
+    /// Of the settings that decide bits.
+    public var settingsFingerprint: String
 
-    public init(dataFingerprint: String?, modelFingerprint: String) {
+    public init(
+        dataFingerprint: String?, modelFingerprint: String, settingsFingerprint: String = ""
+    ) {
         self.dataFingerprint = dataFingerprint
         self.modelFingerprint = modelFingerprint
+        self.settingsFingerprint = settingsFingerprint
     }
 }
 
@@ -282,13 +287,16 @@ public struct DataSummary: Hashable, Codable, Sendable {
     public var classCount: Int
     public var testCount: Int
     public var fingerprint: String
+    /// Before any transformation; nil: as `fingerprint`.
+    public var sourceFingerprint: String?
     /// Records of each training partition.
     public var partitionRecordCounts: [Int]
 
     public init(
         name: String, shape: [Int], classCount: Int, testCount: Int, fingerprint: String,
-        partitionRecordCounts: [Int]
+        sourceFingerprint: String? = nil, partitionRecordCounts: [Int]
     ) {
+        self.sourceFingerprint = sourceFingerprint
         self.name = name
         self.shape = shape
         self.classCount = classCount

@@ -12,6 +12,7 @@ public struct StatusRequest: Hashable, Codable, Sendable {
 /// bytes, so that an answer fits a control frame whatever members say of themselves.
 public struct ClusterStatus: Hashable, Codable, Sendable {
     public static let maximumPageSize = 512
+    public static let maximumChangeCount = 16
 
     public enum State: String, Codable, Sendable, CaseIterable {
         /// For members, for the slices' state to be in place, or for any worker at all.
@@ -49,6 +50,9 @@ public struct ClusterStatus: Hashable, Codable, Sendable {
     /// How long the disk of the run directory has not answered, when that is long.
     public var stalledDiskMilliseconds: Int?
     public var tally: RunTally
+    /// Settings that decide bits and were changed on the way: `step 500: data.partitions 8 -> 4`,
+    /// the last `maximumChangeCount`.
+    public var changes: [String]
     /// Workers that are ready and not silent, and how many the run was configured for.
     public var workerCount: Int
     public var wantedWorkerCount: Int

@@ -108,7 +108,8 @@ extension DataSetDescription {
     public func summary(partitionRecordCounts: [Int]) -> DataSummary {
         DataSummary(
             name: name, shape: shape, classCount: classCount, testCount: testCount,
-            fingerprint: fingerprint, partitionRecordCounts: partitionRecordCounts)
+            fingerprint: fingerprint, sourceFingerprint: sourceFingerprint,
+            partitionRecordCounts: partitionRecordCounts)
     }
 }
 

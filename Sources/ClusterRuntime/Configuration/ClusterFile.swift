@@ -62,7 +62,10 @@ public struct ClusterFile: Hashable, Sendable {
 
     public init(_ bytes: [UInt8], fileName: String) throws(Failure) {
         guard bytes.count <= Self.maximumByteCount,
-            let text = String(validating: bytes, as: UTF8.self)
+            // Some editors begin a file with a byte order mark.
+            let text = String(
+                validating: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...],
+                as: UTF8.self)
         else { throw .data("\(fileName): expected UTF-8 text of at most 1 MiB") }
         self.fileName = fileName
         var hosts: [Host] = []

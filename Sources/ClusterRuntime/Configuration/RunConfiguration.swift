@@ -107,6 +107,15 @@ public struct RunConfiguration: Sendable, Hashable {
         return .specification(try ModelSpecification.load(file: text))
     }
 
+    /// Paths that hold wherever the run is taken up, in place of those that hold in this working
+    /// directory.
+    public mutating func makePathsAbsolute() {
+        if let specification = try? DataSpecification(data.source) {
+            data.source = "\(specification.with(directory: FileSystem.absolute))"
+        }
+        training.initialWeights = training.initialWeights.map(FileSystem.absolute)
+    }
+
     /// Refuses settings that contradict one another, naming the key.
     public func validate() throws(Failure) {
         guard training.virtualWorkers >= 1 else {

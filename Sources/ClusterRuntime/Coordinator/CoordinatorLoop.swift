@@ -129,7 +129,8 @@ final class CoordinatorLoop {
             patience: max(.seconds(3), settings.configuration.cluster.heartbeatInterval * 3))
         progress = Progress(output, plan: plan)
         lastWeightsSHA256 = plan.start.weightsSHA256
-        best = settings.isResuming
+        let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
+        best = settings.isResuming && !isOtherData
             ? BestCheckpoint.newest(settings.directory, plan.recovery, plan.store) : nil
         lastEvaluation = plan.recovery?.evaluation
         let cluster = settings.configuration.cluster
@@ -149,6 +150,8 @@ final class CoordinatorLoop {
             bulkEndpoint: "\(announced.stateForMembers)")
         decisions.fanIn = cluster.fanIn
         decisions.keepsGoing = settings.configuration.training.keepsGoing
+        decisions.settingsFingerprint = material.settingsFingerprint
+        decisions.history = plan.recovery?.history ?? SettingsHistory()
         decisions.dataEndpoint = "\(announced.dataForMembers)"
         decisions.openEndpoint = control.endpoint.isLocal ? nil : "\(announced.control)"
         machine = CoordinatorMachine(decisions, recovery: plan.recovery, now: SteadyClock.now)
@@ -157,6 +160,18 @@ final class CoordinatorLoop {
             let entry = JournalEntry.resumed(Step(plan.start.step))
             _ = gate.pass(.journal(entry))
             journal(entry)
+        }
+        if let change = plan.change {
+            // Before the run file says so, and before anyone computes with it.
+            let entry = JournalEntry.changed(
+                step: change.step, settings: change.changes, formerSource: change.formerSource)
+            _ = gate.pass(.journal(entry))
+            journal(entry)
+            let isWritten = recorder.settle(within: settings.lossTimeout)
+            if let failure = recorder.progress.failure { throw failure }
+            guard isWritten else {
+                throw .lost("\(settings.directory.journal): its disk does not answer")
+            }
         }
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
@@ -178,6 +193,25 @@ final class CoordinatorLoop {
             log.warning("skipped a checkpoint", metadata: [LogKey.errorDetail: "\(failure.text)"])
         }
         progress.begin("\(announced.control)")
+        for remark in material.remarks {
+            progress.note(remark)
+            log.warning("a setting has no effect", metadata: [LogKey.reason: "\(remark)"])
+        }
+        noteChange()
+    }
+
+    private func noteChange() {
+        if let change = plan.change {
+            for setting in change.changes {
+                let text = "settings changed at step \(change.step): \(setting)"
+                progress.note(text)
+                log.warning("settings changed", metadata: [LogKey.reason: "\(text)"])
+            }
+        }
+        guard plan.optimizerBeginsAnew else { return }
+        let name = plan.material.configuration.optimizer.name
+        progress.note("the state of optimizer \(name) begins anew, with zeros")
+        log.warning("the optimizer's state begins anew", metadata: [LogKey.reason: "\(name)"])
     }
 
     func run(_ poll: PollBox) -> CoordinatorMachine.Outcome {
@@ -465,7 +499,7 @@ final class CoordinatorLoop {
 
     /// The checkpoint with the highest test accuracy stays, however many come after it.
     private func considerBest(_ summary: CoordinatorMachine.EvaluationSummary) {
-        guard summary.isFinite else { return }
+        guard summary.isFinite, summary.recordCount > 0 else { return }
         let candidate = BestCheckpoint(summary)
         guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
         best = candidate
@@ -516,7 +550,11 @@ final class CoordinatorLoop {
             end, material: plan.material, evaluation: lastEvaluation,
             trainLoss: recorder.trainLoss,
             imagesPerSecond: imagesPerSecond(end.trainingSeconds),
-            weightsSHA256: lastWeightsSHA256)
+            weightsSHA256: lastWeightsSHA256,
+            recordCount: plan.recovery.flatMap {
+                // Other steps went by another plan.
+                $0.history.entries.isEmpty ? nil : recorder.recordCountOfAll
+            })
         let isWorthASummary = end.exitCode != ExitCode.data || machine.hasDiverged
         if isWorthASummary, end.exitCode != ExitCode.internalError {
             recorder.replace(plan.settings.directory.summary, with: summary.json)

@@ -20,6 +20,8 @@ public final class CoordinatorProcess: Sendable {
         public var isResuming: Bool
         /// Members of the run may still be at work, and are taken back: the coordinator alone died.
         public var mayHaveMembers: Bool
+        /// Takes settings that decide bits and differ from those that the run has.
+        public var changesSettings = false
         public var startTimeout: Duration
         public var lossTimeout: Duration
 
@@ -53,6 +55,10 @@ public final class CoordinatorProcess: Sendable {
         var start: Checkpoint
         var skipped: [Failure]
         var recovery: CoordinatorMachine.Recovery?
+        /// What is to be said of settings that were changed, before anyone joins.
+        var change: SettingsHistory.Entry?
+        /// The optimizer begins with zeros, since it is another one.
+        var optimizerBeginsAnew = false
         /// Steps whose lines stay in the run's records.
         var recordedCount: Int
         /// Steps from this one on count into the run's speed.
@@ -123,41 +129,35 @@ public final class CoordinatorProcess: Sendable {
                     + "\(NativeEngine.tileSize), found \(configuration.training.tileSize); leave it "
                     + "out or use another backend")
         }
-        let store = CheckpointStore(
-            settings.directory.checkpoints, material: material, fence: lock.fence)
-        var skipped: [Failure] = []
-        let start: Checkpoint
-        if settings.isResuming {
-            guard let newest = store.newest() else {
-                throw .data(
-                    "\(settings.directory.checkpoints): there is no whole checkpoint to go on from"
-                        + store.newestFault)
-            }
-            start = newest.checkpoint
-            skipped = newest.skipped
-        } else {
-            start = try initial(material)
+        try material.requireMemoryOfCoordinator()
+        guard settings.isResuming else {
+            let start = try initial(material)
+            return Plan(
+                settings: settings, lock: lock, material: material, description: description,
+                store: CheckpointStore(
+                    settings.directory.checkpoints, material: material, fence: lock.fence),
+                start: start, skipped: [], recordedCount: start.step, countedFrom: start.step)
         }
-        var recovery: CoordinatorMachine.Recovery?
+        let resumption = try Resumption(settings, material, fence: lock.fence)
+        let start = resumption.start
+        settings = resumption.settings
         var recordedCount = start.step
         var countedFrom = start.step
-        if settings.isResuming {
-            var known = try JournalReader.recovery(settings.directory)
-            known.mayHaveMembers = settings.mayHaveMembers
-            if settings.mayHaveMembers {
-                let count = try RunRecorder.stepCount(settings.directory)
-                recordedCount = max(start.step, count)
-            }
-            let isComplete = known.isComplete(
-                steps: Step(material.totalSteps), checkpoint: Step(start.step))
-            if settings.mayHaveMembers || isComplete { countedFrom = known.countedFrom.value }
-            known.recorded = Step(recordedCount)
-            recovery = known
+        var known = resumption.known
+        known.mayHaveMembers = settings.mayHaveMembers
+        if settings.mayHaveMembers {
+            let count = try RunRecorder.stepCount(settings.directory)
+            recordedCount = max(start.step, count)
         }
+        let isComplete = known.isComplete(
+            steps: Step(material.totalSteps), checkpoint: Step(start.step))
+        if settings.mayHaveMembers || isComplete { countedFrom = known.countedFrom.value }
+        known.recorded = Step(recordedCount)
         return Plan(
-            settings: settings, lock: lock, material: material, description: description, store: store,
-            start: start, skipped: skipped, recovery: recovery, recordedCount: recordedCount,
-            countedFrom: countedFrom)
+            settings: settings, lock: lock, material: material, description: description,
+            store: resumption.store, start: start, skipped: resumption.skipped, recovery: known,
+            change: resumption.change, optimizerBeginsAnew: resumption.optimizerBeginsAnew,
+            recordedCount: recordedCount, countedFrom: countedFrom)
     }
 
     /// Whoever goes on with a run ends a coordinator of it that hangs.

@@ -4,17 +4,20 @@ import ClusterProtocol
 struct RunSummary {
     let fields: [(String, String)]
 
+    /// - Parameter recordCount: records of all steps; nil: what the plan says.
     init(
         _ end: CoordinatorMachine.Outcome, material: RunMaterial,
         evaluation: CoordinatorMachine.EvaluationSummary?, trainLoss: Double?,
-        imagesPerSecond: Double, weightsSHA256: String
+        imagesPerSecond: Double, weightsSHA256: String, recordCount: Int? = nil
     ) {
         let plan = material.batchPlan
         let steps = end.step.value
         let inEpoch = plan.stepInEpoch(steps)
         let partial = (0..<inEpoch).reduce(0) { $0 + plan.recordCount(step: steps - inEpoch + $1) }
-        let records = plan.epoch(ofStep: steps) * plan.recordCount + partial
-        let current = evaluation?.step.value == steps ? evaluation : nil
+        let records = recordCount ?? plan.epoch(ofStep: steps) * plan.recordCount + partial
+        let known = evaluation?.step.value == steps ? evaluation : nil
+        // Of no records there is no mean.
+        let current = known?.recordCount == 0 ? nil : known
         let count = Double(max(1, current?.recordCount ?? 1))
         let training = material.configuration.training
         fields = [

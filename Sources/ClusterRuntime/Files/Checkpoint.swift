@@ -67,11 +67,13 @@ public struct CheckpointState: Codable, Sendable, Hashable {
     public var precision: String
     /// Nil in what was written before there was a choice: fp32.
     public var wirePrecision: String?
+    /// Every setting that decides bits, by key; nil in what was written before they were kept.
+    public var settings: [String: String]?
     public var weightsSHA256: String
     public var files: [String: File]
 
     private enum CodingKeys: String, CodingKey {
-        case format, version, step, epoch, model, optimizer, seed, backend, precision, files
+        case format, version, step, epoch, model, optimizer, seed, backend, precision, settings, files
         case stepInEpoch = "step_in_epoch"
         case modelFingerprint = "model_fingerprint"
         case dataFingerprint = "data_fingerprint"

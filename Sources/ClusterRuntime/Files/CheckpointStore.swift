@@ -19,16 +19,30 @@ public struct CheckpointStore: Sendable {
 
     public let directory: String
     private let material: RunMaterial
+    private let history: SettingsHistory
+    private let mayDiffer: Bool
     /// Asked before each write; nil for who only reads.
     private let fence: RunFence?
 
-    public init(_ directory: String, material: RunMaterial) {
-        self.init(directory, material: material, fence: nil)
+    /// - Parameters:
+    ///   - history: settings that were changed since a checkpoint was written.
+    ///   - mayDiffer: also reads what was written with other settings.
+    public init(
+        _ directory: String, material: RunMaterial, history: SettingsHistory = SettingsHistory(),
+        mayDiffer: Bool = false
+    ) {
+        self.init(
+            directory, material: material, history: history, mayDiffer: mayDiffer, fence: nil)
     }
 
-    package init(_ directory: String, material: RunMaterial, fence: RunFence?) {
+    package init(
+        _ directory: String, material: RunMaterial, history: SettingsHistory = SettingsHistory(),
+        mayDiffer: Bool = false, fence: RunFence?
+    ) {
         self.directory = directory
         self.material = material
+        self.history = history
+        self.mayDiffer = mayDiffer
         self.fence = fence
     }
 
@@ -127,7 +141,18 @@ public struct CheckpointStore: Sendable {
             backend: material.backend.rawValue, instructionSet: instructionSet,
             precision: training.precision.rawValue,
             wirePrecision: training.wirePrecision.rawValue,
+            settings: settings(instructionSet: instructionSet),
             weightsSHA256: checkpoint.weightsSHA256, files: files)
+    }
+
+    /// With the instruction set that the workers settled on, where it decides bits.
+    private func settings(instructionSet: String) -> [String: String] {
+        var settings = Dictionary(
+            material.decisions.map { ($0.key, $0.text) }, uniquingKeysWith: { first, _ in first })
+        if material.backend == .oneDNN, InstructionSet.ascending.contains(instructionSet) {
+            settings[RunConfiguration.Key.instructionSet] = instructionSet
+        }
+        return settings
     }
 
     private static func encode(_ state: CheckpointState) -> [UInt8] {
@@ -163,10 +188,11 @@ public struct CheckpointStore: Sendable {
                 "\(path): it holds model \(state.model) (\(state.modelFingerprint)), the run has "
                     + "\(material.network.specification.name) (\(material.network.fingerprint))")
         }
-        try requireSameRun(state, path)
+        if !mayDiffer { try requireSameRun(state, path) }
         guard state.step == step else {
             throw .data("\(path): expected the state of step \(step), found \(state.step)")
         }
+        let beginsAnew = beginsAnew(state)
         let optimizer = try CheckpointReader.tensors("\(path)/\(Self.optimizerFile)")
         var parts = [
             try CheckpointReader.flat(
@@ -174,6 +200,10 @@ public struct CheckpointStore: Sendable {
                 layout: material.network.parameters, file: "\(path)/\(Self.modelFile)")
         ]
         for name in material.configuration.optimizer.stateNames {
+            guard !beginsAnew else {
+                parts.append(FloatBuffer(count: material.network.parameters.elementCount))
+                continue
+            }
             parts.append(
                 try CheckpointReader.flat(
                     optimizer, prefix: "\(name).", layout: material.network.parameters,
@@ -193,27 +223,53 @@ public struct CheckpointStore: Sendable {
         }
     }
 
-    /// What decides the bits must be as it was when the checkpoint was written.
+    /// What decides the bits must be as it was when the checkpoint was written, or as it was changed
+    /// to since.
     private func requireSameRun(_ state: CheckpointState, _ path: String) throws(Failure) {
-        let training = material.configuration.training
-        let pairs: [(String, String, String)] = [
-            ("data.source", state.dataFingerprint, material.data.fingerprint),
-            ("training.seed", "\(state.seed)", "\(training.seed)"),
-            ("training.batch-size", "\(state.batchSize)", "\(training.batchSize)"),
-            ("training.virtual-workers", "\(state.virtualWorkers)", "\(training.virtualWorkers)"),
-            ("training.precision", state.precision, training.precision.rawValue),
-            (
-                "training.wire-precision", state.wirePrecision ?? WirePrecision.fp32.rawValue,
-                training.wirePrecision.rawValue
-            ),
-            ("training.backend", state.backend, material.backend.rawValue),
-            ("optimizer.name", state.optimizer, material.configuration.optimizer.name),
-        ]
-        for (key, written, now) in pairs where written != now {
-            throw .data(
-                "\(path): it was written with \(key) \(written), the run now has \(now); a run "
-                    + "goes on with the settings that decide its bits, or begins anew")
+        let changes = unannounced(state)
+        guard !changes.isEmpty else { return }
+        let list = changes.map {
+            "\($0.key) \(SettingChange.short($0.from)), asked for is \(SettingChange.short($0.to))"
         }
+        throw .data(
+            "\(path): the run has \(list.joined(separator: "; ")); a run goes on with the settings "
+                + "that decide its bits, or takes new ones from here on with --change-settings")
+    }
+
+    /// What differs from the settings that hold for this checkpoint by what the run has said so far.
+    func unannounced(_ state: CheckpointState) -> [SettingChange] {
+        material.changes(
+            from: history.settings(settings(state), at: Step(state.step)),
+            isComplete: state.settings != nil)
+    }
+
+    /// What differs from the settings that the checkpoint was written with.
+    func changes(since state: CheckpointState) -> [SettingChange] {
+        material.changes(from: settings(state), isComplete: state.settings != nil)
+    }
+
+    /// Those that a checkpoint of today lists, or those that one of earlier days did.
+    private func settings(_ state: CheckpointState) -> [String: String] {
+        if let settings = state.settings { return settings }
+        return [
+            RunConfiguration.Key.source: state.dataFingerprint == material.data.fingerprint
+                ? material.data.sourceFingerprint ?? state.dataFingerprint : state.dataFingerprint,
+            RunConfiguration.Key.seed: "\(state.seed)",
+            RunConfiguration.Key.batchSize: "\(state.batchSize)",
+            RunConfiguration.Key.virtualWorkers: "\(state.virtualWorkers)",
+            "training.precision": state.precision,
+            "training.wire-precision": state.wirePrecision ?? WirePrecision.fp32.rawValue,
+            "training.backend": state.backend,
+            RunConfiguration.Key.optimizer: state.optimizer,
+        ]
+    }
+
+    /// Another optimizer, or one that had no state, begins with zeros.
+    func beginsAnew(_ state: CheckpointState) -> Bool {
+        let optimizer = material.configuration.optimizer
+        guard !optimizer.stateNames.isEmpty else { return false }
+        let momentum = state.settings?[RunConfiguration.Key.momentum].flatMap(Double.init)
+        return state.optimizer != optimizer.name || momentum == 0
     }
 
     /// The newest checkpoint that is whole, and what was wrong with newer ones.

@@ -13,9 +13,19 @@ public enum FileSystem {
         switch code {
         case ENOSPC, EDQUOT: advice = "; free some space or choose another --run-dir"
         case EROFS, EACCES, EPERM: advice = "; choose a directory that can be written"
+        case EFBIG: advice = "; \(fileSizeLimit), raise it"
         default: advice = ""
         }
         return .data("cannot \(what) \(path): \(String(cString: strerror(code)))\(advice)")
+    }
+
+    /// What this process may write into one file.
+    private static var fileSizeLimit: String {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0,
+            limit.rlim_cur != rlim_t.max
+        else { return "the file system's limit of file sizes is reached" }
+        return "the limit of file sizes (ulimit -f) is \(limit.rlim_cur / 1024) KiB"
     }
 
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
@@ -173,6 +183,8 @@ public enum FileSystem {
         if path.hasPrefix("/") { return path }
         guard let current = getcwd(nil, 0) else { return path }
         defer { free(current) }
-        return "\(String(cString: current))/\(path)"
+        var rest = path[...]
+        while rest.hasPrefix("./") { rest = rest.dropFirst(2) }
+        return "\(String(cString: current))/\(rest)"
     }
 }

@@ -1,5 +1,9 @@
 import ClusterProtocol
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The directory that holds everything of a run; see DESIGN, "What other tools rely on".
 public struct RunDirectory: Sendable, Hashable {
     public let path: String
@@ -15,11 +19,17 @@ public struct RunDirectory: Sendable, Hashable {
     /// Which checkpoint has the highest test accuracy.
     public var bestCheckpoint: String { "\(checkpoints)/best.json" }
     public var logs: String { "\(path)/logs" }
+    /// Held by the coordinator at work.
+    var lock: String { "\(path)/lock" }
     /// Where the coordinator listens, for those who are started on this machine.
     public var endpoint: String { "\(path)/endpoint" }
 
     /// Makes a new run directory; one that holds something already is not touched.
-    public func create() throws(Failure) {
+    ///
+    /// - Returns: whether there was an empty one.
+    @discardableResult
+    public func create() throws(Failure) -> Bool {
+        let wasThere = FileSystem.exists(path)
         guard FileSystem.names(in: path).isEmpty else {
             throw .data(
                 "run directory \(path) already holds something; choose another, or go on with "
@@ -27,14 +37,20 @@ public struct RunDirectory: Sendable, Hashable {
         }
         try FileSystem.makeDirectories(checkpoints)
         try FileSystem.makeDirectories(logs)
+        return wasThere
     }
 
-    /// Removes what `create` made, if no run has begun in it.
-    public func removeIfUnused() {
+    /// Removes what a run that never began has made, and nothing else.
+    ///
+    /// - Parameter wasThere: what `create` said; the directory itself then stays.
+    public func removeIfUnused(wasThere: Bool) {
         guard CheckpointStore.steps(in: checkpoints).isEmpty else { return }
         FileSystem.remove(logs)
         FileSystem.remove(checkpoints)
-        FileSystem.remove(path)
+        for file in [configuration, metrics, ledger, journal, summary, endpoint, lock] {
+            for name in [file, "\(file).tmp", "\(file).next"] { unlink(name) }
+        }
+        if !wasThere { rmdir(path) }
     }
 
     /// The run directory below `parent` that changed last.

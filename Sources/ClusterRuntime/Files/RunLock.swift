@@ -43,7 +43,7 @@ package final class RunLock: Sendable {
         _ directory: RunDirectory, isResponsive: (() -> Bool)? = nil,
         note: (String) -> Void = { _ in }
     ) throws(Failure) {
-        let path = "\(directory.path)/lock"
+        let path = directory.lock
         var descriptor = try Self.open(path)
         var isReplaced = false
         if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {

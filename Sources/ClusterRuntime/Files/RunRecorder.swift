@@ -33,6 +33,8 @@ package final class RunRecorder {
     package private(set) var lastEpochSums: Sums?
     /// Records trained by this process's part of the run.
     package private(set) var recordCount = 0
+    /// Records of all steps that are recorded.
+    private(set) var recordCountOfAll = 0
     package private(set) var lastReport: StepReport?
 
     /// - Parameters:
@@ -61,6 +63,7 @@ package final class RunRecorder {
                 directory.journal, keeping: Self.wholeLines(directory.journal).byteCount,
                 isNew: isNew),
             recordedCount: firstStep, fence: lock.fence, onProgress: onProgress)
+        recordCountOfAll = kept.steps.reduce(0) { $0 + $1.records }
         let epochStart = firstStep - plan.stepInEpoch(firstStep)
         epochSums = Self.sums(kept.steps.filter { $0.step > epochStart })
         if epochStart > 0 {
@@ -91,6 +94,7 @@ package final class RunRecorder {
         if plan.stepInEpoch(step) == 0 { epochSums = Sums() }
         epochSums.add(report)
         recordCount += report.sampleCount
+        recordCountOfAll += report.sampleCount
         lastReport = report
         let epoch = plan.epoch(ofStep: step)
         let count = Double(max(1, report.sampleCount))
@@ -110,14 +114,15 @@ package final class RunRecorder {
 
     package func record(_ evaluation: CoordinatorMachine.EvaluationSummary, imagesPerSecond: Double) {
         let sums = lastEpochSums ?? epochSums
-        let count = Double(max(1, evaluation.recordCount))
+        // Of no records there is no mean.
+        let count = Double(evaluation.recordCount)
         let epoch = plan.epoch(ofStep: max(0, evaluation.step.value - 1)) + 1
         metrics.append(
             "{\"kind\":\"epoch\",\"epoch\":\(epoch),\"step\":\(evaluation.step),"
                 + "\"train_loss\":\(JSONText.number(sums.meanLoss)),"
                 + "\"train_accuracy\":\(sums.accuracy),"
                 + "\"test_loss\":\(JSONText.number(evaluation.lossSum / count)),"
-                + "\"test_accuracy\":\(Double(evaluation.correctCount) / count),"
+                + "\"test_accuracy\":\(JSONText.number(Double(evaluation.correctCount) / count)),"
                 + "\"images_per_second\":\(JSONText.number(imagesPerSecond)),"
                 + "\"seconds\":\(evaluation.trainingSeconds),\"time\":\(SteadyClock.wallSeconds)}\n")
         flush()

@@ -52,37 +52,32 @@ public enum Verifier {
             lines.append(try checkpoint("\(directory.checkpoints)/\(name)"))
         }
         let configuration = try RunConfiguration.load(file: directory.configuration)
-        do throws(DataError) {
-            let (description, counts) = try DataSource.survey(
-                DataSpecification(configuration.data.source),
-                partitionCount: configuration.data.partitions,
-                transformations: configuration.data.transformations)
-            let plan = try BatchPlan(
-                partitionRecordCounts: counts, batchSize: configuration.training.batchSize,
-                virtualWorkerCount: configuration.training.virtualWorkers,
-                seed: configuration.training.seed)
-            lines.append(try ledger(directory, plan: plan, description))
-        } catch {
-            throw .data("\(error)")
-        }
-        return lines
+        let history = try JournalReader.recovery(directory).history
+        let course = try RunCourse(configuration, history)
+        lines.append(try ledger(directory, course))
+        return lines + course.changes
     }
 
     private static func ledger(
-        _ directory: RunDirectory, plan: BatchPlan, _ description: DataSetDescription
-    ) throws(DataError) -> String {
+        _ directory: RunDirectory, _ course: RunCourse
+    ) throws(Failure) -> String {
         let text = (try? FileSystem.read(directory.ledger)) ?? []
-        var entries: [LedgerEntry] = []
-        for line in WholeLines(text).lines {
-            entries.append(try LedgerEntry(line: String(decoding: line, as: UTF8.self)))
+        var checker = LedgerChecker(stretches: course.stretches)
+        var count = 0
+        do {
+            for line in WholeLines(text).lines {
+                try checker.add(LedgerEntry(line: String(decoding: line, as: UTF8.self)))
+                count += 1
+            }
+        } catch let difference as LedgerChecker.Difference {
+            throw .data(
+                "\(directory.ledger): step \(difference.step), \(difference.what): expected "
+                    + "\(difference.expected), found \(difference.found)")
+        } catch {
+            throw .data("\(error)")
         }
-        if let difference = LedgerChecker.firstDifference(plan: plan, entries: entries) {
-            throw DataError(
-                .sizeMismatch, file: directory.ledger, what: "step \(difference.step), \(difference.what)",
-                expected: difference.expected, found: difference.found)
-        }
-        let epochs = entries.count / plan.stepsPerEpoch
-        return "\(directory.ledger): \(entries.count) steps, \(epochs) whole epochs, each of the "
-            + "\(description.trainingCount) records exactly once an epoch: good"
+        let epochs = checker.completeEpochCount
+        return "\(directory.ledger): \(count) steps, \(epochs) whole epochs, each of the "
+            + "\(course.recordCount) records exactly once an epoch: good"
     }
 }

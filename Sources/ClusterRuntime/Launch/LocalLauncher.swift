@@ -13,6 +13,8 @@ public final class LocalLauncher {
         public var configuration: RunConfiguration
         public var directory: RunDirectory
         public var isResuming: Bool
+        /// Takes settings that decide bits and differ from those that the run has.
+        public var changesSettings = false
         /// The subcommand that workers are started with.
         public var workerCommand = ["worker"]
         /// Flags of workers alone: where they find their data.
@@ -83,14 +85,14 @@ public final class LocalLauncher {
     /// - Returns: the exit code of the run.
     public func run() throws(Failure) -> Int {
         let directory = settings.directory
-        if !settings.isResuming { try directory.create() }
+        let wasThere = settings.isResuming ? true : try directory.create()
+        defer { if !settings.isResuming { directory.removeIfUnused(wasThere: wasThere) } }
         try FileSystem.makeDirectories(directory.logs)
         // The coordinator takes it over once everything is checked.
         let next = directory.configuration + ".next"
         try FileSystem.replace(next, with: settings.configuration.yaml)
         defer { unlink(next) }
         let former = FileSystem.identity(directory.endpoint)
-        defer { if !settings.isResuming { directory.removeIfUnused() } }
         try startCoordinator()
         guard let code = try awaitEndpoint(otherThan: former) else {
             divideCores()
@@ -119,6 +121,7 @@ public final class LocalLauncher {
         ] + keyArguments
         if settings.isResuming || isReplacing { arguments.append("--resume") }
         if !isReplacing { arguments.append("--fresh-members") }
+        if settings.changesSettings, !isReplacing { arguments.append("--change-settings") }
         coordinator = try child("coordinator", arguments)
         coordinatorSilence = Silence()
     }

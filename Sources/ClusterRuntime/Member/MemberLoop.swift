@@ -237,7 +237,8 @@ final class MemberLoop {
         }
         let ready = Ready(
             dataFingerprint: prepared.dataSet?.description.fingerprint,
-            modelFingerprint: material.network.fingerprint)
+            modelFingerprint: material.network.fingerprint,
+            settingsFingerprint: material.settingsFingerprint)
         try step(
             .prepared(
                 ready,
@@ -355,6 +356,7 @@ final class MemberLoop {
     private func prepare(_ welcome: Welcome) {
         let mailbox = mailbox
         let needsData = settings.role == .worker
+        let threadCount = needsData ? settings.threadCount : nil
         let source = PartitionStream.Source(
             context: context, transport: settings.transport, identity: identity, log: log)
         var told = welcome
@@ -362,7 +364,7 @@ final class MemberLoop {
         let welcome = told
         let (options, streams) = (settings.data, streams)
         preparation = WorkThread(name: "prepare") {
-            let result = Self.load(welcome) { (configuration) throws(Failure) in
+            let result = Self.load(welcome, threadCount: threadCount) { (configuration) throws(Failure) in
                 guard needsData else { return nil }
                 let opening = DataOpening(
                     options: options, configuration: configuration, welcome: welcome,
@@ -391,13 +393,18 @@ final class MemberLoop {
         stream?.stop()
     }
 
+    /// - Parameter threadCount: of a worker.
     private static func load(
-        _ welcome: Welcome, data: (RunConfiguration) throws(Failure) -> DataSet?
+        _ welcome: Welcome, threadCount: Int?, data: (RunConfiguration) throws(Failure) -> DataSet?
     ) -> Result<Prepared, Failure> {
         do throws(Failure) {
             let configuration = try RunConfiguration.parse(
                 welcome.configuration, fileName: "the coordinator's configuration")
             let material = try RunMaterial(configuration, data: welcome.data)
+            if let threadCount {
+                try material.requireMemoryOfWorker(
+                    threadCount: material.usefulThreadCount(threadCount))
+            }
             let dataSet = try data(configuration)
             return .success(Prepared(material: material, dataSet: dataSet, welcome: welcome))
         } catch {

@@ -132,9 +132,9 @@ final class WorkerRuntime {
             if areNew { try sendEarlyChunksAgain() }
         case .useInstructionSet(let name):
             pool = ComputePool(
-                material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
-                instructionSet: name, flipBitInStep: flipBitInStep, makeEngine: makeEngine,
-                report: report)
+                material: material, dataSet: dataSet, needs: needs,
+                threadCount: material.usefulThreadCount(threadCount), instructionSet: name,
+                flipBitInStep: flipBitInStep, makeEngine: makeEngine, report: report)
         case .fetch(let shard, let chunk, let version):
             try fetch(shard, chunk: chunk, version)
         case .follow(let chunk, let version): try follow(chunk, version)

@@ -71,6 +71,9 @@ final class Progress {
                 + "\(material.backend.rawValue) \(began.instructionSet) "
                 + "\(training.precision.rawValue), \(began.workers) workers x "
                 + "\(began.threads / max(1, began.workers)) threads, \(began.shardCount) shards")
+        if material.data.testCount == 0 {
+            note("the data has no test records, so nothing is evaluated")
+        }
     }
 
     /// Renews the progress line, ten times a second on a terminal, every two seconds elsewhere.
@@ -91,16 +94,19 @@ final class Progress {
         let epoch = material.batchPlan.epoch(ofStep: last.step.value) + 1
         let sums = recorder.epochSums
         let left = Double(material.totalSteps - step) * Double(material.batchPlan.batchSize)
-        let line =
-            "epoch \(epoch)/\(material.configuration.training.epochs)  "
-            + "step \(Self.grouped(step))/\(Self.grouped(material.totalSteps))  "
-            + "\(Self.grouped(Int(rate))) images/s  loss \(Self.fixed(sums.meanLoss, 4))  "
-            + "accuracy \(Self.fixed(sums.accuracy, 4))  \(Self.clock(left / max(1, rate))) left"
+        let line = ProgressLine(fields: [
+            "epoch \(epoch)/\(material.configuration.training.epochs)",
+            "step \(Self.grouped(step))/\(Self.grouped(material.totalSteps))",
+            "\(Self.grouped(Int(rate))) images/s", "loss \(Self.fixed(sums.meanLoss, 4))",
+            "accuracy \(Self.fixed(sums.accuracy, 4))",
+            "\(Self.clock(left / max(1, rate))) left",
+        ])
         if output == .terminal {
-            Screen.show("\r\u{1B}[K" + line, isReplaceable: true)
+            let shown = line.fitted(to: TerminalSize.columnCount(of: 1))
+            Screen.show("\r\u{1B}[K" + shown, isReplaceable: true)
             hasOpenLine = true
         } else {
-            show(line)
+            show(line.text)
         }
     }
 
@@ -116,6 +122,12 @@ final class Progress {
         let place = isWhole
             ? "epoch \(epoch)/\(material.configuration.training.epochs) done"
             : "step \(Self.grouped(summary.step.value)) done"
+        guard summary.recordCount > 0 else {
+            show(
+                "\(place)  train loss \(Self.fixed(sums.meanLoss, 4))  "
+                    + "\(Self.grouped(Int(imagesPerSecond))) images/s")
+            return
+        }
         show(
             "\(place)  "
                 + "train loss \(Self.fixed(sums.meanLoss, 4))  "

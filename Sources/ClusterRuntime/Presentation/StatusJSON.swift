@@ -17,6 +17,7 @@ public enum StatusJSON {
             ("test_accuracy", run.testAccuracy.map(JSONText.number) ?? "null"),
             ("images_per_second", run.imagesPerSecond.map(JSONText.number) ?? "null"),
             ("weights_sha256", JSONText.string(run.weightsSHA256)),
+            ("settings_changes", array(run.changes.map(JSONText.string))),
         ])
     }
 
@@ -42,6 +43,7 @@ public enum StatusJSON {
             ("servers_wanted", "\(status.wantedServerCount)"),
             ("shards", "\(status.shardCount)"), ("shards_missing", "\(status.missingShardCount)"),
             ("failures", failures(status.tally)),
+            ("settings_changes", array(status.changes.map(JSONText.string))),
             ("member_count", "\(status.memberCount)"),
             ("members", array(status.members.map(member))),
         ])

@@ -18,17 +18,22 @@ public enum StatusTable {
             "ended at step \(Progress.grouped(run.step)): \(TextTable.printable(run.reason)) "
                 + "(exit code \(run.exitCode))\(accuracy)",
             "weights_sha256 \(TextTable.printable(run.weightsSHA256))",
-        ]
+        ] + changes(run.changes)
     }
 
     static func lines(_ status: ClusterStatus) -> [String] {
         var lines = ["run \(TextTable.printable(status.run))", progress(status), cluster(status)]
         if let failures = failures(status.tally) { lines.append(failures) }
+        lines += changes(status.changes)
         if !status.members.isEmpty { lines += [""] + members(status) + [""] }
         let problems = status.problems.map(TextTable.printable)
         lines.append(
             problems.isEmpty ? "healthy" : "not healthy: " + problems.joined(separator: "; "))
         return lines
+    }
+
+    private static func changes(_ texts: [String]) -> [String] {
+        texts.map { "settings changed at \(TextTable.printable($0))" }
     }
 
     private static func progress(_ status: ClusterStatus) -> String {

@@ -86,10 +86,7 @@ public struct KeyGenerator {
 
     private func requireFree(_ directory: String) throws(Failure) {
         let secret = "\(directory)/\(KeyRing.secretName)"
-        if present == .overwrite {
-            FileSystem.remove("\(directory)/\(KeyRing.allowedName)")
-            return
-        }
+        guard present != .overwrite else { return }
         guard !FileSystem.exists(secret) else {
             throw .data(
                 "\(secret) is there already; whoever uses it would lose it, so choose another --output "
@@ -101,7 +98,10 @@ public struct KeyGenerator {
         _ pair: CurveKeyPair, to directory: String, coordinator: String, allowed: [String: String]
     ) throws(Failure) {
         try makeDirectory(directory)
-        try write(allowed, to: "\(directory)/\(KeyRing.allowedName)")
+        let list = "\(directory)/\(KeyRing.allowedName)"
+        // Who was let in before is let in no longer, once there is something to put in its place.
+        if present == .overwrite { FileSystem.remove(list) }
+        try write(allowed, to: list)
         try write(coordinator, to: "\(directory)/\(KeyRing.coordinatorName)")
         try write(pair.publicKey, to: "\(directory)/\(KeyRing.publicName)")
         try write(pair.secretKey, to: "\(directory)/\(KeyRing.secretName)")

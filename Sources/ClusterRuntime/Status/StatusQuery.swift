@@ -22,6 +22,8 @@ public struct StatusQuery: Sendable {
         public var weightsSHA256: String
         public var testAccuracy: Double?
         public var imagesPerSecond: Double?
+        /// Settings that were changed on the way, as `ClusterStatus.changes`.
+        public var changes: [String] = []
     }
 
     public var target: Target
@@ -91,9 +93,12 @@ public struct StatusQuery: Sendable {
         guard let summary = try? JSONDecoder().decode(Summary.self, from: Data(bytes)) else {
             throw .data("\(directory.summary): expected a run's summary, found something else")
         }
-        return FinishedRun(
+        var run = FinishedRun(
             run: directory.path, exitCode: summary.exit_code, reason: summary.reason,
             step: summary.steps, weightsSHA256: summary.weights_sha256,
             testAccuracy: summary.test_accuracy, imagesPerSecond: summary.images_per_second)
+        let lines = (try? JournalReader.recovery(directory))?.history.lines ?? []
+        run.changes = lines.suffix(ClusterStatus.maximumChangeCount)
+        return run
     }
 }

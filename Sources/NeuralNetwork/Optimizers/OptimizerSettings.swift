@@ -38,12 +38,17 @@ extension OptimizerSpecification {
         }
     }
 
+    /// Its name and all of its numbers, under the run file's keys.
+    public var settings: [(key: String, text: String)] {
+        var list = [(key: "name", text: name)]
+        for field in fields { list.append((field.key, "\(field.value)")) }
+        if case .sgd(let sgd) = self { list.append(("nesterov", "\(sgd.nesterov)")) }
+        return list
+    }
+
     /// As a run file writes it, on one line: `{name: adam, learning-rate: 0.001, ...}`.
     public var yaml: String {
-        var parts = ["name: \(name)"]
-        for field in fields { parts.append("\(field.key): \(field.value)") }
-        if case .sgd(let sgd) = self { parts.append("nesterov: \(sgd.nesterov)") }
-        return "{\(parts.joined(separator: ", "))}"
+        "{\(settings.map { "\($0.key): \($0.text)" }.joined(separator: ", "))}"
     }
 
     /// `defaults` with the numbers under the run file's keys.

@@ -47,9 +47,10 @@ public struct Network: Sendable, Hashable {
     /// The shape of one output.
     public var outputShape: [Int] { layers[layers.count - 1].outputShape }
 
-    /// Checks that the last layer gives one number a class.
+    /// Checks that the last layer gives one number a class. More are good too: a sample of a data
+    /// set may lack some classes.
     public func requireClassifier(classCount: Int) throws(ModelError) {
-        if outputShape == [classCount] { return }
+        if outputShape.count == 1, outputShape[0] >= classCount { return }
         let last = layers[layers.count - 1]
         throw .layer(
             model: specification.name, number: layers.count, name: last.name,

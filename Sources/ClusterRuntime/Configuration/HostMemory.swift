@@ -1,0 +1,90 @@
+import ClusterProtocol
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What memory a process of this host can still have.
+enum HostMemory {
+    /// The least of what the system has free, what the process may have, and what its control group
+    /// may have; nil where nothing tells.
+    static var availableByteCount: Int? {
+        [systemByteCount, processByteCount, groupByteCount].compactMap { $0 }.min()
+    }
+
+    /// Refuses before it is allocated what cannot be had: a failed allocation would end the process
+    /// without a word.
+    static func require(_ byteCount: Int, for what: String) throws(Failure) {
+        guard let available = availableByteCount, byteCount > available else { return }
+        throw .data(
+            "\(what): expected at least \(mebibytes(byteCount)) MiB of memory for it, found "
+                + "\(mebibytes(available)) MiB free on this host; make it smaller, or use a larger "
+                + "host")
+    }
+
+    private static func mebibytes(_ byteCount: Int) -> Int { (byteCount + (1 << 20) - 1) >> 20 }
+
+    /// Swap counts: it is slow, but not refused.
+    private static var systemByteCount: Int? {
+        guard let free = kibibytes("MemAvailable:", in: "/proc/meminfo") else { return nil }
+        return (free + (kibibytes("SwapFree:", in: "/proc/meminfo") ?? 0)) << 10
+    }
+
+    /// `ulimit -v`, less what is used of it.
+    private static var processByteCount: Int? {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
+            limit.rlim_cur < rlim_t(Int.max)
+        else { return nil }
+        let used = (kibibytes("VmSize:", in: "/proc/self/status") ?? 0) << 10
+        return max(0, Int(limit.rlim_cur) - used)
+    }
+
+    private static var groupByteCount: Int? {
+        guard let limit = number("/sys/fs/cgroup/memory.max"),
+            let used = number("/sys/fs/cgroup/memory.current")
+        else { return nil }
+        return max(0, limit - used)
+    }
+
+    private static func number(_ path: String) -> Int? {
+        guard let bytes = try? FileSystem.read(path) else { return nil }
+        return Int(String(decoding: bytes, as: UTF8.self).prefix { $0.isNumber })
+    }
+
+    private static func kibibytes(_ key: String, in path: String) -> Int? {
+        guard let bytes = try? FileSystem.read(path) else { return nil }
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        where line.hasPrefix(key) {
+            return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+        }
+        return nil
+    }
+}
+
+extension RunMaterial {
+    private var vectorByteCount: Int { network.parameters.elementCount * 4 }
+
+    /// Refuses a model that the coordinator cannot hold: its state, and what is written of it.
+    func requireMemoryOfCoordinator() throws(Failure) {
+        try HostMemory.require(
+            vectorByteCount * (partCount + 2),
+            for: "model \(network.specification.name), \(network.parameters.elementCount) parameters")
+    }
+
+    /// Refuses what a worker cannot hold: two versions of the weights, and of each thread its own
+    /// weights, gradient, and the output of its largest layer.
+    func requireMemoryOfWorker(threadCount: Int) throws(Failure) {
+        let output = network.layers.map { $0.outputShape.reduce(1, *) }.max() ?? 0
+        let images = min(configuration.training.tileSize, batchPlan.microbatchCapacity)
+        try HostMemory.require(
+            vectorByteCount * (2 + 2 * threadCount) + output * 4 * images * threadCount,
+            for: "model \(network.specification.name), \(network.parameters.elementCount) parameters, "
+                + "in \(threadCount) threads")
+    }
+
+    /// More threads than there are shares of a step, or of an evaluation, would never have work.
+    func usefulThreadCount(_ wanted: Int) -> Int {
+        min(wanted, max(1, tree.leafCount, evaluationChunkCount))
+    }
+}

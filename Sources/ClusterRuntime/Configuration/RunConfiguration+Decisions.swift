@@ -1,0 +1,95 @@
+import ClusterProtocol
+import Crypto
+import NeuralNetwork
+import Partitions
+
+extension RunConfiguration {
+    /// A setting that decides bits, as text, under the run file's key.
+    public struct Decision: Hashable, Sendable {
+        public var key: String
+        public var text: String
+    }
+
+    /// The text of a setting that an optimizer, say, does not have.
+    static let absent = "none"
+
+    /// Every setting that decides bits. What is not here (epochs, workers, checkpoints, audit...)
+    /// may change when a run is taken up again; `training.init` decides the first step alone.
+    ///
+    /// - Parameters:
+    ///   - data: the data set as it was found; its contents decide, not its path.
+    ///   - backend: what `auto` came to.
+    public func decisions(
+        data: DataSummary, modelFingerprint: String, backend: BackendKind
+    ) -> [Decision] {
+        var list: [(String, String)] = [
+            (Key.source, data.sourceFingerprint ?? data.fingerprint),
+            (Key.partitions, "\(data.partitionRecordCounts.count)"),
+            ("data.transformations", TransformationText.encode(self.data.transformations)),
+            (Key.model, modelFingerprint),
+            (Key.seed, "\(training.seed)"),
+            (Key.batchSize, "\(training.batchSize)"),
+            (Key.virtualWorkers, "\(training.virtualWorkers)"),
+            ("training.precision", training.precision.rawValue),
+            ("training.wire-precision", training.wirePrecision.rawValue),
+            ("training.backend", backend.rawValue),
+            ("training.tile-size", "\(training.tileSize)"),
+        ]
+        if backend == .oneDNN, let name = training.instructionSet {
+            list.append((Key.instructionSet, name))
+        }
+        list += optimizer.settings.map { ("optimizer.\($0.key)", $0.text) }
+        return list.map { Decision(key: $0.0, text: $0.1) }
+    }
+
+    /// Keys that are named in more than one place.
+    enum Key {
+        static let source = "data.source"
+        static let partitions = "data.partitions"
+        static let model = "model"
+        static let seed = "training.seed"
+        static let batchSize = "training.batch-size"
+        static let virtualWorkers = "training.virtual-workers"
+        static let instructionSet = "training.instruction-set"
+        static let optimizer = "optimizer.name"
+        static let momentum = "optimizer.momentum"
+    }
+}
+
+extension RunMaterial {
+    public var decisions: [RunConfiguration.Decision] {
+        configuration.decisions(
+            data: data, modelFingerprint: network.fingerprint, backend: backend)
+    }
+
+    /// What of these differs from earlier ones, in the order of the list; what these do not have
+    /// comes last.
+    ///
+    /// - Parameter isComplete: whether `earlier` has every setting of its time. A setting that it
+    ///   lacks is then a difference too.
+    func changes(from earlier: [String: String], isComplete: Bool) -> [SettingChange] {
+        let absent = RunConfiguration.absent
+        var changes: [SettingChange] = []
+        var rest = earlier
+        for decision in decisions {
+            let before = rest.removeValue(forKey: decision.key)
+            // Left to the workers, it stays what they settled on; before that it is open.
+            let isOpen = decision.key == RunConfiguration.Key.instructionSet && before == nil
+            guard !isOpen, before != decision.text, before != nil || isComplete else { continue }
+            changes.append(
+                SettingChange(key: decision.key, from: before ?? absent, to: decision.text))
+        }
+        rest[RunConfiguration.Key.instructionSet] = nil
+        guard isComplete else { return changes }
+        for (key, before) in rest.sorted(by: { $0.key < $1.key }) where before != absent {
+            changes.append(SettingChange(key: key, from: before, to: absent))
+        }
+        return changes.filter { $0.from != $0.to }
+    }
+
+    /// Equal in all processes that compute the same bits.
+    public var settingsFingerprint: String {
+        let text = decisions.map { "\($0.key) \($0.text)" }.joined(separator: "\n")
+        return HostFacts.hexadecimal(Array(SHA256.hash(data: Array(text.utf8)).prefix(8)))
+    }
+}

@@ -1,0 +1,111 @@
+import ClusterProtocol
+import ClusterRuntime
+import NeuralNetwork
+import Testing
+
+/// What decides bits is listed; what is listed nowhere is forgotten sooner or later.
+@Suite struct DecisionsTests {
+    /// Every setting of a run file and its key, where it decides bits.
+    private static let settings: [String: String?] = [
+        "source": "data.source", "partitions": "data.partitions",
+        "transformations": "data.transformations", "epochs": nil, "steps": nil,
+        "batchSize": "training.batch-size", "virtualWorkers": "training.virtual-workers",
+        "seed": "training.seed", "precision": "training.precision",
+        "wirePrecision": "training.wire-precision", "checkpointEvery": nil,
+        "backend": "training.backend", "tileSize": "training.tile-size",
+        "instructionSet": "training.instruction-set",
+        // The first step alone begins with them.
+        "initialWeights": nil,
+        "auditRate": nil, "workers": nil, "threads": nil, "servers": nil,
+        "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
+    ]
+
+    @Test func everySettingIsDecidedUpon() throws {
+        let configuration = RunConfiguration()
+        var names: [String] = []
+        for part in [
+            Mirror(reflecting: configuration.data), Mirror(reflecting: configuration.training),
+            Mirror(reflecting: configuration.cluster),
+        ] {
+            names += part.children.compactMap(\.label)
+        }
+        #expect(Set(names) == Set(Self.settings.keys))
+        #expect(
+            Mirror(reflecting: configuration).children.compactMap(\.label)
+                == ["data", "model", "training", "optimizer", "cluster"])
+        var listed: Set = ["model", "training.instruction-set"]
+        for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
+            listed.insert(decision.key)
+        }
+        #expect(listed == Set(Self.settings.values.compactMap { $0 } + ["model"]))
+    }
+
+    /// Every number of every optimizer.
+    @Test(arguments: [
+        OptimizerSpecification.adam(Adam()), .adamW(AdamW()), .sgd(SGD(momentum: 0.5)),
+    ])
+    func everyNumberOfAnOptimizer(_ optimizer: OptimizerSpecification) throws {
+        var names: Set<String> = ["name"]
+        for child in Mirror(reflecting: optimizer).children {
+            for field in Mirror(reflecting: child.value).children {
+                var name = ""
+                for character in field.label ?? "" {
+                    name += character.isUppercase ? "-\(character.lowercased())" : "\(character)"
+                }
+                names.insert(name)
+            }
+        }
+        let listed = try Sample.material(optimizer: optimizer).decisions.map(\.key)
+            .filter { $0.hasPrefix("optimizer.") }.map { String($0.dropFirst(10)) }
+        #expect(Set(listed) == names)
+    }
+
+    @Test func thereIsOneFingerprintForWhatComputesTheSame() throws {
+        let material = try Sample.material()
+        #expect(try Sample.material().settingsFingerprint == material.settingsFingerprint)
+        let other = try Sample.material(optimizer: .adam(Adam(learningRate: 0.5)))
+        #expect(other.settingsFingerprint != material.settingsFingerprint)
+    }
+
+    // MARK: History
+
+    private func entry(_ step: Int, _ key: String, _ from: String, _ to: String)
+        -> SettingsHistory.Entry
+    {
+        .init(step: Step(step), changes: [SettingChange(key: key, from: from, to: to)])
+    }
+
+    @Test func whatHoldsForACheckpoint() {
+        var history = SettingsHistory()
+        history.add(entry(10, "a", "1", "2"))
+        history.add(entry(20, "a", "2", "3"))
+        #expect(history.settings(["a": "1", "b": "x"], at: Step(5)) == ["a": "3", "b": "x"])
+        #expect(history.settings(["a": "2"], at: Step(20)) == ["a": "3"])
+        #expect(history.settings(["a": "3"], at: Step(21)) == ["a": "3"])
+        #expect(history.lines == ["step 10: a 1 -> 2", "step 20: a 2 -> 3"])
+    }
+
+    /// A run that goes back to an earlier checkpoint has not been where a later change was.
+    @Test func goingBackTakesALaterChangeBack() {
+        var history = SettingsHistory()
+        history.add(entry(10, "a", "1", "2"))
+        history.add(entry(20, "a", "2", "3"))
+        history.add(entry(15, "a", "2", "4"))
+        #expect(history.lines == ["step 10: a 1 -> 2", "step 15: a 2 -> 4"])
+        history.add(.init(step: Step(10), changes: []))
+        #expect(history.entries.isEmpty)
+    }
+
+    @Test func theJournalTellsOfIt() {
+        var recovery = CoordinatorMachine.Recovery()
+        recovery.bestCorrectCount = 7
+        let change = SettingChange(key: "training.seed", from: "1", to: "2")
+        recovery.add(.changed(step: Step(4), settings: [change], formerSource: nil))
+        #expect(recovery.history.lines == ["step 4: training.seed 1 -> 2"])
+        #expect(recovery.bestCorrectCount == 7)
+        let data = SettingChange(key: "data.source", from: "x", to: "y")
+        recovery.add(.changed(step: Step(6), settings: [data], formerSource: "idx:/a"))
+        #expect(recovery.bestCorrectCount == -1)
+        #expect(recovery.history.entries.last?.formerSource == "idx:/a")
+    }
+}
