@@ -1,5 +1,6 @@
 import ClusterRuntime
 import FoundationEssentials
+import NeuralNetwork
 import Testing
 
 #if canImport(Glibc)
@@ -125,21 +126,55 @@ extension Integration {
             var configuration = try RunConfiguration.sample(data, steps: 9).with(workers: 2, servers: 1)
             let file = try directory.write(configuration.yaml, "run.yaml")
             let small = try run(
-                ["train", "--config", file, "--run-dir", "\(directory.path)/small"], in: "/", blocks: 1024)
+                ["train", "--config", file, "--run-dir", "\(directory.path)/small"], in: "/",
+                limit: "-f 1024")
             #expect(small == 0, "\(output)")
-            configuration.model = .builtIn("cnn")
+            let model = "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 512}, dense: {units: 4}]\n"
+            configuration = try RunConfiguration.sample(data, model: model, steps: 9)
             let large = try directory.write(configuration.yaml, "large.yaml")
             let code = try run(
-                ["train", "--config", large, "--run-dir", "\(directory.path)/large"], in: "/", blocks: 64)
+                ["train", "--config", large, "--run-dir", "\(directory.path)/large"], in: "/",
+                limit: "-f 64")
             #expect(code == 65, "\(output)")
             #expect(output.contains("ulimit -f"), "\(output)")
         }
 
-        private func run(_ arguments: [String], in place: String, blocks: Int) throws -> Int? {
+        /// More than there is: refused before it is allocated.
+        @Test func aModelThatDoesNotFit() throws {
+            let data = try SampleData().write(to: directory)
+            let model =
+                "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 1048576}, dense: {units: 4}]\n"
+            let configuration = try RunConfiguration.sample(data, model: model, steps: 9)
+            let file = try directory.write(configuration.yaml, "large.yaml")
+            let code = try run(
+                ["train", "--config", file, "--run-dir", "\(directory.path)/run"], in: "/",
+                limit: "-v 3000000")
+            #expect(code == 65, "\(output)")
+            #expect(output.split(separator: "\n").count == 1, "\(output)")
+            #expect(output.contains("MiB of memory"), "\(output)")
+            #expect(!FileSystem.exists("\(directory.path)/run"))
+        }
+
+        /// Its only worker cannot do what is asked for: nobody waits for another one.
+        @Test func nobodyIsLeftWhoCould() throws {
+            guard Backends.available.contains(.oneDNN), HostFacts.instructionSet != "generic" else {
+                return
+            }
+            var configuration = try RunConfiguration.sample(
+                SampleData().write(to: directory), steps: 9, backend: .oneDNN
+            ).with(workers: 1, servers: 0)
+            configuration.training.instructionSet = "generic"
+            let result = try TrainRun(configuration, in: directory, "run").command.finish()
+            #expect(result.exitCode == 65, "\(result)")
+            #expect(result.output.contains("no worker is left"), "\(result)")
+            #expect(result.seconds < 30, "\(result)")
+        }
+
+        private func run(_ arguments: [String], in place: String, limit: String) throws -> Int? {
             unlink("\(directory.path)/output")
             let child = try ChildProcess(
                 name: "convoy", executable: "/bin/bash",
-                arguments: ["-c", "ulimit -f \(blocks) && cd \"$0\" && exec \"$@\"", place]
+                arguments: ["-c", "ulimit \(limit) && cd \"$0\" && exec \"$@\"", place]
                     + [ConvoyExecutable.path] + arguments, output: "\(directory.path)/output")
             guard case .exited(let code)? = child.wait(within: .seconds(60)) else { return nil }
             return code

@@ -174,11 +174,16 @@ import Testing
         #expect(error?.description.contains("\n") == false)
     }
 
-    @Test func emptyPartitionsAreFineAndEmptySplitsAreNot() throws {
+    @Test func emptyPartitionsAreFineAndAnEmptyTrainingSplitIsNot() throws {
         let (directory, _) = try byHand { text in
-            text.replacing(#""test": [{"#, with: #""test": [], "old": [{"#)
+            text.replacing(#""training": [{"#, with: #""training": [], "old": [{"#)
         }
         #expect(error(directory)?.kind == .emptySet)
+        // Without records to test with one can train.
+        let (untested, _) = try byHand { text in
+            text.replacing(#""test": [{"#, with: #""test": [], "old": [{"#)
+        }
+        #expect(error(untested) == nil)
         let (source, _, _) = try written()
         let bytes = try SafeTensorsFile.encode(tensors: [
             SafeTensor(name: "labels", shape: [0], int32s: []),

@@ -63,13 +63,17 @@ enum HostMemory {
 }
 
 extension RunMaterial {
+    private var modelText: String {
+        "model \(network.specification.name), \(network.parameters.elementCount) parameters"
+    }
+
     private var vectorByteCount: Int { network.parameters.elementCount * 4 }
 
     /// Refuses a model that the coordinator cannot hold: its state, and what is written of it.
     func requireMemoryOfCoordinator() throws(Failure) {
         try HostMemory.require(
             vectorByteCount * (partCount + 2),
-            for: "model \(network.specification.name), \(network.parameters.elementCount) parameters")
+            for: modelText)
     }
 
     /// Refuses what a worker cannot hold: two versions of the weights, and of each thread its own
@@ -79,8 +83,7 @@ extension RunMaterial {
         let images = min(configuration.training.tileSize, batchPlan.microbatchCapacity)
         try HostMemory.require(
             vectorByteCount * (2 + 2 * threadCount) + output * 4 * images * threadCount,
-            for: "model \(network.specification.name), \(network.parameters.elementCount) parameters, "
-                + "in \(threadCount) threads")
+            for: "\(modelText), in \(threadCount) threads")
     }
 
     /// More threads than there are shares of a step, or of an evaluation, would never have work.

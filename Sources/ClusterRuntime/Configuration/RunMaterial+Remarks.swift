@@ -3,8 +3,8 @@ import NeuralNetwork
 import Partitions
 
 extension RunMaterial {
-    /// Settings that say something else than what comes of them, a line each. The run does what can be
-    /// done; people are told.
+    /// Settings that say something else than what comes of them, a line each. The run does what can
+    /// be done; people are told.
     var remarks: [String] {
         dataRemarks + clusterRemarks
     }
@@ -20,8 +20,8 @@ extension RunMaterial {
         }
         if training.batchSize > batchPlan.recordCount {
             lines.append(
-                "training.batch-size \(training.batchSize) is more than the \(batchPlan.recordCount) "
-                    + "training records: each step takes all of them")
+                "training.batch-size \(training.batchSize) is more than the "
+                    + "\(batchPlan.recordCount) training records: each step takes all of them")
         }
         if training.virtualWorkers > batchPlan.recordCount {
             lines.append(
@@ -36,8 +36,8 @@ extension RunMaterial {
         }
         if let name = training.instructionSet, backend != .oneDNN {
             lines.append(
-                "training.instruction-set \(name) has no effect: backend \(backend.rawValue) gives the "
-                    + "same bits on every processor")
+                "training.instruction-set \(name) has no effect: backend \(backend.rawValue) gives "
+                    + "the same bits on every processor")
         }
         return lines
     }
@@ -47,17 +47,18 @@ extension RunMaterial {
         var lines: [String] = []
         if training.auditRate > 0, cluster.workers < 2 {
             lines.append(
-                "training.audit \(training.auditRate) has no effect with one worker: a second one "
-                    + "would compute the same once more")
+                "training.audit \(training.auditRate) has no effect with one worker: a second "
+                    + "one would compute the same once more")
         }
         if let fanIn = cluster.fanIn, fanIn > 0, cluster.servers == 0 {
             lines.append(
-                "cluster.fan-in \(fanIn) has no effect with servers 0: relays add up sums for servers")
+                "cluster.fan-in \(fanIn) has no effect with servers 0: relays add up sums for "
+                    + "servers")
         }
         if cluster.workers > tree.leafCount {
             lines.append(
-                "cluster.workers \(cluster.workers) is more than the \(tree.leafCount) virtual workers: "
-                    + "the others wait to take the place of one that is lost")
+                "cluster.workers \(cluster.workers) is more than the \(tree.leafCount) virtual "
+                    + "workers: the others wait to take the place of one that is lost")
         }
         if cluster.threads > usefulThreadCount(cluster.threads) {
             lines.append(

@@ -12,8 +12,8 @@ struct Resumption {
     let change: SettingsHistory.Entry?
     let optimizerBeginsAnew: Bool
 
-    /// - Throws: 65 without a whole checkpoint, for settings that decide bits and are not the run's,
-    ///   unless they are to be changed, and when the goal is behind.
+    /// - Throws: 65 without a whole checkpoint, for settings that decide bits and are not the
+    ///   run's, unless they are to be changed, and when the goal is behind.
     init(
         _ settings: CoordinatorProcess.Settings, _ material: RunMaterial, fence: RunFence
     ) throws(Failure) {
@@ -46,8 +46,10 @@ struct Resumption {
         // Whoever is still at work is so with the settings of before.
         if !unannounced.isEmpty { self.settings.mayHaveMembers = false }
         optimizerBeginsAnew = any.beginsAnew(state)
+        // The run file may say something else by now; the checkpoint says what it was trained on.
+        let model = "\(any.path(step: step))/\(CheckpointStore.modelFile)"
         change = Self.change(any.changes(since: state), at: Step(step), known.history) {
-            (try? RunConfiguration.load(file: directory.configuration))?.data.source
+            (try? CheckpointReader.tensors(model))?.metadata["data"]
         }
         if let change {
             known.add(

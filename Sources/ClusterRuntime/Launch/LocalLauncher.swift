@@ -70,6 +70,8 @@ public final class LocalLauncher {
     private var stopCount = 0
     /// Processes that this one has ended because they hung.
     private var hung: Set<Int32> = []
+    /// Why those who ended by themselves leave nobody for their role: nobody will come.
+    private var finalCode: Int?
 
     /// - Parameter note: shows a line to the person who started this.
     public init(
@@ -194,7 +196,9 @@ public final class LocalLauncher {
 
     private func supervise() throws(Failure) -> Int {
         while true {
-            if let end = coordinator?.poll(), try !replaceCoordinator(end) { return code(of: end) }
+            if let end = coordinator?.poll(), try !replaceCoordinator(end) {
+                return finalCode ?? code(of: end)
+            }
             try replaceEnded()
             endSilent()
             guard case .stopRequested = interruptions.wait(timeout: .milliseconds(20)) else {
@@ -263,6 +267,11 @@ public final class LocalLauncher {
             case .exited(ExitCode.done): break
             case .exited(let code) where code == ExitCode.data || code == ExitCode.usage:
                 note("\(child.name) ended with exit code \(code), see \(log)")
+                guard stopCount == 0, !members.contains(where: { $0.role == role }) else { continue }
+                stopCount = 1
+                finalCode = code
+                note("no \(role.rawValue) is left that could go on; the run is stopped")
+                coordinator?.send(signal: SIGINT)
             case .exited, .signalled:
                 guard stopCount == 0, mayRestart() else {
                     note("\(child.name) \(text(end, of: child)); it is not replaced")
