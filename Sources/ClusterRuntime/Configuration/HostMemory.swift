@@ -40,11 +40,15 @@ enum HostMemory {
         return max(0, Int(limit.rlim_cur) - used)
     }
 
+    /// What its files hold in memory makes room when that is wanted.
     private static var groupByteCount: Int? {
-        guard let limit = number("/sys/fs/cgroup/memory.max"),
-            let used = number("/sys/fs/cgroup/memory.current")
+        let group = "/sys/fs/cgroup"
+        guard let limit = number("\(group)/memory.max"), let used = number("\(group)/memory.current")
         else { return nil }
-        return max(0, limit - used)
+        let cached = ["active_file", "inactive_file"].compactMap {
+            first($0, in: "\(group)/memory.stat")
+        }
+        return max(0, limit - used + cached.reduce(0, +))
     }
 
     private static func number(_ path: String) -> Int? {
@@ -52,11 +56,15 @@ enum HostMemory {
         return Int(String(decoding: bytes, as: UTF8.self).prefix { $0.isNumber })
     }
 
-    private static func kibibytes(_ key: String, in path: String) -> Int? {
+    private static func kibibytes(_ key: String, in path: String) -> Int? { first(key, in: path) }
+
+    /// The number behind a word at the beginning of a line.
+    private static func first(_ key: String, in path: String) -> Int? {
         guard let bytes = try? FileSystem.read(path) else { return nil }
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-        where line.hasPrefix(key) {
-            return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+        where line.hasPrefix("\(key) ") || line.hasPrefix("\(key)\t") {
+            let words = line.split { $0 == " " || $0 == "\t" }
+            return words.dropFirst().first.flatMap { Int($0) }
         }
         return nil
     }
