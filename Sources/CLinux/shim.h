@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ static inline int convoy_exchange(const char *first, const char *second) {
     return (int)syscall(SYS_renameat2, workingDirectory, first, workingDirectory, second, exchange);
 }
 
-// Memory without a name that other processes of this host may map, all of it backed by pages, and
+// Memory without a name that other processes of this user on this host may map, all of it backed by pages, and
 // sealed: it never shrinks below `byteCount`, so that reading it through a mapping cannot fault.
 // A descriptor, or -1 and errno.
 static inline int convoy_shared_memory(const char *label, long byteCount) {
@@ -25,7 +26,9 @@ static inline int convoy_shared_memory(const char *label, long byteCount) {
     const int descriptor = (int)syscall(SYS_memfd_create, label, closeOnExec | allowSealing);
     if (descriptor < 0) return -1;
     const int addSeals = 1033, seal = 1, shrink = 2, grow = 4; // F_ADD_SEALS and F_SEAL_...
-    if (ftruncate(descriptor, byteCount) == 0 && posix_fallocate(descriptor, 0, byteCount) == 0 &&
+    // The kernel's mode for it is 0777.
+    if (fchmod(descriptor, 0600) == 0 && ftruncate(descriptor, byteCount) == 0 &&
+        posix_fallocate(descriptor, 0, byteCount) == 0 &&
         fcntl(descriptor, addSeals, seal | shrink | grow) == 0)
         return descriptor;
     close(descriptor);
