@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/keys.sh [flags]
 #
-# What keys cost: images a second of `convoy train` without and with --keys, in turns, with `cnn` on
-# random images of 3 x 32 x 32 and two workers of one thread. Processes on one host exchange floats
+# What keys cost: images a second of `convoy train` without keys (--insecure) and with those that a run
+# makes for itself, in turns, with `cnn` on random images of 3 x 32 x 32 and two workers of one thread.
+# Processes on one host exchange floats
 # through shared memory, which nothing seals; without it they cross sockets, as between hosts, in
 # fp32 or, half as many bytes, in bf16. Prints a Markdown table, and fails when keys change a bit of
 # the result.
@@ -11,6 +12,8 @@
 #   --steps N        steps a run (600)
 #   --per-worker N   images a worker and step (32)
 #   --precision P    fp32 or bf16 (fp32)
+#   --only WAY       how floats cross: sockets or memory (both)
+#   --before PROGRAM measures this program in place of --insecure, without that flag
 #   --output FILE    writes the table there too
 #
 # The figure of a line is the median of its rounds. CONVOY=PROGRAM measures that program and builds
@@ -27,6 +30,8 @@ rounds=3
 steps=600
 per_worker=32
 precision=fp32
+only=
+before=
 output=
 while (($# > 0)); do
     (($# > 1)) || usage_error "$1: unknown, or its value is missing"
@@ -35,8 +40,14 @@ while (($# > 0)); do
     --steps) require_count "$1" "$2" && steps=$2 ;;
     --per-worker) require_count "$1" "$2" && per_worker=$2 ;;
     --precision) precision=$2 ;;
+    --only)
+        [[ $2 == sockets || $2 == memory ]] || usage_error "--only: expected sockets or memory"
+        only=$2
+        ;;
+    --before) before=$(command -v -- "$2") || usage_error "--before: $2 is no program" ;;
     --output) output=$2 ;;
-    *) usage_error "$1: expected --rounds, --steps, --per-worker, --precision or --output" ;;
+    *) usage_error "$1: expected --rounds, --steps, --per-worker, --precision, --only, --before or \
+--output" ;;
     esac
     shift 2
 done
@@ -44,17 +55,16 @@ done
 prepare_convoy
 command -v python3 >/dev/null || fail "no python3, which writes the data set"
 python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/data" 32768 64 32
-"$convoy" keygen --output "$directory/keys" >/dev/null
 
-# rate NAME WIRE FLAGS...: images a second of one run into `result`; its bits must be those of every
-# run before with this precision on the wire.
+# rate NAME PROGRAM WIRE FLAGS...: images a second of one run into `result`; its bits must be those of
+# every run before with this precision on the wire.
 declare -A bits
 rate() {
-    local name=$1 wire=$2 found
-    shift 2
+    local name=$1 program=$2 wire=$3 found
+    shift 3
     rm -rf -- "${directory:?}/$name"
     take_turn
-    start_child 300 "$directory/$name.out" "$convoy" train --data "partitions:$directory/data" \
+    start_child 300 "$directory/$name.out" "$program" train --data "partitions:$directory/data" \
         --batch-size $((2 * per_worker)) --virtual-workers 2 --workers 2 --steps "$steps" \
         --checkpoint-every 1000000 --precision "$precision" --wire-precision "$wire" \
         --run-dir "$directory/$name" "$@"
@@ -73,6 +83,8 @@ lines=("--servers 1 --no-shared-memory|1|sockets|fp32"
     "--servers 1 --no-shared-memory|1|sockets|bf16"
     "--servers 0 --no-shared-memory|0|sockets|bf16"
     "--servers 1|1|shared memory|fp32" "--servers 0|0|shared memory|fp32")
+if [[ $only == sockets ]]; then lines=("${lines[@]:0:4}"); fi
+if [[ $only == memory ]]; then lines=("${lines[@]:4}"); fi
 for ((round = 1; round <= rounds; round++)); do
     for ((line = 0; line < ${#lines[@]}; line++)); do
         read -r -a flags <<<"${lines[line]%%|*}"
@@ -82,8 +94,10 @@ for ((round = 1; round <= rounds; round++)); do
         if ((round % 2 == 0)); then order=(keys plain); fi
         for kind in "${order[@]}"; do
             with=()
-            if [[ $kind == keys ]]; then with=(--keys "$directory/keys"); fi
-            rate "run-$line-$kind" "$wire" "${flags[@]}" "${with[@]}"
+            if [[ $kind == plain && -z $before ]]; then with=(--insecure); fi
+            program=$convoy
+            if [[ $kind == plain && -n $before ]]; then program=$before; fi
+            rate "run-$line-$kind" "$program" "$wire" "${flags[@]}" "${with[@]}"
             echo "$result" >>"$directory/rates-$line-$kind"
             echo "keys: round $round, ${lines[line]%%|*}, $wire wire, $kind: $result images/s" >&2
         done
