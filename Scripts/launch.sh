@@ -110,6 +110,8 @@ elif grep -qx made "$list" && [[ -d $run_dir ]]; then
     rm -f -- "$run_dir"/{config.yaml,endpoint,journal.jsonl,ledger.jsonl,metrics.jsonl}{,.tmp} \
         "$run_dir"/lock "$run_dir"/logs/*.{jsonl,out}
     rm -rf -- "$run_dir"/checkpoints/*.tmp
+    rm -f -- "$run_dir"/keys/{,allowed/}*.{public,secret}{,.tmp}
+    rmdir -- "$run_dir"/keys/allowed "$run_dir"/keys 2>/dev/null || true
     rmdir -- "$run_dir"/{logs,checkpoints} "$run_dir" 2>/dev/null ||
         fail "$run_dir holds files of something else; choose another --run-dir"
 fi
@@ -186,6 +188,11 @@ until [[ $(endpoint_file) != "$former" ]]; do
 done
 read -r endpoint <"$run_dir/endpoint"
 mv -- "$output" "$run_dir/logs/coordinator-$number.out"
+
+# Keys of the run's own.
+if [[ -z ${CONVOY_KEYS:-} && -d $run_dir/keys && " ${member_flags[*]-} " != *" --insecure "* ]]; then
+    export CONVOY_KEYS=$run_dir/keys
+fi
 
 servers=$(setting cluster servers)
 workers=$(setting cluster workers)

@@ -58,6 +58,8 @@ enum Terminal {
 
     static func report(_ text: String) { Screen.report("convoy: error: \(text)\n") }
 
+    static func warn(_ text: String) { Screen.report("convoy: warning: \(text)\n") }
+
     /// Shows a line of a command that is there to show it: it waits for whoever reads.
     static func show(_ text: String) {
         let bytes = Array((text + "\n").utf8)

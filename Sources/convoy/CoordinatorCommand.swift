@@ -45,20 +45,19 @@ struct CoordinatorCommand: ParsableCommand {
             try options.requireFitting(isResuming: resume)
             let announced = try ListenAddress.announced(announce)
             try insecurity.requireFitting(security)
-            let transport = try security.transport()
-            try transport.keys?.requireCoordinator()
-            let isOpen = try transport.requireSafe(
-                endpoint, flag: "--listen", insecure: insecurity.insecure)
+            let given = try security.transport()
+            try given.keys?.requireCoordinator()
+            try given.requireSafe(endpoint, flag: "--listen", insecure: insecurity.insecure)
             let (configuration, made) = try prepare(directory)
             let log = role.installLog(
                 role: "coordinator", default: "\(directory.logs)/coordinator.jsonl")
-            if isOpen { log.warning("listening without encryption or authentication") }
             var settings = CoordinatorProcess.Settings(
                 configuration: configuration, directory: directory, listen: endpoint,
-                statePort: statePort, announce: announced, transport: transport,
+                statePort: statePort, announce: announced, transport: given,
                 isResuming: resume, mayHaveMembers: resume && !freshMembers)
             settings.changesSettings = options.changeSettings
-            let process = try start(settings, made, log, interruptions)
+            let (process, entry) = try start(settings, made, log, interruptions)
+            defer { entry?.withdraw() }
             while !process.hasEnded {
                 switch interruptions.wait(timeout: .seconds(1)) {
                 case .stopRequested: process.requestStop()
@@ -81,12 +80,23 @@ struct CoordinatorCommand: ParsableCommand {
 
     /// A run that never began leaves nothing in the way of the next try.
     private func start(
-        _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger, _ interruptions: Interruptions
-    ) throws(Failure) -> CoordinatorProcess {
+        _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger,
+        _ interruptions: Interruptions
+    ) throws(Failure) -> (CoordinatorProcess, KeyRegistry.Entry?) {
+        var settings = settings
         do throws(Failure) {
-            return try CoordinatorProcess(settings, log: log, output: .standard) {
+            settings.transport = try RunKeys.transport(
+                settings.transport, in: settings.directory, insecure: insecurity.insecure, log: log)
+            let process = try CoordinatorProcess(settings, log: log, output: .standard) {
                 interruptions.wake()
             }
+            let entry = RunKeys.publish(settings.transport, of: settings.directory) {
+                Terminal.warn($0)
+                log.warning(
+                    "the run's keys are not found by its endpoint",
+                    metadata: [LogKey.reason: "\($0)"])
+            }
+            return (process, entry)
         } catch {
             if made != .nothing {
                 settings.directory.removeIfUnused(wasThere: made == .contents)

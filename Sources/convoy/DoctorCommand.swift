@@ -190,7 +190,7 @@ struct DoctorCommand: ParsableCommand {
         }
         check("encryption") {
             guard LibraryVersion.hasCurve else {
-                throw Failure.data("this libzmq was built without CURVE; --keys cannot be used")
+                throw Failure.data("this libzmq was built without CURVE; runs need --insecure")
             }
             guard let keys = try KeyRing.given(nil) else { return "CURVE; no CONVOY_KEYS" }
             return "CURVE; keys of \(keys.directory), \(keys.publicKey)"

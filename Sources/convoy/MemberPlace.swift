@@ -7,6 +7,8 @@ struct MemberPlace {
     /// The coordinator for people: its name with the addresses behind it.
     var text: String
     var addresses: MemberAddresses
+    /// Where the coordinator may have said that it listens, when that is this host alone.
+    var localPlaces: [Endpoint]
 
     init(
         coordinator: String, bind: String?, announce: String?, within limit: Duration,
@@ -33,6 +35,7 @@ struct MemberPlace {
         }
         self.coordinator = endpoint
         text = "\(endpoint)" + MemberAddresses.resolved(endpoint, facts.coordinator)
+        localPlaces = KeyRegistry.places(of: endpoint, resolvedTo: facts.coordinator)
         addresses = try MemberAddresses(
             coordinator: endpoint, bind: choice, announce: announced, facts: facts)
     }

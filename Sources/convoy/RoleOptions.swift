@@ -62,14 +62,20 @@ struct MemberOptions: ParsableArguments {
             LifeSigns.begin(isChild: options.exitWithParent)
             let limit = Duration.milliseconds(Int(connectTimeout * 1000))
             try insecurity.requireFitting(security)
-            let transport = try security.transport()
+            var transport = try security.transport()
             let place = try MemberPlace(
                 coordinator: coordinator, bind: bind, announce: announce, within: limit,
                 interruptions)
-            let isOpen = try transport.requireSafe(
+            try transport.requireSafe(
                 place.addresses.listen, flag: "--bind", insecure: insecurity.insecure)
             let log = options.installLog(role: role.rawValue)
-            if isOpen { log.warning("listening without encryption or authentication") }
+            if transport.keys == nil, !insecurity.insecure {
+                transport = Transport(
+                    keys: try KeyRegistry.own.keys(
+                        at: place.localPlaces, place.text, within: limit,
+                        pause: ListenAddress.pause(interruptions)))
+            }
+            transport.warnIfOpen(log)
             if let cores { log.info("bound to cores", metadata: [LogKey.cores: "\(cores)"]) }
             var settings = MemberProcess.Settings(
                 role: role, coordinator: place.coordinator, coordinatorPlace: place.text,

@@ -4,15 +4,20 @@ import ClusterRuntime
 
 /// Flags of every process that talks to others.
 struct SecurityOptions: ParsableArguments {
-    @Option(help: "Keys directory, which `convoy keygen` makes; CONVOY_KEYS says the same.")
+    @Option(
+        help: """
+            Keys directory, which `convoy keygen` makes; CONVOY_KEYS says the same. On loopback a \
+            run makes keys of its own, which its user's processes find.
+            """)
     var keys: String?
 
+    /// With the keys that were given, if any were.
     func transport() throws(Failure) -> Transport { Transport(keys: try KeyRing.given(keys)) }
 }
 
-/// The flag of those that listen where other hosts may reach them.
+/// The flag of those that others connect to.
 struct InsecureOption: ParsableArguments {
-    @Flag(help: "Allow to listen beyond this machine without encryption or authentication.")
+    @Flag(help: "Go without encryption and authentication, here and beyond this machine.")
     var insecure = false
 
     /// Whoever says both means one of them.

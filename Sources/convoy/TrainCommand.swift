@@ -16,6 +16,8 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var security: SecurityOptions
 
+    @OptionGroup var insecurity: InsecureOption
+
     @OptionGroup var dataFlags: DataFlags
 
     @Option(help: "Where everything of the run is written; must not hold anything yet.")
@@ -50,6 +52,7 @@ struct TrainCommand: ParsableCommand {
             var settings = LocalLauncher.Settings(
                 executable: try Executable.path(), configuration: configuration,
                 directory: directory, isResuming: resume != nil, keys: try security.transport().keys?.directory)
+            settings.isInsecure = insecurity.insecure
             settings.bindsCores = bindCores
             settings.changesSettings = options.changeSettings
             settings.workerArguments = try dataFlags.arguments()

@@ -43,9 +43,10 @@ final class Command {
 
     /// - Parameter shell: run before the executable takes the place of the shell, for instance
     ///   `mount ... &&`, in a mount namespace of its own.
+    /// - Parameter user: who runs it; this user if not given.
     init(
         _ arguments: [String], shell: String? = nil, environment: [String: String] = [:],
-        executable: String = ConvoyExecutable.path
+        executable: String = ConvoyExecutable.path, as user: OtherUser? = nil
     ) throws {
         self.arguments = arguments
         directory = try TemporaryDirectory()
@@ -53,8 +54,8 @@ final class Command {
         child = try ChildProcess(
             name: arguments.first ?? "convoy", executable: "/bin/sh",
             arguments: ["-c", "exec \"$@\" 2>\"$0\"", "\(directory.path)/errors"] + own
-                + [executable] + arguments, environment: environment,
-            output: "\(directory.path)/output")
+                + (user?.prefix ?? []) + [user?.executable ?? executable] + arguments,
+            environment: environment, output: "\(directory.path)/output")
     }
 
     var hasEnded: Bool { child.poll() != nil }
@@ -78,9 +79,10 @@ final class Command {
 
     /// Runs to the end.
     static func run(
-        _ arguments: [String], shell: String? = nil, within limit: Duration = usualLimit
+        _ arguments: [String], shell: String? = nil, as user: OtherUser? = nil,
+        within limit: Duration = usualLimit
     ) throws -> Result {
-        try Command(arguments, shell: shell).finish(within: limit)
+        try Command(arguments, shell: shell, as: user).finish(within: limit)
     }
 
     /// Runs to the end and requires exit code 0.

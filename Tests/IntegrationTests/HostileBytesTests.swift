@@ -9,7 +9,9 @@ import ZeroMQ
 extension Integration {
     /// Random bytes at every listening port change nothing in the result.
     @Suite struct HostileBytesTests {
-        @Test(arguments: [0, 2]) func garbageAtEveryPort(servers: Int) throws {
+        /// From one who holds the run's keys, and from anyone where it has none.
+        @Test(arguments: [0, 2], [true, false])
+        func garbageAtEveryPort(servers: Int, hasKeys: Bool) throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
             var configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
@@ -20,7 +22,9 @@ extension Integration {
                 configuration,
                 data: serial.dataSet.description.summary(
                     partitionRecordCounts: serial.dataSet.partitionRecordCounts))
-            let run = try TrainRun(configuration, in: directory, "run")
+            let run = try TrainRun(
+                configuration, in: directory, "run", flags: hasKeys ? [] : ["--insecure"])
+            let insider = hasKeys ? Insider(keys: run.records.directory.keys) : nil
             try eventually("training") {
                 run.records.log("coordinator-1").contains { $0["message"] == "training" }
             }
@@ -31,7 +35,7 @@ extension Integration {
             for round in 0..<3 {
                 let messages = HostileMessages(
                     plan: material.slicePlan, partCount: material.partCount, seed: UInt64(round))
-                for port in ports.sorted() { try attack(port, messages) }
+                for port in ports.sorted() { try attack(port, messages, insider) }
             }
             try run.awaitCheckpoint(1500)
             try run.endAsSerial(configuration)
@@ -102,7 +106,9 @@ extension Integration {
             }
         }
 
-        private func attack(_ port: Int, _ messages: HostileMessages) throws {
+        private func attack(
+            _ port: Int, _ messages: HostileMessages, _ insider: Insider?
+        ) throws {
             var connections: [Int32] = []
             for stream in messages.streams {
                 if let connection = try TCP.send(stream, port: port) {
@@ -110,7 +116,7 @@ extension Integration {
                 }
             }
             let context = try Context()
-            var options = SocketOptions()
+            var options = try insider?.options() ?? SocketOptions()
             options.linger = .milliseconds(300)
             for (index, group) in messages.groups.enumerated() {
                 // A name that reads as text gets further than the bytes that libzmq makes up.

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import ClusterRuntime
+import FoundationEssentials
 import Testing
 import ZeroMQ
 
@@ -25,16 +26,55 @@ extension Integration {
                 ["keygen", "--output", keys(name)] + (nodes.map { ["--nodes", $0] } ?? []))
         }
 
-        @Test(arguments: [0, 1]) func sameBits(servers: Int) throws {
+        /// With keys that are given, with the run's own, and without any.
+        @Test(arguments: [0, 1], ["--keys", nil, "--insecure"])
+        func sameBits(servers: Int, flag: String?) throws {
             try makeKeys("keys")
             let configuration = try RunConfiguration.sample(data, steps: 40)
                 .with(workers: 2, servers: servers)
-            let run = try TrainRun(
-                configuration, in: directory, "run", flags: ["--keys", keys("keys")])
+            var flags = flag.map { [$0] } ?? []
+            if flag == "--keys" { flags.append(keys("keys")) }
+            let run = try TrainRun(configuration, in: directory, "run", flags: flags)
             #expect(try run.weights() == SerialTrainer(configuration).weights(afterSteps: 40))
-            #expect(run.records.log("coordinator-1").contains { $0["net.keys"] == "yes" })
+            let log = run.records.log("coordinator-1")
+            let expected = flag == "--insecure" ? "no" : "yes"
+            #expect(log.contains { $0["net.keys"] == expected })
+            let warning = "listening without encryption or authentication"
+            for name in ["coordinator-1", "worker-1"] {
+                let warnings = run.records.log(name).filter { $0["message"] == warning }
+                #expect(warnings.count == (flag == "--insecure" ? 1 : 0), "\(name)")
+            }
+            #expect(FileSystem.exists(run.records.directory.keys) == (flag == nil))
         }
 
+        /// Members of a coordinator that died are let in by the next one, and a new member finds its keys.
+        @Test func theNextCoordinatorTakesUpTheKeys() throws {
+            let configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
+                .with(workers: 1, servers: 1)
+            let run = try StreamedRun(configuration, in: directory, "run")
+            try run.startWorker([])
+            let secret = "\(run.records.directory.keys)/node.secret"
+            try eventually("training") { run.log("coordinator", 1).contains(#""training""#) }
+            let former = try FileSystem.read(secret)
+            run.coordinator.child.send(signal: SIGKILL)
+            _ = run.coordinator.finish()
+            // It looks for a coordinator before there is one again.
+            try run.startWorker([])
+            try run.replaceCoordinator()
+            try eventually("both workers, and the server") {
+                run.log("coordinator", 2).components(separatedBy: #""joined""#).count - 1 == 3
+            }
+            #expect(try FileSystem.read(secret) == former)
+            #expect(!run.log("coordinator", 2).contains("turned a connection away"))
+            run.coordinator.child.send(signal: SIGINT)
+            for command in run.workers + [run.coordinator] {
+                let result = command.finish()
+                #expect([0, 130].contains(result.exitCode), "\(result)")
+            }
+            let summary = try run.records.summary()
+            let expected = try SerialTrainer(configuration).weights(afterSteps: summary.steps)
+            #expect(summary.weights_sha256 == expected)
+        }
 
         /// Sealed, the largest chunk is larger than the limit that holds for plain ones: this model's
         /// 65,534 parameters are one chunk.
@@ -97,7 +137,7 @@ extension Integration {
             var configuration = try RunConfiguration.sample(data, steps: 20)
                 .with(workers: 2, servers: 1)
             configuration.cluster.sharedMemory = false
-            let plain = try traffic(configuration, "plain", [])
+            let plain = try traffic(configuration, "plain", ["--insecure"])
             #expect(plain.control.contains(text: "\"kind\""))
             // Magic and version; four bytes alone may be found in sealed ones, by chance.
             let header = "CVOY\u{1}\u{0}"
@@ -139,7 +179,7 @@ extension Integration {
                 try Command(
                     ["worker", "--coordinator", endpoint, "--connect-timeout", "2"] + flags)
             }
-            let plain = try join([])
+            let plain = try join(["--insecure", "--log-file", "/dev/null"])
             let wrong = try join(["--keys", keys("others")])
             let unlisted = try join(["--keys", keys("mixed")])
             let ports = ProcessTable.identifiers(mentioning: run.records.directory.path)
@@ -213,18 +253,9 @@ extension Integration {
         private func insider(
             _ context: Context, _ name: String, _ endpoint: String
         ) throws -> SocketBox {
-            func key(_ file: String) throws -> String {
-                String(
-                    decoding: try FileSystem.read("\(keys("keys"))/\(file)").prefix(40),
-                    as: UTF8.self)
-            }
-            var options = SocketOptions()
+            var options = try Insider(keys: keys("keys")).options()
             options.routingIdentity = Array(name.utf8)
             options.linger = .milliseconds(500)
-            options.curve = .client(
-                serverKey: try key("coordinator.public"),
-                keyPair: try CurveKeyPair(
-                    publicKey: key("node.public"), secretKey: key("node.secret")))
             let socket = try SocketBox(context, .dealer, options: options)
             try socket.connect(endpoint)
             return socket

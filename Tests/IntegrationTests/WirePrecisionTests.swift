@@ -63,7 +63,7 @@ extension Integration {
         /// By flag, through sockets and through memory, sealed and not, and with every leaf audited.
         @Test(
             arguments: [
-                ["--no-shared-memory"], ["--no-shared-memory", "--keys"], ["--keys"],
+                ["--no-shared-memory", "--insecure"], ["--no-shared-memory", "--keys"], ["--keys"],
                 ["--audit", "1", "--no-shared-memory"], ["--audit", "1"],
             ])
         func sameBitsOnEveryWay(flags: [String]) throws {
@@ -151,7 +151,7 @@ extension Integration {
             header.totals.sampleCount = serial.plan.microbatchRange(step: 0, virtualWorker: 0).count
             header.placement = 1
             let context = try Context()
-            var options = SocketOptions()
+            var options = try Insider(keys: run.records.directory.keys).options()
             options.routingIdentity = Array("worker-0000000000000bad".utf8)
             options.linger = .seconds(10)
             let dealer = try Socket(context, .dealer, options: options)

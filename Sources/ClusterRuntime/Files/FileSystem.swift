@@ -95,9 +95,10 @@ public enum FileSystem {
         return names.sorted()
     }
 
-    /// Writes a whole file and waits until it is on disk.
+    /// Writes a whole file and, unless told otherwise, waits until it is on disk.
     static func write(
-        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644
+        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644,
+        durably: Bool = true
     ) throws(Failure) {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure("create", path) }
@@ -110,7 +111,7 @@ public enum FileSystem {
             }
             if count < 0 { code = errno == EINTR ? 0 : errno } else { offset += count }
         }
-        if code == 0, fsync(descriptor) != 0 { code = errno }
+        if code == 0, durably, fsync(descriptor) != 0 { code = errno }
         if close(descriptor) != 0, code == 0 { code = errno }
         if code != 0 { throw failure("write", path, code: code) }
     }
@@ -122,8 +123,11 @@ public enum FileSystem {
         try rename(temporary, to: path)
     }
 
-    static func rename(_ source: String, to target: String) throws(Failure) {
+    static func rename(
+        _ source: String, to target: String, durably: Bool = true
+    ) throws(Failure) {
         guard Glibc.rename(source, target) == 0 else { throw failure("rename to", target) }
+        guard durably else { return }
         try synchronize(directory: parent(of: target))
     }
 

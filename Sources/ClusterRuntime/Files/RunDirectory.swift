@@ -24,6 +24,9 @@ public struct RunDirectory: Sendable, Hashable {
     /// Where the coordinator listens, for those who are started on this machine.
     public var endpoint: String { "\(path)/endpoint" }
 
+    /// Keys of its own, of a run that was given none; its user alone can read them.
+    public var keys: String { "\(path)/keys" }
+
     /// Makes a new run directory; one that holds something already is not touched.
     ///
     /// - Returns: whether there was an empty one.
@@ -45,6 +48,7 @@ public struct RunDirectory: Sendable, Hashable {
     /// - Parameter wasThere: what `create` said; the directory itself then stays.
     public func removeIfUnused(wasThere: Bool) {
         guard CheckpointStore.steps(in: checkpoints).isEmpty else { return }
+        RunKeys.remove(keys)
         FileSystem.remove(logs)
         FileSystem.remove(checkpoints)
         for file in [configuration, metrics, ledger, journal, summary, endpoint, lock] {

@@ -23,8 +23,10 @@ public final class LocalLauncher {
         public var bindsCores = true
         /// A file for what the children print; nil lets them share this process's output.
         public var output: String?
-        /// The keys directory of all processes; nil: they do without.
+        /// The keys directory of all processes; nil: the coordinator makes one for the run.
         public var keys: String?
+        /// Without keys there shall be none.
+        public var isInsecure = false
 
         public init(
             executable: String, configuration: RunConfiguration, directory: RunDirectory,
@@ -120,7 +122,7 @@ public final class LocalLauncher {
             "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
             "--exit-with-parent", "--log-file",
             "\(settings.directory.logs)/coordinator-\(number).jsonl",
-        ] + keyArguments
+        ] + (keyArguments ?? [])
         if settings.isResuming || isReplacing { arguments.append("--resume") }
         if !isReplacing { arguments.append("--fresh-members") }
         if settings.changesSettings, !isReplacing { arguments.append("--change-settings") }
@@ -135,7 +137,10 @@ public final class LocalLauncher {
             arguments: arguments, output: settings.output)
     }
 
-    private var keyArguments: [String] { settings.keys.map { ["--keys", $0] } ?? [] }
+    /// Nil where the run has keys of its own.
+    private var keyArguments: [String]? {
+        settings.keys.map { ["--keys", $0] } ?? (settings.isInsecure ? ["--insecure"] : nil)
+    }
 
     /// Waits until the coordinator listens; its exit code when it ends instead.
     ///
@@ -181,7 +186,7 @@ public final class LocalLauncher {
             "--coordinator", endpoint, "--exit-with-parent", "--label",
             "\(role.rawValue) \(number)", "--log-file",
             "\(settings.directory.logs)/\(name).jsonl",
-        ] + keyArguments
+        ] + (keyArguments ?? ["--keys", settings.directory.keys])
         let cores = role == .worker && !freeCores.isEmpty ? freeCores.removeFirst() : nil
         if let cores { arguments += ["--cores", "\(cores)"] }
         if role == .worker {

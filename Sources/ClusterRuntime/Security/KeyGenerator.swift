@@ -17,6 +17,8 @@ public struct KeyGenerator {
 
     private let output: String
     private let present: Present
+    /// Whether keys must be there after a power cut: nobody is at work with those of a run then.
+    var isDurable = true
 
     public init(output: String, present: Present) {
         self.output = FileSystem.absolute(output)
@@ -118,8 +120,9 @@ public struct KeyGenerator {
     private func write(_ key: String, to path: String) throws(Failure) {
         let temporary = "\(path).tmp"
         unlink(temporary)
-        try FileSystem.write(Array("\(key)\n".utf8), to: temporary, mode: 0o600)
-        try FileSystem.rename(temporary, to: path)
+        try FileSystem.write(
+            Array("\(key)\n".utf8), to: temporary, mode: 0o600, durably: isDurable)
+        try FileSystem.rename(temporary, to: path, durably: isDurable)
     }
 
     private func makeDirectory(_ path: String) throws(Failure) {

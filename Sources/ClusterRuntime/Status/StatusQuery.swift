@@ -29,6 +29,7 @@ public struct StatusQuery: Sendable {
     public var target: Target
     private let transport: Transport
 
+    /// - Parameter transport: without keys, those are taken that the run has made for itself.
     public init(_ target: Target, _ transport: Transport = Transport()) {
         self.target = target
         self.transport = transport
@@ -37,7 +38,8 @@ public struct StatusQuery: Sendable {
     /// - Throws: 69 when nobody answers within `limit`, 65 for what is no run directory.
     public func ask(within limit: Duration) throws(Failure) -> Answer {
         switch target {
-        case .endpoint(let endpoint): return .live(try StatusClient(endpoint, transport).ask(within: limit))
+        case .endpoint(let endpoint):
+            return .live(try StatusClient(endpoint, transport(to: endpoint)).ask(within: limit))
         case .directory(let directory):
             guard FileSystem.exists(directory.configuration) else {
                 throw .data("\(directory.path) is no run directory: it has no config.yaml")
@@ -45,6 +47,18 @@ public struct StatusQuery: Sendable {
             if let finished = try Self.finished(directory) { return .finished(finished) }
             return .live(try live(directory, within: limit))
         }
+    }
+
+    private func transport(to text: String) throws(Failure) -> Transport {
+        guard transport.keys == nil, let endpoint = Endpoint(text),
+            let keys = try KeyRegistry.own.find(KeyRegistry.places(of: endpoint))
+        else { return transport }
+        return Transport(keys: try KeyRing(directory: keys))
+    }
+
+    private func transport(for directory: RunDirectory) throws(Failure) -> Transport {
+        if transport.keys != nil { return transport }
+        return Transport(keys: try RunKeys.existing(directory))
     }
 
     private func live(
@@ -55,6 +69,7 @@ public struct StatusQuery: Sendable {
                 "\(directory.path): no coordinator has begun to listen for this run; look into "
                     + directory.logs)
         }
+        let transport = try transport(for: directory)
         let status: ClusterStatus
         do throws(Failure) {
             status = try StatusClient(endpoint, transport).ask(within: limit)

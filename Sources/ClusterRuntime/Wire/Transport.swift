@@ -1,4 +1,5 @@
 import ClusterProtocol
+import Logging
 import ZeroMQ
 
 /// How the sockets of a process meet those of others: keys, encryption, address families. The one
@@ -87,18 +88,16 @@ public struct Transport: Sendable {
 
 extension Transport {
     /// Refuses to be reached from other hosts without keys, unless that was asked for.
-    ///
-    /// - Returns: whether others can reach it, unprotected.
-    public func requireSafe(
-        _ endpoint: Endpoint, flag: String, insecure: Bool
-    ) throws(Failure) -> Bool {
-        guard keys == nil, !endpoint.isLocal else { return false }
-        guard insecure else {
-            throw .usage(
-                "\(flag): \(endpoint) can be reached from other hosts, and without keys everyone there "
-                    + "may read and change the run; make keys with `convoy keygen` and give --keys "
-                    + "DIR to every process, or add --insecure on a network you trust")
-        }
-        return true
+    public func requireSafe(_ endpoint: Endpoint, flag: String, insecure: Bool) throws(Failure) {
+        guard keys == nil, !endpoint.isLocal, !insecure else { return }
+        throw .usage(
+            "\(flag): \(endpoint) can be reached from other hosts, and without keys everyone there "
+                + "may read and change the run; make keys with `convoy keygen` and give --keys "
+                + "DIR to every process, or add --insecure on a network you trust")
+    }
+
+    /// Says once in a process's log that everyone may take part.
+    public func warnIfOpen(_ log: Logger) {
+        if keys == nil { log.warning("listening without encryption or authentication") }
     }
 }

@@ -1,0 +1,202 @@
+import ClusterProtocol
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Where processes of one user on one host find the keys of a run by where its coordinator listens:
+/// a directory that no environment variable moves, with a file an endpoint of loopback.
+///
+/// A file holds the path of a keys directory. Its coordinator keeps it locked (`flock`), which the
+/// kernel ends with the process, so that a file that a dead one has left counts for nothing. Only a
+/// directory that is this user's alone is believed: everyone can make one of any name in /tmp.
+public struct KeyRegistry: Sendable {
+    /// This user's.
+    public static var own: KeyRegistry { KeyRegistry("/tmp/convoy-\(geteuid())") }
+
+    private static let lockName = ".lock"
+    private static let maximumPathByteCount = 4096
+    /// Others hold the lock for a moment only.
+    private static let patience = Duration.seconds(2)
+    private static let interval = Duration.milliseconds(50)
+
+    private let path: String
+
+    public init(_ path: String) { self.path = path }
+
+    /// What a coordinator has put there; it is taken away with it.
+    public final class Entry {
+        private let registry: KeyRegistry
+        private let file: String
+        private var descriptor: Int32
+
+        fileprivate init(_ registry: KeyRegistry, _ file: String, _ descriptor: Int32) {
+            self.registry = registry
+            self.file = file
+            self.descriptor = descriptor
+        }
+
+        deinit { withdraw() }
+
+        public func withdraw() {
+            guard descriptor >= 0 else { return }
+            defer {
+                close(descriptor)
+                descriptor = -1
+            }
+            guard let lock = try? registry.lock() else { return }
+            defer { close(lock) }
+            var own = stat()
+            var there = stat()
+            guard fstat(descriptor, &own) == 0, lstat(file, &there) == 0,
+                own.st_ino == there.st_ino, own.st_dev == there.st_dev
+            else { return }
+            unlink(file)
+        }
+    }
+
+    // MARK: Places
+
+    /// The places that an endpoint may stand for, if only this host can reach them; none otherwise.
+    ///
+    /// - Parameter addresses: what its name resolved to.
+    public static func places(
+        of endpoint: Endpoint, resolvedTo addresses: [NetworkAddress] = []
+    ) -> [Endpoint] {
+        guard case .tcp(let host, let port) = endpoint else { return [endpoint] }
+        guard port != nil else { return [] }
+        var found = addresses
+        if case .address(let address) = host {
+            found = [address]
+        } else if found.isEmpty, host.isLoopback {
+            found = [.loopbackIPv4, .loopbackIPv6]
+        }
+        guard found.allSatisfy(\.isLoopback) else { return [] }
+        return found.map { endpoint.at(.address($0)) }
+    }
+
+    /// Network namespaces have ports of their own, and may share /tmp.
+    package func file(of endpoint: Endpoint) -> String {
+        switch endpoint {
+        case .tcp(let host, let port):
+            var status = stat()
+            let space = stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0
+            return "\(path)/\(host):\(port ?? 0)-\(space)"
+        case .ipc(let socket):
+            let name = FileSystem.absolute(socket).replacing("%", with: "%25")
+            return "\(path)/\(name.replacing("/", with: "%2F"))"
+        }
+    }
+
+    // MARK: Coordinators
+
+    /// Tells of the keys of the coordinator that listens at an endpoint, in place of one before it.
+    public func publish(_ keys: String, at endpoint: Endpoint) throws(Failure) -> Entry {
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            throw FileSystem.failure("create directory", path)
+        }
+        guard try isThere() else { throw FileSystem.failure("find", path, code: ENOENT) }
+        let lock = try lock()
+        defer { close(lock) }
+        sweep()
+        let file = file(of: endpoint)
+        let temporary = "\(path)/.\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        let descriptor = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw FileSystem.failure("create", temporary) }
+        let bytes = Array(keys.utf8)
+        guard write(descriptor, bytes, bytes.count) == bytes.count,
+            flock(descriptor, LOCK_EX | LOCK_NB) == 0, rename(temporary, file) == 0
+        else {
+            let failure = FileSystem.failure("write", file)
+            close(descriptor)
+            unlink(temporary)
+            throw failure
+        }
+        return Entry(self, file, descriptor)
+    }
+
+    /// Removes what coordinators that are gone have left.
+    private func sweep() {
+        for name in FileSystem.names(in: path) where name != Self.lockName {
+            let descriptor = open("\(path)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+            guard descriptor >= 0 else { continue }
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink("\(path)/\(name)") }
+            close(descriptor)
+        }
+    }
+
+    /// Held while names change. A descriptor to close.
+    fileprivate func lock() throws(Failure) -> Int32 {
+        let file = "\(path)/\(Self.lockName)"
+        let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw FileSystem.failure("open", file) }
+        let deadline = SteadyClock.now + Self.patience
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            guard SteadyClock.now < deadline else {
+                close(descriptor)
+                throw .data(
+                    "\(file): another process has held it for \(Self.patience); end that one (fuser "
+                        + "names it)")
+            }
+            usleep(5_000)
+        }
+        return descriptor
+    }
+
+    // MARK: Others
+
+    /// The keys directory of the coordinator that listens at one of several places, if one does.
+    ///
+    /// - Throws: 65 for a registry that may be somebody else's.
+    package func find(_ places: [Endpoint]) throws(Failure) -> String? {
+        guard !places.isEmpty, try isThere() else { return nil }
+        return places.lazy.compactMap { read(file(of: $0)) }.first
+    }
+
+    /// Nil when the file is not there, or its coordinator is gone.
+    private func read(_ file: String) -> String? {
+        let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        guard flock(descriptor, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Self.maximumPathByteCount)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
+    }
+
+    /// Waits for a coordinator of this user at one of several places, and reads its keys.
+    ///
+    /// - Parameters:
+    ///   - text: the place as it was given, for the error.
+    ///   - pause: waits that long, or less; true when the user wants to stop.
+    /// - Throws: one line; 69 when none has come within `limit`, 130 when the user stopped.
+    public func keys(
+        at places: [Endpoint], _ text: String, within limit: Duration, pause: (Duration) -> Bool
+    ) throws(Failure) -> KeyRing {
+        let deadline = SteadyClock.now + limit
+        while true {
+            if let directory = try find(places) { return try KeyRing(directory: directory) }
+            guard SteadyClock.now < deadline else { break }
+            if pause(min(Self.interval, deadline - SteadyClock.now)) {
+                throw Failure(text: "stopped before it joined", exitCode: ExitCode.interrupted)
+            }
+        }
+        throw .lost(
+            "--coordinator: no coordinator of user \(geteuid()) has begun to listen at \(text) "
+                + "within \(limit); start it, or give --keys DIR, or --insecure, as it has it")
+    }
+
+    /// - Returns: whether there is one.
+    private func isThere() throws(Failure) -> Bool {
+        switch PrivateDirectory.state(path) {
+        case .good: return true
+        case .missing: return false
+        case .wrong(let found):
+            throw .data(
+                "\(path), where runs on this host are found: expected a directory that user "
+                    + "\(geteuid()) alone can enter, found \(found); have it removed, or give --keys "
+                    + "RUN_DIR/keys")
+        }
+    }
+}

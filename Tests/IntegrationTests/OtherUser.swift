@@ -1,0 +1,55 @@
+import ClusterRuntime
+import FoundationEssentials
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Another user of this host, a number without a name, with a directory and a copy of the program.
+final class OtherUser {
+    /// Needs root, and util-linux's setpriv.
+    static let isAvailable: Bool = geteuid() == 0
+        && (try? run(["setpriv", "--reuid=64017", "--clear-groups", "true"])) == true
+
+    let identifier: Int
+    /// What belongs to this user alone.
+    let directory: TemporaryDirectory
+    let executable: String
+
+    /// Where this user's processes find the keys of runs.
+    var registry: String { "/tmp/convoy-\(identifier)" }
+
+    init(_ number: Int = 0) throws {
+        // Tests of another process have another number.
+        identifier = 100_000 + 10 * (Int(getpid()) % 1_000_000) + number
+        directory = try TemporaryDirectory()
+        executable = "\(directory.path)/convoy"
+        try FileManager.default.copyItem(atPath: ConvoyExecutable.path, toPath: executable)
+        chmod(executable, 0o755)
+        for path in [directory.path, executable] {
+            try #require(chown(path, uid_t(identifier), gid_t(identifier)) == 0)
+        }
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: registry) }
+
+    /// Before a command line.
+    var prefix: [String] {
+        ["setpriv", "--reuid=\(identifier)", "--regid=\(identifier)", "--clear-groups"]
+    }
+
+    /// Whether a command succeeds as this user.
+    func can(_ command: String, _ words: String...) throws -> Bool {
+        try Self.run(prefix + ["timeout", "5", "sh", "-c", command, "sh"] + words)
+    }
+
+    private static func run(_ words: [String]) throws -> Bool {
+        let child = try ChildProcess(
+            name: words[0], executable: "/bin/sh", arguments: ["-c", "exec \"$@\"", "sh"] + words,
+            output: "/dev/null")
+        let end = child.wait(within: .seconds(10))
+        if end == nil { child.stop(asking: SIGKILL, within: .seconds(5)) }
+        return end == .exited(0)
+    }
+}
