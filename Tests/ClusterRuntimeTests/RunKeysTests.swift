@@ -71,7 +71,7 @@ import Testing
         let run = RunDirectory("\(directory.path)/run")
         try run.create()
         _ = try RunKeys.obtain(run.keys)
-        run.removeIfUnused()
+        run.removeIfUnused(wasThere: false)
         #expect(!FileSystem.exists(run.path))
     }
 }

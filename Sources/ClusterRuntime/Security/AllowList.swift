@@ -13,7 +13,7 @@ package final class AllowList {
     static let maximumCount = 8192
 
     /// What another look at the directory found.
-    package struct Change {
+    package struct Change: Sendable {
         package var added: [String] = []
         package var removed: [String] = []
         /// Files that hold no key; they let nobody in.

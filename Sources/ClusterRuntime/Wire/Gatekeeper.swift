@@ -44,7 +44,7 @@ final class Gatekeeper {
     private let log: Logger
     private let strangers: StrangerLog
     private var authenticator: ZapAuthenticator?
-    private let allowList: AllowList?
+    private let allowList: AllowListWatch?
     private var listeners: [Listener] = []
 
     init(
@@ -61,11 +61,12 @@ final class Gatekeeper {
             return
         }
         let allowList = try AllowList(keys.allowedDirectory)
-        self.allowList = allowList
+        let allowed = allowList.keys.sorted()
+        self.allowList = AllowListWatch(allowList)
         let directory = keys.allowedDirectory
         do throws(ZeroMQError) {
             authenticator = try ZapAuthenticator(
-                context, allowedPublicKeys: allowList.keys.sorted()
+                context, allowedPublicKeys: allowed
             ) { strangers.note($0, allowed: directory) }
         } catch {
             throw .internalError("\(error)")
@@ -157,23 +158,26 @@ final class Gatekeeper {
         }
         listeners = []
         authenticator = nil
+        allowList?.close()
     }
 
     /// The allow-list is looked at whenever someone wants in, so no signal and no clock is needed.
     private func refresh(_ authenticator: ZapAuthenticator) {
-        guard let allowList, let change = allowList.refresh() else { return }
-        for key in change.removed { authenticator.revoke(key) }
-        for key in change.added { try? authenticator.allow(key) }
-        log.info(
-            "allow-list read again",
-            metadata: [
-                "keys.added": "\(change.added.map { allowList.names[$0] ?? $0 })",
-                "keys.removed": "\(change.removed)", "keys.count": "\(allowList.keys.count)",
-            ])
-        for fault in change.faults {
-            log.warning(
-                "a file of the allow-list lets nobody in",
-                metadata: [LogKey.errorDetail: "\(fault.text)"])
+        for finding in allowList?.look() ?? [] {
+            let (change, names) = (finding.change, finding.names)
+            for key in change.removed { authenticator.revoke(key) }
+            for key in change.added { try? authenticator.allow(key) }
+            log.info(
+                "allow-list read again",
+                metadata: [
+                    "keys.added": "\(change.added.map { names[$0] ?? $0 })",
+                    "keys.removed": "\(change.removed)", "keys.count": "\(names.count)",
+                ])
+            for fault in change.faults {
+                log.warning(
+                    "a file of the allow-list lets nobody in",
+                    metadata: [LogKey.errorDetail: "\(fault.text)"])
+            }
         }
     }
 }
