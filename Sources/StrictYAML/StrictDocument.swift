@@ -3,15 +3,18 @@ import Yams
 
 /// Reads YAML as settings files use it: one document, one mapping, nothing clever.
 ///
-/// Refused, each with the file and line: anchors and aliases (the first anchor, before
-/// anything that repeats it is visited), tags, duplicate keys, keys that are not plain text,
-/// several documents, nesting beyond ``maximumDepth`` and text beyond ``maximumByteCount``.
+/// Refused, each with the file and line: anchors and aliases, tags, duplicate keys, keys that are
+/// not plain text, several documents, nesting beyond ``maximumDepth``, more keys and values than
+/// ``maximumValueCount`` and text beyond ``maximumByteCount``.
 public enum StrictDocument {
     /// The largest text that is read, in bytes.
     public static let maximumByteCount = 1 << 20
 
     /// How deep lists and mappings may be nested.
     public static let maximumDepth = 16
+
+    /// How many keys, values, lists and mappings there may be in all.
+    public static let maximumValueCount = 1 << 14
 
     /// Reads the file at `path`.
     ///
@@ -30,29 +33,17 @@ public enum StrictDocument {
     {
         if text.utf8.count > maximumByteCount { throw tooLarge(text.utf8.count, fileName) }
         // Some editors begin a file with a byte order mark.
-        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
-        // The parser owns the anchors: nodes forget theirs when it goes, so it must outlive
-        // `check`.
-        let parser: Parser
+        let text = text.unicodeScalars.first == "\u{FEFF}"
+            ? String(text.unicodeScalars.dropFirst()) : text
+        if let refusal = StrictEvents.refusal(of: text, fileName: fileName) { throw refusal }
         let root: Node?
         do {
-            parser = try Parser(yaml: text, encoding: .utf8)
-            root = try parser.singleRoot()
+            root = try Parser(yaml: text, encoding: .utf8).singleRoot()
         } catch let error as YamlError {
             throw SettingsError(error, fileName: fileName)
         } catch {
             throw SettingsError(fileName: fileName, problem: "is not YAML: \(error)")
         }
-        let outcome = withExtendedLifetime(parser) { () -> SettingsError? in
-            guard let root else { return nil }
-            do throws(SettingsError) {
-                try check(root, fileName: fileName, path: "", depth: 0)
-                return nil
-            } catch {
-                return error
-            }
-        }
-        if let outcome { throw outcome }
         guard let root else {
             return StrictMapping(fileName: fileName, line: 1, path: "", entries: [])
         }
@@ -85,43 +76,6 @@ public enum StrictDocument {
         SettingsError(
             fileName: fileName,
             problem: "expected at most \(maximumByteCount) bytes of settings, found \(byteCount)")
-    }
-
-    /// Walks in document order, so it meets an anchor before any alias that repeats its node.
-    private static func check(
-        _ node: Node, fileName: String, path: String, depth: Int
-    ) throws(SettingsError) {
-        func refuse(_ problem: String) -> SettingsError {
-            SettingsError(fileName: fileName, line: node.mark?.line, path: path, problem: problem)
-        }
-        if node.anchor != nil {
-            throw refuse("anchors (&) and aliases (*) are not supported; write the value out")
-        }
-        if depth > maximumDepth {
-            throw refuse("nested too deeply: expected at most \(maximumDepth) levels")
-        }
-        if let tag = StrictValue.explicitTag(of: node) {
-            throw refuse("tags (\(tag)) are not supported; write the plain value")
-        }
-        switch node {
-        case .scalar: break
-        case .alias: throw refuse("aliases (*) are not supported; write the value out")
-        case .sequence(let sequence):
-            for (index, element) in sequence.enumerated() {
-                try check(element, fileName: fileName, path: "\(path)[\(index)]", depth: depth + 1)
-            }
-        case .mapping(let mapping):
-            for (key, value) in mapping {
-                guard let name = key.scalar?.string, key.anchor == nil else {
-                    throw SettingsError(
-                        fileName: fileName, line: key.mark?.line ?? node.mark?.line, path: path,
-                        problem: "expected a key of plain text")
-                }
-                try check(
-                    value, fileName: fileName, path: path.isEmpty ? name : "\(path).\(name)",
-                    depth: depth + 1)
-            }
-        }
     }
 }
 

@@ -148,20 +148,4 @@ public struct StrictValue {
         default: return nil
         }
     }
-
-    /// The tag the text spells out, if any.
-    static func explicitTag(of node: Node) -> String? {
-        let tag: String
-        switch node {
-        case .scalar(let scalar):
-            tag = scalar.tag.description
-            // The parser itself gives this one to quoted texts.
-            let isQuoted = scalar.style != .plain && scalar.style != .any
-            if isQuoted, tag == Tag.Name.str.rawValue { return nil }
-        case .sequence(let sequence): tag = sequence.tag.description
-        case .mapping(let mapping): tag = mapping.tag.description
-        case .alias: return nil
-        }
-        return tag.isEmpty || tag == "!" ? nil : tag
-    }
 }

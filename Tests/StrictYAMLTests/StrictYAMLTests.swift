@@ -161,7 +161,9 @@ import Testing
         ("a: {b: 1, b: 2}\n", "the key \"b\" is given more than once; keep one"),
         ("a: &x 1\n", "run.yaml:1: a: anchors (&) and aliases (*) are not supported"),
         ("a: &x [1]\nb: *x\n", "run.yaml:1: a: anchors (&) and aliases (*) are not supported"),
-        ("a: *x\n", "run.yaml:1: is not valid YAML: found undefined alias"),
+        ("a: *x\n", "run.yaml:1: a: anchors (&) and aliases (*) are not supported"),
+        ("a: &x [1]\n? *x\n: 2\n", "run.yaml:1: a: anchors (&) and aliases (*) are not supported"),
+        ("? *x\n: 2\n", "run.yaml:1: expected a key of plain text"),
         ("&r {a: 1}\n", "run.yaml:1: anchors (&) and aliases (*) are not supported"),
         ("&k a: 1\n", "run.yaml:1: expected a key of plain text"),
         ("? [1, 2]\n: 3\n", "run.yaml:1: expected a key of plain text"),
@@ -178,6 +180,13 @@ import Testing
             "nested too deeply: expected at most 16 levels"
         ),
         ("a: " + String(repeating: "[", count: 100_000), "is not valid YAML"),
+        ("a: [\"x\", !!str \"y\"]\n", "run.yaml:1: a[1]: tags ("),
+        ("b: {c: [1, {d: !x 1}]}\n", "run.yaml:1: b.c[1].d: tags (!x) are not supported"),
+        ("!!str a: 1\n", "run.yaml:1: tags ("),
+        (
+            "a:\n" + String(repeating: "- 1\n", count: StrictDocument.maximumValueCount),
+            "more than 16384 keys and values"
+        ),
     ]
 
     @Test(arguments: refusals)
