@@ -53,6 +53,10 @@ extension CoordinatorMachine {
         if hello.role == .coordinator {
             return Failure(text: "a run has one coordinator", exitCode: 65)
         }
+        if !(0...Hello.maximumThreadCount).contains(hello.threadCount) {
+            return refuse(
+                "count of threads", "\(hello.threadCount)", "at most \(Hello.maximumThreadCount)")
+        }
         if peers.count >= configuration.maximumPeerCount {
             return refuse("place", "number \(peers.count + 1)", "full")
         }

@@ -36,6 +36,9 @@ public enum ControlMessage: Hashable, Sendable {
 
 /// First words of a process that joins.
 public struct Hello: Hashable, Codable, Sendable {
+    /// Compute threads of one process; whoever says more is refused.
+    static let maximumThreadCount = 1 << 16
+
     public var identity: PeerIdentity
     public var role: Role
     public var host: String
