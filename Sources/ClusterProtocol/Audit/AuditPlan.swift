@@ -15,7 +15,7 @@ public struct AuditPlan: Hashable, Sendable {
 
     public func isAudited(step: Step, leaf: Int) -> Bool {
         var value = seed ^ 0xA0D1_7000_0000_0000
-        for part in [UInt64(step.value), UInt64(leaf)] {
+        for part in [UInt64(step.value), UInt64(truncatingIfNeeded: leaf)] {
             // One round of SplitMix64's finalizer a part.
             value = (value ^ part) &+ 0x9E37_79B9_7F4A_7C15
             value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9

@@ -55,6 +55,9 @@ public struct ReductionTree: Hashable, Sendable {
         min(node.span.lowerBound, leafCount)..<min(node.span.upperBound, leafCount)
     }
 
+    /// Whether there is such a virtual worker.
+    public func hasLeaf(_ virtualWorker: Int) -> Bool { (0..<leafCount).contains(virtualWorker) }
+
     /// Whether `node` is part of this tree.
     public func contains(_ node: TreeNode) -> Bool {
         (0...height).contains(node.level) && node.index >= 0

@@ -91,7 +91,7 @@ extension WorkerMachine {
         guard var round, round.step == step, round.pending.isEmpty, isWaitingForWeights else {
             return []
         }
-        let open = leaves.filter { $0 < run.tree.leafCount && !round.leaves.contains($0) }
+        let open = leaves.filter { run.tree.hasLeaf($0) && !round.leaves.contains($0) }
         guard !open.isEmpty else { return [] }
         let part = max(1, open.count / helperCount)
         let parts = nodes(covering: open, in: step).flatMap {

@@ -250,7 +250,7 @@ public struct WorkerMachine: Sendable {
         let share = assignment.share(in: step)
         let duties = assignment.auditedVirtualWorkers.filter { isAudited($0, in: step) }
         let added = Set(share + duties).sorted().filter {
-            $0 < run.tree.leafCount && !round.leaves.contains($0)
+            run.tree.hasLeaf($0) && !round.leaves.contains($0)
         }
         let nodes = self.nodes(covering: added, in: step)
         round.leaves.formUnion(added)
@@ -312,8 +312,7 @@ public struct WorkerMachine: Sendable {
 
     /// Others disagree about a leaf: one more opinion.
     private mutating func recompute(_ order: Recompute) -> [Action] {
-        guard var round, round.step == order.step, order.virtualWorker >= 0,
-            order.virtualWorker < run.tree.leafCount
+        guard var round, round.step == order.step, run.tree.hasLeaf(order.virtualWorker)
         else { return [] }
         let node = run.tree.canonical(.leaf(order.virtualWorker))
         guard round.pending.insert(node).inserted else { return [] }
