@@ -3,10 +3,15 @@ import FoundationEssentials
 import Threads
 
 /// A line of `journal.jsonl`.
-struct JournalLine: Codable {
+package struct JournalLine: Codable {
     /// Seconds since 1970.
     var time: Double
     var entry: JournalEntry
+
+    package init(time: Double, entry: JournalEntry) {
+        self.time = time
+        self.entry = entry
+    }
 }
 
 /// Reads `journal.jsonl`: what an earlier coordinator of the run has said of itself.
@@ -16,13 +21,20 @@ package enum JournalReader {
     package static func recovery(
         _ directory: RunDirectory
     ) throws(Failure) -> CoordinatorMachine.Recovery {
+        guard FileSystem.exists(directory.journal) else { return .init() }
+        return recovery(try FileSystem.read(directory.journal), now: SteadyClock.wallSeconds)
+    }
+
+    /// - Parameter now: seconds since 1970.
+    package static func recovery(
+        _ journal: [UInt8], now: Double
+    ) -> CoordinatorMachine.Recovery {
         var recovery = CoordinatorMachine.Recovery()
-        guard FileSystem.exists(directory.journal) else { return recovery }
         var lastLimit: Double?
-        for line in WholeLines(try FileSystem.read(directory.journal)).lines {
-            guard let line = try? JSONDecoder().decode(JournalLine.self, from: Data(line)) else {
-                continue
-            }
+        for line in WholeLines(journal).lines {
+            guard let line = try? JSONDecoder().decode(JournalLine.self, from: Data(line)),
+                isPlausible(line.time), isPlausible(line.entry)
+            else { continue }
             recovery.add(line.entry)
             switch line.entry {
             case .limit: lastLimit = line.time
@@ -33,10 +45,26 @@ package enum JournalReader {
         }
         // Steps went on while nobody coordinated, so that time counts.
         if let lastLimit {
-            recovery.trainingSeconds += max(0, SteadyClock.wallSeconds - lastLimit)
+            recovery.trainingSeconds += max(0, now - lastLimit)
         }
         return recovery
     }
+
+    /// Whether the numbers of a line can be those of a run: sums of others would not hold.
+    private static func isPlausible(_ entry: JournalEntry) -> Bool {
+        switch entry {
+        case .placed(let placement, _, _): (0..<1 << 48).contains(placement)
+        case .limit(_, let seconds): isPlausible(seconds)
+        case .evaluated(let summary):
+            isPlausible(summary.trainingSeconds)
+                && (0..<1 << 48).contains(summary.recordCount)
+                && (0...summary.recordCount).contains(summary.correctCount)
+        default: true
+        }
+    }
+
+    /// At most thirty thousand years.
+    private static func isPlausible(_ seconds: Double) -> Bool { (0...1e12).contains(seconds) }
 
     /// Where the run's last coordinator said that it is reached.
     static func announced(_ directory: RunDirectory) -> String? {
