@@ -18,6 +18,7 @@ import Testing
 
     @Test func escapesAreTheShortOnes() {
         #expect(JSONText.string("a\"\\\n\t\r\u{1}") == #""a\"\\\n\t\r\u0001""#)
+        #expect(JSONText.string("\u{7F}\u{9B}2J\u{A0}") == "\"\\u007f\\u009b2J\u{A0}\"")
     }
 
     @Test func everyFiniteNumberReadsBack() throws {

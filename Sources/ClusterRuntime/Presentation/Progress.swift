@@ -156,7 +156,7 @@ final class Progress {
     // MARK: Numbers for people
 
     static func grouped(_ number: Int) -> String {
-        var digits = Array("\(abs(number))")
+        var digits = Array("\(number.magnitude)")
         var index = digits.count - 3
         while index > 0 {
             digits.insert(",", at: index)

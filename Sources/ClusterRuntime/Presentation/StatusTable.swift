@@ -55,7 +55,8 @@ public enum StatusTable {
             "coordinator up \(Progress.clock(Double(status.uptimeMilliseconds) / 1000))",
             "workers \(status.workerCount) of \(status.wantedWorkerCount)",
             "servers \(status.serverCount) of \(status.wantedServerCount)",
-            "shards \(status.shardCount - status.missingShardCount) of \(status.shardCount)",
+            "shards \(max(0, status.shardCount) - max(0, status.missingShardCount)) of "
+                + "\(status.shardCount)",
             "generation \(status.generation)",
             "checkpoint at step \(Progress.grouped(status.lastCheckpoint))",
             status.instructionSet.map(TextTable.printable) ?? "instruction set not settled",

@@ -24,6 +24,29 @@ public struct StatusQuery: Sendable {
         public var imagesPerSecond: Double?
         /// Settings that were changed on the way, as `ClusterStatus.changes`.
         public var changes: [String] = []
+
+        private struct Summary: Decodable {
+            var steps: Int
+            var exit_code: Int
+            var reason: String
+            var weights_sha256: String
+            var test_accuracy: Double?
+            var images_per_second: Double?
+        }
+
+        /// Reads `summary.json`; `file` is only a name for errors.
+        package init(_ bytes: [UInt8], run: String, file: String) throws(Failure) {
+            guard let summary = try? JSONDecoder().decode(Summary.self, from: Data(bytes)) else {
+                throw .data("\(file): expected a run's summary, found something else")
+            }
+            self.run = run
+            exitCode = summary.exit_code
+            reason = summary.reason
+            step = summary.steps
+            weightsSHA256 = summary.weights_sha256
+            testAccuracy = summary.test_accuracy
+            imagesPerSecond = summary.images_per_second
+        }
     }
 
     public var target: Target
@@ -89,15 +112,6 @@ public struct StatusQuery: Sendable {
 
     // MARK: After the end
 
-    private struct Summary: Decodable {
-        var steps: Int
-        var exit_code: Int
-        var reason: String
-        var weights_sha256: String
-        var test_accuracy: Double?
-        var images_per_second: Double?
-    }
-
     /// Nil while the run goes on: a summary older than the endpoint is of an earlier part of it.
     private static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
         guard let written = FileSystem.modificationTime(directory.summary) else { return nil }
@@ -105,13 +119,7 @@ public struct StatusQuery: Sendable {
             return nil
         }
         let bytes = try FileSystem.read(directory.summary)
-        guard let summary = try? JSONDecoder().decode(Summary.self, from: Data(bytes)) else {
-            throw .data("\(directory.summary): expected a run's summary, found something else")
-        }
-        var run = FinishedRun(
-            run: directory.path, exitCode: summary.exit_code, reason: summary.reason,
-            step: summary.steps, weightsSHA256: summary.weights_sha256,
-            testAccuracy: summary.test_accuracy, imagesPerSecond: summary.images_per_second)
+        var run = try FinishedRun(bytes, run: directory.path, file: directory.summary)
         let lines = (try? JournalReader.recovery(directory))?.history.lines ?? []
         run.changes = lines.suffix(ClusterStatus.maximumChangeCount)
         return run
