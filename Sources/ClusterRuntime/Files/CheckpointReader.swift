@@ -10,7 +10,11 @@ import StrictYAML
 public enum CheckpointReader {
     public static func state(_ path: String) throws(Failure) -> CheckpointState {
         let file = "\(path)/\(CheckpointStore.stateFile)"
-        let bytes = try FileSystem.read(file)
+        return try state(FileSystem.read(file), file: file)
+    }
+
+    /// The same from memory; `file` is only a name for errors.
+    package static func state(_ bytes: [UInt8], file: String) throws(Failure) -> CheckpointState {
         guard let state = try? JSONDecoder().decode(CheckpointState.self, from: Data(bytes)),
             state.format == "convoy-checkpoint", state.version == 1
         else { throw .data("\(file): it does not describe a Convoy checkpoint of version 1") }
@@ -48,8 +52,8 @@ public enum CheckpointReader {
     public static func flat(
         _ tensors: SafeTensorsFile, prefix: String, layout: ParameterLayout, file: String
     ) throws(Failure) -> FloatBuffer {
-        let buffer = FloatBuffer(count: layout.elementCount)
-        for slot in layout.slots {
+        // Before memory is taken: what the model says of itself may be more than there is.
+        let found = try layout.slots.map { slot throws(Failure) in
             guard let tensor = tensors[prefix + slot.name] else {
                 let names = tensors.tensors.map(\.name).joined(separator: ", ")
                 throw .data("\(file): expected tensor \(prefix + slot.name), found \(names)")
@@ -59,6 +63,10 @@ public enum CheckpointReader {
                     "\(file): tensor \(tensor.name): expected shape \(slot.shape), found "
                         + "\(tensor.shape); is it a checkpoint of another model?")
             }
+            return tensor
+        }
+        let buffer = FloatBuffer(count: layout.elementCount)
+        for (slot, tensor) in zip(layout.slots, found) {
             do throws(SafeTensorsError) {
                 try tensor.floats().withUnsafeBytes { buffer.copy($0, to: slot.offset) }
             } catch {
