@@ -14,6 +14,8 @@ import CounterRandom
 public struct BatchPlan: Sendable, Hashable {
     /// Records of a step; more are refused.
     public static let maximumBatchSize = 1 << 24
+    /// Records of an epoch; more are refused, as in a manifest.
+    public static let maximumRecordCount = 1 << 50
 
     public let partitionRecordCounts: [Int]
     public let batchSize: Int
@@ -55,6 +57,13 @@ public struct BatchPlan: Sendable, Hashable {
             throw DataError(
                 .emptySet, file: "partitions", what: "training records", expected: "at least 1",
                 found: "0")
+        }
+        let bound = Self.maximumRecordCount
+        guard partitionRecordCounts.reduce(0, { min(bound + 1, min(bound + 1, $1) + $0) }) <= bound
+        else {
+            throw DataError(
+                .badSetting, file: "partitions", what: "training records",
+                expected: "at most \(bound)", found: "more")
         }
         self.partitionRecordCounts = partitionRecordCounts
         self.batchSize = batchSize

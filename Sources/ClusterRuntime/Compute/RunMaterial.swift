@@ -15,6 +15,8 @@ public struct RunMaterial: Sendable {
     /// Test records that are evaluated together; it decides the order of the loss sum.
     public static let evaluationChunkRecordCount = 256
 
+    private static let maximumStepCount = 1 << 47
+
     public init(
         _ configuration: RunConfiguration, data: DataSummary,
         backend: BackendKind? = nil
@@ -46,8 +48,11 @@ public struct RunMaterial: Sendable {
     }
 
     public var totalSteps: Int {
-        let all = configuration.training.epochs * batchPlan.stepsPerEpoch
-        return min(all, configuration.training.steps ?? all)
+        let (all, isTooMany) = configuration.training.epochs.multipliedReportingOverflow(
+            by: batchPlan.stepsPerEpoch)
+        // No run comes to its end with so many, and no message names a step beyond.
+        let possible = isTooMany ? Self.maximumStepCount : min(all, Self.maximumStepCount)
+        return min(possible, configuration.training.steps ?? possible)
     }
 
     /// What contributions and weights travel in.
@@ -58,12 +63,15 @@ public struct RunMaterial: Sendable {
     }
 
     public var evaluationChunkCount: Int {
-        (data.testCount + Self.evaluationChunkRecordCount - 1) / Self.evaluationChunkRecordCount
+        let (count, rest) = data.testCount.quotientAndRemainder(
+            dividingBy: Self.evaluationChunkRecordCount)
+        return count + (rest > 0 ? 1 : 0)
     }
 
-    /// Test records of one evaluation chunk.
+    /// Test records of one evaluation chunk; none of a chunk that is none.
     public func evaluationRecords(chunk: Int) -> Range<Int> {
         let size = Self.evaluationChunkRecordCount
+        guard (0..<evaluationChunkCount).contains(chunk) else { return 0..<0 }
         return min(data.testCount, chunk * size)..<min(data.testCount, (chunk + 1) * size)
     }
 
