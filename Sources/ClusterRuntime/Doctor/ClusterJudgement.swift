@@ -145,6 +145,8 @@ public struct ClusterJudgement {
     /// What the processes of a host need at least: each worker holds the data.
     static func neededByteCount(_ host: ClusterFile.Host, data: Int) -> Int {
         let processes = host.workerCount + host.serverCount + (host.isCoordinator ? 1 : 0)
+        // As a host says it: more than any has, and less than overflows.
+        let data = min(max(0, data), 1 << 50)
         return processes * processByteCount
             + host.workerCount * (data + host.threadCount * threadByteCount)
     }
