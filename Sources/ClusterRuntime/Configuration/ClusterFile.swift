@@ -80,6 +80,10 @@ public struct ClusterFile: Hashable, Sendable {
                     "another in line \(other.line)")
             }
             hosts.append(host)
+            guard hosts.count <= Self.maximumHostCount else {
+                throw .data(
+                    "\(fileName): expected at most \(Self.maximumHostCount) hosts, found more")
+            }
         }
         self.hosts = hosts
         try check()
@@ -95,11 +99,6 @@ public struct ClusterFile: Hashable, Sendable {
         }
         guard hosts.contains(where: { $0.workerCount > 0 }) else {
             throw .data("\(fileName): expected a host with the role worker, found none")
-        }
-        guard hosts.count <= Self.maximumHostCount else {
-            throw .data(
-                "\(fileName): expected at most \(Self.maximumHostCount) hosts, "
-                    + "found \(hosts.count)")
         }
     }
 
