@@ -56,9 +56,11 @@ enum Terminal {
         return ArgumentParser.ExitCode(Int32(failure.exitCode))
     }
 
-    static func report(_ text: String) { Screen.report("convoy: error: \(text)\n") }
+    static func report(_ text: String) {
+        Screen.report("convoy: error: \(LineText.printable(text))\n")
+    }
 
-    static func warn(_ text: String) { Screen.report("convoy: warning: \(text)\n") }
+    static func warn(_ text: String) { Screen.report("convoy: warning: \(LineText.printable(text))\n") }
 
     /// Shows a line of a command that is there to show it: it waits for whoever reads.
     static func show(_ text: String) {

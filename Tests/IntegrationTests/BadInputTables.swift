@@ -130,6 +130,8 @@ extension BadInput {
     static let runFiles: [BadInput] = [
         .file(
             "unknown key", ["training.batchsize", "batch-size"], "training: {batchsize: 64}\n"),
+        .file("steers the terminal", ["unknown key \"?[2J?\""], "\"\\e[2J\\n\": 1\n"),
+        .file("expands as a key", ["a0", "anchors"], "a0: &a [x, x]\n? [*a, *a]\n: 1\n"),
         .file("unknown section", ["trainning", "training"], "trainning: {seed: 1}\n"),
         .file("wrong type", ["training.epochs", "many"], "training: {epochs: many}\n"),
         .file("a list for a section", ["training"], "training: [1, 2]\n"),
