@@ -73,6 +73,16 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // Every reader of bytes from outside, as a closure, for tests and for the fuzzer.
+        .target(
+            name: "ReaderHarness",
+            dependencies: [
+                "CZlib", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork", "Partitions",
+                "SafeTensors", "StrictYAML", "ZeroMQ",
+            ], path: "Tests/ReaderHarness", swiftSettings: strict),
+        .testTarget(
+            name: "ReaderTests", dependencies: ["ReaderHarness"], swiftSettings: strict),
+
         .testTarget(
             name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
@@ -110,6 +120,16 @@ let package = Package(
             ? [.target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")])] : []),
     swiftLanguageModes: [.v6]
 )
+
+// Scripts/bench/fuzz.sh, which instruments everything, builds it.
+if Context.environment["CONVOY_FUZZ"] == "on" {
+    package.targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzzing/CLibFuzzer"),
+        .executableTarget(
+            name: "fuzz", dependencies: ["CLibFuzzer", "ReaderHarness"],
+            path: "Tests/Fuzzing/Fuzz", swiftSettings: strict),
+    ]
+}
 
 // What of the package depends on oneDNN being there, alone: for a quick build without it.
 if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {

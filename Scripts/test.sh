@@ -2,9 +2,10 @@
 # Usage: Scripts/test.sh [flags of swift test]
 #
 # Installs what is missing, then runs every test on a release build, once more the tests of
-# NeuralNetwork on a build without oneDNN, a run on four hosts (Scripts/engines/hosts.sh), and one with
-# intruders (Scripts/bench/intruders.sh). With CI=true warnings are errors. The scripts are checked too
-# where shellcheck is installed. Flags, for instance --filter ZeroMQTests, go to the first run.
+# NeuralNetwork on a build without oneDNN, a run on four hosts (Scripts/engines/hosts.sh), one with
+# intruders (Scripts/bench/intruders.sh), and half a minute of fuzzing (Scripts/bench/fuzz.sh). With
+# CI=true warnings are errors. The scripts are checked too where shellcheck is installed. Flags, for
+# instance --filter ZeroMQTests, go to the first run.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -36,5 +37,8 @@ Scripts/engines/hosts.sh --quick
 
 section "intruders"
 CONVOY=.build/release/convoy Scripts/bench/intruders.sh --quick
+
+section "fuzz"
+Scripts/bench/fuzz.sh --quick
 
 section "all tests passed"

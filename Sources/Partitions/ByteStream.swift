@@ -8,13 +8,13 @@ import SafeTensors
 ///
 /// Memory: one input buffer of 128 KiB, whatever the file's length.
 /// Threading: for one thread.
-final class ByteStream {
+package final class ByteStream {
     private static let inputByteCount = 128 << 10
 
     let path: String
     let isCompressed: Bool
     /// More bytes than this cannot come; deflate never shrinks data below 1/1032.
-    let maximumByteCount: Int
+    package let maximumByteCount: Int
     private let file: ReadOnlyFile
     private var fileOffset = 0
     private let input: UnsafeMutableRawBufferPointer
@@ -22,7 +22,7 @@ final class ByteStream {
     private let inflater: UnsafeMutablePointer<z_stream>
     private var memberEnded = false
 
-    init(path: String) throws(DataError) {
+    package init(path: String) throws(DataError) {
         let file = try reading { () throws(SystemCallError) in try ReadOnlyFile(path: path) }
         let magic = try reading { () throws(SystemCallError) in try file.bytes(at: 0, byteCount: 2)
         }
@@ -66,7 +66,7 @@ final class ByteStream {
     }
 
     /// Throws unless everything was read; for gzip this also checks the last checksum.
-    func finish() throws(DataError) {
+    package func finish() throws(DataError) {
         try withUnsafeTemporaryByte { (buffer) throws(DataError) in
             guard try read(into: buffer) == 0 else {
                 throw DataError(
@@ -86,7 +86,7 @@ final class ByteStream {
     }
 
     /// Reads until `buffer` is full or the contents end.
-    private func read(into buffer: UnsafeMutableRawBufferPointer) throws(DataError) -> Int {
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(DataError) -> Int {
         if isCompressed { return try inflate(into: buffer) }
         let count = try reading { () throws(SystemCallError) in
             try file.read(into: buffer, at: fileOffset)

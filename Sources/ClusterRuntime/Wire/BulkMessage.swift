@@ -2,25 +2,25 @@ import ClusterProtocol
 import ZeroMQ
 
 /// A bulk message as received: its header and, where it has one, its payload.
-struct BulkMessage {
-    var header: BulkHeader
+package struct BulkMessage {
+    package var header: BulkHeader
     var payload: Frame?
     /// Where the payload lies, when it is not in the message.
     var sharedPayload: SharedPayload?
 
     /// Why frames are not a bulk message.
-    enum Flaw: Error {
+    package enum Flaw: Error {
         case frameCount(Int)
         case header(BulkHeader.Flaw)
         case payload(expected: Int, found: Int)
     }
 
-    init(_ record: PipeRecord) {
+    package init(_ record: PipeRecord) {
         header = record.header
         sharedPayload = record.place
     }
 
-    init(_ frames: ArraySlice<Frame>) throws(Flaw) {
+    package init(_ frames: ArraySlice<Frame>) throws(Flaw) {
         guard let first = frames.first, frames.count <= 2 else { throw .frameCount(frames.count) }
         do throws(BulkHeader.Flaw) {
             header = try first.withUnsafeBytes { (bytes) throws(BulkHeader.Flaw) in
@@ -98,7 +98,7 @@ struct BulkMessage {
 
     /// What is wrong with a payload that should be so many elements, in the message or in shared
     /// memory; nil when nothing is.
-    func flaw(expecting precision: WirePrecision, elementCount: Int) -> String? {
+    package func flaw(expecting precision: WirePrecision, elementCount: Int) -> String? {
         let type = header.payloadType
         guard type == precision.payloadType || type == precision.sharedPayloadType else {
             return "\(header.kind) of payload type \(type), expected \(precision.payloadType)"
@@ -112,7 +112,7 @@ struct BulkMessage {
     }
 
     /// The payload as indices; empty when it is something else.
-    var indices: [Int] {
+    package var indices: [Int] {
         guard header.payloadType == .indices, let bytes = payload?.bytes else { return [] }
         return stride(from: 0, to: bytes.count - 3, by: 4).map { start in
             (0..<4).reduce(0) { $0 | Int(bytes[start + $1]) << ($1 * 8) }

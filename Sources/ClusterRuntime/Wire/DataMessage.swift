@@ -3,12 +3,12 @@ import Partitions
 import ZeroMQ
 
 /// A data message as received: its header and, where it has one, its payload.
-struct DataMessage {
-    var header: DataHeader
+package struct DataMessage {
+    package var header: DataHeader
     var payload: Frame?
 
     /// Nil for frames that are no data message.
-    init?(_ frames: ArraySlice<Frame>) {
+    package init?(_ frames: ArraySlice<Frame>) {
         guard let first = frames.first, frames.count <= 2 else { return nil }
         let header = try? first.withUnsafeBytes { (bytes) throws(DataHeader.Flaw) in
             try DataHeader(bytes: bytes)

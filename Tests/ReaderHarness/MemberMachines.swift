@@ -1,0 +1,158 @@
+import ClusterProtocol
+
+/// The machines of one worker that hosts shards and relays, without sockets, threads and floats.
+struct MemberMachines {
+    private var member = MemberMachine(
+        .init(
+            heartbeatInterval: .seconds(1), coordinatorTimeout: .seconds(60),
+            connectTimeout: .seconds(30)))
+    private var shards = ShardHostMachine(
+        .init(
+            tree: Cluster.tree, plan: Cluster.plan, partCount: 1, checkpointEvery: 2,
+            retryInterval: .seconds(1), audit: Cluster.audit, ownPeer: Cluster.workers[0]))
+    private var relay = RelayMachine(tree: Cluster.tree, audit: Cluster.audit)
+    private var now = Moment.zero
+    private(set) var heardCount = 0
+    /// Work that no runtime could do.
+    private(set) var flaw: ReaderFlaw?
+
+    init() { take(member.step(.started(Cluster.hello(Cluster.workers[0])), now: now)) }
+
+    mutating func pass(_ time: Duration) {
+        now += time
+        take(
+            member.step(
+                .tick(Heartbeat(generation: member.generation, step: member.currentStep)),
+                now: now))
+        take(shards.step(.tick, now: now))
+        _ = relay.step(.tick, now: now)
+    }
+
+    mutating func hear(_ message: ControlMessage) {
+        heardCount += 1
+        take(member.step(.control(message), now: now))
+    }
+
+    /// What `ShardLoop` and `MemberLoop` make of a message with this header.
+    mutating func hear(_ header: BulkHeader, from peer: PeerIdentity) {
+        switch header.kind {
+        case .contribution:
+            guard isPlausible(header) else { return }
+            take(
+                shards.step(
+                    .contribution(
+                        shard: header.shard, placement: header.placement, step: header.step,
+                        chunk: header.chunk, node: header.node, totals: header.totals, peer: peer,
+                        digest: header.totals.recordDigest),
+                    now: now))
+        case .combine:
+            guard isPlausible(header) else { return }
+            _ = relay.step(
+                .contribution(
+                    placement: header.placement, step: header.step, chunk: header.chunk,
+                    node: header.node, totals: header.totals),
+                now: now)
+        case .follow:
+            guard Cluster.plan.chunks.indices.contains(header.chunk) else { return }
+            _ = relay.step(
+                .follow(peer: peer, chunk: header.chunk, version: header.step), now: now)
+        case .inquiry:
+            take(
+                shards.step(.inquiry(shard: header.shard, peer: peer, step: header.step), now: now))
+        case .fetch:
+            let chunk = header.isOfOneChunk ? header.chunk : nil
+            take(
+                shards.step(
+                    .fetch(shard: header.shard, peer: peer, step: header.step, chunk: chunk),
+                    now: now))
+        case .unsubscribe:
+            take(shards.step(.unsubscribe(peer: peer), now: now))
+            _ = relay.step(.unsubscribe(peer: peer), now: now)
+        case .state:
+            take(
+                shards.step(
+                    .state(
+                        shard: header.shard, chunk: header.chunk, part: header.part,
+                        step: header.step, placement: header.placement),
+                    now: now))
+        case .weights: hearWeights(header)
+        case .missing:
+            let leaves = [header.chunk, header.part, header.node.index]
+            take(member.step(.work(.missing(step: header.step, leaves: leaves)), now: now))
+        }
+    }
+
+    private mutating func hearWeights(_ header: BulkHeader) {
+        guard Cluster.plan.chunks.indices.contains(header.chunk) else { return }
+        _ = relay.step(
+            .weights(chunk: header.chunk, version: header.step, placement: header.placement),
+            now: now)
+        _ = member.wants(
+            shard: header.shard, chunk: header.chunk, version: header.step,
+            placement: header.placement)
+        take(
+            member.step(
+                .work(
+                    .weights(
+                        shard: header.shard, chunk: header.chunk, version: header.step,
+                        placement: header.placement)),
+                now: now))
+    }
+
+    /// The runtime knows how many records a node stands for.
+    private func isPlausible(_ header: BulkHeader) -> Bool {
+        Cluster.tree.contains(header.node)
+            && header.totals.sampleCount == Cluster.tree.leaves(of: header.node).count
+    }
+
+    private mutating func take(_ actions: [MemberMachine.Action]) {
+        for action in actions {
+            switch action {
+            case .prepare:
+                let run = WorkerMachine.Run(
+                    identity: Cluster.workers[0], tree: Cluster.tree, plan: Cluster.plan,
+                    retryInterval: .seconds(1), threadCount: 2, audit: Cluster.audit)
+                take(
+                    member.step(
+                        .prepared(Cluster.ready, run, heartbeatInterval: .seconds(1)), now: now))
+            case .shards(let event): take(shards.step(event, now: now))
+            case .work(.compute(let step, let nodes)):
+                for node in nodes where !Cluster.tree.contains(node) {
+                    flaw = ReaderFlaw("the worker is to compute \(node)")
+                }
+                for node in nodes.prefix(8) {
+                    let event = WorkerMachine.Event.nodeComputed(step: step, node: node)
+                    take(member.step(.work(event), now: now))
+                }
+            case .work(.fetch(let shard, _, let version)):
+                answer(version, Cluster.plan.chunks(of: shard))
+            case .work(.follow(let chunk, let version)):
+                answer(version, Cluster.plan.chunks.filter { $0.index == chunk })
+            case .work(.connect(_, let routes)):
+                _ = routes?.relays(chunkCount: Cluster.plan.chunks.count)
+                _ = relay.step(.configured(level: routes?.level), now: now)
+            default: break
+            }
+        }
+    }
+
+    /// The first weights come when they are asked for; later ones are for others to send.
+    private mutating func answer(_ version: Step, _ chunks: [SlicePlan.Chunk]) {
+        guard version == Step(0), member.currentStep == Step(0) else { return }
+        for chunk in chunks {
+            take(
+                member.step(
+                    .work(
+                        .weights(
+                            shard: chunk.shard, chunk: chunk.index, version: version,
+                            placement: member.sendingPlacement)),
+                    now: now))
+        }
+    }
+
+    private mutating func take(_ actions: [ShardHostMachine.Action]) {
+        for case .shard(_, .report(let message)) in actions {
+            take(member.step(.report(message), now: now))
+        }
+    }
+}
