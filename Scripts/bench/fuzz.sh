@@ -144,9 +144,9 @@ if [[ $distill == yes ]]; then
             "Tests/Fuzzing/Corpus/$name" "$kept/$name" </dev/null >"$directory/$name.log" 2>&1 ||
             { tail -n 20 "$directory/$name.log" >&2 && exit 1; }
         rm -f -- "Tests/Fuzzing/Corpus/$name"/* "$directory/merged/$name"/seed-*
-        total=0
+        total=0 count=0
         while read -r byte_count file; do
-            ((total + byte_count <= 8192)) || break
+            ((total + byte_count <= 6144 && ++count <= 40)) || break
             total=$((total + byte_count))
             cp -- "$file" "Tests/Fuzzing/Corpus/$name/"
         done < <(find "$directory/merged/$name" -type f -printf '%s %p\n' | sort -n)

@@ -125,7 +125,8 @@ enum Seeds {
             return file(
                 [
                     SafeTensor(
-                        name: "dense1.weight", shape: [2, 4], floats: Array(repeating: 0.5, count: 8)),
+                        name: "dense1.weight", shape: [2, 4],
+                        floats: Array(repeating: 0.5, count: 8)),
                     SafeTensor(name: "dense1.bias", shape: [2], floats: [1, 2]),
                 ], metadata)
         }
