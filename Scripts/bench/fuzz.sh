@@ -106,6 +106,7 @@ trap 'exit 130' INT TERM
 kept=${corpus:-$directory/corpus}
 mkdir -p -- "$found" "$kept"
 share=$((seconds * jobs / ${#readers[@]}))
+((share <= seconds)) || share=$seconds
 ((share > 0)) || share=1
 
 # What is known of the reader $1 before it is fuzzed, as arguments.
