@@ -57,7 +57,7 @@ import Testing
     }
 
     /// Its input is open and empty until this process lets go, and no sibling holds it open.
-    @Test func standardInputIsAPipeOfItsOwn() throws {
+    @Test func standardInputIsASocketOfItsOwn() throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/output"
         let first = try shell("read line; exit 9")
@@ -65,11 +65,11 @@ import Testing
         let second = try shell("echo $(\(listing))", output: file)
         #expect(second.wait(within: .seconds(20)) == .exited(0))
         #expect(first.poll() == nil)
-        // The pipe this process writes the first child's input to.
-        let pipe = try #require(link("/proc/\(first.processIdentifier)/fd/0"))
-        #expect(pipe.hasPrefix("pipe:"))
+        // The socket whose other end this process holds.
+        let socket = try #require(link("/proc/\(first.processIdentifier)/fd/0"))
+        #expect(socket.hasPrefix("socket:"))
         let held = try directory.text("output")
-        #expect(!held.contains(pipe), "\(held) holds \(pipe)")
+        #expect(!held.contains(socket), "\(held) holds \(socket)")
     }
 
     @Test func aChildLeadsAProcessGroup() throws {

@@ -16,7 +16,7 @@ import Testing
         "instructionSet": "training.instruction-set",
         // The first step alone begins with them.
         "initialWeights": nil,
-        "auditRate": nil, "workers": nil, "threads": nil, "servers": nil,
+        "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
     ]
 
