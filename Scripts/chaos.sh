@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
 # Usage: Scripts/chaos.sh [flags] [-- flags of convoy train]
 #
-# Trains on this machine while processes of the run are killed (kill -9) and stopped (SIGSTOP, later
-# SIGCONT) at random, and compares with a run of the same settings that nobody disturbs.
+# Trains on this machine while processes of the run are killed (kill -9), stopped (SIGSTOP, for good or
+# until SIGCONT) and slowed at random, and its disk hangs or is full at times, and compares with a run
+# of the same settings that nobody disturbs.
 #
 #   --roles LIST          whom: worker,server,coordinator
 #   --kill-every SECONDS  mean time from one kill to the next; 0 for none (2)
 #   --kills N             so many kills, then none; fewer are a failure (as many as there is time)
 #   --stop-every SECONDS  mean time from one stop to the next; 0 for none (0)
 #   --stop-for SECONDS    how long a process stays stopped (1)
+#   --stops N             so many stops, then none; fewer are a failure (as many as there is time)
+#   --for-good PERCENT    of the stops, so many last until somebody ends the process (0)
+#   --slow-every SECONDS  mean time until a process gets a fifth of the time for as long as a stop
+#                         lasts; 0 for none (0)
+#   --disk-every SECONDS  mean time until the run directory's disk hangs or is full, in turns, for as
+#                         long as a stop lasts; 0 for none (0)
 #   --seed S              decides times and victims (1)
 #   --all-at-once         each time kill everything, convoy train too, then go on with
 #                         convoy train --resume and other numbers of workers and servers;
@@ -39,6 +46,10 @@ roles=worker,server,coordinator
 kill_every=2
 stop_every=0
 stop_for=1
+stops=
+for_good=0
+slow_every=0
+disk_every=0
 kills=
 seed=1
 expect=
@@ -67,6 +78,10 @@ while (($# > 0)); do
     --stop-every) stop_every=$2 ;;
     --stop-for) stop_for=$2 ;;
     --kills) kills=$2 ;;
+    --stops) stops=$2 ;;
+    --for-good) for_good=$2 ;;
+    --slow-every) slow_every=$2 ;;
+    --disk-every) disk_every=$2 ;;
     --seed) seed=$2 ;;
     --expect) expect=$2 ;;
     --run-dir) run_dir=$2 ;;
@@ -84,6 +99,12 @@ milliseconds() {
 kill_every=$(milliseconds --kill-every "$kill_every")
 stop_every=$(milliseconds --stop-every "$stop_every")
 stop_for=$(milliseconds --stop-for "$stop_for")
+slow_every=$(milliseconds --slow-every "$slow_every")
+disk_every=$(milliseconds --disk-every "$disk_every")
+for value in "${kills:-0}" "${stops:-0}" "$for_good"; do
+    [[ $value =~ ^[0-9]{1,6}$ ]] || usage_error "expected a whole number, found $value"
+done
+((for_good <= 100)) || usage_error "--for-good: expected 0 to 100 percent, found $for_good"
 [[ $seed =~ ^[0-9]{1,9}$ ]] || usage_error "--seed: expected a number below 10^9, found $seed"
 [[ $within =~ ^[1-9][0-9]*$ ]] || usage_error "--within: expected whole seconds, found $within"
 [[ $kills =~ ^[0-9]*$ ]] || usage_error "--kills: expected a number, found $kills"
@@ -114,7 +135,9 @@ train_start=
 # Whoever ends this script ends what it started, stopped processes too.
 clean_up() {
     [[ -z $train ]] || kill_family "$train" "$train_start"
+    [[ -z $faulty ]] || rm -rf -- "$faulty"
 }
+faulty=
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
@@ -122,7 +145,12 @@ trap 'exit 130' INT TERM
 start_train() {
     local output=$1
     shift
-    "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
+    local faults=()
+    if [[ -n $faulty ]]; then
+        faults=(FAULTY_DISK="$run_dir/" FAULTY_DISK_STATE="$faulty/disk"
+            LD_PRELOAD="$faulty/faulty_disk.so")
+    fi
+    env "${faults[@]}" "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
     train=$!
     train_start=$(process_start "$train") || true
 }
@@ -143,9 +171,14 @@ plan_next() {
     due=$(($(now) + drawn))
 }
 
-declare -A kill_count=() stop_count=()
+declare -A kill_count=() stop_count=() good_count=()
 total_kills=0
 total_stops=0
+total_good=0
+total_slow=0
+total_disk=0
+slowed=() # DEADLINE PID START of who gets a fifth of the time
+disk_until=0
 stopped=() # DEADLINE PID START of who is to go on
 failures=()
 
@@ -181,10 +214,58 @@ harm() {
     else
         stop_count[$role]=$((${stop_count[$role]:-0} + 1))
         total_stops=$((total_stops + 1))
-        stopped+=("$(($(now) + stop_for)) $pid $start")
-        tell stop "$role" "$pid"
+        draw 100
+        if ((drawn < for_good)); then
+            good_count[$role]=$((${good_count[$role]:-0} + 1))
+            total_good=$((total_good + 1))
+            tell hang "$role" "$pid"
+        else
+            stopped+=("$(($(now) + stop_for)) $pid $start")
+            tell stop "$role" "$pid"
+        fi
     fi
 }
+
+# Lets one running process of the run have a fifth of the time for a while.
+slow_down() {
+    local present=() role pid start
+    mapfile -t present < <(children "$train" | sort)
+    ((${#present[@]} > 0)) || return 1
+    draw "${#present[@]}"
+    read -r role pid start <<<"${present[drawn]}"
+    slowed+=("$(($(now) + stop_for)) $pid $start")
+    total_slow=$((total_slow + 1))
+    tell slow "$role" "$pid"
+}
+
+# A turn of those who are slowed: stopped four times as long as they run.
+turn_slowed() {
+    local entry deadline pid start rest=()
+    for entry in "${slowed[@]}"; do
+        read -r deadline pid start <<<"$entry"
+        signal_process CONT "$pid" "$start" || continue
+        if (($(now) < deadline)); then rest+=("$entry"); fi
+    done
+    slowed=("${rest[@]}")
+    ((${#slowed[@]} > 0)) || return 0
+    sleep 0.0125
+    for entry in "${slowed[@]}"; do
+        read -r deadline pid start <<<"$entry"
+        signal_process STOP "$pid" "$start" || true
+    done
+}
+
+# The disk hangs, or is full.
+spoil_disk() {
+    local kind=block
+    ((total_disk % 2 == 0)) || kind=full
+    : >"$faulty/disk.$kind"
+    disk_until=$(($(now) + stop_for))
+    total_disk=$((total_disk + 1))
+    tell disk "$kind" -
+}
+
+mend_disk() { rm -f -- "$faulty/disk.block" "$faulty/disk.full"; }
 
 # Lets go on who was stopped long enough.
 let_go_on() {
@@ -226,9 +307,26 @@ harm_all() {
     tell go-on "$workers workers," "$train, $servers servers"
 }
 
-# Does harm until the run ends; its exit code into `code`.
+# A run whose last checkpoint met a full disk ends with 65, and goes on once there is room.
+resume_with_room() {
+    [[ -n $faulty ]] && tail -n 3 "$run_dir.out" | grep -q 'No space left' || return 1
+    mend_disk
+    disk_until=0
+    start_train "$run_dir.out" --resume "$run_dir"
+    tell go-on "with room" "$train"
+}
+
+# Does harm until the run ends for good; its exit code into `code`.
 disturb() {
-    local next_kill=0 next_stop=0 deadline=$((SECONDS + within))
+    while true; do
+        disturb_once
+        ((code == 65)) || break
+        resume_with_room || break
+    done
+}
+
+disturb_once() {
+    local next_kill=0 next_stop=0 next_slow=0 next_disk=0 deadline=$((SECONDS + within))
     while is_running "$train" "$train_start"; do
         if ((SECONDS >= deadline)); then
             failures+=("the run did not end within $within s")
@@ -236,6 +334,11 @@ disturb() {
             break
         fi
         let_go_on
+        turn_slowed
+        if ((disk_until > 0 && $(now) >= disk_until)); then
+            mend_disk
+            disk_until=0
+        fi
         # A run that has not begun has nothing to lose.
         if ((next_kill == 0)); then
             if [[ -s $run_dir/metrics.jsonl ]]; then
@@ -243,6 +346,10 @@ disturb() {
                 next_kill=$due
                 plan_next $((stop_every > 0 ? stop_every : 1))
                 next_stop=$due
+                plan_next $((slow_every > 0 ? slow_every : 1))
+                next_slow=$due
+                plan_next $((disk_every > 0 ? disk_every : 1))
+                next_disk=$due
             fi
         else
             if ((kill_every > 0 && $(now) >= next_kill)) &&
@@ -251,7 +358,18 @@ disturb() {
                 plan_next "$kill_every"
                 next_kill=$due
             fi
-            if ((stop_every > 0 && $(now) >= next_stop)) && ! $is_all_at_once; then
+            if ((slow_every > 0 && $(now) >= next_slow)); then
+                slow_down || true
+                plan_next "$slow_every"
+                next_slow=$due
+            fi
+            if ((disk_every > 0 && disk_until == 0 && $(now) >= next_disk)); then
+                spoil_disk
+                plan_next "$disk_every"
+                next_disk=$due
+            fi
+            if ((stop_every > 0 && $(now) >= next_stop)) && ! $is_all_at_once &&
+                [[ -z $stops || $total_stops -lt $stops ]]; then
                 harm STOP || true
                 plan_next "$stop_every"
                 next_stop=$due
@@ -280,6 +398,11 @@ if [[ -z $expect ]]; then
         "weights_sha256 $expect"
 fi
 
+if ((disk_every > 0)); then
+    faulty=$(mktemp -d)
+    clang -shared -fPIC -O1 -o "$faulty/faulty_disk.so" "$root/Scripts/bench/faulty_disk.c" -ldl ||
+        usage_error "--disk-every: clang, which comes with Swift, is needed and fails"
+fi
 begin=$(now)
 start_train "$run_dir.out" "${flags[@]}" --run-dir "$run_dir"
 disturb
@@ -299,14 +422,22 @@ if [[ -n $kills ]] && ((total_kills < kills)); then
     failures+=("$total_kills kills of $kills: the run was over; give it more steps")
 fi
 
-printf '\n| role | kill -9 | SIGSTOP |\n|---|---|---|\n'
+if [[ -n $stops ]] && ((total_stops < stops)); then
+    failures+=("$total_stops stops of $stops: the run was over; give it more steps")
+fi
+
+printf '\n| role | kill -9 | SIGSTOP | of these for good |\n|---|---|---|---|\n'
 all_kills=0
 for role in coordinator server worker train; do
     [[ $role != train ]] || $is_all_at_once || continue
-    printf '| %s | %d | %d |\n' "$role" "${kill_count[$role]:-0}" "${stop_count[$role]:-0}"
+    printf '| %s | %d | %d | %d |\n' "$role" "${kill_count[$role]:-0}" \
+        "${stop_count[$role]:-0}" "${good_count[$role]:-0}"
     all_kills=$((all_kills + ${kill_count[$role]:-0}))
 done
-printf '| in all | %d | %d |\n\n' "$all_kills" "$total_stops"
+printf '| in all | %d | %d | %d |\n\n' "$all_kills" "$total_stops" "$total_good"
+if ((total_slow + total_disk > 0)); then
+    echo "$total_slow processes slowed down, $total_disk times the disk hung or was full"
+fi
 echo "seed $seed, ${steps:-no} steps in $seconds s${undisturbed_seconds:+" (undisturbed" \
 "$undisturbed_seconds s)"}, weights_sha256 ${found:-none}"
 if ((${#failures[@]} > 0)); then

@@ -6,8 +6,8 @@
 # and workers as the run asks for. It leaves everything in DIR (default: runs/ and the time) and the
 # list of processes in DIR.pids, and ends as soon as all are started. Scripts/monitor.sh DIR follows
 # the run, Scripts/stop.sh DIR ends it. A run in DIR that was interrupted goes on from its newest
-# checkpoint; one whose coordinator alone is gone gets another. What an unfinished launch has left
-# is ended first.
+# checkpoint; one whose coordinator alone is gone, or hangs, gets another. What an unfinished launch
+# has left is ended first.
 #
 # CONVOY=PROGRAM starts that program and builds nothing.
 set -euo pipefail
@@ -81,10 +81,17 @@ flock --nonblock 9 || fail "another launch of $run_dir is under way"
 
 has_checkpoint() { compgen -G "$run_dir/checkpoints/step-????????*/state.json" >/dev/null; }
 
+# Whether there is a coordinator that answers; one that hangs is ended by the one that takes over.
+has_coordinator() {
+    local status=0
+    [[ -n $(running "$list" coordinator) ]] || return 1
+    "$convoy" status "$run_dir" --timeout 5 >/dev/null 2>&1 || status=$?
+    ((status != 69))
+}
+
 is_replacing=false
 if [[ -n $(running "$list") ]]; then
-    if [[ $(tail -n 1 "$list") == complete && -z $(running "$list" coordinator) ]] &&
-        has_checkpoint; then
+    if [[ $(tail -n 1 "$list") == complete ]] && has_checkpoint && ! has_coordinator; then
         is_replacing=true
     elif [[ $(tail -n 1 "$list") == complete ]]; then
         fail "$run_dir runs already, in $(running "$list" | wc -l) processes listed in $list"

@@ -78,13 +78,9 @@ import Threads
         try #require(former >= 0)
         defer { close(former) }
         // The process that the lock names is ended, and yet the lock stays taken, as by one that
-        // hangs in the kernel.
-        let named = try heldElsewhere()
-        defer { named.stop(within: .seconds(5)) }
-        let holder = try ChildProcess(
-            name: "holder", executable: "/bin/sh",
-            arguments: ["-c", "exec 9>>\"$0\" && flock 9 && exec sleep 600", "\(run.path)/lock"])
-        defer { holder.stop(within: .seconds(5)) }
+        // hangs in the kernel: a child of it has the same open file.
+        let named = try heldElsewhere(first: "sleep 600 &")
+        defer { kill(-named.processIdentifier, SIGKILL) }
         var notes: [String] = []
         let lock = try RunLock(run, isResponsive: { false }, note: { notes.append($0) })
         #expect(lock.isFromALivingHolder && lock.fence.isHeld, "\(notes)")
@@ -134,12 +130,16 @@ import Threads
     }
 
     /// Another process that has the lock, as a coordinator has it.
-    private func heldElsewhere(host: String = HostFacts.hostName) throws -> ChildProcess {
+    ///
+    /// - Parameter first: run by the shell that has the lock, before it sleeps itself.
+    private func heldElsewhere(
+        host: String = HostFacts.hostName, first: String = ""
+    ) throws -> ChildProcess {
         let path = "\(run.path)/lock"
         let child = try ChildProcess(
             name: "holder", executable: "/bin/sh",
             arguments: [
-                "-c", "exec 9>>\"$0\" && flock 9 && echo locked && exec sleep 600", path,
+                "-c", "exec 9>>\"$0\"; flock 9; \(first) echo locked; exec sleep 600", path,
             ], output: "\(directory.path)/held")
         let deadline = SteadyClock.now + .seconds(30)
         while (try? directory.text("held")) != "locked\n" {
