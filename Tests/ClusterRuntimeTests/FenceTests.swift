@@ -101,7 +101,7 @@ import Threads
         let failure = #expect(throws: Failure.self) {
             _ = try RunLock(run, isResponsive: { true })
         }
-        #expect(failure?.text.contains("another coordinator (pid ") == true)
+        #expect(failure?.text.contains("at work on it (pid ") == true)
         #expect(holder.poll() == nil)
         // Without a way to ask, it is taken to work.
         #expect(throws: Failure.self) { _ = try RunLock(run) }

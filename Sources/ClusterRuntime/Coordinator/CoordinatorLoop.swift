@@ -487,7 +487,7 @@ final class CoordinatorLoop {
             warnOfDisk()
         case .note(let note):
             if case .settled(let name) = note { instructionSet = name }
-            if case .goingBack(let step) = note { exchange.takeAgain(step: step.value) }
+            if case .goingBack(let step) = note { exchange.goBack(to: step.value) }
             let records = FlawedRecords(note, material: plan.material)
             log.log(
                 level: note.level, "\(note.sentence)",

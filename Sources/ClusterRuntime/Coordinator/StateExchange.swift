@@ -15,6 +15,7 @@ final class StateExchange {
     private var arriving: [Int: Arriving] = [:]
     /// Snapshots of this step and earlier ones have been put together before.
     private var lastComplete: Int
+    private var lastWanted = Int.max
     private(set) var flawCount = 0
     /// Shards that wait for a checkpoint to be read.
     private var waiting: [(BulkHeader, PeerIdentity)] = []
@@ -96,6 +97,14 @@ final class StateExchange {
     /// again.
     func takeAgain(step: Int) { lastComplete = min(lastComplete, step - 1) }
 
+    /// The run goes back, and will end at `step`: state of later ones, which may still come from
+    /// before, is not wanted.
+    func goBack(to step: Int) {
+        lastWanted = step
+        arriving = arriving.filter { $0.key <= step }
+        takeAgain(step: step)
+    }
+
     /// The state is in place everywhere: it need not be kept in memory.
     func forgetSource() { source = nil }
 
@@ -112,7 +121,7 @@ final class StateExchange {
             return nil
         }
         let step = header.step.value
-        guard step > lastComplete else { return nil }
+        guard step > lastComplete, step <= lastWanted else { return nil }
         if arriving[step] == nil {
             // Some may overlap; an older one that never became whole is given up.
             if arriving.count == Self.maximumArrivingCount, let oldest = arriving.keys.min() { arriving[oldest] = nil }

@@ -57,6 +57,13 @@ public enum FileSystem {
         return String(cString: real)
     }
 
+    /// What a symbolic link says; nil for anything else.
+    public static func target(ofLink path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress!, $0.count) }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
     /// Makes a directory of its own for this process, below TMPDIR or /tmp.
     static func makeTemporaryDirectory() throws(Failure) -> String {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"

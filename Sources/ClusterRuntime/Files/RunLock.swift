@@ -83,7 +83,7 @@ package final class RunLock: Sendable {
     ) throws(Failure) {
         let who = holder.map { " (pid \($0.pid) on \($0.host))" } ?? ""
         let refusal = Failure.data(
-            "run directory \(directory.path): another coordinator\(who) is at work on it; wait for "
+            "run directory \(directory.path): another coordinator is at work on it\(who); wait for "
                 + "its end, or stop it")
         guard let holder, let isResponsive, holder.isOnThisHost, holder.isAlive,
             holder.pid != getpid(), !isResponsive()

@@ -44,8 +44,6 @@ public final class Interruptions: Sendable {
         for number in Self.fatal where !Self.isIgnored(number) { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
         signal(SIGPIPE, SIG_IGN)
-        // A file that reaches its limit is an error of the write then.
-        signal(SIGXFSZ, SIG_IGN)
         signals = signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
         wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         watchesParent = watchingParent

@@ -49,6 +49,8 @@ public final class LocalLauncher {
     private static let leastPatience = Duration.seconds(1)
 
     private let settings: Settings
+    /// This very program, when it is what children run.
+    private let image: String?
     private let interruptions: Interruptions
     private let note: (String) -> Void
     private struct Member {
@@ -80,6 +82,8 @@ public final class LocalLauncher {
         _ settings: Settings, interruptions: Interruptions, note: @escaping (String) -> Void
     ) {
         self.settings = settings
+        let own = "/proc/self/exe"
+        image = FileSystem.target(ofLink: own) == settings.executable ? own : nil
         self.interruptions = interruptions
         self.note = note
     }
@@ -130,10 +134,11 @@ public final class LocalLauncher {
         coordinatorSilence = Silence()
     }
 
-    /// A child runs this very program, even when its file was replaced or removed since.
+    /// A child runs the program that was there at the start, even when its file was replaced or removed
+    /// since.
     private func child(_ name: String, _ arguments: [String]) throws(Failure) -> ChildProcess {
         try ChildProcess(
-            name: name, executable: settings.executable, image: "/proc/self/exe",
+            name: name, executable: settings.executable, image: image,
             arguments: arguments, output: settings.output)
     }
 
