@@ -7,7 +7,7 @@
 # below the table says how to repeat it.
 #
 #   --seconds N    for all readers together, shared evenly (600)
-#   --quick        30 seconds
+#   --quick        30 seconds, from a fixed seed: what it says does not depend on the day
 #   --jobs N       readers at a time (2)
 #   --found DIR    where inputs that found something go (.build/fuzz-found)
 #   --corpus DIR   keeps what was learnt there, a directory a reader; without, it is forgotten
@@ -36,6 +36,7 @@ usage_error() {
 
 command_line="Scripts/bench/fuzz.sh${*:+ $*}"
 seconds=600
+seed=()
 jobs=2
 found=$root/.build/fuzz-found
 corpus=
@@ -44,7 +45,7 @@ output=
 wanted=()
 while (($# > 0)); do
     case $1 in
-    --quick) seconds=30 && shift && continue ;;
+    --quick) seconds=30 && seed=(-seed=1) && shift && continue ;;
     --distill) distill=yes && shift && continue ;;
     --*) (($# > 1)) || usage_error "$1: unknown, or its value is missing" ;;
     *) wanted+=("$1") && shift && continue ;;
@@ -126,7 +127,7 @@ fuzz() {
     mkdir -p -- "$kept/$1"
     # The deadline is for a process that does not even end itself.
     local code=0
-    timeout -k 5 $((share + 60)) "$program" run "$1" -max_total_time="$share" -timeout=5 \
+    timeout -k 5 $((share + 60)) "$program" run "$1" "${seed[@]}" -max_total_time="$share" -timeout=5 \
         -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len="${longest[$1]}" \
         -print_final_stats=1 -print_funcs=0 \
         -dict=Tests/Fuzzing/values.dict -artifact_prefix="$found/$1-" \

@@ -13,6 +13,8 @@
 #   everything   kill -9 of everything at once, twice, each time resumed with other numbers of
 #                workers and servers: time to the next new step
 #   server       kill -9 of the only server, a checkpoint every 100 steps: time to the next new step
+#   hang         SIGSTOP of the server, then of the coordinator, heartbeat 1 s: time to the next new
+#                step; convoy train ends who is silent for three heartbeats, and starts another
 #   coordinator  kill -9 of the coordinator: longest time without a finished step in the records,
 #                and how many steps were finished around it all the same
 #
@@ -45,7 +47,7 @@ root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pw
 # shellcheck source=Scripts/faults.sh disable=SC1091
 source "$root/Scripts/faults.sh"
 
-parts=(worker stop overhead throughput straggler server coordinator everything)
+parts=(worker stop overhead throughput straggler server hang coordinator everything)
 for part in "$@"; do
     if [[ " ${parts[*]} " != *" $part "* ]]; then
         echo "recovery: error: $part: expected some of ${parts[*]}" >&2
@@ -252,7 +254,7 @@ measure_faults() {
     after_faults >"$run_dir.figures"
     row "$name: next finished step" "$(median_and_maximum 1 <"$run_dir.figures")"
     row "$name: longest pause" "$(median_and_maximum 2 <"$run_dir.figures")"
-    if [[ $signal == STOP ]]; then
+    if [[ $signal == STOP && $role == worker ]]; then
         row "$name: found silent, and its share dealt to the others" \
             "$(grep -c '"silent for' "$run_dir/logs/coordinator-1.jsonl") of $how_many times"
     fi
@@ -455,6 +457,11 @@ for part in "${parts[@]}"; do
     server)
         measure_faults "server, kill -9, checkpoint every 100" KILL server "$few" 5 \
             --servers 1 --checkpoint-every 100
+        ;;
+    hang)
+        measure_faults "server, hangs, checkpoint every 100" STOP server "$few" 8 \
+            --servers 1 --checkpoint-every 100
+        measure_faults "coordinator, hangs" STOP coordinator "$few" 8
         ;;
     coordinator)
         measure_faults "coordinator, kill -9" KILL coordinator "$few" 14
