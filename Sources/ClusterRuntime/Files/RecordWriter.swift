@@ -156,6 +156,8 @@ package final class RecordWriter: Sendable {
                 progress.isFenced = true
                 return
             }
+            // A line that a full disk did not take is tried again as soon as there may be room.
+            if journal.failure != nil { journal.flush(durable: true) }
             switch job {
             case .steps(let metricsLines, let ledgerLines, let count):
                 metrics.append(metricsLines)
