@@ -62,7 +62,7 @@ import Threads
         case .journal: recorder.journal("{\"b\":2}")
         case .durable:
             recorder.record(StepReport(step: Step(1), totals: ContributionTotals(sampleCount: 8)))
-            recorder.makeDurable(step: 2)
+            recorder.makeDurable()
         case .best: recorder.replace(run.bestCheckpoint, with: "{}")
         }
         #expect(recorder.close(within: .seconds(30)))

@@ -47,7 +47,7 @@ final class CoordinatorLoop {
     private var lastWeightsSHA256: String
     /// Snapshots that wait for the coordinator's word, and those that wait for the ledger.
     private var arrived: [Int: Checkpoint] = [:]
-    private var awaitingLedger: [Int: Checkpoint] = [:]
+    private var awaitingLedger: [Int: (checkpoint: Checkpoint, request: Int)] = [:]
     private var flaws = FlawCounter()
     private var hasWarnedOfDisk = false
     private var hasNotedFlaw = false
@@ -307,8 +307,7 @@ final class CoordinatorLoop {
     private func write(_ step: Step) {
         guard let checkpoint = arrived[step.value] else { return }
         arrived = arrived.filter { $0.key > step.value }
-        awaitingLedger[step.value] = checkpoint
-        recorder.makeDurable(step: step.value)
+        awaitingLedger[step.value] = (checkpoint, recorder.makeDurable())
     }
 
     /// The ledger is on disk, as far as it can be.
@@ -364,10 +363,12 @@ final class CoordinatorLoop {
         }
         acknowledged = max(acknowledged, Step(records.recordedCount))
         for action in gate.becameDurable(records.journalCount) { try perform(action) }
-        for step in awaitingLedger.keys.sorted() where step <= records.durableStep {
-            if let checkpoint = awaitingLedger.removeValue(forKey: step) {
-                write(checkpoint, after: records)
+        for step in awaitingLedger.keys.sorted() {
+            guard let waiting = awaitingLedger[step], waiting.request <= records.durableCount else {
+                continue
             }
+            awaitingLedger[step] = nil
+            write(waiting.checkpoint, after: records)
         }
     }
 

@@ -13,9 +13,7 @@ package final class RecordWriter: Sendable {
         package var recordedCount: Int
         /// Lines of the journal that were synced to the disk, or could not be.
         package var journalCount = 0
-        /// The ledger was synced through this step, or could not be.
-        package var durableStep = 0
-        /// How often it was asked to be.
+        /// Requests to sync the ledger that were carried out, or could not be.
         package var durableCount = 0
         package var failure: Failure?
         /// Another coordinator has taken the run over: nothing more is written.
@@ -25,7 +23,7 @@ package final class RecordWriter: Sendable {
     fileprivate enum Job: Sendable {
         case steps(metrics: String, ledger: String, recordedCount: Int)
         case journal(String)
-        case makeDurable(step: Int)
+        case makeDurable
         case replace(path: String, text: String)
     }
 
@@ -92,8 +90,8 @@ package final class RecordWriter: Sendable {
 
     func write(journal line: String) { add(.journal(line)) }
 
-    /// Asks for the ledger to be synced; `Progress.durableStep` tells when it is.
-    func makeDurable(step: Int) { add(.makeDurable(step: step)) }
+    /// Asks for the ledger to be synced; `Progress.durableCount` counts it when it is.
+    func makeDurable() { add(.makeDurable) }
 
     func replace(_ path: String, with text: String) { add(.replace(path: path, text: text)) }
 
@@ -169,10 +167,9 @@ package final class RecordWriter: Sendable {
                 journal.append(line + "\n")
                 journal.flush(durable: true)
                 progress.journalCount += 1
-            case .makeDurable(let step):
+            case .makeDurable:
                 metrics.flush()
                 ledger.flush(durable: true)
-                progress.durableStep = max(progress.durableStep, step)
                 progress.durableCount += 1
             case .replace(let path, let text):
                 do throws(Failure) { try FileSystem.replace(path, with: text) } catch {

@@ -46,7 +46,14 @@ package final class RunLock: Sendable {
         let path = directory.lock
         var descriptor = try Self.open(path)
         var isReplaced = false
-        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+        // A child of this process between fork and exec may still have what was let go of.
+        let end = SteadyClock.now + .seconds(1)
+        var isLocked = flock(descriptor, LOCK_EX | LOCK_NB) == 0
+        while !isLocked, Self.holder(path)?.pid == getpid(), SteadyClock.now < end {
+            usleep(1_000)
+            isLocked = flock(descriptor, LOCK_EX | LOCK_NB) == 0
+        }
+        if !isLocked {
             let holder = Self.holder(path)
             do throws(Failure) {
                 try Self.end(holder, directory, isResponsive: isResponsive, note: note)

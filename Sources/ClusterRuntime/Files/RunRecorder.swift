@@ -29,6 +29,7 @@ package final class RunRecorder {
     private var ledger = ""
     /// Steps that have a line.
     private var stepCount: Int
+    private var durableRequestCount = 0
     package private(set) var epochSums = Sums()
     package private(set) var lastEpochSums: Sums?
     /// Records trained by this process's part of the run.
@@ -140,11 +141,15 @@ package final class RunRecorder {
         ledger = ""
     }
 
-    /// Hands over what there is of steps, to be synced; `RecordWriter.Progress.durableStep` tells of
-    /// `step` then.
-    package func makeDurable(step: Int) {
+    /// Hands over what there is of steps, to be synced.
+    ///
+    /// - Returns: what `RecordWriter.Progress.durableCount` is once that is done.
+    @discardableResult
+    package func makeDurable() -> Int {
         flush()
-        writer.makeDurable(step: step)
+        writer.makeDurable()
+        durableRequestCount += 1
+        return durableRequestCount
     }
 
     /// Replaces a small file of the run, after all that was handed over before.
