@@ -113,8 +113,8 @@ let package = Package(
                 "Partitions", "SafeTensors", "Threads", "ZeroMQ", "convoy", crypto,
             ], swiftSettings: strict),
         .testTarget(
-            name: "ClusterSimulationTests", dependencies: ["ClusterSimulation", "CounterRandom"],
-            swiftSettings: strict),
+            name: "ClusterSimulationTests",
+            dependencies: ["ClusterSimulation", "CounterRandom", "Threads"], swiftSettings: strict),
     ]
         + (hasOneDNN
             ? [.target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")])] : []),

@@ -1,9 +1,11 @@
 /// Things to happen, in order of time, then in the order they were put in.
+///
+/// The heap moves small entries; the things themselves stay where they were put.
 struct EventQueue<Element> {
     private struct Entry {
         var time: Duration
         var number: Int
-        var element: Element
+        var place: Int
 
         func precedes(_ other: Entry) -> Bool {
             time == other.time ? number < other.number : time < other.time
@@ -11,12 +13,22 @@ struct EventQueue<Element> {
     }
 
     private var heap: [Entry] = []
+    private var elements: [Element?] = []
+    private var freePlaces: [Int] = []
     private var nextNumber = 0
 
     var isEmpty: Bool { heap.isEmpty }
 
     mutating func insert(_ element: Element, at time: Duration) {
-        heap.append(Entry(time: time, number: nextNumber, element: element))
+        let place: Int
+        if let free = freePlaces.popLast() {
+            place = free
+            elements[place] = element
+        } else {
+            place = elements.count
+            elements.append(element)
+        }
+        heap.append(Entry(time: time, number: nextNumber, place: place))
         nextNumber += 1
         var child = heap.count - 1
         while child > 0, heap[child].precedes(heap[(child - 1) / 2]) {
@@ -26,22 +38,28 @@ struct EventQueue<Element> {
     }
 
     mutating func popFirst() -> (time: Duration, element: Element)? {
-        guard let first = heap.first else { return nil }
+        guard let first = heap.first, let element = elements[first.place] else { return nil }
+        elements[first.place] = nil
+        freePlaces.append(first.place)
         let last = heap.removeLast()
         if !heap.isEmpty {
             heap[0] = last
-            var parent = 0
-            while true {
-                var least = parent
-                for child in [2 * parent + 1, 2 * parent + 2]
-                where child < heap.count && heap[child].precedes(heap[least]) {
-                    least = child
-                }
-                if least == parent { break }
-                heap.swapAt(parent, least)
-                parent = least
-            }
+            sink()
         }
-        return (first.time, first.element)
+        return (first.time, element)
+    }
+
+    /// Moves the first entry down to where it belongs.
+    private mutating func sink() {
+        var parent = 0
+        while true {
+            var least = parent
+            let (left, right) = (2 * parent + 1, 2 * parent + 2)
+            if left < heap.count, heap[left].precedes(heap[least]) { least = left }
+            if right < heap.count, heap[right].precedes(heap[least]) { least = right }
+            if least == parent { return }
+            heap.swapAt(parent, least)
+            parent = least
+        }
     }
 }

@@ -1,7 +1,9 @@
 import ClusterProtocol
 
 /// A worker or a server: the real machines, with arrays in place of sockets and threads.
-struct SimulatedMember {
+///
+/// A class, since a simulation of a second of training looks up its members a hundred thousand times.
+final class SimulatedMember {
     let identity: PeerIdentity
     let role: Role
     var member: MemberMachine
@@ -29,6 +31,26 @@ struct SimulatedMember {
     var relayWeights: [Int: [Float]] = [:]
 
     var isPausedUntil: Duration = .zero
+
+    init(
+        identity: PeerIdentity, role: Role, member: MemberMachine, shards: ShardHostMachine,
+        slowness: Double, relay: RelayMachine
+    ) {
+        self.identity = identity
+        self.role = role
+        self.member = member
+        self.shards = shards
+        self.slowness = slowness
+        self.relay = relay
+    }
+}
+
+/// One way from a process to another.
+struct SimulatedLink: Hashable, CustomStringConvertible {
+    let source: PeerIdentity
+    let target: PeerIdentity
+
+    var description: String { "\(source)>\(target)" }
 }
 
 /// What travels between simulated processes.

@@ -93,7 +93,10 @@ extension Simulation {
             if Double(random.nextUniform()) < faults.cutRate / 10 {
                 let others = [coordinatorIdentity] + members.keys.sorted()
                 let other = others[random.next(below: others.count)]
-                let link = random.nextUniform() < 0.5 ? "\(peer)>\(other)" : "\(other)>\(peer)"
+                let link =
+                    random.nextUniform() < 0.5
+                    ? SimulatedLink(source: peer, target: other)
+                    : SimulatedLink(source: other, target: peer)
                 note("cut \(link)")
                 cuts[link] = now + faults.maximumCut * Double(random.nextUniform())
             }
@@ -145,7 +148,10 @@ extension Simulation {
     private mutating func clog(_ peer: PeerIdentity) {
         let others = [coordinatorIdentity] + members.keys.sorted()
         let other = others[random.next(below: others.count)]
-        let link = random.nextUniform() < 0.5 ? "\(peer)>\(other)" : "\(other)>\(peer)"
+        let link =
+            random.nextUniform() < 0.5
+            ? SimulatedLink(source: peer, target: other)
+            : SimulatedLink(source: other, target: peer)
         note("clog \(link)")
         clogs[link] = now + settings.faults.maximumClog * Double(random.nextUniform())
     }

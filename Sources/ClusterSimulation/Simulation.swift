@@ -53,9 +53,9 @@ public struct Simulation {
     var arrived: [Step: [Int: [[Float]]]] = [:]
     var coordinatorIdentity = PeerIdentity(rawValue: "coordinator")
     var snapshots: [Step: [Int: [Int: [Float]]]] = [:]
-    var lastControl: [String: Duration] = [:]
-    var cuts: [String: Duration] = [:]
-    var clogs: [String: Duration] = [:]
+    var lastControl: [SimulatedLink: Duration] = [:]
+    var cuts: [SimulatedLink: Duration] = [:]
+    var clogs: [SimulatedLink: Duration] = [:]
     var recorded = 0
     var outcome: CoordinatorMachine.Outcome?
     var violation: String?
@@ -69,7 +69,8 @@ public struct Simulation {
     var traffic = SimulatedTraffic()
     var tornCheckpoints = 0
     var nextIdentity: UInt64 = 1
-    var trace: [String] = []
+    /// What happened last; put into words only when something went wrong.
+    var trace: [(time: Duration, text: () -> String)] = []
 
     public init(_ settings: SimulationSettings) {
         self.settings = settings
@@ -134,7 +135,8 @@ public struct Simulation {
             crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips, relayedSumCount: relayedSums,
             tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
             hangCount: hangs, diskStallCount: diskStalls, heldCount: helds,
-            traffic: traffic, finalWeights: finalWeights, trace: trace)
+            traffic: traffic, finalWeights: finalWeights,
+            trace: violation == nil ? [] : trace.map { "\($0.time) \($0.text())" })
     }
 
     private var finalWeights: [Float] {
@@ -154,9 +156,9 @@ public struct Simulation {
         }
     }
 
-    mutating func note(_ text: @autoclosure () -> String) {
+    mutating func note(_ text: @escaping @autoclosure () -> String) {
         if trace.count == 200 { trace.removeFirst(50) }
-        trace.append("\(now) \(text())")
+        trace.append((now, text))
     }
 
     private mutating func happen(_ happening: Happening) {
@@ -270,13 +272,13 @@ public struct Simulation {
     mutating func send(_ packet: SimulatedPacket, from source: PeerIdentity, to target: PeerIdentity) {
         let isCalm = now > settings.faults.calmAfter
         traffic.count(packet, from: source, to: target, coordinator: coordinatorIdentity)
-        if let until = cuts["\(source)>\(target)"], until > now { return }
+        let link = SimulatedLink(source: source, target: target)
+        if let until = cuts[link], until > now { return }
         var copies = 1
         if !isCalm {
             if Double(random.nextUniform()) < settings.faults.lossProbability { return }
             if Double(random.nextUniform()) < settings.faults.duplicateProbability { copies = 2 }
         }
-        let link = "\(source)>\(target)"
         let opens = max(now, clogs[link] ?? now)
         for _ in 0..<copies {
             var time = opens + delay()

@@ -94,6 +94,6 @@ public struct SimulationResult: Sendable {
     public var traffic: SimulatedTraffic
     /// The weights in the last checkpoint; empty when there is none of the last step.
     public var finalWeights: [Float]
-    /// The last lines of what happened, for a failure's report.
+    /// What happened last, for a failure's report; empty when all was well.
     public var trace: [String]
 }

@@ -1,0 +1,260 @@
+import ClusterSimulation
+import CounterRandom
+import Testing
+
+/// Schedules of one kind of fault: settings from a seed, and what the faults must have shown.
+struct ScheduleFamily: Sendable, CustomTestStringConvertible {
+    let name: String
+    /// What a usual run of the tests goes through.
+    let seeds: ClosedRange<UInt64>
+    /// Of a thousand schedules of a long series, so many.
+    let weight: Int
+    /// With which the run must end.
+    var exitCode = 0
+    let settings: @Sendable (UInt64) -> SimulationSettings
+    /// What must have happened so often a schedule, or the family shows nothing.
+    var evidence: [Evidence] = []
+
+    struct Evidence: Sendable {
+        let name: String
+        /// Times a schedule, in the mean of many.
+        let atLeast: Double
+        let count: @Sendable (SimulationResult) -> Int
+    }
+
+    var testDescription: String { name }
+
+    /// Seeds of a long series: of every family other ones, and other ones than those of a usual run.
+    func longSeries(of total: Int) -> Range<UInt64> {
+        let first = (seeds.lowerBound / 10_000 + 1) * 1_000_000_000
+        return first..<first + UInt64(total * weight / 1000)
+    }
+
+    /// - Returns: what went wrong, with the last things that happened; nil when all was well.
+    func fault(seed: UInt64, evidence counts: inout [Int]) -> String? {
+        let settings = settings(seed)
+        var simulation = Simulation(settings)
+        let result = simulation.run()
+        for (index, evidence) in evidence.enumerated() { counts[index] += evidence.count(result) }
+        return ScheduleTests.fault(result, settings, exitCode: exitCode, family: name)
+    }
+
+    static func named(_ name: some StringProtocol) -> ScheduleFamily? { all.first { $0.name == name } }
+
+    // MARK: - The table
+
+    static let all: [ScheduleFamily] = [
+        ScheduleFamily(name: "delay", seeds: 1...4000, weight: 200, settings: plain),
+        ScheduleFamily(name: "duplicates", seeds: 10_001...14_000, weight: 200) { seed in
+            var settings = plain(seed)
+            settings.faults.duplicateProbability = 0.2
+            return settings
+        },
+        ScheduleFamily(name: "loss", seeds: 20_001...22_000, weight: 180) { seed in
+            var settings = plain(seed)
+            settings.faults.lossProbability = 0.02
+            settings.faults.duplicateProbability = 0.05
+            return settings
+        },
+        ScheduleFamily(name: "crashes", seeds: 30_001...33_000, weight: 120) { seed in
+            var settings = plain(seed)
+            settings.totalSteps += 20
+            settings.faults.workerCrashRate = 0.5
+            settings.faults.serverCrashRate = 0.2
+            settings.faults.pauseRate = 0.05
+            settings.faults.calmAfter = .seconds(20)
+            return settings
+        },
+        ScheduleFamily(name: "coordinatorCrashes", seeds: 40_001...43_000, weight: 80) { seed in
+            var settings = plain(seed)
+            settings.totalSteps += 40
+            settings.faults.maximumDelay = .milliseconds(60)
+            settings.faults.coordinatorCrashRate = 0.5
+            settings.faults.calmAfter = .seconds(30)
+            return settings
+        },
+        ScheduleFamily(name: "everything", seeds: 50_001...53_000, weight: 70, settings: everything),
+        ScheduleFamily(name: "slowWorkers", seeds: 60_001...60_400, weight: 5) { seed in
+            var settings = plain(seed)
+            settings.workerCount = max(2, settings.workerCount)
+            settings.virtualWorkerCount = 16
+            settings.totalSteps += 60
+            settings.faults.slowWorkerFactor = 40
+            settings.faults.duplicateProbability = 0.05
+            return settings
+        },
+        // Every leaf is audited, and one in a hundred has a bit flipped: none gets through, as long
+        // as two workers are there to compare.
+        ScheduleFamily(name: "audits", seeds: 70_001...70_400, weight: 10) { seed in
+            var settings = plain(seed)
+            settings.workerCount = 5 + Int(seed % 4)
+            settings.totalSteps += 20
+            settings.auditRate = 1
+            settings.faults.bitFlipProbability = 0.01
+            return settings
+        },
+        ScheduleFamily(
+            name: "auditsAmongFaults", seeds: 80_001...80_400, weight: 15, settings: auditsAmongFaults),
+        // The coordinator dies in the middle of what it does: within a line of the journal, with half
+        // a checkpoint on disk, between two messages.
+        ScheduleFamily(
+            name: "tornWrites", seeds: 90_001...91_000, weight: 40,
+            settings: { seed in
+                var settings = plain(seed)
+                settings.totalSteps += 20
+                settings.checkpointEvery = 1 + Int(seed % 4)
+                settings.faults.maximumDelay = .milliseconds(60)
+                settings.faults.coordinatorCrashRate = 1.5
+                settings.faults.tornWriteProbability = 0.8
+                settings.faults.calmAfter = .seconds(30)
+                return settings
+            },
+            evidence: [
+                Evidence(name: "torn lines", atLeast: 0.3) { $0.tornLineCount },
+                Evidence(name: "torn checkpoints", atLeast: 0.03) { $0.tornCheckpointCount },
+            ]),
+        ScheduleFamily(
+            name: "everythingTorn", seeds: 100_001...101_000, weight: 20, settings: everythingTorn),
+        ScheduleFamily(name: "cutsAndClogs", seeds: 110_001...110_500, weight: 20, settings: cutsAndClogs),
+        // Processes that hang for good, a coordinator that does or wakes up again, a disk that does
+        // not answer: launchers end who hangs, and nobody is told what is not on disk.
+        ScheduleFamily(
+            name: "stalls", seeds: 120_001...120_400, weight: 10,
+            settings: { seed in
+                var settings = plain(seed)
+                settings.totalSteps += 30
+                settings.checkpointEvery = Int(seed % 5)
+                settings.faults.maximumDelay = .milliseconds(60)
+                settings.faults.hangRate = 0.1
+                settings.faults.coordinatorPauseRate = 0.2
+                settings.faults.diskStallRate = 0.3
+                settings.faults.coordinatorCrashRate = 0.1
+                settings.faults.calmAfter = .seconds(30)
+                return settings
+            },
+            evidence: [
+                Evidence(name: "hangs", atLeast: 2.5) { $0.hangCount },
+                Evidence(name: "stalls of the disk", atLeast: 2.5) { $0.diskStallCount },
+                Evidence(name: "held messages", atLeast: 2.5) { $0.heldCount },
+            ]),
+        // A loss that is not finite comes up: the run ends with 65 and the last finite weights,
+        // whatever else goes wrong.
+        ScheduleFamily(
+            name: "flawedLosses", seeds: 130_001...130_800, weight: 10, exitCode: 65, settings: flawed),
+        ScheduleFamily(name: "everythingStalled", seeds: 140_001...140_400, weight: 10) { seed in
+            var settings = everythingTorn(seed)
+            settings.faults.hangRate = 0.05
+            settings.faults.coordinatorPauseRate = 0.1
+            settings.faults.diskStallRate = 0.2
+            return settings
+        },
+        ScheduleFamily(name: "relayedDuplicatesAndLoss", seeds: 210_001...210_300, weight: 5) { seed in
+            var settings = plain(seed)
+            settings.faults.duplicateProbability = 0.1
+            settings.faults.lossProbability = seed.isMultiple(of: 2) ? 0.02 : 0
+            return relayed(settings)
+        },
+        ScheduleFamily(
+            name: "relayedSlowWorkers", seeds: 220_001...220_100, weight: 1,
+            settings: { seed in
+                var settings = plain(seed)
+                settings.totalSteps += 60
+                settings.faults.slowWorkerFactor = 40
+                return relayed(settings)
+            },
+            evidence: [Evidence(name: "relayed sums", atLeast: 60) { $0.relayedSumCount }]),
+        ScheduleFamily(
+            name: "relayedEverythingTorn", seeds: 230_001...230_400, weight: 2,
+            settings: { relayed(everythingTorn($0)) },
+            evidence: [Evidence(name: "relayed sums", atLeast: 10) { $0.relayedSumCount }]),
+        ScheduleFamily(name: "relayedCutsAndClogs", seeds: 240_001...240_200, weight: 1) {
+            relayed(cutsAndClogs($0))
+        },
+        ScheduleFamily(name: "relayedAuditsAmongFaults", seeds: 250_001...250_200, weight: 1) {
+            relayed(auditsAmongFaults($0))
+        },
+    ]
+
+    // MARK: - Settings from a seed
+
+    /// A small cluster with messages that take different times, and no other faults.
+    static func plain(_ seed: UInt64) -> SimulationSettings {
+        var random = RandomStream(seed: seed, purpose: .simulation, 0x5E77)
+        var settings = SimulationSettings(seed: seed)
+        settings.workerCount = 1 + random.next(below: 6)
+        settings.serverCount = random.next(below: 4)
+        settings.virtualWorkerCount = 1 + random.next(below: 9)
+        settings.parameterCount = 1 + random.next(below: 120)
+        settings.stepsPerEpoch = 1 + random.next(below: 6)
+        settings.totalSteps = 1 + random.next(below: 14)
+        settings.checkpointEvery = random.next(below: 6)
+        settings.faults.maximumDelay = .milliseconds(1 + random.next(below: 40))
+        return settings
+    }
+
+    static func everything(_ seed: UInt64) -> SimulationSettings {
+        var settings = plain(seed)
+        settings.totalSteps += 30
+        settings.faults.workerCrashRate = 0.3
+        settings.faults.serverCrashRate = 0.1
+        settings.faults.coordinatorCrashRate = 0.1
+        settings.faults.pauseRate = 0.05
+        settings.faults.cutRate = 0.05
+        settings.faults.lossProbability = 0.005
+        settings.faults.duplicateProbability = 0.02
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// Everything, with a coordinator that dies in the middle of things and links that clog.
+    static func everythingTorn(_ seed: UInt64) -> SimulationSettings {
+        var settings = everything(seed)
+        settings.faults.coordinatorCrashRate = 0.5
+        settings.faults.tornWriteProbability = 0.7
+        settings.faults.clogRate = 0.05
+        return settings
+    }
+
+    static func cutsAndClogs(_ seed: UInt64) -> SimulationSettings {
+        var settings = plain(seed)
+        settings.totalSteps += 20
+        settings.faults.cutRate = 0.2
+        settings.faults.clogRate = 0.5
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// A share is audited while everything else goes wrong too.
+    static func auditsAmongFaults(_ seed: UInt64) -> SimulationSettings {
+        var settings = everything(seed)
+        settings.auditRate = 0.3
+        settings.faults.calmAfter = .seconds(15)
+        return settings
+    }
+
+    static func flawed(_ seed: UInt64) -> SimulationSettings {
+        var settings = plain(seed)
+        settings.totalSteps += 20
+        settings.flawedStep = Int(seed % UInt64(settings.totalSteps))
+        settings.hasFlawedWeights = seed % 3 == 0 && settings.flawedStep != 0
+        guard seed % 2 == 0 else { return settings }
+        settings.faults.workerCrashRate = 0.3
+        settings.faults.serverCrashRate = 0.1
+        settings.faults.coordinatorCrashRate = 0.3
+        settings.faults.diskStallRate = 0.1
+        settings.faults.duplicateProbability = 0.05
+        settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// More workers than a shard hears, and so relays between the two.
+    static func relayed(_ settings: SimulationSettings) -> SimulationSettings {
+        var random = RandomStream(seed: settings.seed, purpose: .simulation, 0x4E1A)
+        var settings = settings
+        settings.workerCount = 4 + random.next(below: 6)
+        settings.serverCount = 1 + random.next(below: 3)
+        settings.virtualWorkerCount = settings.workerCount + random.next(below: 12)
+        settings.fanIn = 1 + random.next(below: 3)
+        return settings
+    }
+}
