@@ -6,6 +6,9 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
     case cifar10(directory: String)
     case partitions(directory: String)
 
+    /// The forms of a specification, for help texts.
+    public static let forms = "fashion-mnist, idx:DIR, cifar10:DIR, partitions:DIR"
+
     public init(_ text: String) throws(DataError) {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         let directory = parts.count == 2 ? String(parts[1]) : ""
@@ -17,7 +20,7 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
         default:
             throw DataError(
                 .unknownSource, file: "data source", what: "unknown form",
-                expected: "fashion-mnist, idx:DIR, cifar10:DIR or partitions:DIR",
+                expected: "one of \(Self.forms)",
                 found: "'\(text)'")
         }
     }

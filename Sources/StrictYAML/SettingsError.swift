@@ -3,7 +3,7 @@
 /// The text names the file, the line, the key's whole path, what was expected and what was found:
 /// `run.yaml:7: training.batch-size: expected a whole number from 1 to 65536, found "abc"`.
 public struct SettingsError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The file's name as the user gave it.
+    /// The file's name as the user gave it; empty for what came from the command line.
     public let fileName: String
     /// The line, from 1; nil when the trouble is the file as a whole.
     public let line: Int?
@@ -21,6 +21,7 @@ public struct SettingsError: Error, Hashable, Sendable, CustomStringConvertible 
     }
 
     public var description: String {
+        if fileName.isEmpty { return "\(path): \(problem)" }
         let place = line.map { "\(fileName):\($0)" } ?? fileName
         return path.isEmpty ? "\(place): \(problem)" : "\(place): \(path): \(problem)"
     }

@@ -17,6 +17,12 @@ public struct StrictValue {
         line = node.mark?.line ?? fallbackLine
     }
 
+    /// The value of a command line's flag, read by the rules of a file; its errors begin with `flag`.
+    public init(_ text: String, flag: String) {
+        self.init(
+            node: Node(text, .implicit, .plain), fileName: "", path: flag, fallbackLine: 0)
+    }
+
     /// An error at this place.
     public func error(_ problem: String) -> SettingsError {
         SettingsError(fileName: fileName, line: line, path: path, problem: problem)

@@ -71,7 +71,12 @@ struct BenchExchangeCommand: ParsableCommand {
         try require("--workers", workers, 1...64)
         try require("--servers", servers, 0...64)
         try require("--rounds", rounds, 1...100_000)
-        _ = try RunOptions.wirePrecision(wirePrecision)
+        var unused = RunConfiguration()
+        try wireFlags().apply(to: &unused)
+    }
+
+    private func wireFlags() throws(Failure) -> SettingFlags {
+        try SettingFlags(["--wire-precision=\(wirePrecision)"])
     }
 
     private static func makeTemporaryDirectory() throws(Failure) -> String {
@@ -111,7 +116,7 @@ struct BenchExchangeCommand: ParsableCommand {
         result.training.virtualWorkers = workers
         result.training.backend = .reference
         result.training.checkpointEvery = 1_000_000_000
-        result.training.wirePrecision = try RunOptions.wirePrecision(wirePrecision)
+        try wireFlags().apply(to: &result)
         result.optimizer = .sgd(SGD())
         result.cluster.workers = workers
         result.cluster.servers = servers

@@ -6,7 +6,8 @@ import Logging
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "coordinator",
-        abstract: "Coordinate a run whose servers and workers are started elsewhere.")
+        abstract: "Coordinate a run whose servers and workers are started elsewhere.",
+        discussion: RunOptions.help)
 
     @OptionGroup var options: RunOptions
     @OptionGroup var role: RoleOptions

@@ -85,7 +85,7 @@ struct EvaluateCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Option(help: "Data set: fashion-mnist, idx:DIR, cifar10:DIR or partitions:DIR.")
+    @Option(help: "Data set: \(DataSpecification.forms).")
     var data: String
 
     @Option(help: "Write the outputs before the softmax as a safetensors file (logits, labels).")
@@ -154,7 +154,7 @@ struct PredictCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Option(help: "Data set: fashion-mnist, idx:DIR, cifar10:DIR or partitions:DIR.")
+    @Option(help: "Data set: \(DataSpecification.forms).")
     var data: String
 
     @Option(help: "Number of a test record, from 0; may be given several times.")

@@ -8,7 +8,7 @@ struct PartitionCommand: ParsableCommand {
         commandName: "partition",
         abstract: "Write a data set as a directory of partitions with a manifest.")
 
-    @Option(help: "Data set: fashion-mnist, idx:DIR, cifar10:DIR or partitions:DIR.")
+    @Option(help: "Data set: \(DataSpecification.forms).")
     var data: String
 
     @Option(help: "Pieces the training records are cut into.")

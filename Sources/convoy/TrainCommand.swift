@@ -10,7 +10,8 @@ import FoundationEssentials
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train",
-        abstract: "Train on this machine: coordinator, servers and workers as processes.")
+        abstract: "Train on this machine: coordinator, servers and workers as processes.",
+        discussion: RunOptions.help)
 
     @OptionGroup var options: RunOptions
 

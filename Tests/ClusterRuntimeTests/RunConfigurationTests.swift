@@ -120,6 +120,27 @@ import Testing
             ("cluster: {servers: -1}", "cluster.servers: expected a whole number from 0 to 1024"),
             ("cluster: {workers: 0}", "cluster.workers: expected a whole number from 1 to 4096"),
             ("optimizer: {learning-rate: fast}", "optimizer.learning-rate: expected a number"),
+            (
+                "optimizer: {name: sgd, learning-rate: -1}",
+                "optimizer.learning-rate: expected a number of at least 0, found \"-1\""
+            ),
+            (
+                "optimizer: {learning-rate: nan}",
+                "optimizer.learning-rate: expected a number of at least 0, found \"nan\""
+            ),
+            (
+                "optimizer: {name: adam, beta1: 1}",
+                "optimizer.beta1: expected a number of at least 0 and below 1.0, found \"1\""
+            ),
+            (
+                "optimizer: {epsilon: 0}",
+                "optimizer.epsilon: expected a number above 0, found \"0\""
+            ),
+            (
+                "optimizer: {name: sgd, nesterov: true}",
+                "optimizer.nesterov: needs a momentum above 0, found 0"
+            ),
+            ("data: {source: photos}", "data.source: data source: unknown form"),
             ("optimizer: {name: lamb}", "optimizer.name: expected one of adam, adamw, sgd, found \"lamb\""),
             ("data: {transformations: [{a: {}, b: {}}]}", "data.transformations[0]: expected one transformation"),
             ("- a list", "run.yaml"),
@@ -149,7 +170,7 @@ import Testing
             ClusterRuntimeTests.failure { try configuration.validate() }?.text
                 == "training.virtual-workers: expected at least 1, found 0")
         configuration = RunConfiguration()
-        configuration.optimizer.learningRate = -1
+        configuration.optimizer["learning-rate"] = -1
         #expect(
             ClusterRuntimeTests.failure { try configuration.validate() }?.text.contains("learning-rate")
                 == true)
@@ -170,6 +191,10 @@ import Testing
         // The built-in model fits itself.
         let cnn = try RunConfiguration().network(for: data([3, 32, 32], 10))
         #expect(cnn.parameters.elementCount == 122_570)
+        var unknown = RunConfiguration()
+        unknown.model = .builtIn("lenet")
+        let failure = failure { try unknown.network(for: data([3, 32, 32], 10)) }
+        #expect(failure?.text == "model: model: expected a built-in model (cnn), found lenet")
     }
 
     /// Any configuration reads back equal from the file it writes.
@@ -195,7 +220,7 @@ import Testing
             return random.next(below: 2) == 0 ? first : first + texts[random.next(below: texts.count)]
         }
         var result = RunConfiguration()
-        result.data.source = text(&random)
+        result.data.source = "idx:\(text(&random))"
         result.data.partitions = 1 + random.next(below: 1_000_000)
         for _ in 0..<random.next(below: 3) {
             switch random.next(below: 3) {

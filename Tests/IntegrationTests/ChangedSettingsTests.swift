@@ -120,7 +120,7 @@ extension Integration {
 
         private let adam: [Case] = [
             Case(key: "optimizer.name") { $0.optimizer = .sgd(SGD()) },
-            Case(key: "optimizer.learning-rate") { $0.optimizer.learningRate = 0.01 },
+            Case(key: "optimizer.learning-rate") { $0.optimizer["learning-rate"] = 0.01 },
             Case(key: "optimizer.beta1") { $0.optimizer = .adam(Adam(beta1: 0.8)) },
             Case(key: "optimizer.beta2") { $0.optimizer = .adam(Adam(beta2: 0.99)) },
             Case(key: "optimizer.epsilon") { $0.optimizer = .adam(Adam(epsilon: 1e-8)) },

@@ -18,7 +18,7 @@ extension Integration {
             let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
             var configuration = try RunConfiguration.sample(data, steps: 200)
             configuration.optimizer = try #require(.init(named: "sgd"))
-            configuration.optimizer.learningRate = 1e30
+            configuration.optimizer["learning-rate"] = 1e30
             configuration.training.checkpointEvery = 10
             self.configuration = configuration
         }

@@ -170,38 +170,6 @@ import Testing
         #expect(OptimizerSpecification.adamW(AdamW()).stateNames == ["exp_avg", "exp_avg_sq"])
     }
 
-    @Test(arguments: examples)
-    func textAndJSONReadBack(_ optimizer: OptimizerSpecification) throws {
-        let text = try StrictDocument.parse("optimizer: \(optimizer.yaml)", fileName: "run.yaml")
-        #expect(try OptimizerSpecification(mapping: text.mapping("optimizer")) == optimizer)
-        let json = try JSONEncoder().encode(optimizer)
-        #expect(try JSONDecoder().decode(OptimizerSpecification.self, from: json) == optimizer)
-    }
-
-    @Test(arguments: [
-        (
-            "{name: sgd, learning-rate: -1}",
-            "learning-rate: expected a number of at least 0, found \"-1\""
-        ),
-        ("{learning-rate: nan}", "learning-rate: expected a number of at least 0, found \"nan\""),
-        (
-            "{name: adam, beta1: 1}",
-            "beta1: expected a number of at least 0 and below 1.0, found \"1\""
-        ),
-        ("{name: adam, epsilon: 0}", "epsilon: expected a number above 0, found \"0\""),
-        ("{name: adam, momentum: 0.9}", "momentum: unknown key \"momentum\""),
-        ("{name: sgd, nesterov: true}", "nesterov: needs a momentum above 0, found 0"),
-        ("{name: rmsprop}", "name: expected one of adam, adamw, sgd, found \"rmsprop\""),
-    ])
-    func refusesNumbersThatMakeNoSense(_ text: String, _ problem: String) throws {
-        let mapping = try StrictDocument.parse("optimizer: \(text)", fileName: "run.yaml")
-        let error = #expect(throws: SettingsError.self) {
-            try OptimizerSpecification(mapping: mapping.mapping("optimizer"))
-        }
-        #expect(
-            error?.description.hasPrefix("run.yaml:1: optimizer.\(problem)") == true, "\(error!)")
-    }
-
     @Test func validatesValuesBuiltInCode() {
         let error = #expect(throws: OptimizerError.self) {
             try OptimizerSpecification.sgd(SGD(learningRate: .infinity)).validate()

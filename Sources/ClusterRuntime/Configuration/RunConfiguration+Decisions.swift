@@ -13,8 +13,9 @@ extension RunConfiguration {
     /// The text of a setting that an optimizer, say, does not have.
     static let absent = "none"
 
-    /// Every setting that decides bits. What is not here (epochs, workers, checkpoints, audit...)
-    /// may change when a run is taken up again; `training.init` decides the first step alone.
+    /// Every setting that decides bits, in the order of ``Setting/all``. The others (epochs, workers,
+    /// checkpoints, audit...) may change when a run is taken up again; `training.init` decides the
+    /// first step alone.
     ///
     /// - Parameters:
     ///   - data: the data set as it was found; its contents decide, not its path.
@@ -22,24 +23,15 @@ extension RunConfiguration {
     public func decisions(
         data: DataSummary, modelFingerprint: String, backend: BackendKind
     ) -> [Decision] {
-        var list: [(String, String)] = [
-            (Key.source, data.sourceFingerprint ?? data.fingerprint),
-            (Key.partitions, "\(data.partitionRecordCounts.count)"),
-            ("data.transformations", TransformationText.encode(self.data.transformations)),
-            (Key.model, modelFingerprint),
-            (Key.seed, "\(training.seed)"),
-            (Key.batchSize, "\(training.batchSize)"),
-            (Key.virtualWorkers, "\(training.virtualWorkers)"),
-            ("training.precision", training.precision.rawValue),
-            ("training.wire-precision", training.wirePrecision.rawValue),
-            ("training.backend", backend.rawValue),
-            ("training.tile-size", "\(training.tileSize)"),
-        ]
-        if backend == .oneDNN, let name = training.instructionSet {
-            list.append((Key.instructionSet, name))
+        let facts = Setting.ResolvedFacts(
+            data: data, modelFingerprint: modelFingerprint, backend: backend)
+        return Setting.all.compactMap { setting in
+            switch setting.decision {
+            case .no: nil
+            case .value: setting.inlineText(self).map { Decision(key: setting.key, text: $0) }
+            case .resolved(let text): text(self, facts).map { Decision(key: setting.key, text: $0) }
+            }
         }
-        list += optimizer.settings.map { ("optimizer.\($0.key)", $0.text) }
-        return list.map { Decision(key: $0.0, text: $0.1) }
     }
 
     /// Keys that are named in more than one place.

@@ -5,7 +5,7 @@ import StrictYAML
 
 /// Everything that decides a run: the run file with the command line's flags on top.
 ///
-/// Defaults are written here, once.
+/// Defaults are written here, once; ``Setting/all`` says what may be written and what it means.
 public struct RunConfiguration: Sendable, Hashable {
     public enum ModelChoice: Sendable, Hashable {
         /// A built-in model, whose input and output fit themselves to the data set.
@@ -84,21 +84,27 @@ public struct RunConfiguration: Sendable, Hashable {
     }
 
     private init(mapping: StrictMapping) throws {
-        data = try Data(mapping.mapping("data"))
-        training = try Training(mapping.mapping("training"))
-        cluster = try Cluster(mapping.mapping("cluster"))
-        let optimizerMapping = try mapping.mapping("optimizer")
-        optimizer = try OptimizerSpecification(mapping: optimizerMapping)
-        if let value = mapping.value("model") {
-            if value.isMapping {
-                let layers = try value.mapping()
-                let name = try layers.string("name", default: "model")
-                model = .specification(try ModelSpecification(name: name, mapping: layers))
-            } else {
-                model = try Self.model(value.string())
+        var sections: [(name: String, mapping: StrictMapping)] = [("", mapping)]
+        for setting in Setting.all {
+            let (section, name) = setting.place
+            if sections[sections.count - 1].name != section, !section.isEmpty {
+                sections.append((section, try mapping.mapping(section)))
             }
+            let place = section.isEmpty ? mapping : sections[sections.count - 1].mapping
+            guard setting.applies(self), let value = place.value(name) else { continue }
+            try setting.read(value, &self)
         }
-        try mapping.finish()
+        for section in sections.reversed() {
+            if section.name == "optimizer" { try checkOptimizer(section.mapping) }
+            try section.mapping.finish()
+        }
+    }
+
+    /// Refuses numbers that do not go together, with the line of the file.
+    private func checkOptimizer(_ mapping: StrictMapping) throws {
+        do throws(OptimizerError) { try optimizer.validate() } catch {
+            throw mapping.error(error.problem, key: error.key)
+        }
     }
 
     /// A built-in name, or the path of a model file.
@@ -135,7 +141,18 @@ public struct RunConfiguration: Sendable, Hashable {
         do throws(ModelError) {
             let specification: ModelSpecification
             switch model {
-            case .builtIn: specification = .cnn(inputShape: data.shape, classCount: data.classCount)
+            case .builtIn(let name):
+                guard
+                    let builtIn = ModelSpecification.builtIn(
+                        name, inputShape: data.shape, classCount: data.classCount)
+                else {
+                    let names = ModelSpecification.builtInNames.joined(separator: ", ")
+                    throw ModelError.settings(
+                        SettingsError(
+                            fileName: "", path: "model",
+                            problem: "expected a built-in model (\(names)), found \(name)"))
+                }
+                specification = builtIn
             case .specification(let given): specification = given
             }
             let network = try Network(specification)
@@ -154,173 +171,24 @@ public struct RunConfiguration: Sendable, Hashable {
     }
 }
 
-extension RunConfiguration.Data {
-    init(_ mapping: StrictMapping) throws(SettingsError) {
-        self.init()
-        source = try mapping.string("source", default: source)
-        partitions = try mapping.integer("partitions", in: 1...1_000_000, default: partitions)
-        for value in try mapping.list("transformations") {
-            transformations.append(try Transformation(value))
-        }
-        try mapping.finish()
-    }
-}
-
-extension RunConfiguration.Training {
-    init(_ mapping: StrictMapping) throws(SettingsError) {
-        self.init()
-        epochs = try mapping.integer("epochs", in: 1...1_000_000, default: epochs)
-        if mapping.value("steps") != nil {
-            steps = try mapping.integer("steps", in: 1...1_000_000_000)
-        }
-        batchSize = try mapping.integer("batch-size", in: 1...16_777_216, default: batchSize)
-        virtualWorkers = try mapping.integer(
-            "virtual-workers", in: 1...ReductionTree.maximumLeafCount, default: virtualWorkers)
-        seed = try mapping.unsignedInteger("seed", default: seed)
-        precision = try mapping.oneOf("precision", default: precision)
-        wirePrecision = try mapping.oneOf("wire-precision", default: wirePrecision)
-        checkpointEvery = try mapping.integer(
-            "checkpoint-every", in: 1...1_000_000_000, default: checkpointEvery)
-        backend = try mapping.oneOf("backend", default: backend)
-        tileSize = try mapping.integer("tile-size", in: 1...4096, default: tileSize)
-        let isa = try mapping.oneOf(
-            "instruction-set", ["auto"] + InstructionSet.ascending, default: "auto")
-        instructionSet = isa == "auto" ? nil : isa
-        auditRate = try mapping.double(
-            "audit", "from 0 to 1", default: auditRate) { (0...1).contains($0) }
-        keepsGoing = try mapping.boolean("keep-going", default: keepsGoing)
-        if mapping.value("init") != nil { initialWeights = try mapping.string("init") }
-        try mapping.finish()
-    }
-}
-
-extension RunConfiguration.Cluster {
-    init(_ mapping: StrictMapping) throws(SettingsError) {
-        self.init()
-        workers = try mapping.integer("workers", in: 1...4096, default: workers)
-        threads = try mapping.integer("threads", in: 1...1024, default: threads)
-        servers = try mapping.integer("servers", in: 0...1024, default: servers)
-        heartbeatIntervalMilliseconds = try mapping.integer(
-            "heartbeat-interval-ms", in: 10...3_600_000, default: heartbeatIntervalMilliseconds)
-        sharedMemory = try mapping.boolean("shared-memory", default: sharedMemory)
-        if mapping.value("fan-in") != nil {
-            fanIn = try mapping.integer("fan-in", in: 0...4096)
-        }
-        try mapping.finish()
-    }
-}
-
-extension Transformation {
-    fileprivate init(_ value: StrictValue) throws(SettingsError) {
-        let entry = try value.mapping()
-        guard entry.keys.count == 1, let kind = entry.keys.first else {
-            throw value.expected("one transformation, as in `- random-crop: {padding: 4}`")
-        }
-        let settings = try entry.mapping(kind)
-        switch kind {
-        case "standardize":
-            var numbers: [[Float]] = []
-            for key in ["mean", "deviation"] {
-                var list: [Float] = []
-                for number in try settings.list(key, required: true) {
-                    list.append(Float(try number.double()))
-                }
-                numbers.append(list)
-            }
-            self = .standardize(mean: numbers[0], deviation: numbers[1])
-        case "random-horizontal-flip": self = .randomHorizontalFlip
-        case "random-crop":
-            self = .randomCrop(padding: try settings.integer("padding", in: 1...64))
-        default:
-            throw value.error(
-                StrictMapping.unknownText(
-                    "transformation", kind,
-                    allowed: ["standardize", "random-horizontal-flip", "random-crop"]))
-        }
-        try settings.finish()
-        try entry.finish()
-    }
-
-    fileprivate var yaml: String {
-        switch self {
-        case .standardize(let mean, let deviation):
-            "standardize: {mean: \(mean), deviation: \(deviation)}"
-        case .randomHorizontalFlip: "random-horizontal-flip: {}"
-        case .randomCrop(let padding): "random-crop: {padding: \(padding)}"
-        }
-    }
-}
-
 extension RunConfiguration {
     /// The run file with every key written out; it reads back to an equal value.
     public var yaml: String {
-        var text = "data:\n  source: \(Self.quoted(data.source))\n  partitions: \(data.partitions)\n"
-        if !data.transformations.isEmpty {
-            text += "  transformations:\n"
-            for item in data.transformations { text += "    - \(item.yaml)\n" }
-        }
-        switch model {
-        case .builtIn(let name): text += "model: \(name)\n"
-        case .specification(let model):
-            text += "model:\n  name: \(Self.quoted(model.name))\n"
-            for line in model.yaml.split(separator: "\n") { text += "  \(line)\n" }
-        }
-        text += "training:\n  epochs: \(training.epochs)\n"
-        if let steps = training.steps { text += "  steps: \(steps)\n" }
-        text += """
-              batch-size: \(training.batchSize)
-              virtual-workers: \(training.virtualWorkers)
-              seed: \(training.seed)
-              precision: \(training.precision.rawValue)
-              wire-precision: \(training.wirePrecision.rawValue)
-              checkpoint-every: \(training.checkpointEvery)
-              backend: \(training.backend.rawValue)
-              tile-size: \(training.tileSize)
-              instruction-set: \(training.instructionSet ?? "auto")
-              audit: \(training.auditRate)
-              keep-going: \(training.keepsGoing)
-
-            """.replacingIndent("  ")
-        if let path = training.initialWeights { text += "  init: \(Self.quoted(path))\n" }
-        text += "optimizer: \(optimizer.yaml)\n"
-        text += """
-            cluster:
-              workers: \(cluster.workers)
-              threads: \(cluster.threads)
-              servers: \(cluster.servers)
-              heartbeat-interval-ms: \(cluster.heartbeatIntervalMilliseconds)
-              shared-memory: \(cluster.sharedMemory)
-
-            """
-        if let fanIn = cluster.fanIn { text += "  fan-in: \(fanIn)\n" }
-        return text
-    }
-
-    /// A YAML double-quoted scalar.
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for character in text.unicodeScalars {
-            switch character {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case " "..."~", "\u{A0}"..."\u{2027}", "\u{202A}"..."\u{D7FF}", "\u{E000}"..."\u{FEFE}",
-                "\u{FF00}"..."\u{FFFD}", "\u{10000}"..."\u{10FFFF}":
-                result.unicodeScalars.append(character)
-            default:
-                // Control characters, and what YAML takes for the end of a line or a byte order mark.
-                let digits = String(character.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        var text = ""
+        var current = ""
+        for setting in Setting.all {
+            let (section, name) = setting.place
+            guard setting.applies(self), let value = setting.text(self) else { continue }
+            if section != current, !section.isEmpty { text += "\(section):\n" }
+            current = section
+            let indent = section.isEmpty ? "" : "  "
+            switch value {
+            case .inline(let value): text += "\(indent)\(name): \(value)\n"
+            case .block(let lines):
+                text += "\(indent)\(name):\n"
+                for line in lines { text += "\(indent)  \(line)\n" }
             }
         }
-        return result + "\""
-    }
-}
-
-extension String {
-    /// Every line begun with exactly `indent`.
-    fileprivate func replacingIndent(_ indent: String) -> String {
-        split(separator: "\n", omittingEmptySubsequences: true)
-            .map { indent + $0.drop { $0 == " " } + "\n" }.joined()
+        return text
     }
 }

@@ -8,4 +8,17 @@ public enum LineText {
         let kept = text.prefix(maximumCount)
         return TextTable.printable(String(kept)) + (kept.endIndex < text.endIndex ? "..." : "")
     }
+
+    /// Lines of words, each of at most `width` characters where its words allow that.
+    public static func wrapped(_ text: String, width: Int) -> [String] {
+        var lines: [String] = []
+        for word in text.split(separator: " ") {
+            if let last = lines.last, last.count + 1 + word.count <= width {
+                lines[lines.count - 1] = "\(last) \(word)"
+            } else {
+                lines.append(String(word))
+            }
+        }
+        return lines
+    }
 }

@@ -1,5 +1,5 @@
-/// The reference backend: plain Swift in single precision, sample by sample. It is the oracle the
-/// other backend is compared with, and what runs where nothing else does.
+/// The reference backend: plain Swift in single precision, sample by sample. It is the oracle that
+/// the other backends are compared with, and what runs where no other does.
 public final class ReferenceEngine: GradientEngine {
     /// It is the same code on every host.
     public static let instructionSet = "generic"

@@ -1,0 +1,187 @@
+import ClusterProtocol
+import NeuralNetwork
+import Partitions
+import StrictYAML
+
+extension Setting {
+    /// Every setting, in the order of the run file. One that depends on another stands after it.
+    public static let all: [Setting] = data + [model] + training + optimizer + cluster
+
+    private static let data = [
+        Setting(
+            "data.source", flag: "data", values: DataSpecification.forms,
+            decides: .resolved { $1.data.sourceFingerprint ?? $1.data.fingerprint },
+            "The data set; what it holds decides the bits, its path does not.",
+            text: { .inline(YAMLText.quoted($0.data.source)) },
+            read: { value, configuration in
+                let text = try value.string()
+                do throws(DataError) { _ = try DataSpecification(text) } catch {
+                    throw value.error("\(error)")
+                }
+                configuration.data.source = text
+            }),
+        whole(
+            "data.partitions", \.data.partitions, 1...1_000_000,
+            decides: .resolved { "\($1.data.partitionRecordCounts.count)" },
+            "Pieces the training records are cut into; they decide the order of the records."),
+        Setting(
+            "data.transformations", values: "list", example: "[{random-crop: {padding: 4}}]",
+            decides: .resolved { configuration, _ in
+                TransformationText.encode(configuration.data.transformations)
+            },
+            "What is done to each training image, in order; Cluster/cifar10.yaml has an example.",
+            text: {
+                $0.data.transformations.isEmpty
+                    ? nil : .block($0.data.transformations.map { "- \($0.yaml)" })
+            },
+            read: { value, configuration in
+                configuration.data.transformations = try value.list().map(Transformation.init)
+            }
+        ).withoutFlag,
+    ]
+
+    private static let model = Setting(
+        "model", values: "\(ModelSpecification.builtInNames.joined(separator: ", ")), FILE.yaml",
+        decides: .resolved { $1.modelFingerprint },
+        """
+        A built-in model, a model file such as Cluster/models/lenet.yaml, or in the run file the keys \
+        `input` and `layers` themselves.
+        """,
+        text: {
+            switch $0.model {
+            case .builtIn(let name): return .inline(name)
+            case .specification(let model):
+                let lines = model.yaml.split(separator: "\n").map(String.init)
+                return .block(["name: \(YAMLText.quoted(model.name))"] + lines)
+            }
+        },
+        read: { value, configuration in
+            guard value.isMapping else {
+                configuration.model = try RunConfiguration.model(value.string())
+                return
+            }
+            let layers = try value.mapping()
+            let name = try layers.string("name", default: "model")
+            configuration.model = .specification(
+                try ModelSpecification(name: name, mapping: layers))
+        })
+
+    private static let training = [
+        whole("training.epochs", \.training.epochs, 1...1_000_000, "Passes over the training records."),
+        optionalWhole(
+            "training.steps", \.training.steps, 1...1_000_000_000, example: "1000",
+            "Ends the run after so many steps, whatever the epochs say."),
+        whole(
+            "training.batch-size", \.training.batchSize, 1...16_777_216, decides: .value,
+            "Records a step, over all virtual workers; a multiple of their number."),
+        whole(
+            "training.virtual-workers", \.training.virtualWorkers, 1...ReductionTree.maximumLeafCount,
+            decides: .value,
+            """
+            Fixed shares of every batch, and the most workers x threads that can be busy at a time; they \
+            decide the bits, the number of workers does not.
+            """),
+        Setting(
+            "training.seed", values: "0 to \(UInt64.max)", decides: .value,
+            "Decides initial weights, the order of records, augmentation and dropout.",
+            text: { .inline("\($0.training.seed)") },
+            read: { $1.training.seed = try $0.unsignedInteger() }),
+        choice(
+            "training.precision", \.training.precision, decides: .value,
+            "Arithmetic of convolutions and dense layers."),
+        choice(
+            "training.wire-precision", \.training.wirePrecision, decides: .value,
+            """
+            What gradient sums and weights are rounded to when they travel: bf16 halves the traffic. Master \
+            weights and optimizer state are fp32 in either case.
+            """),
+        whole(
+            "training.checkpoint-every", \.training.checkpointEvery, 1...1_000_000_000,
+            "Steps from one checkpoint to the next: what is lost at most when everything dies."),
+        choice(
+            "training.backend", \.training.backend, decides: .resolved { $1.backend.rawValue },
+            """
+            Who computes; auto is native for fp32 on AVX2, and for bf16 where the processor has no \
+            instructions for it, and otherwise onednn where the build has it.
+            """),
+        whole(
+            "training.tile-size", \.training.tileSize, 1...4096, decides: .value,
+            "Images that are computed together in the processor's cache; native takes 8."),
+        Setting(
+            "training.instruction-set",
+            values: (["auto"] + InstructionSet.ascending).joined(separator: ", "),
+            decides: .resolved { $1.backend == .oneDNN ? $0.training.instructionSet : nil },
+            """
+            Instructions that onednn uses; auto is the best that every worker of the start has, a name gives \
+            the same bits on unlike processors.
+            """,
+            text: { .inline($0.training.instructionSet ?? "auto") },
+            read: { value, configuration in
+                let name = try value.oneOf(["auto"] + InstructionSet.ascending)
+                configuration.training.instructionSet = name == "auto" ? nil : name
+            }),
+        Setting(
+            "training.audit", values: "0 to 1",
+            "Share of the work that a second worker repeats to compare the bits.",
+            text: { .inline("\($0.training.auditRate)") },
+            read: { value, configuration in
+                configuration.training.auditRate = try value.double("from 0 to 1") {
+                    (0...1).contains($0)
+                }
+            }),
+        boolean(
+            "training.keep-going", \.training.keepsGoing,
+            """
+            Goes on when a loss or weights are not finite numbers; otherwise the run ends with 65 and the \
+            last finite weights.
+            """),
+        Setting(
+            "training.init", values: "FILE", example: "weights.safetensors",
+            "Initial weights from a safetensors file in place of the seed's.",
+            text: { $0.training.initialWeights.map { .inline(YAMLText.quoted($0)) } },
+            read: { $1.training.initialWeights = try $0.string() }),
+    ]
+
+    private static let optimizer =
+        [
+            Setting(
+                "optimizer.name", flag: "optimizer",
+                values: OptimizerSpecification.names.joined(separator: ", "), decides: .value,
+                "The optimizer; its numbers have its own defaults unless they are given.",
+                text: { .inline($0.optimizer.name) },
+                read: { value, configuration in
+                    let name = try value.oneOf(OptimizerSpecification.names)
+                    guard name != configuration.optimizer.name,
+                        let optimizer = OptimizerSpecification(named: name)
+                    else { return }
+                    configuration.optimizer = optimizer
+                })
+        ] + OptimizerSpecification.numbers.map(optimizerNumber) + [
+            Setting(
+                "optimizer.nesterov", isSwitch: true, values: "true, false", decides: .value,
+                "Looks ahead by the momentum; sgd alone.",
+                text: { $0.optimizer.nesterov.map { .inline("\($0)") } },
+                read: { $1.optimizer.nesterov = try $0.boolean() }
+            ).where { $0.optimizer.nesterov != nil }
+        ]
+
+    private static let cluster = [
+        whole("cluster.workers", \.cluster.workers, 1...4096, "Worker processes."),
+        whole("cluster.threads", \.cluster.threads, 1...1024, "Compute threads of each worker."),
+        whole(
+            "cluster.servers", \.cluster.servers, 0...1024,
+            "Parameter server processes; 0 puts a shard of the parameters into every worker."),
+        whole(
+            "cluster.heartbeat-interval-ms", \.cluster.heartbeatIntervalMilliseconds, 10...3_600_000,
+            "Time between signs of life; a process that is silent for three of them counts as lost."),
+        boolean(
+            "cluster.shared-memory", \.cluster.sharedMemory,
+            "Processes of one host exchange sums and weights through memory in place of sockets."),
+        optionalWhole(
+            "cluster.fan-in", \.cluster.fanIn, 0...4096, example: "32",
+            """
+            Beyond so many workers they add one another's sums before a server hears them; 0 for never. \
+            Unless it is set 32, and never within one host.
+            """),
+    ]
+}
