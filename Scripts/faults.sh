@@ -2,11 +2,20 @@
 # Usage: source Scripts/faults.sh
 #
 # What chaos.sh and bench/recovery.sh share: they start `convoy train` and do harm to its children.
-# A process is known by its number and by when it began (see processes.sh), so that nobody else's
-# process is ever hit.
+# A process is known by its number and by when it began, so that nobody else's is ever hit.
 
-# shellcheck source=Scripts/processes.sh
-source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/processes.sh"
+# When a process began, in clock ticks since boot; fails when it has ended.
+process_start() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # The name before the last parenthesis may hold anything; then state is field 1, start field 20.
+    local fields
+    read -r -a fields <<<"${stat##*) }"
+    [[ ${fields[0]} != Z && ${fields[0]} != X ]] || return 1
+    echo "${fields[19]}"
+}
+
+is_running() { [[ $(process_start "$1") == "$2" ]]; }
 
 # Lines `ROLE PID START` of the running children of process $1; with $2, of that role only.
 children() {

@@ -20,7 +20,8 @@ struct Convoy: ParsableCommand {
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, ServerCommand.self, WorkerCommand.self,
             EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
-            StatusCommand.self, DoctorCommand.self, KeygenCommand.self, BenchCommand.self,
+            LaunchCommand.self, StopCommand.self, MonitorCommand.self, StatusCommand.self,
+            DoctorCommand.self, KeygenCommand.self, BenchCommand.self, HostCommand.self,
         ])
 
     static func main() {

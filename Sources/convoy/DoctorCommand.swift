@@ -130,13 +130,8 @@ struct DoctorCommand: ParsableCommand {
         guard (1...600).contains(timeout) else {
             throw .usage("--timeout: expected 1 to 600 seconds, found \(timeout)")
         }
-        let override = ssh ?? getenv("CONVOY_SSH").map { String(cString: $0) }
-        let transport = override?.split(separator: " ").map(String.init)
-        if let transport, transport.isEmpty {
-            throw .usage("--ssh: expected a command, found nothing")
-        }
         let inspection = try ClusterInspection(
-            file, transport: transport, executable: try Executable.path(),
+            file, ssh: ssh, executable: try Executable.path(),
             data: data == "none" ? nil : data ?? "fashion-mnist", limit: .seconds(timeout))
         let facts = try inspection.facts()
         let findings = ClusterJudgement.findings(facts)

@@ -66,7 +66,7 @@ struct TrainCommand: ParsableCommand {
     }
 
     /// `runs/` and the time, in the working directory.
-    private static func defaultDirectory() -> String {
+    static func defaultDirectory() -> String {
         var now = time(nil)
         var parts = tm()
         localtime_r(&now, &parts)

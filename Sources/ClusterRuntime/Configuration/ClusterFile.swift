@@ -89,6 +89,11 @@ public struct ClusterFile: Hashable, Sendable {
         try check()
     }
 
+    init(fileName: String, hosts: [Host]) {
+        self.fileName = fileName
+        self.hosts = hosts
+    }
+
     private func check() throws(Failure) {
         let coordinators = hosts.filter(\.isCoordinator)
         guard coordinators.count == 1 else {

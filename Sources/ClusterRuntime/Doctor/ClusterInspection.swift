@@ -20,20 +20,21 @@ public final class ClusterInspection {
     private let limit: Duration
     private let shell: HostShell
     private var number = 0
+    /// What ends a wait early.
+    public var interruptions: Interruptions?
 
     /// - Parameters:
-    ///   - transport: what starts a command on another host; nil for ssh.
+    ///   - ssh: what starts a command on another host, in place of ssh.
     ///   - data: a data set to look for on each host.
     ///   - limit: for one host to answer.
     public init(
-        _ file: ClusterFile, transport: [String]?, executable: String, data: String?,
-        limit: Duration
+        _ file: ClusterFile, ssh: String? = nil, executable: String, data: String?, limit: Duration
     ) throws(Failure) {
         self.file = file
         self.data = data
         self.limit = limit
         shell = HostShell(
-            transport: transport ?? HostShell.ssh, executable: executable,
+            transport: try HostShell.transport(ssh), executable: executable,
             scratch: try FileSystem.makeTemporaryDirectory())
     }
 
@@ -131,9 +132,19 @@ public final class ClusterInspection {
                 command.stop()
                 running[index] = nil
             }
-            usleep(5_000)
+            try pause()
         }
         return hosts.indices.compactMap { answers[$0] }
+    }
+
+    private func pause() throws(Failure) {
+        guard let interruptions else {
+            usleep(5_000)
+            return
+        }
+        if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
+            throw Failure(text: "interrupted", exitCode: ExitCode.interrupted)
+        }
     }
 
     private func start(
@@ -162,7 +173,7 @@ public final class ClusterInspection {
             }
         }
         defer { for listener in listeners { listener.stop() } }
-        let places = awaitPorts(listeners)
+        let places = try awaitPorts(listeners)
         let answers = try run(on: sources, within: limit) { source in
             let others = places.filter { $0.host.name != source.name }
             return ["doctor", "--json"]
@@ -187,7 +198,7 @@ public final class ClusterInspection {
     /// Where they listen; one that does not in time is left out: its own report says why.
     private func awaitPorts(
         _ listeners: [HostCommand]
-    ) -> [(host: ClusterFile.Host, port: Int)] {
+    ) throws(Failure) -> [(host: ClusterFile.Host, port: Int)] {
         let deadline = SteadyClock.now + Self.listenTime
         var ports: [Int: Int] = [:]
         while SteadyClock.now < deadline {
@@ -200,7 +211,7 @@ public final class ClusterInspection {
                 }
             }
             if !isWaiting { break }
-            usleep(5_000)
+            try pause()
         }
         return listeners.indices.compactMap { index in
             ports[index].map { (listeners[index].host, $0) }

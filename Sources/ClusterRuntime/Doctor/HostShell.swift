@@ -5,12 +5,26 @@ import Threads
     import Glibc
 #endif
 
-/// Starts `convoy doctor` on the hosts of a cluster file: here directly, elsewhere over ssh.
+/// Starts commands on the hosts of a cluster file: here directly, elsewhere over ssh.
 ///
 /// What starts it elsewhere is called as ssh is, `WORDS... [USER@]HOST COMMAND`, and ends with 255
 /// when it cannot reach the host.
 struct HostShell: Sendable {
-    static let ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+    static let ssh = [
+        "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o",
+        "ServerAliveCountMax=3",
+    ]
+
+    /// ssh, or what the environment names in its place.
+    static func transport(_ override: String? = nil) throws(Failure) -> [String] {
+        guard let text = override ?? ProcessEnvironment.variables["CONVOY_SSH"], !text.isEmpty else {
+            return ssh
+        }
+        let words = text.split(separator: " ").map(String.init)
+        guard !words.isEmpty else { throw .usage("--ssh: expected a command, found nothing") }
+        return words
+    }
+
     /// Exit codes of the command line on the host.
     static let noDirectory = 125
     static let notExecutable = 126
@@ -25,9 +39,19 @@ struct HostShell: Sendable {
 
     /// Starts it; files are called after `name`, which must differ between those at work.
     func start(
-        _ arguments: [String], on host: ClusterFile.Host, name: String
+        _ arguments: [String], on host: ClusterFile.Host, name: String, input: String? = nil
     ) throws(Failure) -> HostCommand {
-        let command = Self.command(arguments, directory: host.directory, executable: executable)
+        try start(
+            line: Self.command(arguments, directory: host.directory, executable: executable),
+            on: host, name: name, input: input)
+    }
+
+    /// Starts a line for the host's shell.
+    ///
+    /// - Parameter input: a file for its standard input; nil: one that closes when this process ends.
+    func start(
+        line command: String, on host: ClusterFile.Host, name: String, input: String? = nil
+    ) throws(Failure) -> HostCommand {
         let words = Self.isHere(host.name)
             ? ["/bin/sh", "-c", command] : transport + [host.destination, command]
         let (output, errors) = ("\(scratch)/\(name).out", "\(scratch)/\(name).err")
@@ -35,6 +59,7 @@ struct HostShell: Sendable {
         unlink(errors)
         // A host that says more than 8 MiB is cut off.
         let limited = "ulimit -f 16384; exec \"$@\" 2>\"$0\""
+            + (input.map { " <\(Self.quoted($0))" } ?? "")
         let child = try ChildProcess(
             name: name, executable: "/bin/sh", arguments: ["-c", limited, errors] + words,
             output: output)
@@ -90,11 +115,14 @@ final class HostCommand {
         return lines
     }
 
-    /// The last thing it said on standard error.
-    var lastError: String? {
+    /// What it said on standard error.
+    var errors: [String] {
         String(decoding: (try? FileSystem.read(errorPath)) ?? [], as: UTF8.self)
-            .split(whereSeparator: \.isNewline).last.map { String($0.prefix(200)) }
+            .split(whereSeparator: \.isNewline).map { String($0.prefix(1000)) }
     }
+
+    /// The last thing it said on standard error.
+    var lastError: String? { errors.last.map { String($0.prefix(200)) } }
 
     /// Ends it: standard input closes, which the other side sees too.
     func stop() { child.stop(asking: SIGKILL, within: .zero) }

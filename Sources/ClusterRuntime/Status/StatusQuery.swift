@@ -113,7 +113,7 @@ public struct StatusQuery: Sendable {
     // MARK: After the end
 
     /// Nil while the run goes on: a summary older than the endpoint is of an earlier part of it.
-    private static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
+    static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
         guard let written = FileSystem.modificationTime(directory.summary) else { return nil }
         if let begun = FileSystem.modificationTime(directory.endpoint), begun > written {
             return nil

@@ -39,6 +39,18 @@ public struct SettingFlags {
 
     public var isEmpty: Bool { given.isEmpty }
 
+    /// The value that was given for a setting, as it was written.
+    public func text(_ key: String) -> String? {
+        given.first { $0.setting.key == key }.flatMap { try? $0.value.string() }
+    }
+
+    /// The flags again, without those of some settings.
+    public func arguments(leavingOut keys: Set<String>) -> [String] {
+        given.filter { !keys.contains($0.setting.key) }.map { setting, value in
+            setting.isSwitch ? value.path : "\(value.path)=\((try? value.string()) ?? "")"
+        }
+    }
+
     public func has(_ key: String) -> Bool { given.contains { $0.setting.key == key } }
 
     /// Sets what the flags say, in the order of the table: an optimizer before its numbers.
