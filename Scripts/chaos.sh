@@ -2,8 +2,8 @@
 # Usage: Scripts/chaos.sh [flags] [-- flags of convoy train]
 #
 # Trains on this machine while processes of the run are killed (kill -9), stopped (SIGSTOP, for good or
-# until SIGCONT) and slowed at random, and its disk hangs or is full at times, and compares with a run
-# of the same settings that nobody disturbs.
+# until SIGCONT) and slowed at random, its network is cut and its disk hangs or is full at times, and
+# compares with a run of the same settings that nobody disturbs.
 #
 #   --roles LIST          whom: worker,server,coordinator
 #   --kill-every SECONDS  mean time from one kill to the next; 0 for none (2)
@@ -16,6 +16,8 @@
 #                         lasts; 0 for none (0)
 #   --disk-every SECONDS  mean time until the run directory's disk hangs or is full, in turns, for as
 #                         long as a stop lasts; 0 for none (0)
+#   --cut-every SECONDS   mean time until all connections of the run are cut for as long as a stop lasts;
+#                         0 for none (0); needs root, for a network namespace of the run's own
 #   --seed S              decides times and victims (1)
 #   --all-at-once         each time kill everything, convoy train too, then go on with
 #                         convoy train --resume and other numbers of workers and servers;
@@ -50,6 +52,7 @@ stops=
 for_good=0
 slow_every=0
 disk_every=0
+cut_every=0
 kills=
 seed=1
 expect=
@@ -82,6 +85,7 @@ while (($# > 0)); do
     --for-good) for_good=$2 ;;
     --slow-every) slow_every=$2 ;;
     --disk-every) disk_every=$2 ;;
+    --cut-every) cut_every=$2 ;;
     --seed) seed=$2 ;;
     --expect) expect=$2 ;;
     --run-dir) run_dir=$2 ;;
@@ -101,6 +105,7 @@ stop_every=$(milliseconds --stop-every "$stop_every")
 stop_for=$(milliseconds --stop-for "$stop_for")
 slow_every=$(milliseconds --slow-every "$slow_every")
 disk_every=$(milliseconds --disk-every "$disk_every")
+cut_every=$(milliseconds --cut-every "$cut_every")
 for value in "${kills:-0}" "${stops:-0}" "$for_good"; do
     [[ $value =~ ^[0-9]{1,6}$ ]] || usage_error "expected a whole number, found $value"
 done
@@ -136,8 +141,10 @@ train_start=
 clean_up() {
     [[ -z $train ]] || kill_family "$train" "$train_start"
     [[ -z $faulty ]] || rm -rf -- "$faulty"
+    [[ -z $network ]] || ip netns delete "$network"
 }
 faulty=
+network=
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
@@ -150,7 +157,10 @@ start_train() {
         faults=(FAULTY_DISK="$run_dir/" FAULTY_DISK_STATE="$faulty/disk"
             LD_PRELOAD="$faulty/faulty_disk.so")
     fi
-    env "${faults[@]}" "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
+    # `ip netns exec` becomes the program, so the number is the program's.
+    local within=()
+    if [[ -n $network ]]; then within=(ip netns exec "$network"); fi
+    "${within[@]}" env "${faults[@]}" "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
     train=$!
     train_start=$(process_start "$train") || true
 }
@@ -178,7 +188,9 @@ total_good=0
 total_slow=0
 total_disk=0
 slowed=() # DEADLINE PID START of who gets a fifth of the time
+total_cuts=0
 disk_until=0
+cut_until=0
 stopped=() # DEADLINE PID START of who is to go on
 failures=()
 
@@ -267,6 +279,14 @@ spoil_disk() {
 
 mend_disk() { rm -f -- "$faulty/disk.block" "$faulty/disk.full"; }
 
+# All connections of the run are cut: nothing arrives, and nobody is told.
+cut_network() {
+    ip -n "$network" link set lo down
+    cut_until=$(($(now) + stop_for))
+    total_cuts=$((total_cuts + 1))
+    tell cut network -
+}
+
 # Lets go on who was stopped long enough.
 let_go_on() {
     local entry deadline pid start rest=()
@@ -326,7 +346,7 @@ disturb() {
 }
 
 disturb_once() {
-    local next_kill=0 next_stop=0 next_slow=0 next_disk=0 deadline=$((SECONDS + within))
+    local next_kill=0 next_stop=0 next_slow=0 next_disk=0 next_cut=0 deadline=$((SECONDS + within))
     while is_running "$train" "$train_start"; do
         if ((SECONDS >= deadline)); then
             failures+=("the run did not end within $within s")
@@ -339,6 +359,10 @@ disturb_once() {
             mend_disk
             disk_until=0
         fi
+        if ((cut_until > 0 && $(now) >= cut_until)); then
+            ip -n "$network" link set lo up
+            cut_until=0
+        fi
         # A run that has not begun has nothing to lose.
         if ((next_kill == 0)); then
             if [[ -s $run_dir/metrics.jsonl ]]; then
@@ -350,6 +374,8 @@ disturb_once() {
                 next_slow=$due
                 plan_next $((disk_every > 0 ? disk_every : 1))
                 next_disk=$due
+                plan_next $((cut_every > 0 ? cut_every : 1))
+                next_cut=$due
             fi
         else
             if ((kill_every > 0 && $(now) >= next_kill)) &&
@@ -367,6 +393,11 @@ disturb_once() {
                 spoil_disk
                 plan_next "$disk_every"
                 next_disk=$due
+            fi
+            if ((cut_every > 0 && cut_until == 0 && $(now) >= next_cut)); then
+                cut_network
+                plan_next "$cut_every"
+                next_cut=$due
             fi
             if ((stop_every > 0 && $(now) >= next_stop)) && ! $is_all_at_once &&
                 [[ -z $stops || $total_stops -lt $stops ]]; then
@@ -403,6 +434,14 @@ if ((disk_every > 0)); then
     clang -shared -fPIC -O1 -o "$faulty/faulty_disk.so" "$root/Scripts/bench/faulty_disk.c" -ldl ||
         usage_error "--disk-every: clang, which comes with Swift, is needed and fails"
 fi
+if ((cut_every > 0)); then
+    network=convoy-chaos-$$
+    ip netns add "$network" || {
+        network=
+        usage_error "--cut-every: a network namespace cannot be made; it needs root and iproute2"
+    }
+    ip -n "$network" link set lo up
+fi
 begin=$(now)
 start_train "$run_dir.out" "${flags[@]}" --run-dir "$run_dir"
 disturb
@@ -435,8 +474,9 @@ for role in coordinator server worker train; do
     all_kills=$((all_kills + ${kill_count[$role]:-0}))
 done
 printf '| in all | %d | %d | %d |\n\n' "$all_kills" "$total_stops" "$total_good"
-if ((total_slow + total_disk > 0)); then
-    echo "$total_slow processes slowed down, $total_disk times the disk hung or was full"
+if ((total_slow + total_disk + total_cuts > 0)); then
+    echo "$total_slow processes slowed down, $total_disk times the disk hung or was full," \
+        "$total_cuts times the network was cut"
 fi
 echo "seed $seed, ${steps:-no} steps in $seconds s${undisturbed_seconds:+" (undisturbed" \
 "$undisturbed_seconds s)"}, weights_sha256 ${found:-none}"

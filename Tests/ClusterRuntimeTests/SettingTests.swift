@@ -106,7 +106,7 @@ import Testing
 
     /// `CONVOY_REWRITE=1 swift test -c release --filter SettingTests` writes them anew.
     @Test(arguments: [
-        "Cluster/local.yaml", "Sources/ClusterRuntime/ClusterRuntime.docc/Operations.md",
+        "Cluster/local.yaml", "Sources/ClusterRuntime/ClusterRuntime.docc/FilesAndSettings.md",
     ])
     func filesSayWhatTheTableSays(path: String) throws {
         let full = "\(Self.root)/\(path)"

@@ -45,18 +45,18 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
 
     static let all: [ScheduleFamily] = [
         ScheduleFamily(name: "delay", seeds: 1...4000, weight: 200, settings: plain),
-        ScheduleFamily(name: "duplicates", seeds: 10_001...14_000, weight: 200) { seed in
+        ScheduleFamily(name: "duplicates", seeds: 10_001...14_000, weight: 300) { seed in
             var settings = plain(seed)
             settings.faults.duplicateProbability = 0.2
             return settings
         },
-        ScheduleFamily(name: "loss", seeds: 20_001...22_000, weight: 180) { seed in
+        ScheduleFamily(name: "loss", seeds: 20_001...22_000, weight: 287) { seed in
             var settings = plain(seed)
             settings.faults.lossProbability = 0.02
             settings.faults.duplicateProbability = 0.05
             return settings
         },
-        ScheduleFamily(name: "crashes", seeds: 30_001...33_000, weight: 120) { seed in
+        ScheduleFamily(name: "crashes", seeds: 30_001...33_000, weight: 80) { seed in
             var settings = plain(seed)
             settings.totalSteps += 20
             settings.faults.workerCrashRate = 0.5
@@ -65,7 +65,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
             settings.faults.calmAfter = .seconds(20)
             return settings
         },
-        ScheduleFamily(name: "coordinatorCrashes", seeds: 40_001...43_000, weight: 80) { seed in
+        ScheduleFamily(name: "coordinatorCrashes", seeds: 40_001...43_000, weight: 40) { seed in
             var settings = plain(seed)
             settings.totalSteps += 40
             settings.faults.maximumDelay = .milliseconds(60)
@@ -73,8 +73,8 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
             settings.faults.calmAfter = .seconds(30)
             return settings
         },
-        ScheduleFamily(name: "everything", seeds: 50_001...53_000, weight: 70, settings: everything),
-        ScheduleFamily(name: "slowWorkers", seeds: 60_001...60_400, weight: 5) { seed in
+        ScheduleFamily(name: "everything", seeds: 50_001...53_000, weight: 30, settings: everything),
+        ScheduleFamily(name: "slowWorkers", seeds: 60_001...60_400, weight: 2) { seed in
             var settings = plain(seed)
             settings.workerCount = max(2, settings.workerCount)
             settings.virtualWorkerCount = 16
@@ -85,7 +85,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         },
         // Every leaf is audited, and one in a hundred has a bit flipped: none gets through, as long
         // as two workers are there to compare.
-        ScheduleFamily(name: "audits", seeds: 70_001...70_400, weight: 10) { seed in
+        ScheduleFamily(name: "audits", seeds: 70_001...70_400, weight: 5) { seed in
             var settings = plain(seed)
             settings.workerCount = 5 + Int(seed % 4)
             settings.totalSteps += 20
@@ -94,11 +94,11 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
             return settings
         },
         ScheduleFamily(
-            name: "auditsAmongFaults", seeds: 80_001...80_400, weight: 15, settings: auditsAmongFaults),
+            name: "auditsAmongFaults", seeds: 80_001...80_400, weight: 8, settings: auditsAmongFaults),
         // The coordinator dies in the middle of what it does: within a line of the journal, with half
         // a checkpoint on disk, between two messages.
         ScheduleFamily(
-            name: "tornWrites", seeds: 90_001...91_000, weight: 40,
+            name: "tornWrites", seeds: 90_001...91_000, weight: 15,
             settings: { seed in
                 var settings = plain(seed)
                 settings.totalSteps += 20
@@ -114,12 +114,12 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
                 Evidence(name: "torn checkpoints", atLeast: 0.03) { $0.tornCheckpointCount },
             ]),
         ScheduleFamily(
-            name: "everythingTorn", seeds: 100_001...101_000, weight: 20, settings: everythingTorn),
-        ScheduleFamily(name: "cutsAndClogs", seeds: 110_001...110_500, weight: 20, settings: cutsAndClogs),
+            name: "everythingTorn", seeds: 100_001...101_000, weight: 8, settings: everythingTorn),
+        ScheduleFamily(name: "cutsAndClogs", seeds: 110_001...110_500, weight: 8, settings: cutsAndClogs),
         // Processes that hang for good, a coordinator that does or wakes up again, a disk that does
         // not answer: launchers end who hangs, and nobody is told what is not on disk.
         ScheduleFamily(
-            name: "stalls", seeds: 120_001...120_400, weight: 10,
+            name: "stalls", seeds: 120_001...120_400, weight: 4,
             settings: { seed in
                 var settings = plain(seed)
                 settings.totalSteps += 30
@@ -140,15 +140,15 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         // A loss that is not finite comes up: the run ends with 65 and the last finite weights,
         // whatever else goes wrong.
         ScheduleFamily(
-            name: "flawedLosses", seeds: 130_001...130_800, weight: 10, exitCode: 65, settings: flawed),
-        ScheduleFamily(name: "everythingStalled", seeds: 140_001...140_400, weight: 10) { seed in
+            name: "flawedLosses", seeds: 130_001...130_800, weight: 4, exitCode: 65, settings: flawed),
+        ScheduleFamily(name: "everythingStalled", seeds: 140_001...140_400, weight: 4) { seed in
             var settings = everythingTorn(seed)
             settings.faults.hangRate = 0.05
             settings.faults.coordinatorPauseRate = 0.1
             settings.faults.diskStallRate = 0.2
             return settings
         },
-        ScheduleFamily(name: "relayedDuplicatesAndLoss", seeds: 210_001...210_300, weight: 5) { seed in
+        ScheduleFamily(name: "relayedDuplicatesAndLoss", seeds: 210_001...210_300, weight: 1) { seed in
             var settings = plain(seed)
             settings.faults.duplicateProbability = 0.1
             settings.faults.lossProbability = seed.isMultiple(of: 2) ? 0.02 : 0
@@ -164,7 +164,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
             },
             evidence: [Evidence(name: "relayed sums", atLeast: 60) { $0.relayedSumCount }]),
         ScheduleFamily(
-            name: "relayedEverythingTorn", seeds: 230_001...230_400, weight: 2,
+            name: "relayedEverythingTorn", seeds: 230_001...230_400, weight: 1,
             settings: { relayed(everythingTorn($0)) },
             evidence: [Evidence(name: "relayed sums", atLeast: 10) { $0.relayedSumCount }]),
         ScheduleFamily(name: "relayedCutsAndClogs", seeds: 240_001...240_200, weight: 1) {
