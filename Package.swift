@@ -14,7 +14,6 @@ let hasOneDNN =
 let strict: [SwiftSetting] =
     Context.environment["CONVOY_WERROR"] == "on" ? [.unsafeFlags(["-warnings-as-errors"])] : []
 
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 let package = Package(
@@ -23,19 +22,20 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Maps of C libraries, and C of our own.
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
 
         // Leaves: each does one thing and imports none of ours.
         .target(name: "CounterRandom", swiftSettings: strict),
         .target(name: "Threads", swiftSettings: strict),
+        .target(name: "Checksums", dependencies: ["CCrypto"], swiftSettings: strict),
         .target(name: "SafeTensors", swiftSettings: strict),
         .target(
             name: "StrictYAML", dependencies: [.product(name: "Yams", package: "Yams")],
@@ -51,7 +51,7 @@ let package = Package(
             swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
         .target(
             name: "Partitions",
-            dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", crypto],
+            dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", "Checksums"],
             swiftSettings: strict),
 
         // Deciding, apart from doing.
@@ -60,7 +60,7 @@ let package = Package(
             name: "ClusterRuntime",
             dependencies: [
                 "ClusterProtocol", "CKernels", "CLinux", "NeuralNetwork", "Partitions",
-                "SafeTensors", "StrictYAML", "Threads", "ZeroMQ", crypto, logging,
+                "SafeTensors", "StrictYAML", "Threads", "ZeroMQ", "Checksums", logging,
             ], swiftSettings: strict),
         .target(
             name: "ClusterSimulation", dependencies: ["ClusterProtocol", "CounterRandom"],
@@ -90,12 +90,14 @@ let package = Package(
         .testTarget(name: "SafeTensorsTests", dependencies: ["SafeTensors"], swiftSettings: strict),
         .testTarget(
             name: "PartitionsTests",
-            dependencies: ["CZlib", "CounterRandom", "Partitions", "SafeTensors", crypto],
+            dependencies: ["CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums"],
             swiftSettings: strict),
         .testTarget(
             name: "NeuralNetworkTests",
             dependencies: ["NeuralNetwork", "CounterRandom", "CKernels", "StrictYAML"],
             exclude: ["Golden"], swiftSettings: strict),
+        .testTarget(
+            name: "ChecksumsTests", dependencies: ["Checksums"], swiftSettings: strict),
         .testTarget(name: "ThreadsTests", dependencies: ["Threads"], swiftSettings: strict),
         .testTarget(
             name: "ClusterProtocolTests", dependencies: ["ClusterProtocol", "CounterRandom"],
@@ -110,7 +112,7 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "CKernels", "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork",
-                "Partitions", "SafeTensors", "Threads", "ZeroMQ", "convoy", crypto,
+                "Partitions", "SafeTensors", "Threads", "ZeroMQ", "convoy", "Checksums",
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests",

@@ -6,13 +6,14 @@
 #
 #   libzmq3-dev            ZeroMQ, what processes talk over
 #   libdnnl-dev            oneDNN, the fast compute backend
+#   libssl-dev             SHA-256 (libcrypto)
 #   pkg-config             finds libraries for the Swift package manager
 #   zlib1g-dev             reads gzip data sets
 #   dataset-fashion-mnist  the data set of a run without arguments
 set -euo pipefail
 
 swift_page=https://www.swift.org/install/linux
-packages=(libzmq3-dev libdnnl-dev pkg-config zlib1g-dev dataset-fashion-mnist)
+packages=(libzmq3-dev libdnnl-dev libssl-dev pkg-config zlib1g-dev dataset-fashion-mnist)
 required_swift=6.1
 
 fail() {

@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 
 /// What a data set is, without its records: enough to build a network and to compare two copies.
 public struct DataSetDescription: Sendable, Codable, Hashable {
@@ -50,15 +50,4 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         copy.fingerprint = hexadecimal(SHA256.hash(data: Array("\(fingerprint)\n\(names)".utf8)))
         return copy
     }
-}
-
-/// Two lower-case digits a byte.
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for byte in bytes {
-        text.append(digits[Int(byte >> 4)])
-        text.append(digits[Int(byte & 15)])
-    }
-    return String(decoding: text, as: UTF8.self)
 }

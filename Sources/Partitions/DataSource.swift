@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 
 /// Finds out what a source holds without keeping it.
 public enum DataSource {

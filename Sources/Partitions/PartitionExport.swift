@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 import SafeTensors
 
 /// A data set as partition files that others can have: cut and written out on the fly, or, where it

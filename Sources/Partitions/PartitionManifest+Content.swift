@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 import SafeTensors
 
 /// What a manifest demands of its partitions' files.

@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 import SafeTensors
 
 /// A piece of any data set as the bytes of a partition file, made slice by slice.

@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 
 /// What reading one split to its end shows.
 struct SplitSummary {

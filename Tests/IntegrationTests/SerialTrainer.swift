@@ -1,6 +1,6 @@
+import Checksums
 import ClusterProtocol
 import ClusterRuntime
-import Crypto
 import NeuralNetwork
 import Partitions
 

@@ -1,5 +1,5 @@
+import Checksums
 import ClusterRuntime
-import Crypto
 import FoundationEssentials
 import Testing
 

@@ -1,5 +1,5 @@
+import Checksums
 import CounterRandom
-import Crypto
 import FoundationEssentials
 import Partitions
 import SafeTensors

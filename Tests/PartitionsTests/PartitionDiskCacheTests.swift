@@ -1,4 +1,4 @@
-import Crypto
+import Checksums
 import FoundationEssentials
 import Partitions
 import Testing

@@ -1,5 +1,5 @@
+import Checksums
 import ClusterProtocol
-import Crypto
 import FoundationEssentials
 import NeuralNetwork
 
@@ -28,7 +28,7 @@ public enum HostFacts {
             guard count > 0 else { break }
             hash.update(data: buffer[..<count])
         }
-        return hexadecimal(Array(hash.finalize())).prefix(16).description
+        return hexadecimal(hash.finalize()).prefix(16).description
     }()
 
     /// Equal in processes that can read one another's shared memory: same boot of the same kernel,
@@ -45,7 +45,7 @@ public enum HostFacts {
     }()
 
     static func sha256(_ bytes: [UInt8]) -> String {
-        hexadecimal(Array(SHA256.hash(data: bytes)))
+        hexadecimal(SHA256.hash(data: bytes))
     }
 
     /// Memory this process has resident now; nil where the kernel does not say.
@@ -54,16 +54,6 @@ public enum HostFacts {
         let fields = String(decoding: bytes, as: UTF8.self).split(separator: " ")
         guard fields.count > 1, let pages = Int(fields[1]) else { return nil }
         return pages * sysconf(Int32(_SC_PAGESIZE))
-    }
-
-    public static func hexadecimal(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
     }
 
     /// The best instruction set of any backend that this build has here.

@@ -1,5 +1,5 @@
+import Checksums
 import ClusterProtocol
-import Crypto
 import NeuralNetwork
 import Partitions
 
@@ -82,6 +82,6 @@ extension RunMaterial {
     /// Equal in all processes that compute the same bits.
     public var settingsFingerprint: String {
         let text = decisions.map { "\($0.key) \($0.text)" }.joined(separator: "\n")
-        return HostFacts.hexadecimal(Array(SHA256.hash(data: Array(text.utf8)).prefix(8)))
+        return hexadecimal(SHA256.hash(data: Array(text.utf8)).prefix(8))
     }
 }

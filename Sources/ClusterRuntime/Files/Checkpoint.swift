@@ -1,5 +1,5 @@
+import Checksums
 import ClusterProtocol
-import Crypto
 import FoundationEssentials
 import NeuralNetwork
 import SafeTensors
@@ -33,14 +33,6 @@ public struct Checkpoint: Sendable {
 
     /// SHA-256 of the flat parameters, fp32, little-endian, in slot order.
     public var weightsSHA256: String { SHA256.hexadecimal(of: parts[0].bytes) }
-}
-
-extension SHA256 {
-    static func hexadecimal(of bytes: UnsafeRawBufferPointer) -> String {
-        var hash = SHA256()
-        hash.update(bufferPointer: bytes)
-        return HostFacts.hexadecimal(Array(hash.finalize()))
-    }
 }
 
 /// What `state.json` of a checkpoint says.

@@ -1,5 +1,5 @@
+import Checksums
 import ClusterProtocol
-import Crypto
 import FoundationEssentials
 import NeuralNetwork
 import Partitions

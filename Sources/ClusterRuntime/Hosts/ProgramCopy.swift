@@ -48,7 +48,7 @@ enum ProgramCopy {
         require_libraries() {
             names=$(ldd "$1" 2>/dev/null | awk '/not found/ { print $1 }' | sort -u | tr '\n' ' ')
             [ -n "$names" ] || return 0
-            advice="apt-get install libzmq5 libdnnl2 zlib1g"
+            advice="apt-get install libzmq5 libdnnl2 libssl3 zlib1g"
             case $names in *libswift*|*Foundation*)
                 advice="a program built with --static-swift-stdlib needs none of Swift's; otherwise $advice" ;;
             esac
