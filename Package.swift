@@ -18,7 +18,12 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 let package = Package(
     name: "convoy",
-    products: [.executable(name: "convoy", targets: ["convoy"])],
+    products: [
+        .executable(name: "convoy", targets: ["convoy"]),
+        .library(name: "NeuralNetwork", targets: ["NeuralNetwork"]),
+        .library(name: "Partitions", targets: ["Partitions"]),
+        .library(name: "RunFiles", targets: ["RunFiles"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -56,11 +61,28 @@ let package = Package(
 
         // Deciding, apart from doing.
         .target(name: "ClusterProtocol", swiftSettings: strict),
+
+        // Memory that threads and processes share, and everything that a run writes: no sockets.
+        .target(
+            name: "Buffers", dependencies: ["CKernels", "CLinux", "ClusterProtocol"],
+            swiftSettings: strict),
+        .target(
+            name: "RunFiles",
+            dependencies: [
+                "Buffers", "CLinux", "Checksums", "ClusterProtocol", "NeuralNetwork", "Partitions",
+                "SafeTensors", "StrictYAML", "Threads", logging,
+            ], swiftSettings: strict),
         .target(
             name: "ClusterRuntime",
             dependencies: [
-                "ClusterProtocol", "CKernels", "CLinux", "NeuralNetwork", "Partitions",
-                "SafeTensors", "StrictYAML", "Threads", "ZeroMQ", "Checksums", logging,
+                "Buffers", "Checksums", "ClusterProtocol", "CKernels", "CLinux", "NeuralNetwork",
+                "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "Threads", "ZeroMQ", logging,
+            ], swiftSettings: strict),
+        .target(
+            name: "ClusterHosts",
+            dependencies: [
+                "CLinux", "Checksums", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork",
+                "Partitions", "RunFiles", "Threads", "ZeroMQ",
             ], swiftSettings: strict),
         .target(
             name: "ClusterSimulation", dependencies: ["ClusterProtocol", "CounterRandom"],
@@ -68,8 +90,8 @@ let package = Package(
         .executableTarget(
             name: "convoy",
             dependencies: [
-                "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork", "Partitions",
-                "SafeTensors", "Threads", "ZeroMQ", logging,
+                "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
+                "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "Threads", "ZeroMQ", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -77,8 +99,8 @@ let package = Package(
         .target(
             name: "ReaderHarness",
             dependencies: [
-                "CZlib", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork", "Partitions",
-                "SafeTensors", "StrictYAML", "ZeroMQ",
+                "Buffers", "CZlib", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork",
+                "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "ZeroMQ",
             ], path: "Tests/ReaderHarness", swiftSettings: strict),
         .testTarget(
             name: "ReaderTests", dependencies: ["ReaderHarness"], swiftSettings: strict),
@@ -105,14 +127,15 @@ let package = Package(
         .testTarget(
             name: "ClusterRuntimeTests",
             dependencies: [
-                "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork", "Partitions",
-                "Threads",
+                "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
+                "NeuralNetwork", "Partitions", "RunFiles", "Threads",
             ], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "CKernels", "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork",
-                "Partitions", "SafeTensors", "Threads", "ZeroMQ", "convoy", "Checksums",
+                "Buffers", "CKernels", "Checksums", "ClusterHosts", "ClusterProtocol", "ClusterRuntime",
+                "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "Threads",
+                "ZeroMQ", "convoy",
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests",

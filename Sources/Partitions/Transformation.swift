@@ -57,6 +57,18 @@ public enum Transformation: Sendable, Codable, Hashable {
         }
     }
 
+    /// Changes an image ([C, H, W] in rows) in place, as it is done to test records: a random
+    /// transformation leaves it as it is.
+    public func applyWithoutChance(to image: inout [Float], shape: [Int]) {
+        precondition(
+            image.count == shape.reduce(1, *), "\(image.count) numbers, expected \(shape)")
+        var none: RandomStream?
+        image.withUnsafeMutableBufferPointer { pixels in
+            guard let start = pixels.baseAddress else { return }
+            apply(to: start, shape: shape, random: &none)
+        }
+    }
+
     /// Changes `image` ([C, H, W]) in place.
     func apply(
         to image: UnsafeMutablePointer<Float>, shape: [Int], random: inout RandomStream?

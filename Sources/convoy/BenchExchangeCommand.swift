@@ -1,8 +1,10 @@
 import ArgumentParser
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
+import RunFiles
 
 #if canImport(Glibc)
     import Glibc

@@ -2,6 +2,7 @@ import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 
 struct BenchStepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

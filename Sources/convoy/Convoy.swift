@@ -1,6 +1,8 @@
 import ArgumentParser
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 #if canImport(Glibc)
     import Glibc

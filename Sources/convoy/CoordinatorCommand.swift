@@ -2,6 +2,7 @@ import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
 import Logging
+import RunFiles
 
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,6 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Partitions
+import RunFiles
 
 /// Where a worker finds its data.
 struct DataFlags: ParsableArguments {

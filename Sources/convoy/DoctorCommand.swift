@@ -1,9 +1,11 @@
 import ArgumentParser
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
 import Partitions
+import RunFiles
 import Threads
 import ZeroMQ
 

@@ -1,6 +1,7 @@
 import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 import Synchronization
 import Threads
 

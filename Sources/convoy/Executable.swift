@@ -1,5 +1,6 @@
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 /// The executable that runs.
 enum Executable {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 struct KeygenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

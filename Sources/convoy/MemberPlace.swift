@@ -1,5 +1,6 @@
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 /// Where a member finds the coordinator, and where others find the member.
 struct MemberPlace {

@@ -2,6 +2,7 @@ import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
 import Logging
+import RunFiles
 
 /// Flags of every role that runs as a process of its own.
 struct RoleOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 /// A run's settings: a run file and flags on top. `convoy train` and `convoy coordinator` have the same.
 struct RunOptions: ParsableArguments {

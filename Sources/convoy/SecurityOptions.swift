@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 /// Flags of every process that talks to others.
 struct SecurityOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 import Threads
 
 #if canImport(Glibc)

@@ -1,6 +1,7 @@
 import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 import Threads
 
 /// Measures the steps of one engine on the calling thread, part by part.

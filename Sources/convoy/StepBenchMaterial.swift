@@ -1,3 +1,4 @@
+import Buffers
 import ClusterRuntime
 import CounterRandom
 import NeuralNetwork

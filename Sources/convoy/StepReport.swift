@@ -1,5 +1,6 @@
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 
 /// The figures of a ``StepBench`` as text.
 struct StepReport {

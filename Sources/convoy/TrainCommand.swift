@@ -1,7 +1,9 @@
 import ArgumentParser
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 
 #if canImport(Glibc)
     import Glibc

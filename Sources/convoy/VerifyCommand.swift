@@ -2,6 +2,7 @@ import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
 import Partitions
+import RunFiles
 
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

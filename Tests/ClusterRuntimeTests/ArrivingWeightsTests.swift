@@ -1,3 +1,4 @@
+import Buffers
 import ClusterRuntime
 import NeuralNetwork
 import Testing

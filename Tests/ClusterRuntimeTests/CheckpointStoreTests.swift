@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

@@ -1,5 +1,7 @@
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

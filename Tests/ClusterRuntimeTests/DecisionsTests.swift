@@ -1,6 +1,7 @@
 import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 import Testing
 
 /// What decides bits is listed; what is listed nowhere is forgotten sooner or later.

@@ -1,7 +1,9 @@
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Partitions
+import RunFiles
 import Testing
 import Threads
 

@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Partitions
+import RunFiles
 import Testing
 
 /// What a coordinator reads of the journal of the one before it.

@@ -1,3 +1,4 @@
+import Buffers
 import ClusterProtocol
 import ClusterRuntime
 import CounterRandom

@@ -3,6 +3,7 @@ import ClusterRuntime
 import CounterRandom
 import NeuralNetwork
 import Partitions
+import RunFiles
 import Testing
 
 @Suite struct RunConfigurationTests {

@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Partitions
+import RunFiles
 import Testing
 
 @Suite struct RunRecorderTests {

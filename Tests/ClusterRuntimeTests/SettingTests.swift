@@ -3,6 +3,7 @@ import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
 import Partitions
+import RunFiles
 import Testing
 
 /// The table of settings, and what is made of it.

@@ -1,6 +1,7 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 import Testing
 
 @Suite struct StatusPresentationTests {

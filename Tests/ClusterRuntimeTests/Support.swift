@@ -1,8 +1,10 @@
+import Buffers
 import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import FoundationEssentials
 import NeuralNetwork
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

@@ -1,4 +1,5 @@
 import ClusterRuntime
+import RunFiles
 import Testing
 
 /// One way to use the executable wrongly, and what it must say.

@@ -1,5 +1,6 @@
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 
 extension BadInput {
     static let flags: [BadInput] = [

@@ -1,5 +1,6 @@
 import ClusterRuntime
 import CounterRandom
+import RunFiles
 import Testing
 import Threads
 

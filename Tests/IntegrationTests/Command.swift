@@ -1,5 +1,7 @@
+import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 import Testing
 import Threads
 

@@ -1,6 +1,7 @@
 import ClusterRuntime
 import NeuralNetwork
 import Partitions
+import RunFiles
 import SafeTensors
 import Testing
 

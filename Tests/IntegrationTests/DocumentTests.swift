@@ -1,4 +1,5 @@
 import ClusterRuntime
+import RunFiles
 import Testing
 
 #if canImport(Glibc)
@@ -141,6 +142,20 @@ import Testing
             for match in document.text.matches(of: /<doc:([A-Za-z]+)/) {
                 #expect(articles.contains(String(match.output.1)), "\(document.name): \(match.output.1)")
             }
+        }
+    }
+
+    /// The documents show the snippets that are compiled here.
+    @Test func snippetsAreThoseThatCompile() throws {
+        let folder = "\(Self.root)/Tests/IntegrationTests/Snippets"
+        let names = FileSystem.names(in: folder)
+        #expect(!names.isEmpty)
+        for name in names {
+            let text = String(decoding: try FileSystem.read("\(folder)/\(name)"), as: UTF8.self)
+            #expect(
+                Self.documents.contains { $0.text.contains("```swift\n\(text)```") },
+                "no document shows \(name)")
+            #expect(text.split(separator: "\n").count <= 30)
         }
     }
 

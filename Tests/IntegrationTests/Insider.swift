@@ -1,5 +1,6 @@
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 import ZeroMQ
 
 /// One who holds a run's keys and is no member of it.

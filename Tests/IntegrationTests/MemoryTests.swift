@@ -1,4 +1,5 @@
 import ClusterRuntime
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

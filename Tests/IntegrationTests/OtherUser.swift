@@ -1,3 +1,4 @@
+import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
 import Testing

@@ -1,6 +1,8 @@
+import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

@@ -1,4 +1,5 @@
 import ClusterRuntime
+import RunFiles
 
 #if canImport(Glibc)
     import Glibc

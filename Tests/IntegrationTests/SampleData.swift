@@ -1,6 +1,7 @@
 import ClusterRuntime
 import CounterRandom
 import NeuralNetwork
+import RunFiles
 import StrictYAML
 
 /// A small IDX data set and a small model for it.

@@ -1,5 +1,6 @@
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

@@ -1,8 +1,10 @@
+import Buffers
 import Checksums
 import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
 import Partitions
+import RunFiles
 
 /// The oracle: the same training in one thread, with nothing but loops.
 struct SerialTrainer {

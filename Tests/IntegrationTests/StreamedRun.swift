@@ -1,5 +1,6 @@
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 import Testing
 
 /// A coordinator, a server and workers, started by hand, so that workers can be made to lack data.

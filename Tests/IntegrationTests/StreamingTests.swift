@@ -1,6 +1,7 @@
 import Checksums
 import ClusterRuntime
 import FoundationEssentials
+import RunFiles
 import Testing
 
 #if canImport(Glibc)

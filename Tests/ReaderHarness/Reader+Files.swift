@@ -1,5 +1,6 @@
 import ClusterRuntime
 import Partitions
+import RunFiles
 import SafeTensors
 
 /// Tensors and data sets.

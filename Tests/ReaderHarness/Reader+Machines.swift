@@ -1,5 +1,6 @@
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 /// Messages that are whole, and what those who decide make of them: numbers that no member says
 /// must not trap there either.

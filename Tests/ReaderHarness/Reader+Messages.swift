@@ -1,3 +1,4 @@
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials

@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Partitions
+import RunFiles
 
 /// What a run has written, and what is asked of it.
 extension Reader {

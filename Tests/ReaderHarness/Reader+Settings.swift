@@ -1,5 +1,7 @@
+import ClusterHosts
 import ClusterRuntime
 import NeuralNetwork
+import RunFiles
 import StrictYAML
 
 /// Files that people write.

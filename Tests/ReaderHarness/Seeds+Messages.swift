@@ -1,5 +1,6 @@
 import ClusterProtocol
 import ClusterRuntime
+import RunFiles
 
 extension Seeds {
     // MARK: Frames

@@ -1,8 +1,10 @@
 import CZlib
+import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Partitions
+import RunFiles
 import SafeTensors
 
 /// Good inputs, written by the package's own writers where it has some.

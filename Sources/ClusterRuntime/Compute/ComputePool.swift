@@ -1,6 +1,8 @@
+import Buffers
 import ClusterProtocol
 import NeuralNetwork
 import Partitions
+import RunFiles
 import Synchronization
 import Threads
 

@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 import Threads
 
 /// Writes and reads checkpoints on a thread of its own, one after the other.

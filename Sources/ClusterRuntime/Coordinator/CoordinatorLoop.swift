@@ -2,6 +2,7 @@ import ClusterProtocol
 import FoundationEssentials
 import Logging
 import Partitions
+import RunFiles
 import Threads
 import ZeroMQ
 

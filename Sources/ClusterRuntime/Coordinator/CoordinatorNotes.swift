@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 
 extension CoordinatorMachine.Note {
     var level: Logger.Level {
@@ -117,7 +118,7 @@ extension CoordinatorMachine.Note {
             "\(peer.place) computed a wrong gradient for virtual worker \(leaf) in step \(step), two "
                 + "others agree on another: suspect the hardware or the build of host \(peer.host)"
         case .rebalanced(let peer, let factor, let phase, let shares):
-            "\(peer.place) is \(Progress.fixed(factor, 1)) times slower than the fastest, in its "
+            "\(peer.place) is \(NumberText.fixed(factor, 1)) times slower than the fastest, in its "
                 + "\(phase); virtual workers now: "
                 + shares.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
                 .joined(separator: ", ")

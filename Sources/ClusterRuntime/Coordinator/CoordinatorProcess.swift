@@ -2,6 +2,7 @@ import ClusterProtocol
 import Logging
 import NeuralNetwork
 import Partitions
+import RunFiles
 import Threads
 import ZeroMQ
 

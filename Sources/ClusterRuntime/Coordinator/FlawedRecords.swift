@@ -1,6 +1,7 @@
 import ClusterProtocol
 import Logging
 import Partitions
+import RunFiles
 
 /// The records behind a loss that is not a finite number: which they are follows from the plan.
 struct FlawedRecords {

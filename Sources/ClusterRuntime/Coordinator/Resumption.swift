@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 
 /// Where a run is taken up: its newest whole checkpoint, what its journal says, and whether the
 /// settings are those it had.

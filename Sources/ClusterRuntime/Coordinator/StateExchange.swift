@@ -1,5 +1,7 @@
+import Buffers
 import ClusterProtocol
 import Logging
+import RunFiles
 import ZeroMQ
 
 /// The coordinator's side of state transfer: gives shards the state of a checkpoint, and puts

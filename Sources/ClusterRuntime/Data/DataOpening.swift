@@ -1,6 +1,7 @@
 import ClusterProtocol
 import Logging
 import Partitions
+import RunFiles
 
 #if canImport(Glibc)
     import Glibc

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 import Threads
 import ZeroMQ
 

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Partitions
+import RunFiles
 import Synchronization
 
 /// Which partitions a worker's work needs, and when: those of its virtual workers' stretches.

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Partitions
+import RunFiles
 import Threads
 import ZeroMQ
 

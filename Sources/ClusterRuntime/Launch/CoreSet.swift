@@ -1,5 +1,6 @@
 import CLinux
 import ClusterProtocol
+import RunFiles
 
 /// Cores of this host, by the system's numbers.
 public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
@@ -9,7 +10,7 @@ public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
     /// Neighbours are next to each other: the two threads of one core, the cores of one processor.
     public let cores: [Int]
 
-    init(cores: [Int]) { self.cores = cores }
+    package init(cores: [Int]) { self.cores = cores }
 
     /// As taskset(1) and cpuset(7) write it: `0-3,8`.
     ///

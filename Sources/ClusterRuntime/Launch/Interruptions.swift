@@ -1,5 +1,6 @@
 import CLinux
 import ClusterProtocol
+import RunFiles
 import Synchronization
 import Threads
 

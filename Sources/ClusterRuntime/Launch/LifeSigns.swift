@@ -1,3 +1,4 @@
+import RunFiles
 import Synchronization
 import Threads
 
@@ -12,17 +13,17 @@ import Threads
 /// nothing, nor does one whose socket thread hangs.
 public enum LifeSigns {
     /// Time from one to the next.
-    static let interval = Duration.milliseconds(100)
+    package static let interval = Duration.milliseconds(100)
 
     /// Turns of the socket thread; 0 before the first and after the last, while the process prepares
     /// itself or tidies up, which has deadlines of its own.
     private static let turns = Atomic(0)
 
     /// A turn of the socket thread.
-    static func turn() { turns.add(1, ordering: .relaxed) }
+    package static func turn() { turns.add(1, ordering: .relaxed) }
 
     /// The socket thread has done its work.
-    static func finish() { turns.store(0, ordering: .relaxed) }
+    package static func finish() { turns.store(0, ordering: .relaxed) }
 
     /// Begins to send signs.
     ///

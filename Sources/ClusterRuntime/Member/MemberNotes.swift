@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 
 extension MemberMachine.Note {
     var sentence: String {

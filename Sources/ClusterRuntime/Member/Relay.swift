@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 import Threads
 import ZeroMQ
 

@@ -1,5 +1,7 @@
+import Buffers
 import ClusterProtocol
 import NeuralNetwork
+import RunFiles
 
 /// The floats of the shards in one process: weights of two versions, optimizer state, partial sums.
 ///

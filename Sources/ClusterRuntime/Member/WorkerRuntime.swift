@@ -1,5 +1,7 @@
+import Buffers
 import ClusterProtocol
 import Partitions
+import RunFiles
 import ZeroMQ
 
 /// Carries out what a worker's machine decides: sockets to the shards, weight buffers, compute.

@@ -1,3 +1,4 @@
+import Buffers
 import ZeroMQ
 
 /// Elements that arrived, or were made here.

@@ -55,7 +55,7 @@ public enum HostNetwork {
     }
 
     /// Who is at the other end of a connection.
-    static func peer(of descriptor: Int32) -> NetworkAddress? { named(descriptor, getpeername) }
+    package static func peer(of descriptor: Int32) -> NetworkAddress? { named(descriptor, getpeername) }
 
     private static func named(
         _ descriptor: Int32,
@@ -70,7 +70,7 @@ public enum HostNetwork {
         }
     }
 
-    static func address(_ pointer: UnsafePointer<sockaddr>) -> NetworkAddress? {
+    package static func address(_ pointer: UnsafePointer<sockaddr>) -> NetworkAddress? {
         let raw = UnsafeRawPointer(pointer)
         switch Int32(pointer.pointee.sa_family) {
         case AF_INET:

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import FoundationEssentials
+import RunFiles
 import Threads
 
 #if canImport(Glibc)
@@ -45,9 +46,9 @@ final class Progress {
         show("run directory \(settings.directory.path)")
         show("coordinator at \(endpoint)")
         if settings.mayHaveMembers {
-            show("going on with the run; \(Self.grouped(plan.recordedCount)) steps are recorded")
+            show("going on with the run; \(NumberText.grouped(plan.recordedCount)) steps are recorded")
         } else if plan.start.step > 0 {
-            show("going on from step \(Self.grouped(plan.start.step))")
+            show("going on from step \(NumberText.grouped(plan.start.step))")
         }
     }
 
@@ -60,14 +61,14 @@ final class Progress {
         let training = material.configuration.training
         let parameters = material.network.parameters.elementCount
         let wire = material.wire.precision
-        let perWorker = Self.grouped(wire.byteCount(elementCount: parameters))
+        let perWorker = NumberText.grouped(wire.byteCount(elementCount: parameters))
         show(
             "\(material.network.specification.name) on \(material.data.name): "
-                + "\(Self.grouped(plan.description.trainingCount)) records in "
+                + "\(NumberText.grouped(plan.description.trainingCount)) records in "
                 + "\(material.batchPlan.partitionRecordCounts.count) partitions, "
                 + "\(training.virtualWorkers) virtual workers x \(material.batchPlan.microbatchSize)"
-                + " records, \(Self.grouped(material.batchPlan.stepsPerEpoch)) steps an epoch, "
-                + "\(Self.grouped(parameters)) parameters, \(perWorker) bytes a step each way, "
+                + " records, \(NumberText.grouped(material.batchPlan.stepsPerEpoch)) steps an epoch, "
+                + "\(NumberText.grouped(parameters)) parameters, \(perWorker) bytes a step each way, "
                 + "\(material.backend.rawValue) \(began.instructionSet) "
                 + "\(training.precision.rawValue), \(began.workers) workers x "
                 + "\(began.threads / max(1, began.workers)) threads, \(began.shardCount) shards")
@@ -96,9 +97,9 @@ final class Progress {
         let left = Double(material.totalSteps - step) * Double(material.batchPlan.batchSize)
         let line = ProgressLine(fields: [
             "epoch \(epoch)/\(material.configuration.training.epochs)",
-            "step \(Self.grouped(step))/\(Self.grouped(material.totalSteps))",
-            "\(Self.grouped(Int(rate))) images/s", "loss \(Self.fixed(sums.meanLoss, 4))",
-            "accuracy \(Self.fixed(sums.accuracy, 4))",
+            "step \(NumberText.grouped(step))/\(NumberText.grouped(material.totalSteps))",
+            "\(NumberText.grouped(Int(rate))) images/s", "loss \(NumberText.fixed(sums.meanLoss, 4))",
+            "accuracy \(NumberText.fixed(sums.accuracy, 4))",
             "\(Self.clock(left / max(1, rate))) left",
         ])
         if output == .terminal {
@@ -121,19 +122,19 @@ final class Progress {
         let isWhole = material.batchPlan.stepInEpoch(summary.step.value) == 0
         let place = isWhole
             ? "epoch \(epoch)/\(material.configuration.training.epochs) done"
-            : "step \(Self.grouped(summary.step.value)) done"
+            : "step \(NumberText.grouped(summary.step.value)) done"
         guard summary.recordCount > 0 else {
             show(
-                "\(place)  train loss \(Self.fixed(sums.meanLoss, 4))  "
-                    + "\(Self.grouped(Int(imagesPerSecond))) images/s")
+                "\(place)  train loss \(NumberText.fixed(sums.meanLoss, 4))  "
+                    + "\(NumberText.grouped(Int(imagesPerSecond))) images/s")
             return
         }
         show(
             "\(place)  "
-                + "train loss \(Self.fixed(sums.meanLoss, 4))  "
-                + "test loss \(Self.fixed(summary.lossSum / count, 4))  "
-                + "test accuracy \(Self.fixed(Double(summary.correctCount) / count, 4))  "
-                + "\(Self.grouped(Int(imagesPerSecond))) images/s")
+                + "train loss \(NumberText.fixed(sums.meanLoss, 4))  "
+                + "test loss \(NumberText.fixed(summary.lossSum / count, 4))  "
+                + "test accuracy \(NumberText.fixed(Double(summary.correctCount) / count, 4))  "
+                + "\(NumberText.grouped(Int(imagesPerSecond))) images/s")
     }
 
     func end(_ end: CoordinatorMachine.Outcome, _ summary: RunSummary) {
@@ -144,7 +145,7 @@ final class Progress {
             show(
                 "done: \(summary["steps"] ?? "") steps, test accuracy "
                     + "\(summary["test_accuracy"] ?? ""), "
-                    + "\(Self.grouped(Int(Double(summary["images_per_second"] ?? "") ?? 0))) images/s")
+                    + "\(NumberText.grouped(Int(Double(summary["images_per_second"] ?? "") ?? 0))) images/s")
         }
         show("weights_sha256 \((summary["weights_sha256"] ?? "").filter { $0 != "\"" })")
         let directory = plan.settings.directory
@@ -154,29 +155,6 @@ final class Progress {
     }
 
     // MARK: Numbers for people
-
-    static func grouped(_ number: Int) -> String {
-        var digits = Array("\(number.magnitude)")
-        var index = digits.count - 3
-        while index > 0 {
-            digits.insert(",", at: index)
-            index -= 3
-        }
-        return (number < 0 ? "-" : "") + String(digits)
-    }
-
-    static func fixed(_ value: Double, _ places: Int) -> String {
-        // The bits of a NaN are nothing to show.
-        guard !value.isNaN else { return "nan" }
-        guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
-        var scale = 1.0
-        for _ in 0..<places { scale *= 10 }
-        let scaled = Int((abs(value) * scale).rounded())
-        if places == 0 { return "\(value < 0 ? "-" : "")\(scaled)" }
-        let fraction = "\(scaled % Int(scale))"
-        let padded = String(repeating: "0", count: places - fraction.count) + fraction
-        return "\(value < 0 ? "-" : "")\(scaled / Int(scale)).\(padded)"
-    }
 
     static func clock(_ seconds: Double) -> String {
         let total = Int(min(max(0, seconds), 359_999))

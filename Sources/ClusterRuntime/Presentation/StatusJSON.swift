@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 
 /// A cluster's status for tools: one object on one line. Field names are part of the interface.
 public enum StatusJSON {
@@ -21,7 +22,7 @@ public enum StatusJSON {
         ])
     }
 
-    static func text(_ status: ClusterStatus) -> String {
+    package static func text(_ status: ClusterStatus) -> String {
         object([
             ("run", JSONText.string(status.run)),
             ("state", JSONText.string(status.state.rawValue)),
@@ -82,11 +83,11 @@ public enum StatusJSON {
 
     private static func number(_ value: Int?) -> String { value.map { "\($0)" } ?? "null" }
 
-    static func array(_ elements: [String]) -> String {
+    package static func array(_ elements: [String]) -> String {
         "[" + elements.joined(separator: ",") + "]"
     }
 
-    static func object(_ fields: [(String, String)]) -> String {
+    package static func object(_ fields: [(String, String)]) -> String {
         "{" + fields.map { "\(JSONText.string($0)):\($1)" }.joined(separator: ",") + "}"
     }
 }

@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 
 /// A cluster's status for people.
 public enum StatusTable {
@@ -12,16 +13,16 @@ public enum StatusTable {
     }
 
     private static func lines(_ run: StatusQuery.FinishedRun) -> [String] {
-        let accuracy = run.testAccuracy.map { ", test accuracy \(Progress.fixed($0, 4))" } ?? ""
+        let accuracy = run.testAccuracy.map { ", test accuracy \(NumberText.fixed($0, 4))" } ?? ""
         return [
             "run \(run.run)",
-            "ended at step \(Progress.grouped(run.step)): \(TextTable.printable(run.reason)) "
+            "ended at step \(NumberText.grouped(run.step)): \(TextTable.printable(run.reason)) "
                 + "(exit code \(run.exitCode))\(accuracy)",
             "weights_sha256 \(TextTable.printable(run.weightsSHA256))",
         ] + changes(run.changes)
     }
 
-    static func lines(_ status: ClusterStatus) -> [String] {
+    package static func lines(_ status: ClusterStatus) -> [String] {
         var lines = ["run \(TextTable.printable(status.run))", progress(status), cluster(status)]
         if let failures = failures(status.tally) { lines.append(failures) }
         lines += changes(status.changes)
@@ -39,11 +40,11 @@ public enum StatusTable {
     private static func progress(_ status: ClusterStatus) -> String {
         var words = [
             status.state.rawValue,
-            "step \(Progress.grouped(status.step)) of \(Progress.grouped(status.stepCount))",
+            "step \(NumberText.grouped(status.step)) of \(NumberText.grouped(status.stepCount))",
             "epoch \(status.epoch) of \(status.epochCount)",
-            "\(Progress.grouped(Int(min(max(0, status.imagesPerSecond), 1e15)))) images/s",
+            "\(NumberText.grouped(Int(min(max(0, status.imagesPerSecond), 1e15)))) images/s",
         ]
-        if let loss = status.loss { words.append("loss \(Progress.fixed(loss, 4))") }
+        if let loss = status.loss { words.append("loss \(NumberText.fixed(loss, 4))") }
         if let done = status.evaluatedChunks {
             words.append("evaluated \(done) of \(status.evaluationChunkCount) chunks")
         }
@@ -58,7 +59,7 @@ public enum StatusTable {
             "shards \(max(0, status.shardCount) - max(0, status.missingShardCount)) of "
                 + "\(status.shardCount)",
             "generation \(status.generation)",
-            "checkpoint at step \(Progress.grouped(status.lastCheckpoint))",
+            "checkpoint at step \(NumberText.grouped(status.lastCheckpoint))",
             status.instructionSet.map(TextTable.printable) ?? "instruction set not settled",
         ].joined(separator: "  ")
     }
@@ -93,20 +94,20 @@ public enum StatusTable {
         let memory = member.residentByteCount.map { "\($0 >> 20) MiB" }
         var slow = ""
         if let phase = member.slowPhase {
-            slow = "\(phase), \(Progress.fixed(member.slowFactor ?? 0, 1)) x the fastest"
+            slow = "\(phase), \(NumberText.fixed(member.slowFactor ?? 0, 1)) x the fastest"
         }
         return [
             member.name, "\(member.identity)", member.role.rawValue, member.host,
             "\(member.processIdentifier)", "\(member.threadCount)", member.state.rawValue,
             member.virtualWorkers.isEmpty ? none : member.virtualWorkers,
             member.shards.isEmpty ? none : member.shards, "\(member.generation)",
-            Progress.grouped(member.step), "\(member.lastHeardMilliseconds) ms ago",
+            NumberText.grouped(member.step), "\(member.lastHeardMilliseconds) ms ago",
             time(member.computeMicroseconds), time(member.inputMicroseconds),
             time(member.waitMicroseconds), memory ?? none, slow,
         ]
     }
 
     private static func time(_ microseconds: Int?) -> String {
-        microseconds.map { "\(Progress.fixed(Double($0) / 1000, 2)) ms" } ?? none
+        microseconds.map { "\(NumberText.fixed(Double($0) / 1000, 2)) ms" } ?? none
     }
 }

@@ -3,11 +3,11 @@
 #endif
 
 /// How wide the terminal is at the moment: people resize it.
-enum TerminalSize {
+package enum TerminalSize {
     /// What is taken for the width of a terminal that does not tell.
-    static let usualColumnCount = 80
+    package static let usualColumnCount = 80
 
-    static func columnCount(of descriptor: Int32) -> Int {
+    package static func columnCount(of descriptor: Int32) -> Int {
         var size = winsize()
         guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
             return usualColumnCount

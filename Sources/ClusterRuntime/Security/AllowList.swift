@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 
 #if canImport(Glibc)
     import Glibc
@@ -10,7 +11,7 @@ import ClusterProtocol
 /// Threading: one thread's.
 package final class AllowList {
     /// Keys read at most; a directory of more is refused.
-    static let maximumCount = 8192
+    package static let maximumCount = 8192
 
     /// What another look at the directory found.
     package struct Change: Sendable {

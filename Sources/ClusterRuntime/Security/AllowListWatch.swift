@@ -2,11 +2,11 @@ import Threads
 
 /// Looks at an allow-list again on a thread of its own, since its directory may be on a disk that
 /// hangs: who asks waits for a moment at most, and goes by what is known then.
-final class AllowListWatch: Sendable {
+package final class AllowListWatch: Sendable {
     /// What another look has found.
-    struct Finding: Sendable {
-        var change: AllowList.Change
-        var names: [String: String]
+    package struct Finding: Sendable {
+        package var change: AllowList.Change
+        package var names: [String: String]
     }
 
     private struct State {
@@ -22,7 +22,7 @@ final class AllowListWatch: Sendable {
 
     private let monitor = Monitor(State())
 
-    init(_ list: sending AllowList) {
+    package init(_ list: sending AllowList) {
         let monitor = monitor
         // The thread alone takes it, for as long as a look lasts.
         let list = Monitor(list)
@@ -50,7 +50,7 @@ final class AllowListWatch: Sendable {
     /// Looks again.
     ///
     /// - Returns: what has changed, as far as that is known in time.
-    func look() -> [Finding] {
+    package func look() -> [Finding] {
         let isNew = monitor.change { state -> Bool in
             defer { if !state.isLooking { state.isWanted = true } }
             return !state.isLooking
@@ -68,5 +68,5 @@ final class AllowListWatch: Sendable {
         }
     }
 
-    func close() { monitor.change { $0.isClosed = true } }
+    package func close() { monitor.change { $0.isClosed = true } }
 }

@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 import ZeroMQ
 
 #if canImport(Glibc)
@@ -18,7 +19,7 @@ public struct KeyGenerator {
     private let output: String
     private let present: Present
     /// Whether keys must be there after a power cut: nobody is at work with those of a run then.
-    var isDurable = true
+    package var isDurable = true
 
     public init(output: String, present: Present) {
         self.output = FileSystem.absolute(output)

@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 import Threads
 
 #if canImport(Glibc)

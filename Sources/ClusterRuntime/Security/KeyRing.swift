@@ -1,4 +1,5 @@
 import ClusterProtocol
+import RunFiles
 import ZeroMQ
 
 #if canImport(Glibc)
@@ -15,19 +16,19 @@ import ZeroMQ
 ///
 /// A file holds one key, 40 characters of Z85. The secret one must be this user's alone.
 public struct KeyRing: Sendable {
-    public static let secretName = "node.secret"
-    public static let publicName = "node.public"
-    public static let coordinatorName = "coordinator.public"
-    public static let allowedName = "allowed"
+    public static let secretName = KeyFiles.secretName
+    public static let publicName = KeyFiles.publicName
+    public static let coordinatorName = KeyFiles.coordinatorName
+    public static let allowedName = KeyFiles.allowedName
     public static let publicSuffix = ".public"
 
     public let directory: String
-    let pair: CurveKeyPair
+    package let pair: CurveKeyPair
     /// What members expect of the coordinator.
-    let coordinatorKey: String
+    package let coordinatorKey: String
 
     public var publicKey: String { pair.publicKey }
-    var allowedDirectory: String { "\(directory)/\(Self.allowedName)" }
+    package var allowedDirectory: String { "\(directory)/\(Self.allowedName)" }
 
     /// Reads a directory; the allow-list is read when a socket is to listen.
     public init(directory path: String) throws(Failure) {
@@ -71,7 +72,7 @@ public struct KeyRing: Sendable {
 /// One key in a file.
 package enum KeyFile {
     /// - Throws: one line that names the file; 65.
-    static func read(_ path: String, isSecret: Bool = false) throws(Failure) -> String {
+    package static func read(_ path: String, isSecret: Bool = false) throws(Failure) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw .data(
@@ -108,7 +109,7 @@ package enum KeyFile {
     }
 
     /// Whoever can write the directory can let anyone in; on a mount that is read-only nobody can.
-    static func requireProtected(_ directory: String) throws(Failure) {
+    package static func requireProtected(_ directory: String) throws(Failure) {
         var status = stat()
         guard stat(directory, &status) == 0 else {
             throw .data(

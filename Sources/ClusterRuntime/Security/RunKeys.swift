@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 import ZeroMQ
 
 #if canImport(Glibc)
@@ -55,7 +56,7 @@ public enum RunKeys {
     }
 
     /// The keys of the run in a directory, for who asks it; nil when it has none of its own.
-    static func existing(_ directory: RunDirectory) throws(Failure) -> KeyRing? {
+    package static func existing(_ directory: RunDirectory) throws(Failure) -> KeyRing? {
         let path = directory.keys
         guard PrivateDirectory.state(path) != .missing else { return nil }
         if access("\(path)/\(KeyRing.secretName)", R_OK) != 0, errno == EACCES {
@@ -101,16 +102,5 @@ public enum RunKeys {
     private static func putAside(_ path: String) throws(Failure) {
         let aside = "\(path).replaced-\(String(UInt32.random(in: .min ... .max), radix: 16))"
         guard Glibc.rename(path, aside) == 0 else { throw FileSystem.failure("rename to", aside) }
-    }
-
-    /// Removes keys that a run has made; other files stay.
-    static func remove(_ path: String) {
-        guard PrivateDirectory.state(path) == .good else { return }
-        let allowed = "\(path)/\(KeyRing.allowedName)"
-        if PrivateDirectory.state(allowed) == .good { FileSystem.remove(allowed) }
-        for name in [KeyRing.secretName, KeyRing.publicName, KeyRing.coordinatorName] {
-            unlink("\(path)/\(name)")
-        }
-        rmdir(path)
     }
 }

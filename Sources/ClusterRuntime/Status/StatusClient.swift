@@ -1,11 +1,12 @@
 import ClusterProtocol
+import RunFiles
 import Threads
 import ZeroMQ
 
 /// Asks a coordinator how its run is, without being a member of it.
 ///
 /// Threading: the caller's thread, which waits, but never longer than it says.
-final class StatusClient {
+package final class StatusClient {
     /// A question or answer that got lost is asked again after this long.
     private static let patience = Duration.milliseconds(500)
     /// The most members a coordinator takes in, and so the most rows that are asked for.
@@ -17,7 +18,7 @@ final class StatusClient {
     private var trouble: String?
 
     /// - Throws: 64 for an endpoint that is none.
-    init(_ endpoint: String, _ transport: Transport) throws(Failure) {
+    package init(_ endpoint: String, _ transport: Transport) throws(Failure) {
         self.endpoint = endpoint
         do throws(ZeroMQError) {
             context = try Context()
@@ -45,7 +46,7 @@ final class StatusClient {
     /// All rows, however many answers they take.
     ///
     /// - Throws: 69 when no answer comes within `limit`.
-    func ask(within limit: Duration) throws(Failure) -> ClusterStatus {
+    package func ask(within limit: Duration) throws(Failure) -> ClusterStatus {
         let deadline = SteadyClock.now + limit
         var status = try page(from: 0, until: deadline)
         while status.members.count < min(status.memberCount, Self.maximumMemberCount) {

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import FoundationEssentials
+import RunFiles
 
 /// How a run is: from its coordinator while it goes on, from its files when it has ended.
 public struct StatusQuery: Sendable {
@@ -113,7 +114,7 @@ public struct StatusQuery: Sendable {
     // MARK: After the end
 
     /// Nil while the run goes on: a summary older than the endpoint is of an earlier part of it.
-    static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
+    package static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
         guard let written = FileSystem.modificationTime(directory.summary) else { return nil }
         if let begun = FileSystem.modificationTime(directory.endpoint), begun > written {
             return nil

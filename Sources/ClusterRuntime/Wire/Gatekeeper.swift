@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 import ZeroMQ
 
 /// Opens the sockets that others connect to, decides who is let in, and says of each stranger once

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 import ZeroMQ
 
 /// Says once of each stranger why it was turned away, and of no more than so many strangers.

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Logging
+import RunFiles
 import ZeroMQ
 
 /// How the sockets of a process meet those of others: keys, encryption, address families. The one

@@ -1,0 +1,228 @@
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import RunFiles
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Collects the facts of all hosts of a cluster file, then has them connect to one another.
+///
+/// Bounded: so many commands at a time, each with a deadline; whatever was started has ended when
+/// `facts` returns.
+public final class ClusterInspection {
+    private static let parallelCount = 32
+    /// For a host to say that it listens; then as long to connect.
+    private static let listenTime = Duration.seconds(20)
+
+    private let file: ClusterFile
+    private let data: String?
+    private let limit: Duration
+    private let shell: HostShell
+    private var number = 0
+    /// What ends a wait early.
+    public var interruptions: Interruptions?
+
+    /// - Parameters:
+    ///   - ssh: what starts a command on another host, in place of ssh.
+    ///   - data: a data set to look for on each host.
+    ///   - limit: for one host to answer.
+    public init(
+        _ file: ClusterFile, ssh: String? = nil, executable: String, data: String?, limit: Duration
+    ) throws(Failure) {
+        self.file = file
+        self.data = data
+        self.limit = limit
+        shell = HostShell(
+            transport: try HostShell.transport(ssh), executable: executable,
+            scratch: try FileSystem.makeTemporaryDirectory())
+    }
+
+    deinit { FileSystem.remove(shell.scratch) }
+
+    public func facts() throws(Failure) -> ClusterFacts {
+        let names = file.hosts.filter { $0.address == nil }.map(\.name)
+        var facts = ClusterFacts(hosts: try collect(names))
+        let answering = facts.hosts.filter { $0.report != nil }.map(\.host)
+        guard answering.count > 1 else { return facts }
+        for start in stride(from: 0, to: answering.count, by: Self.parallelCount) {
+            let group = answering[start..<min(answering.count, start + Self.parallelCount)]
+            facts.links += try links(to: Array(group), from: answering)
+        }
+        return facts
+    }
+
+    // MARK: Facts of each host
+
+    private func collect(_ names: [String]) throws(Failure) -> [ClusterFacts.Host] {
+        let results = try run(on: file.hosts, within: limit) { host in
+            var words = ["doctor", "--json"]
+            // Alone a host needs no name.
+            if self.file.hosts.count > 1 { words += names.flatMap { ["--resolve", $0] } }
+            if let address = host.address { words += ["--bind", address] }
+            if let port = host.port { words += ["--free-port", "\(port)"] }
+            words += ["--directory", host.directory ?? "."]
+            let needsData = host.isCoordinator || host.workerCount > 0
+            words += needsData ? self.data.map { ["--data", $0] } ?? [] : []
+            return words
+        }
+        return zip(file.hosts, results).map { host, result in
+            ClusterFacts.Host(
+                host: host, outcome: Self.outcome(result), askedAt: result.askedAt,
+                answeredAt: result.answeredAt)
+        }
+    }
+
+    private struct Answer {
+        var end: ChildProcess.End?
+        var lines: [String]
+        var error: String?
+        var askedAt: Double
+        var answeredAt: Double
+        var limit: Duration
+    }
+
+    private static func outcome(_ answer: Answer) -> ClusterFacts.Outcome {
+        let error = answer.error.map { ": \($0)" } ?? ""
+        switch answer.end {
+        case nil: return .unreachable("no answer within \(answer.limit)\(error)")
+        case .exited(HostShell.loginFailed):
+            return .unreachable(answer.error ?? "exit code \(HostShell.loginFailed)")
+        case .exited(HostShell.noDirectory): return .noDirectory
+        case .exited(HostShell.notFound), .exited(HostShell.notExecutable):
+            return .noExecutable(answer.error ?? "nothing that can be started")
+        case .exited(ExitCode.done): break
+        case .exited(let code): return .noReport("exit code \(code)\(error)")
+        case .signalled(let signal): return .noReport("its end by signal \(signal)\(error)")
+        }
+        guard let report = report(answer.lines) else {
+            return .noReport("\(answer.lines.count) lines of something else")
+        }
+        return .report(report)
+    }
+
+    /// A login shell may have said something before.
+    private static func report(_ lines: [String]) -> HostReport? {
+        guard let line = lines.last(where: { $0.hasPrefix("{") }),
+            let report = try? JSONDecoder().decode(HostReport.self, from: Data(line.utf8)),
+            report.version == HostReport.currentVersion
+        else { return nil }
+        return report
+    }
+
+    /// Runs a command on each host, some at a time.
+    private func run(
+        on hosts: [ClusterFile.Host], within limit: Duration,
+        _ words: (ClusterFile.Host) -> [String]
+    ) throws(Failure) -> [Answer] {
+        var answers: [Int: Answer] = [:]
+        var running: [Int: HostCommand] = [:]
+        var next = 0
+        while answers.count < hosts.count {
+            while next < hosts.count, running.count < Self.parallelCount {
+                running[next] = try start(words(hosts[next]), on: hosts[next])
+                next += 1
+            }
+            for (index, command) in running {
+                let end = command.end
+                guard end != nil || SteadyClock.now - command.startedAt > limit else { continue }
+                answers[index] = Answer(
+                    end: end, lines: command.lines, error: command.lastError,
+                    askedAt: command.askedAt, answeredAt: SteadyClock.wallSeconds, limit: limit)
+                command.stop()
+                running[index] = nil
+            }
+            try pause()
+        }
+        return hosts.indices.compactMap { answers[$0] }
+    }
+
+    private func pause() throws(Failure) {
+        guard let interruptions else {
+            usleep(5_000)
+            return
+        }
+        if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
+            throw Failure(text: "interrupted", exitCode: ExitCode.interrupted)
+        }
+    }
+
+    private func start(
+        _ words: [String], on host: ClusterFile.Host
+    ) throws(Failure) -> HostCommand {
+        number += 1
+        return try shell.start(words, on: host, name: "\(number)")
+    }
+
+    // MARK: Ways between hosts
+
+    /// The targets listen, each on a port of the system's choice and the coordinator on its own
+    /// too, while the sources connect.
+    private func links(
+        to targets: [ClusterFile.Host], from sources: [ClusterFile.Host]
+    ) throws(Failure) -> [ClusterFacts.Link] {
+        let seconds = Int((Self.listenTime * 2 + limit) / .seconds(1)) + 1
+        var listeners: [HostCommand] = []
+        for target in targets {
+            for port in Set([0, target.port ?? 0]).sorted() {
+                let words = [
+                    "doctor", "--json", "--bind", target.address ?? NetworkProbe.anywhere,
+                    "--listen-probe", "\(port),\(min(600, seconds))", "--exit-with-parent",
+                ]
+                listeners.append(try start(words, on: target))
+            }
+        }
+        defer { for listener in listeners { listener.stop() } }
+        let places = try awaitPorts(listeners)
+        let answers = try run(on: sources, within: limit) { source in
+            let others = places.filter { $0.host.name != source.name }
+            return ["doctor", "--json"]
+                + others.flatMap { ["--connect", Self.target($0.host, $0.port)] }
+        }
+        var links: [ClusterFacts.Link] = []
+        for (source, answer) in zip(sources, answers) {
+            let others = places.filter { $0.host.name != source.name }
+            let probes = Self.report(answer.lines)?.connections ?? []
+            for (place, probe) in zip(others, probes) {
+                links.append(.init(from: source.name, to: place.host.name, probe))
+            }
+        }
+        return links
+    }
+
+    private static func target(_ host: ClusterFile.Host, _ port: Int) -> String {
+        let isIPv6 = host.reachableAt.contains(":")
+        return isIPv6 ? "[\(host.reachableAt)]:\(port)" : "\(host.reachableAt):\(port)"
+    }
+
+    /// Where they listen; one that does not in time is left out: its own report says why.
+    private func awaitPorts(
+        _ listeners: [HostCommand]
+    ) throws(Failure) -> [(host: ClusterFile.Host, port: Int)] {
+        let deadline = SteadyClock.now + Self.listenTime
+        var ports: [Int: Int] = [:]
+        while SteadyClock.now < deadline {
+            var isWaiting = false
+            for (index, listener) in listeners.enumerated() where ports[index] == nil {
+                if let port = Self.port(listener.lines) {
+                    ports[index] = port
+                } else if listener.end == nil {
+                    isWaiting = true
+                }
+            }
+            if !isWaiting { break }
+            try pause()
+        }
+        return listeners.indices.compactMap { index in
+            ports[index].map { (listeners[index].host, $0) }
+        }
+    }
+
+    private static func port(_ lines: [String]) -> Int? {
+        lines.lazy.compactMap { line in
+            line.hasPrefix("listening ") ? Int(line.dropFirst("listening ".count)) : nil
+        }.first
+    }
+}

@@ -1,0 +1,268 @@
+import ClusterProtocol
+import RunFiles
+
+/// The hosts of a cluster, as a file says them, a line a host: `HOST ROLE[,ROLE...] [KEY=VALUE...]`.
+///
+/// The format is documented where users copy it from, in `Cluster/hosts.example`. It is strict:
+/// whatever is not understood is an error that names the line.
+public struct ClusterFile: Hashable, Sendable {
+    public struct Host: Hashable, Sendable {
+        /// Line of the file, from 1.
+        public var line: Int
+        /// As ssh gets it.
+        public var name: String
+        public var isCoordinator = false
+        public var serverCount = 0
+        public var workerCount = 0
+        /// Compute threads of each worker.
+        public var threadCount = 1
+        public var user: String?
+        /// What its processes bind to and others connect to; nil: what `name` resolves to.
+        public var address: String?
+        /// Where the coordinator listens.
+        public var port: Int?
+        /// Where its processes run, and where the executable is.
+        public var directory: String?
+
+        /// What others reach it by.
+        public var reachableAt: String { address ?? name }
+
+        /// What ssh is told to connect to.
+        public var destination: String { user.map { "\($0)@\(name)" } ?? name }
+    }
+
+    /// One process that the file asks for.
+    public struct PlannedProcess: Hashable, Sendable {
+        public var role: Role
+        /// From 1, within its role.
+        public var number: Int
+        public var host: Host
+
+        /// A line for shell scripts, fields separated by tabs, never empty: role, number, host,
+        /// user, address, port, threads, directory; `-` for what is not given.
+        public var line: String {
+            let fields = [
+                role.rawValue, "\(number)", host.name, host.user, host.address,
+                role == .coordinator ? host.port.map { "\($0)" } : nil,
+                role == .worker ? "\(host.threadCount)" : nil, host.directory,
+            ]
+            return fields.map { $0 ?? "-" }.joined(separator: "\t")
+        }
+    }
+
+    public static let maximumByteCount = 1 << 20
+    public static let maximumHostCount = 1024
+    public static let defaultPort = 5555
+
+    public let fileName: String
+    public let hosts: [Host]
+
+    public static func load(_ path: String) throws(Failure) -> ClusterFile {
+        try ClusterFile(FileSystem.read(path), fileName: path)
+    }
+
+    public init(_ bytes: [UInt8], fileName: String) throws(Failure) {
+        guard bytes.count <= Self.maximumByteCount,
+            // Some editors begin a file with a byte order mark.
+            let text = String(
+                validating: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...],
+                as: UTF8.self)
+        else { throw .data("\(fileName): expected UTF-8 text of at most 1 MiB") }
+        self.fileName = fileName
+        var hosts: [Host] = []
+        // Swift takes CR LF for one character.
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        for (index, line) in lines.enumerated() {
+            let parser = ClusterLineParser(place: "\(fileName), line \(index + 1)", line: index + 1)
+            guard let host = try parser.host(line) else { continue }
+            if let other = hosts.first(where: { $0.name == host.name }) {
+                throw parser.failure(
+                    "host \(host.name)", "one line a host, with all its roles",
+                    "another in line \(other.line)")
+            }
+            hosts.append(host)
+            guard hosts.count <= Self.maximumHostCount else {
+                throw .data(
+                    "\(fileName): expected at most \(Self.maximumHostCount) hosts, found more")
+            }
+        }
+        self.hosts = hosts
+        try check()
+    }
+
+    package init(fileName: String, hosts: [Host]) {
+        self.fileName = fileName
+        self.hosts = hosts
+    }
+
+    private func check() throws(Failure) {
+        let coordinators = hosts.filter(\.isCoordinator)
+        guard coordinators.count == 1 else {
+            let lines = coordinators.map { "line \($0.line)" }.joined(separator: ", ")
+            throw .data(
+                "\(fileName): expected one host with the role coordinator, found "
+                    + (coordinators.isEmpty ? "none" : "\(coordinators.count) (\(lines))"))
+        }
+        guard hosts.contains(where: { $0.workerCount > 0 }) else {
+            throw .data("\(fileName): expected a host with the role worker, found none")
+        }
+    }
+
+    /// The coordinator's; there is exactly one.
+    public var coordinator: Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
+
+    /// All processes, in the order to start them in: coordinator, servers, workers.
+    public var plan: [PlannedProcess] {
+        var plan = [PlannedProcess(role: .coordinator, number: 1, host: coordinator)]
+        for (role, count) in [(Role.server, \Host.serverCount), (.worker, \.workerCount)] {
+            var number = 0
+            for host in hosts {
+                for _ in 0..<host[keyPath: count] {
+                    number += 1
+                    plan.append(PlannedProcess(role: role, number: number, host: host))
+                }
+            }
+        }
+        return plan
+    }
+}
+
+/// Reads one line of a cluster file.
+package struct ClusterLineParser {
+    /// File and line, for errors.
+    package let place: String
+    package let line: Int
+
+    private static let keys = [
+        "workers", "servers", "threads", "user", "address", "port", "directory",
+    ]
+
+    package func failure(_ what: String, _ expected: String, _ found: String) -> Failure {
+        .data("\(place): \(what): expected \(expected), found \(found)")
+    }
+
+    /// Nil for a line that says nothing.
+    package func host(_ text: Substring) throws(Failure) -> ClusterFile.Host? {
+        var words: [Substring] = []
+        for word in text.split(whereSeparator: { $0 == " " || $0 == "\t" }) {
+            if word.hasPrefix("#") { break }
+            words.append(word)
+        }
+        guard let first = words.first else { return nil }
+        var host = ClusterFile.Host(line: line, name: try name(first))
+        guard words.count > 1 else {
+            throw failure(
+                "host \(first)", "a role after it: coordinator, server or worker",
+                "the end of the line")
+        }
+        try read(roles: words[1], into: &host)
+        var seen: Set<Substring> = []
+        for word in words.dropFirst(2) {
+            let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2, Self.keys.contains(String(parts[0])) else {
+                throw failure(
+                    "'\(word)'", "KEY=VALUE with one of \(Self.keys.joined(separator: ", "))",
+                    Self.keys.contains(String(parts[0])) ? "no value" : "another key")
+            }
+            guard seen.insert(parts[0]).inserted else {
+                throw failure("\(parts[0])=", "it once", "it twice")
+            }
+            try read(String(parts[0]), String(parts[1]), into: &host)
+        }
+        if host.isCoordinator, host.port == nil { host.port = ClusterFile.defaultPort }
+        return host
+    }
+
+    private func read(roles text: Substring, into host: inout ClusterFile.Host) throws(Failure) {
+        var seen: Set<Substring> = []
+        for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard seen.insert(word).inserted else {
+                throw failure("roles", "each once", "\(word) twice")
+            }
+            switch word {
+            case "coordinator": host.isCoordinator = true
+            case "server": host.serverCount = 1
+            case "worker": host.workerCount = 1
+            default:
+                throw failure(
+                    "role", "coordinator, server or worker, several separated by commas",
+                    "'\(word)'")
+            }
+        }
+    }
+
+    private func read(
+        _ key: String, _ value: String, into host: inout ClusterFile.Host
+    ) throws(Failure) {
+        switch key {
+        case "workers":
+            host.workerCount = try number(key, value, 1...1024, of: "worker", host.workerCount > 0)
+        case "servers":
+            host.serverCount = try number(key, value, 1...1024, of: "server", host.serverCount > 0)
+        case "threads":
+            host.threadCount = try number(key, value, 1...1024, of: "worker", host.workerCount > 0)
+        case "port":
+            host.port = try number(key, value, 1...65_535, of: "coordinator", host.isCoordinator)
+        case "user": host.user = try user(value)
+        case "address": host.address = try address(value)
+        default: host.directory = try directory(value)
+        }
+    }
+
+    private func number(
+        _ key: String, _ value: String, _ range: ClosedRange<Int>, of role: String, _ hasRole: Bool
+    ) throws(Failure) -> Int {
+        guard hasRole else {
+            throw failure("\(key)=", "it on a host with the role \(role)", "it here")
+        }
+        guard value.utf8.allSatisfy({ (48...57).contains($0) }), let number = Int(value),
+            range.contains(number)
+        else {
+            throw failure(
+                "\(key)=", "a whole number from \(range.lowerBound) to \(range.upperBound)",
+                "'\(value)'")
+        }
+        return number
+    }
+
+    /// No name begins with a hyphen: ssh would take it for a flag.
+    private func name(_ text: Substring) throws(Failure) -> String {
+        guard (1...253).contains(text.utf8.count), !text.hasPrefix("-"),
+            text.utf8.allSatisfy({ Self.isWordByte($0) || $0 == UInt8(ascii: ":") })
+        else {
+            throw failure(
+                "host", "a name or address of letters, digits and . - _ :", "'\(text)'")
+        }
+        return String(text)
+    }
+
+    private func user(_ text: String) throws(Failure) -> String {
+        guard (1...64).contains(text.utf8.count), !text.hasPrefix("-"),
+            text.utf8.allSatisfy(Self.isWordByte)
+        else { throw failure("user=", "a name of letters, digits and . - _", "'\(text)'") }
+        return text
+    }
+
+    private func address(_ text: String) throws(Failure) -> String {
+        guard NetworkProbe.isNumeric(text) else {
+            throw failure("address=", "an IPv4 or IPv6 address", "'\(text)'")
+        }
+        return text
+    }
+
+    private func directory(_ text: String) throws(Failure) -> String {
+        guard text.hasPrefix("/"), text.utf8.count <= 1024, text.utf8.allSatisfy({ $0 >= 0x20 })
+        else { throw failure("directory=", "an absolute path", "'\(text)'") }
+        return text
+    }
+
+    private static func isWordByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"),
+            UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import ClusterProtocol
+import ClusterRuntime
+import RunFiles
+
+/// Follows a run on the hosts of a cluster file: `convoy monitor` on the coordinator's host shows the
+/// run, on the others the warnings of their processes, behind the host's name.
+public struct ClusterFollower {
+    private let hosts: RunHosts
+    private let runDirectory: String
+    private let transport: [String]
+    private let show: (String) -> Void
+
+    /// - Returns: nil when the run was not launched by a cluster file from here.
+    public init?(
+        _ runDirectory: String, show: @escaping (String) -> Void
+    ) throws(Failure) {
+        guard let hosts = RunHosts(RunHosts.path(runDirectory)) else { return nil }
+        self.hosts = hosts
+        self.runDirectory = runDirectory
+        self.show = show
+        transport = try HostShell.transport()
+    }
+
+    /// - Parameter options: of `convoy monitor`, for the coordinator's host.
+    /// - Returns: the run's exit code.
+    public func follow(
+        options: [String], isOnce: Bool, showsLogsAlone: Bool, _ interruptions: Interruptions
+    ) throws(Failure) -> Int {
+        let scratch = try FileSystem.makeTemporaryDirectory()
+        defer { FileSystem.remove(scratch) }
+        var others: [(command: HostCommand, name: String, shown: Int)] = []
+        var head: HostCommand?
+        for (index, entry) in hosts.entries.enumerated() {
+            let isHead = entry.host.isCoordinator
+            if isHead ? showsLogsAlone && hosts.entries.count > 1 : isOnce { continue }
+            let shell = HostShell(
+                transport: transport, executable: entry.executable, scratch: scratch)
+            let words = ["monitor", "--exit-with-parent"] + (isHead ? options : ["--logs"])
+            let command = try shell.start(
+                words + [runDirectory], on: entry.host, name: "follow-\(index)")
+            if isHead { head = command } else { others.append((command, entry.host.name, 0)) }
+        }
+        var headShown = 0
+        while true {
+            let end = head?.end
+            for line in (head?.lines ?? []).dropFirst(headShown) {
+                show(line)
+                headShown += 1
+            }
+            for index in others.indices {
+                for line in others[index].command.lines.dropFirst(others[index].shown) {
+                    show("\(others[index].name): \(line)")
+                    others[index].shown += 1
+                }
+            }
+            if let end, let head {
+                return try exitCode(end, head.errors)
+            }
+            if head == nil, others.allSatisfy({ $0.command.end != nil }) { return ExitCode.done }
+            if case .stopRequested = interruptions.wait(timeout: .milliseconds(200)) {
+                return ExitCode.interrupted
+            }
+        }
+    }
+
+    private func exitCode(_ end: ChildProcess.End, _ errors: [String]) throws(Failure) -> Int {
+        let error = errors.last.map { LineText.printable($0) }
+        let name = hosts.coordinator?.host.name ?? ""
+        switch end {
+        case .exited(HostShell.loginFailed):
+            throw .lost("\(name): not reached over ssh\(error.map { ": \($0)" } ?? "")")
+        case .exited(let code):
+            if code != 0, let error { show("\(name): \(error)") }
+            return code
+        case .signalled(let signal):
+            throw .internalError("\(name): ended by signal \(signal)")
+        }
+    }
+}

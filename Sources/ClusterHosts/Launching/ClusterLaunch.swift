@@ -1,0 +1,416 @@
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import RunFiles
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Starts a run whose processes outlive the one that starts them: on this machine, or on the hosts of
+/// a cluster file over ssh.
+///
+/// 1. A host that has another program or none gets this one.
+/// 2. `convoy doctor` looks at the hosts of a cluster file.
+/// 3. Each host gets its keys.
+/// 4. Coordinator, servers and workers are started by each host's ``HostAgent``.
+///
+/// Once more for the same run it goes on from the newest checkpoint, or starts what is gone. What a
+/// launch that did not come to its end has left is ended by it, or by the next one.
+public final class ClusterLaunch {
+    public struct Settings {
+        public var executable: String
+        /// On this machine; on other hosts from the directory that their processes run in.
+        public var runDirectory: String
+        /// Nil: this machine alone, as the run file says.
+        public var cluster: ClusterFile?
+        /// Flags of `convoy coordinator` but those of the launch itself.
+        public var coordinatorArguments: [String] = []
+        /// Files of this machine that the coordinator of a cluster file reads, by flag.
+        public var files: [(flag: String, path: String)] = []
+        /// Flags of `convoy worker` that say where its data is.
+        public var workerArguments: [String] = []
+        /// A keys directory; with a cluster file one that has a directory a host, or is for all.
+        public var keys: String?
+        public var isInsecure = false
+        /// Goes on in spite of the doctor's errors.
+        public var isForced = false
+        public var changesSettings = false
+        /// What the doctor looks for on each host.
+        public var data = "fashion-mnist"
+        /// What starts a command on another host, in place of ssh.
+        public var transport: [String]
+
+        public init(
+            executable: String, runDirectory: String, cluster: ClusterFile?
+        ) throws(Failure) {
+            self.executable = executable
+            self.runDirectory = runDirectory
+            self.cluster = cluster
+            transport = try HostShell.transport()
+        }
+    }
+
+    private let settings: Settings
+    private let crew: HostCrew
+    private let interruptions: Interruptions
+    private let show: (String) -> Void
+    private let launch: String
+    private let held: HeldFile
+    private let former: RunHosts?
+    private var hosts: [ClusterFile.Host]
+    /// Path of the program on each host.
+    private var executables: [String: String] = [:]
+    private var start = CoordinatorStart.new
+    /// Whether all of an earlier launch was started, and this one adds to it.
+    private var wasComplete = false
+    /// Processes may be on the hosts.
+    private var hasBegun = false
+
+    /// - Parameter show: takes a line for people.
+    public init(
+        _ settings: Settings, interruptions: Interruptions, show: @escaping (String) -> Void
+    ) throws(Failure) {
+        self.settings = settings
+        self.interruptions = interruptions
+        self.show = show
+        launch = "\(time(nil))-\(getpid())-\(UInt32.random(in: 0..<100_000))"
+        hosts = settings.cluster?.hosts ?? [Self.thisMachine]
+        let path = settings.cluster == nil
+            ? ProcessList(runDirectory: settings.runDirectory).path
+            : RunHosts.path(settings.runDirectory)
+        held = try HeldFile(path, run: settings.runDirectory)
+        former = settings.cluster == nil ? nil : RunHosts(path)
+        crew = try HostCrew(
+            transport: settings.transport, executable: settings.executable,
+            interruptions: interruptions, show: show)
+    }
+
+    static let thisMachine = {
+        var host = ClusterFile.Host(line: 0, name: "localhost")
+        host.isCoordinator = true
+        return host
+    }()
+
+    private var isOnHosts: Bool { settings.cluster != nil }
+
+    private var head: ClusterFile.Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
+
+    /// - Returns: what was started, in a few lines.
+    public func run() throws(Failure) -> String {
+        do throws(Failure) { return try begin() } catch {
+            giveUp()
+            throw error
+        }
+    }
+
+    private func begin() throws(Failure) -> String {
+        if let former, !former.isComplete {
+            show("ending what an unfinished launch has left")
+            _ = try? ClusterStop.end(
+                settings.runDirectory, former, within: 10, show: show,
+                transport: settings.transport)
+        }
+        if isOnHosts { try bringPrograms() }
+        try decideStart()
+        if isOnHosts, start == .new || start == .resume { try inspect() }
+        let keys = try hostKeys()
+        try writeHosts(isComplete: false)
+        hasBegun = true
+        let joins = wasComplete
+        _ = try ask(within: .seconds(90)) { _ in
+            joins ? .join(launch: self.launch) : .prepare(launch: self.launch)
+        }
+        if !keys.isEmpty { _ = try ask(within: .seconds(60)) { keys[$0.name].map { .keys($0) } } }
+        let endpoint = try startCoordinator()
+        let members = try members(of: endpoint)
+        let answers = try ask(within: .seconds(120)) { host in
+            members[host.name].map { .members(launch: self.launch, $0) }
+        }
+        if isOnHosts {
+            try writeHosts(isComplete: true)
+        } else {
+            _ = try ask(within: .seconds(30)) { _ in .complete }
+        }
+        let started = answers.values.reduce(0) { $0 + $1.started.count }
+        return report(endpoint, members, started)
+    }
+
+    private func ask(
+        within limit: Duration, payload: String? = nil,
+        _ action: (ClusterFile.Host) -> HostRequest.Action?
+    ) throws(Failure) -> [String: HostAnswer] {
+        try crew.ask(hosts, within: limit, payload: payload) { host in
+            action(host).map { HostRequest($0, of: self.settings.runDirectory) }
+        }
+    }
+
+    // MARK: - Programs
+
+    private func bringPrograms() throws(Failure) {
+        let sum = HostFacts.sha256(try FileSystem.read(settings.executable))
+        let said = try crew.run(on: hosts, within: .seconds(60)) { host in
+            HostCrew.Order(
+                line: ProgramCopy.look(
+                    directory: host.directory, executable: self.settings.executable, sum: sum))
+        }
+        var wanting: [String: String] = [:]
+        for host in hosts {
+            switch ProgramCopy.State(said[host.name] ?? []) {
+            case .ready(let path): executables[host.name] = path
+            case .wanted(let place): wanting[host.name] = place
+            case nil: throw .data("\(host.name): expected a word of its program, found none")
+            }
+        }
+        if !wanting.isEmpty {
+            show("copying \(settings.executable) to \(wanting.keys.sorted().joined(separator: " "))")
+            let took = try crew.run(on: hosts, within: .seconds(900)) { host in
+                wanting[host.name].map {
+                    HostCrew.Order(
+                        line: ProgramCopy.receive(place: $0, sum: sum), input: self.settings.executable)
+                }
+            }
+            for (name, place) in wanting {
+                guard ProgramCopy.State(took[name] ?? []) == .ready("\(place)/convoy") else {
+                    throw .data("\(name): the program was not taken")
+                }
+                executables[name] = "\(place)/convoy"
+            }
+        }
+        // Copies run where they lie, unless the file says where.
+        for index in hosts.indices {
+            guard let path = executables[hosts[index].name], path != settings.executable else { continue }
+            hosts[index].directory = FileSystem.parent(of: path)
+        }
+    }
+
+    // MARK: - What is there
+
+    private func decideStart() throws(Failure) {
+        let answers = try ask(within: .seconds(60)) { _ in .look }
+        guard let there = answers[head.name] else { throw .internalError("no answer of \(head.name)") }
+        let isComplete = former?.isComplete ?? there.isComplete
+        var (missing, present) = (0, 0)
+        for host in hosts {
+            let running = answers[host.name]?.running ?? []
+            for member in wanted(host) {
+                if running.contains(member.name) { present += 1 } else { missing += 1 }
+            }
+        }
+        if isComplete, there.isCoordinatorAnswering {
+            guard missing > 0 else {
+                throw .data(
+                    "\(settings.runDirectory) runs already, in the processes listed in \(held.path)")
+            }
+            start = .none
+        } else if there.hasCheckpoint {
+            start = isComplete && present > 0 ? .replace : .resume
+        }
+        wasComplete = start == .none || start == .replace
+        if wasComplete, settings.changesSettings {
+            throw .usage(
+                "--change-settings: the processes of \(settings.runDirectory) are at work with its "
+                    + "settings; end them with convoy stop \(settings.runDirectory) first")
+        }
+    }
+
+    /// Names and roles of the servers and workers of a host, numbered within it, so that they keep their
+    /// names when the file gets other hosts.
+    private func wanted(_ host: ClusterFile.Host) -> [(name: String, role: Role, threads: Int)] {
+        var (servers, workers, threads) = (host.serverCount, host.workerCount, host.threadCount)
+        if !isOnHosts {
+            let path = RunDirectory(settings.runDirectory).configuration
+            guard let configuration = try? RunConfiguration.load(file: path) else { return [] }
+            let cluster = configuration.cluster
+            (servers, workers, threads) = (cluster.servers, cluster.workers, cluster.threads)
+        }
+        return (0..<servers).map { ("server-\($0 + 1)", .server, 1) }
+            + (0..<workers).map { ("worker-\($0 + 1)", .worker, threads) }
+    }
+
+    // MARK: - Preflight
+
+    private func inspect() throws(Failure) {
+        guard let cluster = settings.cluster else { return }
+        let inspection = try ClusterInspection(
+            cluster.with(hosts: hosts), executable: settings.executable, data: settings.data,
+            limit: .seconds(60))
+        inspection.interruptions = interruptions
+        let facts = try inspection.facts()
+        let findings = ClusterJudgement.findings(facts)
+        for host in facts.hosts { if let line = host.summary { show(line) } }
+        for finding in findings { show(finding.line) }
+        let code = Finding.exitCode(findings)
+        guard code == ExitCode.done || settings.isForced && code == ExitCode.data else {
+            throw Failure(
+                text: "convoy doctor found what would make the run fail; --force tries it all the same",
+                exitCode: code)
+        }
+    }
+
+    // MARK: - Keys
+
+    /// Contents of each host's keys directory; none without keys, and none for this machine alone, where
+    /// a run makes its own.
+    private func hostKeys() throws(Failure) -> [String: [String: String]] {
+        guard isOnHosts, !settings.isInsecure else { return [:] }
+        let directory = settings.keys ?? "\(settings.runDirectory).keys"
+        let isShared = FileSystem.exists("\(directory)/\(KeyRing.secretName)")
+        if !isShared {
+            let names = [head] + hosts.filter { $0.name != head.name }
+            // Hosts that have keys keep them.
+            _ = try KeyGenerator(output: directory, present: .keep)
+                .make(nodes: names.map { Self.node($0.name) })
+        }
+        var keys: [String: [String: String]] = [:]
+        for host in hosts {
+            let source = isShared ? directory : "\(directory)/\(Self.node(host.name))"
+            var files = [KeyRing.secretName, KeyRing.publicName, KeyRing.coordinatorName]
+            // Workers connect to servers, and to one another where they hold parameters or relay.
+            files += FileSystem.names(in: "\(source)/allowed").filter { $0.hasSuffix(".public") }
+                .map { "allowed/\($0)" }
+            var contents: [String: String] = [:]
+            for file in files {
+                contents[file] = String(
+                    decoding: try FileSystem.read("\(source)/\(file)", atMost: 1 << 16), as: UTF8.self)
+            }
+            keys[host.name] = contents
+        }
+        return keys
+    }
+
+    /// The name of a host's keys: `convoy keygen` takes no addresses.
+    static func node(_ name: String) -> String {
+        let isAddress = name.contains(":") || name.allSatisfy { $0.isNumber || $0 == "." }
+        return isAddress ? "host-\(name.replacing(":", with: "-"))" : name
+    }
+
+    // MARK: - Starting
+
+    private func writeHosts(isComplete: Bool) throws(Failure) {
+        guard isOnHosts else { return }
+        var entries = hosts.map {
+            RunHosts.Entry(host: $0, executable: executables[$0.name] ?? settings.executable)
+        }
+        // Hosts that are not in the file any more may be at work still.
+        if wasComplete, let former {
+            let names = Set(hosts.map(\.name))
+            entries += former.entries.filter { !names.contains($0.host.name) }.map {
+                var entry = $0
+                entry.host.isCoordinator = false
+                return entry
+            }
+        }
+        try held.write(RunHosts(launch: launch, entries: entries, isComplete: isComplete).text)
+    }
+
+    private var security: [String] {
+        if settings.isInsecure { return ["--insecure"] }
+        guard !isOnHosts, let keys = settings.keys else { return [] }
+        return ["--keys", keys]
+    }
+
+    /// - Returns: where the coordinator listens.
+    private func startCoordinator() throws(Failure) -> String {
+        guard start != .none else {
+            // Members find it where it was.
+            return configuredEndpoint
+        }
+        var arguments = settings.coordinatorArguments + security
+        if let cluster = settings.cluster {
+            let servers = cluster.hosts.reduce(0) { $0 + $1.serverCount }
+            let workers = cluster.hosts.reduce(0) { $0 + $1.workerCount }
+            arguments += ["--workers", "\(workers)", "--servers", "\(servers)"]
+            arguments += ["--listen", configuredEndpoint]
+            for file in settings.files {
+                let name = "\(file.flag)-\(file.path.split(separator: "/").last ?? "file")"
+                _ = try ask(within: .seconds(300), payload: file.path) {
+                    $0.isCoordinator ? .put(name: name) : nil
+                }
+                arguments += ["--\(file.flag)", "\(settings.runDirectory).\(name)"]
+            }
+        } else if !arguments.contains(where: { $0 == "--listen" || $0.hasPrefix("--listen=") }) {
+            arguments += ["--listen", "tcp://127.0.0.1:*"]
+        }
+        let action = HostRequest.Action.coordinator(
+            launch: launch, start: start, arguments: arguments)
+        let answers = try ask(within: .seconds(180)) { $0.isCoordinator ? action : nil }
+        return answers[head.name]?.endpoint ?? configuredEndpoint
+    }
+
+    private var configuredEndpoint: String {
+        guard isOnHosts else {
+            return (JournalReader.announced(RunDirectory(settings.runDirectory))).map { "\($0)" } ?? ""
+        }
+        let address = head.reachableAt
+        let place = address.contains(":") ? "[\(address)]" : address
+        return "tcp://\(place):\(head.port ?? ClusterFile.defaultPort)"
+    }
+
+    private func members(of endpoint: String) throws(Failure) -> [String: [HostMember]] {
+        var members: [String: [HostMember]] = [:]
+        for host in hosts {
+            members[host.name] = wanted(host).map { name, role, threads in
+                var words = [role.rawValue, "--coordinator", endpoint] + security
+                if let address = host.address { words += ["--bind", address] }
+                if role == .worker {
+                    words += ["--threads", "\(threads)"] + settings.workerArguments
+                }
+                return HostMember(name: name, arguments: words)
+            }
+        }
+        return members
+    }
+
+    private func report(
+        _ endpoint: String, _ members: [String: [HostMember]], _ started: Int
+    ) -> String {
+        let all = members.values.flatMap { $0 }
+        let servers = all.count { $0.name.hasPrefix(Role.server.rawValue) }
+        let workers = all.count - servers
+        let others = "\(CountText.of(started, "process", "processes")) for those that were gone"
+        let what =
+            switch start {
+            case .new: ""
+            case .resume: " (going on from its newest checkpoint)"
+            case .replace: " (another coordinator\(started > 0 ? ", and \(others)" : ""))"
+            case .none: " (\(others))"
+            }
+        let place = head.directory.map { ", in \($0)" } ?? ""
+        var lines = ["run directory \(settings.runDirectory)\(isOnHosts ? " on \(head.name)\(place)" : "")\(what)"]
+        let on = isOnHosts ? " on \(CountText.of(hosts.count, "host", "hosts"))" : ""
+        lines.append(
+            "coordinator   \(endpoint), \(CountText.of(servers, "server", "servers")), "
+                + "\(CountText.of(workers, "worker", "workers"))\(on)")
+        lines.append("\(isOnHosts ? "hosts        " : "processes    ") \(held.path)")
+        lines.append("follow it     convoy monitor \(settings.runDirectory)")
+        lines.append("end it        convoy stop \(settings.runDirectory)")
+        return lines.joined(separator: "\n")
+    }
+
+    // MARK: - Giving up
+
+    private func giveUp() {
+        defer { if held.isEmpty { held.remove() } }
+        guard hasBegun else { return }
+        if wasComplete {
+            // Who was at work before this launch stays.
+            try? writeHosts(isComplete: true)
+            if !isOnHosts { try? ProcessList(runDirectory: settings.runDirectory).append("complete") }
+            return
+        }
+        show("ending what was started")
+        let entries = hosts.map {
+            RunHosts.Entry(host: $0, executable: executables[$0.name] ?? settings.executable)
+        }
+        let all = RunHosts(launch: launch, entries: entries, isComplete: false)
+        let isClean = try? ClusterStop.end(
+            settings.runDirectory, all, within: 10, show: show, transport: settings.transport)
+        if isOnHosts, isClean?.isClean == true { try? held.write("") }
+    }
+}
+
+extension ClusterFile {
+    /// The same file with other facts of its hosts.
+    func with(hosts: [Host]) -> ClusterFile { ClusterFile(fileName: fileName, hosts: hosts) }
+}

@@ -1,0 +1,85 @@
+import ClusterProtocol
+import RunFiles
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Ends what ``ClusterLaunch`` started, here and on the hosts of a cluster file, and nothing else.
+public enum ClusterStop {
+    public struct Outcome: Sendable {
+        /// How many processes were at work.
+        public var count = 0
+        /// Whether all ended by themselves, and all hosts were reached.
+        public var isClean = true
+    }
+
+    /// The run below `parent` that was launched last.
+    public static func newest(in parent: String) -> String? {
+        FileSystem.names(in: parent).compactMap { name -> (path: String, time: Int)? in
+            guard let ending = [".hosts", ".pids"].first(where: { name.hasSuffix($0) }) else {
+                return nil
+            }
+            let time = FileSystem.modificationTime("\(parent)/\(name)") ?? 0
+            return ("\(parent)/\(name.dropLast(ending.count))", time)
+        }.max { $0.time < $1.time }?.path
+    }
+
+    /// - Parameters:
+    ///   - seconds: what the coordinator gets for a checkpoint.
+    ///   - show: takes a line for people.
+    /// - Throws: 65 when nothing was launched for this run.
+    public static func stop(
+        _ runDirectory: String, within seconds: Int, executable: String,
+        show: @escaping (String) -> Void
+    ) throws(Failure) -> Outcome {
+        let path = RunHosts.path(runDirectory)
+        if FileSystem.exists(path) {
+            guard let hosts = RunHosts(path) else {
+                // A launch that was given up before its first process.
+                unlink(path)
+                return Outcome()
+            }
+            let outcome = try end(
+                runDirectory, hosts, within: seconds, show: show,
+                transport: HostShell.transport())
+            // Who was not reached stays listed, for another try.
+            if outcome.isClean { unlink(path) }
+            return outcome
+        }
+        guard FileSystem.exists(ProcessList(runDirectory: runDirectory).path) else {
+            throw .data("\(runDirectory).pids is not there; nothing was launched for this run")
+        }
+        let entry = RunHosts.Entry(host: ClusterLaunch.thisMachine, executable: executable)
+        let hosts = RunHosts(launch: "", entries: [entry], isComplete: true)
+        return try end(runDirectory, hosts, within: seconds, show: show, transport: [])
+    }
+
+    /// The coordinator's host first: it sends the others home.
+    static func end(
+        _ runDirectory: String, _ hosts: RunHosts, within seconds: Int,
+        show: @escaping (String) -> Void, transport: [String]
+    ) throws(Failure) -> Outcome {
+        var outcome = Outcome()
+        let heads = hosts.entries.filter(\.host.isCoordinator)
+        let members = hosts.entries.filter { !$0.host.isCoordinator }
+        for (entries, patience) in [(heads, seconds), (members, 5)] where !entries.isEmpty {
+            for (executable, group) in Dictionary(grouping: entries, by: \.executable)
+                .sorted(by: { $0.key < $1.key })
+            {
+                let crew = try HostCrew(
+                    transport: transport, executable: executable, interruptions: nil, show: show)
+                crew.isPatient = true
+                let answers = try crew.ask(
+                    group.map(\.host), within: .seconds(patience + 60)
+                ) { _ in HostRequest(.stop(within: patience), of: runDirectory) }
+                if answers.count < group.count { outcome.isClean = false }
+                for answer in answers.values {
+                    outcome.count += answer.stopped
+                    if !answer.killed.isEmpty || answer.problem != nil { outcome.isClean = false }
+                }
+            }
+        }
+        return outcome
+    }
+}

@@ -1,0 +1,166 @@
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import RunFiles
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Asks many hosts at the same time, each within its time.
+///
+/// Standard error of a host is shown line by line behind the host's name. Whatever was started has
+/// ended when a method returns.
+final class HostCrew {
+    private static let parallelCount = 16
+
+    let shell: HostShell
+    private let interruptions: Interruptions?
+    private let show: (String) -> Void
+    private var number = 0
+    /// Goes on when a host is not reached or fails: it is missing among the answers.
+    var isPatient = false
+
+    /// - Parameters:
+    ///   - interruptions: what ends a wait early; nil where nothing may.
+    ///   - show: takes a line for people.
+    init(
+        transport: [String], executable: String, interruptions: Interruptions?,
+        show: @escaping (String) -> Void
+    ) throws(Failure) {
+        shell = HostShell(
+            transport: transport, executable: executable,
+            scratch: try FileSystem.makeTemporaryDirectory())
+        self.interruptions = interruptions
+        self.show = show
+    }
+
+    deinit { FileSystem.remove(shell.scratch) }
+
+    /// What is to run on a host.
+    struct Order {
+        var line: String
+        var input: String?
+    }
+
+    /// Runs an order on each host that has one.
+    ///
+    /// - Returns: the lines that each said.
+    /// - Throws: 69 when a host was not reached, 65 when one failed; each has been shown by then. 130
+    ///   when the launch was interrupted.
+    func run(
+        on hosts: [ClusterFile.Host], within limit: Duration,
+        _ order: (ClusterFile.Host) throws(Failure) -> Order?
+    ) throws(Failure) -> [String: [String]] {
+        var answers: [String: [String]] = [:]
+        var running: [(host: ClusterFile.Host, command: HostCommand)] = []
+        var waiting = hosts[...]
+        var worst = 0
+        while !waiting.isEmpty || !running.isEmpty {
+            while running.count < Self.parallelCount, let host = waiting.popFirst() {
+                guard let order = try order(host) else { continue }
+                number += 1
+                let command = try shell.start(
+                    line: order.line, on: host, name: "\(number)", input: order.input)
+                running.append((host, command))
+            }
+            var rest: [(host: ClusterFile.Host, command: HostCommand)] = []
+            for (host, command) in running {
+                let end = command.end
+                if end == nil, SteadyClock.now - command.startedAt <= limit {
+                    rest.append((host, command))
+                    continue
+                }
+                command.stop()
+                for line in command.errors { show("\(host.name): \(LineText.printable(line))") }
+                let code = Self.exitCode(end, host.name, show)
+                if code == 0 { answers[host.name] = command.lines }
+                worst = max(worst, code)
+            }
+            running = rest
+            try pause()
+        }
+        guard worst == 0 || isPatient else {
+            throw Failure(
+                text: worst == ExitCode.lost ? "not all hosts were reached" : "not all hosts can be used",
+                exitCode: worst)
+        }
+        return answers
+    }
+
+    private static func exitCode(
+        _ end: ChildProcess.End?, _ host: String, _ show: (String) -> Void
+    ) -> Int {
+        switch end {
+        case .exited(0): return 0
+        case .exited(HostShell.loginFailed):
+            show("\(host): error: not reached over ssh")
+            return ExitCode.lost
+        case .exited(HostShell.noDirectory):
+            show("\(host): error: its directory= is not there")
+            return ExitCode.data
+        case .exited(let code):
+            return [ExitCode.lost, ExitCode.internalError].contains(code) ? code : ExitCode.data
+        case .signalled(let signal):
+            show("\(host): error: ended by signal \(signal)")
+            return ExitCode.internalError
+        case nil:
+            show("\(host): error: no answer in time")
+            return ExitCode.lost
+        }
+    }
+
+    private func pause() throws(Failure) {
+        guard let interruptions else {
+            usleep(5_000)
+            return
+        }
+        if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
+            throw Failure(text: "interrupted", exitCode: ExitCode.interrupted)
+        }
+    }
+
+    /// Has each host's agent do what is asked of it.
+    ///
+    /// - Parameter payload: a file that goes behind the request.
+    /// - Returns: what each answered, by host.
+    func ask(
+        _ hosts: [ClusterFile.Host], within limit: Duration, payload: String? = nil,
+        _ request: (ClusterFile.Host) throws(Failure) -> HostRequest?
+    ) throws(Failure) -> [String: HostAnswer] {
+        let lines = try run(on: hosts, within: limit) { host throws(Failure) in
+            guard let request = try request(host) else { return nil }
+            let line = HostShell.command(
+                ["host"], directory: host.directory, executable: shell.executable)
+            return Order(line: line, input: try write(request, payload))
+        }
+        var answers: [String: HostAnswer] = [:]
+        for host in hosts {
+            guard let said = lines[host.name] else { continue }
+            guard let line = said.last(where: { $0.hasPrefix("{") }),
+                let answer = try? JSONDecoder().decode(HostAnswer.self, from: Data(line.utf8))
+            else { throw .internalError("\(host.name): expected an answer, found something else") }
+            answers[host.name] = answer
+        }
+        for host in hosts {
+            guard let answer = answers[host.name], let problem = answer.problem else { continue }
+            let text = host.name == ClusterLaunch.thisMachine.name ? problem : "\(host.name): \(problem)"
+            guard isPatient else { throw Failure(text: text, exitCode: answer.exitCode) }
+            show(text)
+        }
+        return answers
+    }
+
+    /// A file for standard input; keys are in it, so it is for this user alone.
+    private func write(_ request: HostRequest, _ payload: String?) throws(Failure) -> String {
+        guard let json = try? JSONEncoder().encode(request) else {
+            throw .internalError("cannot write a request")
+        }
+        let path = "\(shell.scratch)/\(number + 1).in"
+        var bytes = Array(json) + [UInt8(ascii: "\n")]
+        if let payload { bytes += try FileSystem.read(payload) }
+        try FileSystem.write(bytes, to: path, mode: 0o600, durably: false)
+        return path
+    }
+}

@@ -1,0 +1,164 @@
+import ClusterProtocol
+import ClusterRuntime
+import FoundationEssentials
+import RunFiles
+import Threads
+
+/// Follows a run by its files: a line an epoch, a line every so many steps, the warnings and errors of
+/// every process, and how it ended.
+public struct RunFollower {
+    /// So long members wait for another coordinator.
+    private static let patience = Duration.seconds(120)
+
+    private let run: RunDirectory
+    /// Steps from one shown to the next; 0 for none.
+    private let stepInterval: Int
+    private let showsLogsAlone: Bool
+    private let query: StatusQuery
+    private let show: (String) -> Void
+    private var metrics: FileTail
+    private var logs: [String: FileTail] = [:]
+
+    public init(
+        _ run: RunDirectory, stepInterval: Int, showsLogsAlone: Bool, query: StatusQuery,
+        show: @escaping (String) -> Void
+    ) {
+        self.run = run
+        self.stepInterval = stepInterval
+        self.showsLogsAlone = showsLogsAlone
+        self.query = query
+        self.show = show
+        metrics = FileTail(run.metrics)
+    }
+
+    /// Shows what there is, and with `isOnce` no more.
+    ///
+    /// - Returns: the run's exit code; 0 when it goes on.
+    /// - Throws: 69 when no coordinator has answered for two minutes.
+    public mutating func follow(
+        isOnce: Bool, _ interruptions: Interruptions
+    ) throws(Failure) -> Int {
+        if !showsLogsAlone {
+            try run.requireExisting()
+            showStatus()
+        }
+        var lastSign = SteadyClock.now
+        var lastAsked = lastSign
+        while true {
+            // Asked before the files are read: what ends the run is in them then.
+            let end = showsLogsAlone ? nil : finished()
+            showNew()
+            if let end {
+                let accuracy = end.testAccuracy.map { NumberText.fixed($0, 4) } ?? "none"
+                show(
+                    "ended at step \(end.step): \(end.reason)  test accuracy \(accuracy)  "
+                        + "weights_sha256 \(end.weightsSHA256)")
+                return end.exitCode
+            }
+            if isOnce { return ExitCode.done }
+            switch interruptions.wait(timeout: .seconds(1)) {
+            case .stopRequested, .parentGone: return ExitCode.interrupted
+            case .woken, .timeout: break
+            }
+            guard !showsLogsAlone, SteadyClock.now - lastAsked > .seconds(10) else { continue }
+            lastAsked = SteadyClock.now
+            if isAnswering() { lastSign = SteadyClock.now }
+            guard SteadyClock.now - lastSign < Self.patience else {
+                throw .lost(
+                    "\(run.path): no coordinator has answered for 120 s; the run is gone")
+            }
+        }
+    }
+
+    /// Healthy or not, the table says it; a coordinator that does not answer is no error yet.
+    private func showStatus() {
+        do throws(Failure) {
+            let answer = try query.ask(within: .seconds(3))
+            if case .finished = answer { return }
+            for line in StatusTable.lines(answer) { show(line) }
+        } catch { show(error.text) }
+    }
+
+    private func finished() -> StatusQuery.FinishedRun? {
+        try? StatusQuery.finished(run)
+    }
+
+    private func isAnswering() -> Bool {
+        do throws(Failure) {
+            _ = try query.ask(within: .seconds(2))
+            return true
+        } catch { return error.exitCode != ExitCode.lost }
+    }
+
+    private mutating func showNew() {
+        if !showsLogsAlone {
+            for line in metrics.added() {
+                if let text = Self.metric(line, every: stepInterval) { show(text) }
+            }
+        }
+        for name in FileSystem.names(in: run.logs) where name.hasSuffix(".jsonl") {
+            for line in logs[name, default: FileTail("\(run.logs)/\(name)")].added() {
+                if let text = Self.warning(line, of: String(name.dropLast(6))) { show(text) }
+            }
+        }
+    }
+
+    // MARK: - Lines
+
+    private struct Metric: Decodable {
+        var kind: String
+        var step: Int
+        var epoch: Int
+        var loss: Double?
+        var accuracy: Double?
+        var train_loss: Double?
+        var train_accuracy: Double?
+        var test_loss: Double?
+        var test_accuracy: Double?
+        var images_per_second: Double?
+    }
+
+    /// What a line of `metrics.jsonl` says to people; nil for one that is not shown.
+    static func metric(_ line: some StringProtocol, every interval: Int) -> String? {
+        guard let metric = try? JSONDecoder().decode(Metric.self, from: Data(line.utf8)) else {
+            return nil
+        }
+        func text(_ value: Double?) -> String { value.map { NumberText.fixed($0, 4) } ?? "none" }
+        switch metric.kind {
+        case "epoch":
+            return "epoch \(metric.epoch)  step \(metric.step)  train loss \(text(metric.train_loss))"
+                + "  train accuracy \(text(metric.train_accuracy))  test loss \(text(metric.test_loss))"
+                + "  test accuracy \(text(metric.test_accuracy))  "
+                + "\(Int(metric.images_per_second ?? 0)) images/s"
+        case "step" where interval > 0 && metric.step.isMultiple(of: interval):
+            return "epoch \(metric.epoch)  step \(metric.step)  loss \(text(metric.loss))"
+                + "  accuracy \(text(metric.accuracy))"
+        default: return nil
+        }
+    }
+
+    /// What a line of a log says to people; nil unless it is a warning or an error.
+    static func warning(_ line: some StringProtocol, of process: String) -> String? {
+        guard let entry = try? JSONDecoder().decode([String: LogValue].self, from: Data(line.utf8)),
+            let level = entry["level"]?.text, ["warning", "error", "critical"].contains(level)
+        else { return nil }
+        var text = "\(level): \(process): \(entry["message"]?.text ?? "")"
+        for key in [LogKey.peerName, LogKey.reason, LogKey.errorDetail, LogKey.step, LogKey.shards] {
+            if let value = entry[key]?.text { text += "  \(key)=\(value)" }
+        }
+        return LineText.printable(text)
+    }
+
+    private struct LogValue: Decodable {
+        var text: String
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let text = try? container.decode(String.self) {
+                self.text = text
+            } else {
+                text = "\(try container.decode(Double.self))"
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import ClusterProtocol
+import RunFiles
+import Threads
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A child process of this one, in a process group of its own, that ends when this process does.
+///
+/// Its standard input is a socket that this process holds open: a child started with
+/// `--exit-with-parent` ends when it closes, even if this process was killed, and sends signs of life
+/// over it.
+public final class ChildProcess {
+    public enum End: Hashable, Sendable {
+        case exited(Int)
+        case signalled(Int)
+    }
+
+    public let processIdentifier: Int32
+    public let name: String
+    private let standardInput: Int32
+    private var end: End?
+
+    /// - Parameters:
+    ///   - executable: what the child is called, and what it runs unless `image` is given.
+    ///   - image: the file to run.
+    ///   - output: a path for standard output and error; nil lets the child share this process's.
+    public init(
+        name: String, executable: String, image: String? = nil, arguments: [String],
+        environment: [String: String] = [:], output: String? = nil
+    ) throws(Failure) {
+        self.name = name
+        var ends: [Int32] = [0, 0]
+        // The end that this process holds must not reach any child, or none would see it close.
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+            throw .internalError(
+                "cannot make a pair of sockets: \(String(cString: strerror(errno)))")
+        }
+        standardInput = ends[1]
+        defer { close(ends[0]) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
+        if let output {
+            posix_spawn_file_actions_addopen(
+                &actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+            posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETPGROUP) | Int16(POSIX_SPAWN_SETSIGMASK))
+        let words = ([executable] + arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var variables = ProcessEnvironment.variables
+        for (key, value) in environment { variables[key] = value }
+        let settings = variables.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for setting in settings { free(setting) } }
+        var identifier: pid_t = 0
+        let code = posix_spawn(
+            &identifier, image ?? executable, &actions, &attributes, words, settings)
+        guard code == 0 else {
+            close(ends[1])
+            throw .internalError(
+                "cannot start \(executable): \(String(cString: strerror(code)))")
+        }
+        processIdentifier = identifier
+    }
+
+    deinit {
+        close(standardInput)
+        if end == nil {
+            kill(processIdentifier, SIGKILL)
+            _ = wait(within: .seconds(10))
+        }
+    }
+
+    /// How it ended, if it has; never waits.
+    public func poll() -> End? {
+        if let end { return end }
+        var status: Int32 = 0
+        guard waitpid(processIdentifier, &status, WNOHANG) == processIdentifier else { return nil }
+        let signal = Int(status & 0x7F)
+        end = signal == 0 ? .exited(Int(status >> 8) & 0xFF) : .signalled(signal)
+        return end
+    }
+
+    /// Whether the child has sent signs of life since this was asked last.
+    public func hasGivenSign() -> Bool {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        var hasGiven = false
+        while recv(standardInput, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {
+            hasGiven = true
+        }
+        return hasGiven
+    }
+
+    public func send(signal: Int32) {
+        if poll() == nil { kill(processIdentifier, signal) }
+    }
+
+    /// Waits for its end, but not longer than `limit`.
+    public func wait(within limit: Duration) -> End? {
+        let deadline = SteadyClock.now + limit
+        while true {
+            if let end = poll() { return end }
+            if SteadyClock.now >= deadline { return nil }
+            usleep(2_000)
+        }
+    }
+
+    /// Asks it to end, and kills it when it does not.
+    @discardableResult
+    public func stop(asking signal: Int32 = SIGTERM, within limit: Duration) -> End {
+        send(signal: signal)
+        if let end = wait(within: limit) { return end }
+        send(signal: SIGKILL)
+        return wait(within: .seconds(30)) ?? .signalled(Int(SIGKILL))
+    }
+}

@@ -1,0 +1,240 @@
+import Buffers
+import ClusterProtocol
+import NeuralNetwork
+import Partitions
+import Synchronization
+import Threads
+
+/// Trains a model in this process. The weights after each step have the bits that every cluster gives
+/// for the same settings, whatever the number of threads.
+///
+/// ```swift
+/// var settings = RunConfiguration()
+/// settings.training.epochs = 1
+/// let trainer = try Trainer(settings)
+/// try trainer.train { print("step \($0.step): loss \($0.loss)") }
+/// try trainer.model().save(to: "fashion.safetensors")
+/// ```
+///
+/// Nothing is written, nobody else takes part, and what is lost is lost: that is what `convoy train` is
+/// for. Threading: used by one thread.
+public final class Trainer {
+    /// What one step found in training mode.
+    public struct Progress: Sendable, Hashable {
+        /// Updates so far; the first step's is 1.
+        public var step: Int
+        /// From 1.
+        public var epoch: Int
+        /// Mean over the step's records.
+        public var loss: Double
+        /// Share of the step's records, 0 to 1.
+        public var accuracy: Double
+    }
+
+    public let configuration: RunConfiguration
+    /// The records it trains on, behind the configuration's transformations.
+    public let data: DataSet
+    /// Steps that the configuration asks for.
+    public var totalSteps: Int { material.totalSteps }
+    /// Updates so far.
+    public private(set) var step = 0
+
+    private let material: RunMaterial
+    private let threads: [Worker]
+    private var weights: FloatBuffer
+    private var next: FloatBuffer
+    private let state: [FloatBuffer]
+    private let leaves: [FloatBuffer]
+
+    /// What one compute thread owns.
+    private final class Worker {
+        let engine: any GradientEngine
+        let batch: Microbatch
+
+        init(engine: any GradientEngine, batch: Microbatch) {
+            self.engine = engine
+            self.batch = batch
+        }
+    }
+
+    /// Opens the data set and draws the first weights, or reads those of `training.init`.
+    ///
+    /// - Parameter threadCount: at most as many as there are virtual workers are busy.
+    /// - Throws: 65 for settings, data or files that cannot be used.
+    public init(_ configuration: RunConfiguration, threadCount: Int = 1) throws(Failure) {
+        precondition(threadCount >= 1, "expected at least one thread, found \(threadCount)")
+        self.configuration = configuration
+        do throws(DataError) {
+            data = try DataSet.open(
+                DataSpecification(configuration.data.source),
+                partitionCount: configuration.data.partitions
+            ).transformed(by: configuration.data.transformations)
+        } catch {
+            throw .data("\(error)")
+        }
+        try configuration.requireInstructions()
+        material = try RunMaterial(
+            configuration,
+            data: data.description.summary(partitionRecordCounts: data.partitionRecordCounts))
+        let network = material.network
+        let first: FloatBuffer
+        if let path = configuration.training.initialWeights {
+            first = try CheckpointReader.weights(
+                file: path, layout: network.parameters)
+        } else {
+            let drawn = network.initialParameters(seed: configuration.training.seed)
+            first = FloatBuffer(count: drawn.count)
+            drawn.withUnsafeBytes { first.copy($0) }
+        }
+        weights = first
+        next = FloatBuffer(count: first.count)
+        state = configuration.optimizer.stateNames.map { _ in FloatBuffer(count: first.count) }
+        leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
+        var threads: [Worker] = []
+        for _ in 0..<min(threadCount, material.tree.leafCount) {
+            do throws(BackendError) {
+                let isa = material.backend == .oneDNN
+                    ? configuration.training.instructionSet
+                        ?? Backends.hostInstructionSet(material.backend) : nil
+                threads.append(
+                    Worker(
+                        engine: try Backends.makeEngine(
+                            material.backend, network: network,
+                            configuration: material.engineConfiguration(instructionSet: isa)),
+                        batch: Microbatch(
+                            capacity: material.batchPlan.microbatchSize,
+                            shape: data.description.shape)))
+            } catch {
+                throw .data("\(error)")
+            }
+        }
+        self.threads = threads
+    }
+
+    /// The weights of now.
+    public func model() throws(Failure) -> Model {
+        try Model(
+            material.network,
+            weights: Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count)),
+            transformations: configuration.data.transformations)
+    }
+
+    /// Trains for some steps more, or to the end that the configuration asks for.
+    ///
+    /// - Parameter progress: told after each step.
+    /// - Throws: 65 when records cannot be read, and at the first loss that is not a finite number;
+    ///   the weights are then those of before that step.
+    public func train(
+        steps: Int? = nil, _ progress: (Progress) -> Void = { _ in }
+    ) throws(Failure) {
+        let end = min(totalSteps, steps.map { step + $0 } ?? totalSteps)
+        while step < end { progress(try trainStep()) }
+    }
+
+    private func trainStep() throws(Failure) -> Progress {
+        let totals = try computeLeaves()
+        let loss = totals.lossSum / Double(totals.sampleCount)
+        guard loss.isFinite else {
+            throw .data("step \(step): expected a finite loss, found \(loss)")
+        }
+        let sum = sum(of: material.tree.root)
+        configuration.optimizer.update(
+            step: step + 1, weights: weights.pointer, into: next.pointer,
+            gradientSum: sum.pointer, sampleCount: totals.sampleCount,
+            state: state.map(\.pointer), count: weights.count)
+        swap(&weights, &next)
+        step += 1
+        return Progress(
+            step: step, epoch: material.batchPlan.epoch(ofStep: step - 1) + 1, loss: loss,
+            accuracy: Double(totals.correctCount) / Double(totals.sampleCount))
+    }
+
+    // MARK: - Gradients
+
+    /// Computes the gradient of each virtual worker, on all threads.
+    ///
+    /// - Returns: the sums of the step's statistics, added along the tree.
+    private func computeLeaves() throws(Failure) -> BatchStatistics {
+        let count = leaves.count
+        // Safety: each index is written by the one thread that drew it, and read after all are joined.
+        nonisolated(unsafe) let statistics = UnsafeMutablePointer<BatchStatistics>.allocate(
+            capacity: count)
+        statistics.initialize(repeating: BatchStatistics(), count: count)
+        defer { statistics.deallocate() }
+        let drawn = Atomic(0)
+        let fault = Mutex<DataError?>(nil)
+        let published = FloatBuffer(count: weights.count)
+        wire.round(weights.pointer, into: published.pointer, count: weights.count)
+        let work: (Worker) -> Void = { [self] worker in
+            worker.engine.setParameters(published.pointer)
+            while true {
+                let leaf = drawn.add(1, ordering: .relaxed).oldValue
+                guard leaf < count, fault.withLock({ $0 == nil }) else { return }
+                do throws(DataError) {
+                    statistics[leaf] = try compute(leaf, worker)
+                } catch {
+                    fault.withLock { $0 = error }
+                }
+            }
+        }
+        if threads.count == 1 {
+            work(threads[0])
+        } else {
+            // Safety: this thread waits for all of them before it goes on.
+            nonisolated(unsafe) let work = work
+            let all = threads.map { worker in
+                nonisolated(unsafe) let worker = worker
+                return WorkThread(name: "train") { work(worker) }
+            }
+            for thread in all { thread.join() }
+        }
+        if let error = fault.withLock({ $0 }) { throw .data("\(error)") }
+        return total(of: material.tree.root, statistics)
+    }
+
+    private var wire: WirePrecision { configuration.training.wirePrecision }
+
+    private func compute(_ leaf: Int, _ worker: Worker) throws(DataError) -> BatchStatistics {
+        let plan = material.batchPlan
+        let epoch = plan.epoch(ofStep: step)
+        let order = plan.order(epoch: epoch, virtualWorker: leaf)
+        try worker.batch.load(
+            from: data, .training, records: order[plan.microbatchRange(step: step, virtualWorker: leaf)],
+            augmentation: AugmentationKey(seed: plan.seed, epoch: epoch))
+        let gradient = leaves[leaf].pointer
+        let found = worker.engine.computeGradient(
+            Model.view(worker.batch), epoch: epoch, into: gradient)
+        wire.round(gradient, into: gradient, count: leaves[leaf].count)
+        return found
+    }
+
+    /// Nodes below `node`, the left one first; nil for a leaf.
+    private func children(of node: TreeNode) -> (left: TreeNode, right: TreeNode?)? {
+        guard node.level > 0 else { return nil }
+        let left = TreeNode(level: node.level - 1, index: node.index << 1)
+        return (left, material.tree.contains(left.sibling) ? left.sibling : nil)
+    }
+
+    /// Adds the leaves below a node where they lie, into the leftmost one.
+    private func sum(of node: TreeNode) -> FloatBuffer {
+        guard let (left, right) = children(of: node) else { return leaves[node.index] }
+        let sum = sum(of: left)
+        guard let right else { return sum }
+        FlatVector.add(sum.pointer, self.sum(of: right).pointer, into: sum.pointer, count: sum.count)
+        wire.round(sum.pointer, into: sum.pointer, count: sum.count)
+        return sum
+    }
+
+    private func total(
+        of node: TreeNode, _ leaves: UnsafePointer<BatchStatistics>
+    ) -> BatchStatistics {
+        guard let (left, right) = children(of: node) else { return leaves[node.index] }
+        let first = total(of: left, leaves)
+        guard let right else { return first }
+        let second = total(of: right, leaves)
+        return BatchStatistics(
+            sampleCount: first.sampleCount + second.sampleCount,
+            lossSum: first.lossSum + second.lossSum,
+            correctCount: first.correctCount + second.correctCount)
+    }
+}

@@ -1,0 +1,201 @@
+import CLinux
+import ClusterProtocol
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The few operations on files that need more than Foundation gives: durable, atomic, with errno.
+public enum FileSystem {
+    package static func failure(_ what: String, _ path: String, code: Int32 = errno) -> Failure {
+        let advice: String
+        switch code {
+        case ENOSPC, EDQUOT: advice = "; free some space or choose another --run-dir"
+        case EROFS, EACCES, EPERM: advice = "; choose a directory that can be written"
+        case EFBIG: advice = "; \(fileSizeLimit), raise it"
+        default: advice = ""
+        }
+        return .data("cannot \(what) \(path): \(String(cString: strerror(code)))\(advice)")
+    }
+
+    /// What this process may write into one file.
+    private static var fileSizeLimit: String {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0,
+            limit.rlim_cur != rlim_t.max
+        else { return "the file system's limit of file sizes is reached" }
+        return "the limit of file sizes (ulimit -f) is \(limit.rlim_cur / 1024) KiB"
+    }
+
+    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Differs from that of the file that replaces it; nil when there is none.
+    package static func identity(_ path: String) -> [Int]? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return [Int(status.st_ino), status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
+    }
+
+    /// When a file was last written, in nanoseconds since 1970; nil when it is not there.
+    package static func modificationTime(_ path: String) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
+    }
+
+    /// How long a file is; 0 when it is not there.
+    package static func byteCount(_ path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// A path without links, `.` and `..`; nil when nothing is there.
+    package static func resolved(_ path: String) -> String? {
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    /// What a symbolic link says; nil for anything else.
+    public static func target(ofLink path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress!, $0.count) }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
+    /// Makes a directory of its own for this process, below TMPDIR or /tmp.
+    package static func makeTemporaryDirectory() throws(Failure) -> String {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/convoy-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw failure("create a directory in", parent) }
+        return String(
+            decoding: template.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// Makes a directory and those above it.
+    public static func makeDirectories(_ path: String) throws(Failure) {
+        var built = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            built += built.isEmpty || built.hasSuffix("/") ? String(part) : "/\(part)"
+            if mkdir(built, 0o755) != 0, errno != EEXIST {
+                throw failure("create directory", built)
+            }
+        }
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw .data("cannot create directory \(path): a file of this name is in the way")
+        }
+    }
+
+    /// Names in a directory, sorted; empty when it cannot be read.
+    public static func names(in path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Writes a whole file and, unless told otherwise, waits until it is on disk.
+    package static func write(
+        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644,
+        durably: Bool = true
+    ) throws(Failure) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw failure("create", path) }
+        let all = Array(bytes)
+        var code: Int32 = 0
+        var offset = 0
+        while offset < all.count, code == 0 {
+            let count = all.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress! + offset, all.count - offset)
+            }
+            if count < 0 { code = errno == EINTR ? 0 : errno } else { offset += count }
+        }
+        if code == 0, durably, fsync(descriptor) != 0 { code = errno }
+        if close(descriptor) != 0, code == 0 { code = errno }
+        if code != 0 { throw failure("write", path, code: code) }
+    }
+
+    /// Replaces a file as a whole: readers see the old or the new content, even after a crash.
+    public static func replace(_ path: String, with text: String) throws(Failure) {
+        let temporary = "\(path).tmp"
+        try write(Array(text.utf8), to: temporary)
+        try rename(temporary, to: path)
+    }
+
+    package static func rename(
+        _ source: String, to target: String, durably: Bool = true
+    ) throws(Failure) {
+        guard Glibc.rename(source, target) == 0 else { throw failure("rename to", target) }
+        guard durably else { return }
+        try synchronize(directory: parent(of: target))
+    }
+
+    /// Puts a directory in the place of another: one of the two has the name at any moment.
+    package static func replaceDirectory(_ target: String, with source: String) throws(Failure) {
+        guard convoy_exchange(source, target) == 0 else {
+            // This file system cannot exchange names (NFS, for instance).
+            remove(target)
+            return try rename(source, to: target)
+        }
+        try synchronize(directory: parent(of: target))
+        remove(source)
+    }
+
+    /// Makes the names in a directory durable.
+    package static func synchronize(directory path: String) throws(Failure) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("open directory", path) }
+        defer { close(descriptor) }
+        if fsync(descriptor) != 0, errno != EINVAL { throw failure("sync directory", path) }
+    }
+
+    package static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// - Parameter limit: bytes that are read at most; a longer file is an error.
+    public static func read(_ path: String, atMost limit: Int = .max) throws(Failure) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("read", path) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw failure("read", path)
+            }
+            if count == 0 { return bytes }
+            bytes += buffer[..<count]
+            guard bytes.count <= limit else {
+                throw .data("\(path): expected at most \(limit) bytes, found more")
+            }
+        }
+    }
+
+    /// Removes a file, or a directory of files.
+    package static func remove(_ path: String) {
+        for name in names(in: path) { unlink("\(path)/\(name)") }
+        if rmdir(path) != 0 { unlink(path) }
+    }
+
+    /// The path with the working directory before it, if it is relative.
+    public static func absolute(_ path: String) -> String {
+        if path.hasPrefix("/") { return path }
+        guard let current = getcwd(nil, 0) else { return path }
+        defer { free(current) }
+        var rest = path[...]
+        while rest.hasPrefix("./") { rest = rest.dropFirst(2) }
+        return "\(String(cString: current))/\(rest)"
+    }
+}

@@ -1,0 +1,119 @@
+import Buffers
+import ClusterProtocol
+import NeuralNetwork
+import Partitions
+import RunFiles
+import Testing
+
+/// The library: a model and a trainer in one process, with the bits of a cluster.
+@Suite struct TrainerTests {
+    private let directory: TemporaryDirectory
+    private let data: String
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        data = try SampleData().write(to: directory)
+    }
+
+    /// Whatever the threads, the precision that sums travel in and the optimizer.
+    @Test(arguments: [1, 2, 9])
+    func theBitsOfACluster(threadCount: Int) throws {
+        var configuration = try RunConfiguration.sample(data, steps: 23)
+        for wire in WirePrecision.allCases {
+            configuration.training.wirePrecision = wire
+            let trainer = try Trainer(configuration, threadCount: threadCount)
+            var losses: [Double] = []
+            try trainer.train(steps: 20) { losses.append($0.loss) }
+            try trainer.train { losses.append($0.loss) }
+            #expect(losses.count == 23 && trainer.step == 23)
+            #expect(losses.allSatisfy { $0.isFinite && $0 > 0 })
+            let expected = try SerialTrainer(configuration).weights(afterSteps: 23)
+            #expect(try trainer.model().weightsSHA256 == expected)
+            configuration.optimizer = .sgd(SGD(learningRate: 0.05, momentum: 0.9))
+        }
+    }
+
+    /// With random transformations it is `convoy train` that it has to equal: the serial trainer has
+    /// none.
+    @Test func augmentedLikeARun() throws {
+        var configuration = try RunConfiguration.sample(data, steps: 12).with(workers: 2, servers: 1)
+        configuration.data.transformations = [.randomCrop(padding: 1), .randomHorizontalFlip]
+        try directory.write(configuration.yaml, "run.yaml")
+        let run = "\(directory.path)/run"
+        _ = try Command.succeed(
+            ["train", "--config", "\(directory.path)/run.yaml", "--run-dir", run])
+        let trainer = try Trainer(configuration, threadCount: 2)
+        try trainer.train()
+        let model = try trainer.model()
+        #expect(try RunRecords(run).summary().weights_sha256 == model.weightsSHA256)
+        // What is read from the run is the same model, and judges the same.
+        let read = try Model(contentsOf: run)
+        #expect(read.weights == model.weights && read.transformations == model.transformations)
+        let summary = try RunRecords(run).summary()
+        let found = try read.evaluate(trainer.data)
+        #expect(found.accuracy == summary.test_accuracy)
+    }
+
+    /// The hash that README and design name.
+    @Test(.enabled(if: FashionMNIST.isFast, "Fashion-MNIST and a fast backend are needed"))
+    func theEpochThatEverybodyKnows() throws {
+        var configuration = RunConfiguration()
+        configuration.training.epochs = 1
+        let trainer = try Trainer(configuration, threadCount: 2)
+        try trainer.train()
+        #expect(
+            try trainer.model().weightsSHA256
+                == "0a9929976fe9010d6563b414699de9f80e687929d47c40680bdd690ca69351e0")
+    }
+
+    @Test func aModelReadsBack() throws {
+        let configuration = try RunConfiguration.sample(data, steps: 5)
+        let trainer = try Trainer(configuration)
+        try trainer.train()
+        let model = try trainer.model()
+        let path = "\(directory.path)/model.safetensors"
+        try model.save(to: path)
+        let read = try Model(contentsOf: path)
+        #expect(read.weights == model.weights)
+        #expect(read.network.fingerprint == model.network.fingerprint)
+        let (images, _) = try trainer.data.gather(.test, records: [0, 1])
+        let size = images.count / 2
+        let pair = [Array(images[..<size]), Array(images[size...])]
+        let predictions = try model.predict(pair)
+        #expect(try read.predict(pair) == predictions)
+        for prediction in predictions {
+            #expect(abs(prediction.probabilities.reduce(0, +) - 1) < 1e-5)
+            #expect(prediction.probability == prediction.probabilities.max())
+        }
+        // The engine's outputs and those of an evaluation are the same numbers.
+        var logits: [Float] = []
+        _ = try model.evaluate(trainer.data) { outputs, _ in logits += outputs }
+        let first = SoftmaxCrossEntropy.probabilities(
+            Array(logits[..<model.network.outputElementCount]))
+        #expect(first == predictions[0].probabilities)
+    }
+
+    @Test func whatCannotBeIsRefused() throws {
+        var configuration = try RunConfiguration.sample(data, steps: 5)
+        let trainer = try Trainer(configuration)
+        let model = try trainer.model()
+        #expect(throws: Failure.self) { try model.predict([[0.5]]) }
+        #expect(throws: Failure.self) { try Model(model.network, weights: [1]) }
+        #expect(throws: Failure.self) { try Model(contentsOf: directory.path) }
+        #expect(throws: Failure.self) { try model.save(to: "\(directory.path)/none/file") }
+        configuration.optimizer["learning-rate"] = 1e30
+        let diverging = try Trainer(configuration)
+        let failure = #expect(throws: Failure.self) { try diverging.train(steps: 5) }
+        #expect(failure?.text.contains("expected a finite loss") == true)
+        configuration.data.source = "idx:\(directory.path)/nothing"
+        #expect(throws: Failure.self) { try Trainer(configuration) }
+    }
+
+    /// The snippet of the documents does what they say.
+    @Test(.enabled(if: FashionMNIST.isFast, "Fashion-MNIST and a fast backend are needed"))
+    func theSnippet() throws {
+        let label = try trainAndPredict(
+            "fashion-mnist", steps: 120, saveTo: "\(directory.path)/cnn.safetensors")
+        #expect((0..<10).contains(label))
+    }
+}
