@@ -158,9 +158,9 @@ start_train() {
             LD_PRELOAD="$faulty/faulty_disk.so")
     fi
     # `ip netns exec` becomes the program, so the number is the program's.
-    local within=()
-    if [[ -n $network ]]; then within=(ip netns exec "$network"); fi
-    "${within[@]}" env "${faults[@]}" "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
+    local prefix=()
+    if [[ -n $network ]]; then prefix=(ip netns exec "$network"); fi
+    "${prefix[@]}" env "${faults[@]}" "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
     train=$!
     train_start=$(process_start "$train") || true
 }

@@ -19,7 +19,7 @@ if [[ ${CI:-} == true ]]; then export CONVOY_WERROR=on; fi
 
 if command -v shellcheck >/dev/null; then
     section "shellcheck"
-    shellcheck Scripts/*.sh Scripts/bench/*.sh Scripts/engines/*.sh Cluster/slurm/train.sbatch .ci/run
+    shellcheck Scripts/*.sh Scripts/bench/*.sh Scripts/engines/*.sh Scripts/docs/*.sh Cluster/slurm/train.sbatch .ci/run
 fi
 
 section "build"
