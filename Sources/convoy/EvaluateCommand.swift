@@ -111,19 +111,26 @@ struct PredictCommand: ParsableCommand {
             let computation = try model.computation()
             let model = try model.load()
             let data = try ModelOptions.open(data: data)
-            for number in record {
-                guard (0..<data.description.testCount).contains(number) else {
-                    throw .usage(
-                        "--record: expected 0 to \(data.description.testCount - 1), found \(number)")
-                }
-                let record: (images: [Float], labels: [Int32])
+            // Those before one that is not there are shown.
+            let range = 0..<data.description.testCount
+            let numbers = Array(record.prefix { range.contains($0) })
+            var (images, labels) = ([[Float]](), [Int32]())
+            for number in numbers {
                 do throws(DataError) {
-                    record = try data.gather(.test, records: [number])
+                    let found = try data.gather(.test, records: [number])
+                    images.append(found.images)
+                    labels += found.labels
                 } catch {
                     throw .data("\(error)")
                 }
-                let found = try model.predict([record.images], computation)
-                show(number, Int(record.labels[0]), found[0])
+            }
+            let found = try model.predict(images, computation)
+            for (index, number) in numbers.enumerated() {
+                show(number, Int(labels[index]), found[index])
+            }
+            if numbers.count < record.count {
+                throw .usage(
+                    "--record: expected 0 to \(range.count - 1), found \(record[numbers.count])")
             }
             return ExitCode.done
         }

@@ -39,8 +39,7 @@ struct LaunchCommand: ParsableCommand {
             try insecurity.requireFitting(security)
             let file: ClusterFile?
             if let cluster { file = try ClusterFile.load(cluster) } else { file = nil }
-            var directory = runDir ?? TrainCommand.defaultDirectory()
-            while directory.count > 1, directory.hasSuffix("/") { directory.removeLast() }
+            let directory = RunDirectory.name(runDir ?? TrainCommand.defaultDirectory())
             var settings = try ClusterLaunch.Settings(
                 executable: try Executable.path(), runDirectory: directory, cluster: file)
             try add(to: &settings)
@@ -56,9 +55,7 @@ struct LaunchCommand: ParsableCommand {
         let isOnHosts = settings.cluster != nil
         let flags = try SettingFlags(options.settings)
         // What is wrong shows before any host is asked.
-        let configuration = try options.configuration()
-        settings.data = flags.text("data.source") ?? configuration.data.source
-        if flags.text("data.source") == nil, options.config == nil { settings.data = "fashion-mnist" }
+        settings.data = try options.configuration(isElsewhere: true).data.source
         settings.isForced = force
         settings.changesSettings = options.changeSettings
         settings.isInsecure = insecurity.insecure
@@ -131,8 +128,7 @@ struct StopCommand: ParsableCommand {
             guard let directory = runDir ?? ClusterStop.newest(in: "runs") else {
                 throw .data("runs/*.pids is not there; nothing was launched here")
             }
-            var path = directory
-            while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+            let path = RunDirectory.name(directory)
             let outcome = try ClusterStop.stop(
                 path, within: within, executable: try Executable.path()
             ) { Screen.report("\($0)\n") }
@@ -178,8 +174,7 @@ struct MonitorCommand: ParsableCommand {
             guard let directory = runDir ?? RunDirectory.newest(in: "runs") else {
                 throw .usage("name a run directory; there is none in runs/")
             }
-            var path = directory
-            while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+            let path = RunDirectory.name(directory)
             let show: (String) -> Void = { Terminal.show($0) }
             if !exitWithParent, let follower = try ClusterFollower(path, show: show) {
                 let options = ["--every", "\(every)"] + (once ? ["--once"] : []) + (logs ? ["--logs"] : [])

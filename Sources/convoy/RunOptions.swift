@@ -34,7 +34,11 @@ struct RunOptions: ParsableArguments {
     }
 
     /// The run's settings: the file, or `base`, or the defaults, and the flags on top.
-    func configuration(over base: RunConfiguration? = nil) throws(Failure) -> RunConfiguration {
+    ///
+    /// - Parameter isElsewhere: leaves relative paths as they are, since another host will read them.
+    func configuration(
+        over base: RunConfiguration? = nil, isElsewhere: Bool = false
+    ) throws(Failure) -> RunConfiguration {
         if base != nil, config != nil {
             throw .usage("--config and --resume exclude each other: a run keeps its own file")
         }
@@ -46,7 +50,7 @@ struct RunOptions: ParsableArguments {
             throw flags.isEmpty ? error : .usage(error.text)
         }
         // A run that goes on has absolute paths; it may go on from another working directory.
-        if base == nil || flags.has("data.source") { result.makePathsAbsolute() }
+        if !isElsewhere, base == nil || flags.has("data.source") { result.makePathsAbsolute() }
         return result
     }
 }

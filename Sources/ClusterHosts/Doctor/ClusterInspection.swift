@@ -118,35 +118,16 @@ public final class ClusterInspection {
         _ words: (ClusterFile.Host) -> [String]
     ) throws(Failure) -> [Answer] {
         var answers: [Int: Answer] = [:]
-        var running: [Int: HostCommand] = [:]
-        var next = 0
-        while answers.count < hosts.count {
-            while next < hosts.count, running.count < Self.parallelCount {
-                running[next] = try start(words(hosts[next]), on: hosts[next])
-                next += 1
-            }
-            for (index, command) in running {
-                let end = command.end
-                guard end != nil || SteadyClock.now - command.startedAt > limit else { continue }
-                answers[index] = Answer(
-                    end: end, lines: command.lines, error: command.lastError,
-                    askedAt: command.askedAt, answeredAt: SteadyClock.wallSeconds, limit: limit)
-                command.stop()
-                running[index] = nil
-            }
-            try pause()
+        let round = HostRound(
+            parallelCount: Self.parallelCount, limit: limit, interruptions: interruptions)
+        try round.run(on: hosts) { host throws(Failure) in
+            try start(words(host), on: host)
+        } ended: { index, command, end in
+            answers[index] = Answer(
+                end: end, lines: command.lines, error: command.lastError,
+                askedAt: command.askedAt, answeredAt: SteadyClock.wallSeconds, limit: limit)
         }
         return hosts.indices.compactMap { answers[$0] }
-    }
-
-    private func pause() throws(Failure) {
-        guard let interruptions else {
-            usleep(5_000)
-            return
-        }
-        if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
-            throw Failure(text: "interrupted", exitCode: ExitCode.interrupted)
-        }
     }
 
     private func start(
@@ -213,7 +194,7 @@ public final class ClusterInspection {
                 }
             }
             if !isWaiting { break }
-            try pause()
+            try HostRound.pause(interruptions)
         }
         return listeners.indices.compactMap { index in
             ports[index].map { (listeners[index].host, $0) }

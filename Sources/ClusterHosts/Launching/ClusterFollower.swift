@@ -28,7 +28,7 @@ public struct ClusterFollower {
     ) throws(Failure) -> Int {
         let scratch = try FileSystem.makeTemporaryDirectory()
         defer { FileSystem.remove(scratch) }
-        var others: [(command: HostCommand, name: String, shown: Int)] = []
+        var others: [(command: HostCommand, name: String, isFollowed: Bool)] = []
         var head: HostCommand?
         for (index, entry) in hosts.entries.enumerated() {
             let isHead = entry.host.isCoordinator
@@ -36,27 +36,27 @@ public struct ClusterFollower {
             let shell = HostShell(
                 transport: transport, executable: entry.executable, scratch: scratch)
             let words = ["monitor", "--exit-with-parent"] + (isHead ? options : ["--logs"])
+            let line = HostShell.command(
+                words + [runDirectory], directory: entry.host.directory,
+                executable: entry.executable)
             let command = try shell.start(
-                words + [runDirectory], on: entry.host, name: "follow-\(index)")
-            if isHead { head = command } else { others.append((command, entry.host.name, 0)) }
+                line: line, on: entry.host, name: "follow-\(index)", sharesOutput: isHead)
+            if isHead { head = command } else { others.append((command, entry.host.name, true)) }
         }
-        var headShown = 0
         while true {
             let end = head?.end
-            for line in (head?.lines ?? []).dropFirst(headShown) {
-                show(line)
-                headShown += 1
-            }
-            for index in others.indices {
-                for line in others[index].command.lines.dropFirst(others[index].shown) {
-                    show("\(others[index].name): \(line)")
-                    others[index].shown += 1
-                }
+            for index in others.indices where others[index].isFollowed {
+                let (command, name, _) = others[index]
+                let isOver = command.end != nil
+                for line in command.addedLines() { show("\(name): \(line)") }
+                guard isOver else { continue }
+                others[index].isFollowed = false
+                if end == nil { show("\(name): its warnings are followed no more") }
             }
             if let end, let head {
                 return try exitCode(end, head.errors)
             }
-            if head == nil, others.allSatisfy({ $0.command.end != nil }) { return ExitCode.done }
+            if head == nil, !others.contains(where: \.isFollowed) { return ExitCode.done }
             if case .stopRequested = interruptions.wait(timeout: .milliseconds(200)) {
                 return ExitCode.interrupted
             }

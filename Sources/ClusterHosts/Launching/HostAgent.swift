@@ -188,8 +188,9 @@ package struct HostAgent {
             guard list.isOf(launch: launch) else {
                 throw .internalError("this launch was given up")
             }
-            let pid = try DetachedProcess.start(
-                executable, arguments, environment: environment, output: output)
+            let pid = try Spawn.start(
+                [executable] + arguments, image: executable, environment: environment, input: .null,
+                output: output, group: .session)
             try list.append("\(name) \(pid) \(RunLock.startTime(of: pid) ?? 0)")
             return pid
         }
@@ -219,6 +220,7 @@ package struct HostAgent {
         while FileSystem.identity(run.endpoint) == former {
             var status: Int32 = 0
             if waitpid(pid, &status, WNOHANG) == pid {
+                defer { unlink(output) }
                 throw failure(of: "the coordinator", output, status)
             }
             guard SteadyClock.now < end else {
@@ -263,7 +265,6 @@ package struct HostAgent {
         let lines = String(
             decoding: (try? FileSystem.read(output, atMost: 1 << 20)) ?? [], as: UTF8.self
         ).split(separator: "\n")
-        if name.contains("coordinator") { unlink(output) }
         for line in lines.dropLast().suffix(20) { note(LineText.printable(String(line))) }
         let code = status & 0x7F == 0 ? Int(status >> 8) & 0xFF : ExitCode.internalError
         let last = lines.last.map { LineText.printable(String($0)) } ?? "it said nothing"

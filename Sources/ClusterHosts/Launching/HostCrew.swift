@@ -54,32 +54,20 @@ final class HostCrew {
         _ order: (ClusterFile.Host) throws(Failure) -> Order?
     ) throws(Failure) -> [String: [String]] {
         var answers: [String: [String]] = [:]
-        var running: [(host: ClusterFile.Host, command: HostCommand)] = []
-        var waiting = hosts[...]
         var worst = 0
-        while !waiting.isEmpty || !running.isEmpty {
-            while running.count < Self.parallelCount, let host = waiting.popFirst() {
-                guard let order = try order(host) else { continue }
-                number += 1
-                let command = try shell.start(
-                    line: order.line, on: host, name: "\(number)", input: order.input)
-                running.append((host, command))
-            }
-            var rest: [(host: ClusterFile.Host, command: HostCommand)] = []
-            for (host, command) in running {
-                let end = command.end
-                if end == nil, SteadyClock.now - command.startedAt <= limit {
-                    rest.append((host, command))
-                    continue
-                }
-                command.stop()
-                for line in command.errors { show("\(host.name): \(LineText.printable(line))") }
-                let code = Self.exitCode(end, host.name, show)
-                if code == 0 { answers[host.name] = command.lines }
-                worst = max(worst, code)
-            }
-            running = rest
-            try pause()
+        let round = HostRound(
+            parallelCount: Self.parallelCount, limit: limit, interruptions: interruptions)
+        try round.run(on: hosts) { host throws(Failure) in
+            guard let order = try order(host) else { return nil }
+            number += 1
+            return try shell.start(
+                line: order.line, on: host, name: "\(number)", input: order.input)
+        } ended: { index, command, end in
+            let name = hosts[index].name
+            for line in command.errors { show("\(name): \(LineText.printable(line))") }
+            let code = Self.exitCode(end, name, show)
+            if code == 0 { answers[name] = command.lines }
+            worst = max(worst, code)
         }
         guard worst == 0 || isPatient else {
             throw Failure(
@@ -108,16 +96,6 @@ final class HostCrew {
         case nil:
             show("\(host): error: no answer in time")
             return ExitCode.lost
-        }
-    }
-
-    private func pause() throws(Failure) {
-        guard let interruptions else {
-            usleep(5_000)
-            return
-        }
-        if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
-            throw Failure(text: "interrupted", exitCode: ExitCode.interrupted)
         }
     }
 

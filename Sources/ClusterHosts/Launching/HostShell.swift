@@ -49,9 +49,12 @@ struct HostShell: Sendable {
 
     /// Starts a line for the host's shell.
     ///
-    /// - Parameter input: a file for its standard input; nil: one that closes when this process ends.
+    /// - Parameters:
+    ///   - input: a file for its standard input; nil: one that closes when this process ends.
+    ///   - sharesOutput: what it says goes to this process's standard output, however much it is.
     func start(
-        line command: String, on host: ClusterFile.Host, name: String, input: String? = nil
+        line command: String, on host: ClusterFile.Host, name: String, input: String? = nil,
+        sharesOutput: Bool = false
     ) throws(Failure) -> HostCommand {
         let words = Self.isHere(host.name)
             ? ["/bin/sh", "-c", command] : transport + [host.destination, command]
@@ -59,11 +62,11 @@ struct HostShell: Sendable {
         unlink(output)
         unlink(errors)
         // A host that says more than 8 MiB is cut off.
-        let limited = "ulimit -f 16384; exec \"$@\" 2>\"$0\""
+        let limited = "\(sharesOutput ? "" : "ulimit -f 16384; ")exec \"$@\" 2>\"$0\""
             + (input.map { " <\(Self.quoted($0))" } ?? "")
         let child = try ChildProcess(
             name: name, executable: "/bin/sh", arguments: ["-c", limited, errors] + words,
-            output: output)
+            output: sharesOutput ? nil : output)
         return HostCommand(host: host, child: child, outputPath: output, errorPath: errors)
     }
 
@@ -98,12 +101,14 @@ final class HostCommand {
     private let child: ChildProcess
     private let outputPath: String
     private let errorPath: String
+    private var tail: FileTail
 
     init(host: ClusterFile.Host, child: ChildProcess, outputPath: String, errorPath: String) {
         self.host = host
         self.child = child
         self.outputPath = outputPath
         self.errorPath = errorPath
+        tail = FileTail(outputPath)
     }
 
     var end: ChildProcess.End? { child.poll() }
@@ -115,6 +120,9 @@ final class HostCommand {
         lines.removeLast()
         return lines
     }
+
+    /// Whole lines of standard output since this was asked last.
+    func addedLines() -> [Substring] { tail.added() }
 
     /// What it said on standard error.
     var errors: [String] {

@@ -40,39 +40,14 @@ public final class ChildProcess {
         }
         standardInput = ends[1]
         defer { close(ends[0]) }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
-        if let output {
-            posix_spawn_file_actions_addopen(
-                &actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-            posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        }
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP) | Int16(POSIX_SPAWN_SETSIGMASK))
-        let words = ([executable] + arguments).map { strdup($0) } + [nil]
-        defer { for word in words { free(word) } }
-        var variables = ProcessEnvironment.variables
-        for (key, value) in environment { variables[key] = value }
-        let settings = variables.map { strdup("\($0)=\($1)") } + [nil]
-        defer { for setting in settings { free(setting) } }
-        var identifier: pid_t = 0
-        let code = posix_spawn(
-            &identifier, image ?? executable, &actions, &attributes, words, settings)
-        guard code == 0 else {
+        do throws(Failure) {
+            processIdentifier = try Spawn.start(
+                [executable] + arguments, image: image ?? executable, environment: environment,
+                input: .descriptor(ends[0]), output: output, group: .process)
+        } catch {
             close(ends[1])
-            throw .internalError(
-                "cannot start \(executable): \(String(cString: strerror(code)))")
+            throw error
         }
-        processIdentifier = identifier
     }
 
     deinit {

@@ -45,6 +45,8 @@ public final class Trainer {
     private var next: FloatBuffer
     private let state: [FloatBuffer]
     private let leaves: [FloatBuffer]
+    /// What the engines compute with: the weights as they would travel.
+    private let published: FloatBuffer
 
     /// What one compute thread owns.
     private final class Worker {
@@ -88,6 +90,7 @@ public final class Trainer {
         }
         weights = first
         next = FloatBuffer(count: first.count)
+        published = FloatBuffer(count: first.count)
         state = configuration.optimizer.stateNames.map { _ in FloatBuffer(count: first.count) }
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
         var threads: [Worker] = []
@@ -163,7 +166,6 @@ public final class Trainer {
         defer { statistics.deallocate() }
         let drawn = Atomic(0)
         let fault = Mutex<DataError?>(nil)
-        let published = FloatBuffer(count: weights.count)
         wire.round(weights.pointer, into: published.pointer, count: weights.count)
         let work: (Worker) -> Void = { [self] worker in
             worker.engine.setParameters(published.pointer)

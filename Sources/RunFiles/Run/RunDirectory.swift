@@ -8,6 +8,13 @@ import ClusterProtocol
 public struct RunDirectory: Sendable, Hashable {
     public let path: String
 
+    /// A path without slashes behind it, so that files beside the directory can be named after it.
+    public static func name(_ path: String) -> String {
+        var name = path
+        while name.count > 1, name.hasSuffix("/") { name.removeLast() }
+        return name
+    }
+
     public init(_ path: String) { self.path = FileSystem.absolute(path) }
 
     public var configuration: String { "\(path)/config.yaml" }

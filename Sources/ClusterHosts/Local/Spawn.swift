@@ -1,0 +1,76 @@
+import ClusterProtocol
+import Glibc
+import RunFiles
+
+/// Starts programs: the one place that calls `posix_spawn`.
+enum Spawn {
+    /// Where a program's standard input comes from.
+    enum Input {
+        case descriptor(Int32)
+        /// Nothing to read.
+        case null
+    }
+
+    /// What a program is apart from the one that starts it.
+    enum Group {
+        /// A process group of its own: Ctrl-C does not reach it.
+        case process
+        /// A session of its own: the end of the terminal does not reach it either.
+        case session
+
+        /// For `posix_spawnattr_setflags`. glibc's POSIX_SPAWN_SETSID is left out of Swift's map of the
+        /// header.
+        fileprivate var flag: Int32 {
+            switch self {
+            case .process: Int32(POSIX_SPAWN_SETPGROUP)
+            case .session: 0x80
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - words: what the program is called, and its arguments.
+    ///   - image: the file to run.
+    ///   - environment: variables besides those of this process, or in their place.
+    ///   - output: a file that standard output and error are appended to; nil: those of this process.
+    /// - Returns: the number of the process.
+    static func start(
+        _ words: [String], image: String, environment: [String: String], input: Input,
+        output: String?, group: Group
+    ) throws(Failure) -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        switch input {
+        case .descriptor(let number): posix_spawn_file_actions_adddup2(&actions, number, 0)
+        case .null: posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        }
+        if let output {
+            posix_spawn_file_actions_addopen(
+                &actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+            posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        posix_spawnattr_setflags(
+            &attributes, Int16(group.flag | Int32(POSIX_SPAWN_SETSIGMASK)))
+        let arguments = words.map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var variables = ProcessEnvironment.variables
+        for (key, value) in environment { variables[key] = value }
+        let settings = variables.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for setting in settings { free(setting) } }
+        var identifier: pid_t = 0
+        let code = posix_spawn(&identifier, image, &actions, &attributes, arguments, settings)
+        guard code == 0 else {
+            throw .internalError(
+                "cannot start \(words.first ?? image): \(String(cString: strerror(code)))")
+        }
+        return identifier
+    }
+}
