@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Usage: Scripts/bench/schedules.sh [N]
+# Usage: Scripts/bench/schedules.sh [N [FAMILY...]]
 #
 # Simulates N schedules of whole clusters with faults, a million unless N is given, on every core: all
 # families of faults of Tests/ClusterSimulationTests/ScheduleFamily.swift, with seeds that the tests do
-# not use, the same ones every time. Prints a table by family, and how long all took. Ends with 1
+# not use, the same ones every time; with FAMILY, their share alone. Prints a table by family, and how long all took. Ends with 1
 # when one schedule breaks a rule; it is printed as family:seed with the last things that happened,
 # and CONVOY_SCHEDULES=family:seed swift test -c release --filter onDemand replays it.
 set -euo pipefail
@@ -18,6 +18,6 @@ cd -- "$root"
 Scripts/setup.sh
 swift build -c release --build-tests >&2
 started=$SECONDS
-CONVOY_SCHEDULES=$count swift test -c release --skip-build --filter ScheduleTests/onDemand
-echo "$count schedules in $((SECONDS - started)) s on $(nproc) x$(
+CONVOY_SCHEDULES="$count ${*:2}" swift test -c release --skip-build --filter ScheduleTests/onDemand
+echo "$count schedules ${*:2} in $((SECONDS - started)) s on $(nproc) x$(
     sed -n 's/^model name[^:]*://p' /proc/cpuinfo | head -n 1)"

@@ -1,9 +1,6 @@
 import CLinux
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// How the pages of a slab are laid out: both sides must agree.
 ///

@@ -1,9 +1,6 @@
 import CLinux
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Another process's shared memory, mapped for reading.
 ///

@@ -5,26 +5,26 @@ import CounterRandom
 ///
 /// A worker that computed with the wrong version, a sum in the wrong order or a contribution counted
 /// twice leads to weights that differ from the serial ones, in the step where it happened.
-public struct SimulatedProblem: Sendable {
-    public let tree: ReductionTree
-    public let plan: SlicePlan
-    public let seed: UInt64
+package struct SimulatedProblem: Sendable {
+    package let tree: ReductionTree
+    package let plan: SlicePlan
+    package let seed: UInt64
     /// Parts of a chunk's state: weights and one momentum.
-    public static let partCount = 2
+    package static let partCount = 2
 
-    public init(seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan) {
+    package init(seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan) {
         self.seed = seed
         tree = ReductionTree(leafCount: virtualWorkerCount)
         self.plan = plan
     }
 
-    public var initialWeights: [Float] {
+    package var initialWeights: [Float] {
         var stream = RandomStream(seed: seed, purpose: .initialWeights)
         return (0..<plan.parameterCount).map { _ in stream.nextUniform() - 0.5 }
     }
 
     /// The gradient sum of one virtual worker.
-    public func leaf(step: Step, leaf: Int, weights: [Float]) -> ([Float], ContributionTotals) {
+    package func leaf(step: Step, leaf: Int, weights: [Float]) -> ([Float], ContributionTotals) {
         var stream = RandomStream(
             seed: seed, purpose: .simulation, UInt64(step.value), UInt64(leaf))
         let neighbour = weights[1...] + weights[..<1]
@@ -38,7 +38,7 @@ public struct SimulatedProblem: Sendable {
     }
 
     /// The sum of a tree node: its leaves added in the shape of the tree.
-    public func node(
+    package func node(
         _ node: TreeNode, step: Step, weights: [Float]
     ) -> ([Float], ContributionTotals) {
         if node.level == 0 { return leaf(step: step, leaf: node.index, weights: weights) }
@@ -52,7 +52,7 @@ public struct SimulatedProblem: Sendable {
     static func sum(_ left: [Float], _ right: [Float]) -> [Float] { zip(left, right).map { $0 + $1 } }
 
     /// One update of any stretch of the vector.
-    public static func update(
+    package static func update(
         weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int
     ) -> (weights: [Float], momentum: [Float]) {
         let moved = zip(momentum, sum).map { 0.9 * $0 + $1 / Float(sampleCount) }
@@ -60,7 +60,7 @@ public struct SimulatedProblem: Sendable {
     }
 
     /// The weights of every version from 0 to `steps`, computed by one thread in a loop.
-    public func serialVersions(steps: Int) -> [[Float]] {
+    package func serialVersions(steps: Int) -> [[Float]] {
         var weights = initialWeights
         var momentum = [Float](repeating: 0, count: weights.count)
         var versions = [weights]
@@ -73,7 +73,7 @@ public struct SimulatedProblem: Sendable {
         return versions
     }
 
-    public func serialTotals(step: Int, weights: [Float]) -> ContributionTotals {
+    package func serialTotals(step: Int, weights: [Float]) -> ContributionTotals {
         node(tree.root, step: Step(step), weights: weights).1
     }
 }

@@ -258,7 +258,8 @@ extension Simulation {
                 header.node = node
                 header.placement = member.member.sendingPlacement
                 header.totals = totals
-                let relay = isStraight
+                let relay =
+                    isStraight
                     ? nil : member.routes?.relay(of: node, chunk: chunk.index)?.identity
                 if relay != nil { header.kind = .combine }
                 send(.bulk(header, Array(values[chunk.range])), from: peer, to: relay ?? host)

@@ -5,7 +5,7 @@ import CounterRandom
 ///
 /// Everything that happens follows from the seed. After each update the chunk is compared, bit for
 /// bit, with the serial computation.
-public struct Simulation {
+package struct Simulation {
     enum Happening {
         case deliver(SimulatedPacket, from: PeerIdentity, to: PeerIdentity)
         case computed(PeerIdentity, step: Step, nodes: [TreeNode])
@@ -72,7 +72,7 @@ public struct Simulation {
     /// What happened last; put into words only when something went wrong.
     var trace: [(time: Duration, text: () -> String)] = []
 
-    public init(_ settings: SimulationSettings) {
+    package init(_ settings: SimulationSettings) {
         self.settings = settings
         let shardCount = settings.serverCount > 0 ? settings.serverCount : settings.workerCount
         let plan = SlicePlan(
@@ -84,16 +84,17 @@ public struct Simulation {
         random = RandomStream(seed: settings.seed, purpose: .simulation, 0xFA17)
         coordinatorConfiguration = .init(
             run: "simulated", tree: problem.tree, plan: plan,
-                serverCount: settings.serverCount, workerCount: settings.workerCount,
-                startStep: Step(0), totalSteps: Step(settings.totalSteps),
-                stepsPerEpoch: settings.stepsPerEpoch,
-                evaluationChunkCount: settings.evaluationChunkCount,
-                heartbeatInterval: settings.heartbeatInterval, startTimeout: .seconds(20),
-                lossTimeout: .seconds(120), build: "build", backend: "simulated",
-                data: DataSummary(
-                    name: "simulated", shape: [1, 1, 1], classCount: 2, testCount: 30,
-                    fingerprint: "data", partitionRecordCounts: [1]), modelFingerprint: "model", configurationText: "",
-                bulkEndpoint: "coordinator")
+            serverCount: settings.serverCount, workerCount: settings.workerCount,
+            startStep: Step(0), totalSteps: Step(settings.totalSteps),
+            stepsPerEpoch: settings.stepsPerEpoch,
+            evaluationChunkCount: settings.evaluationChunkCount,
+            heartbeatInterval: settings.heartbeatInterval, startTimeout: .seconds(20),
+            lossTimeout: .seconds(120), build: "build", backend: "simulated",
+            data: DataSummary(
+                name: "simulated", shape: [1, 1, 1], classCount: 2, testCount: 30,
+                fingerprint: "data", partitionRecordCounts: [1]), modelFingerprint: "model",
+            configurationText: "",
+            bulkEndpoint: "coordinator")
         coordinatorConfiguration.fanIn = settings.fanIn
         coordinator = CoordinatorMachine(coordinatorConfiguration)
         disk.write(chunked([problem.initialWeights, zeros]), step: Step(0))
@@ -114,7 +115,7 @@ public struct Simulation {
     }
 
     /// Runs to the end, to a violation, or to the time limit.
-    public mutating func run() -> SimulationResult {
+    package mutating func run() -> SimulationResult {
         for _ in 0..<settings.serverCount { start(.server) }
         for _ in 0..<settings.workerCount { start(.worker) }
         queue.insert(.tick(coordinatorIdentity), at: .zero)
@@ -132,7 +133,8 @@ public struct Simulation {
         return SimulationResult(
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
-            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips, relayedSumCount: relayedSums,
+            crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips,
+            relayedSumCount: relayedSums,
             tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
             hangCount: hangs, diskStallCount: diskStalls, heldCount: helds,
             traffic: traffic, finalWeights: finalWeights,

@@ -1,10 +1,5 @@
 import SafeTensors
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// Why a data set cannot be used; its description is one line.
 public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -128,6 +123,7 @@ func requireDirectory(_ path: String, holding what: String) throws(DataError) {
         .unreadable, file: path,
         what: isThere ? "it is no directory" : "the directory cannot be opened",
         expected: "a directory with \(what)", found: reason,
-        advice: isHome ? "write $HOME in place of ~, which a shell leaves alone within a word"
+        advice: isHome
+            ? "write $HOME in place of ~, which a shell leaves alone within a word"
             : "check the path")
 }

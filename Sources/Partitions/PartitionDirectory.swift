@@ -1,11 +1,6 @@
 import Checksums
 import SafeTensors
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A directory with a manifest and one safetensors file a partition.
 struct PartitionDirectory: Sendable {

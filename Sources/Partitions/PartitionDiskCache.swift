@@ -1,11 +1,6 @@
 import Checksums
 import SafeTensors
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// Partition files on this host's disk, named by their SHA-256, within a bound.
 ///
@@ -141,7 +136,8 @@ public final class PartitionDiskCache: Sendable {
             files.append(
                 CachedFile(
                     sha256: String(first), path: path, byteCount: Int(status.st_size),
-                    isDraft: isDraft, used: Int(status.st_mtim.tv_sec), nanoseconds: Int(status.st_mtim.tv_nsec)))
+                    isDraft: isDraft, used: Int(status.st_mtim.tv_sec),
+                    nanoseconds: Int(status.st_mtim.tv_nsec)))
         }
         return files
     }

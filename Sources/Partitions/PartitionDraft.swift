@@ -1,12 +1,7 @@
 import Checksums
 import SafeTensors
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A file of the cache that is being written; it gets its name when it is whole, and goes away with
 /// its last holder otherwise.

@@ -68,8 +68,7 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
     }
 
     /// The same from memory; `file` is only a name for errors.
-    public static func parse(_ bytes: [UInt8], file: String) throws(DataError) -> PartitionManifest
-    {
+    public static func parse(_ bytes: [UInt8], file: String) throws(DataError) -> PartitionManifest {
         let manifest: PartitionManifest
         do {
             manifest = try JSONDecoder().decode(PartitionManifest.self, from: Data(bytes))

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A call to the operating system that failed on a file.
 package struct SystemCallError: Error, CustomStringConvertible {

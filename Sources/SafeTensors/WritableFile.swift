@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A file being written from its front, replacing what was there.
 package struct WritableFile: ~Copyable {
@@ -30,13 +26,8 @@ package struct WritableFile: ~Copyable {
     package func write(_ bytes: UnsafeRawBufferPointer) throws(SystemCallError) {
         var done = 0
         while done < bytes.count {
-            #if canImport(Glibc)
-                let count = Glibc.write(
-                    descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
-            #else
-                let count = Musl.write(
-                    descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
-            #endif
+            let count = Glibc.write(
+                descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
             if count < 0 {
                 if errno == EINTR { continue }
                 throw SystemCallError(path: path, action: "write")
@@ -81,11 +72,7 @@ package struct WritableFile: ~Copyable {
 
     /// Gives `path` the new name `destination`, replacing a file of that name in one step.
     package static func rename(_ path: String, to destination: String) throws(SystemCallError) {
-        #if canImport(Glibc)
-            let status = Glibc.rename(path, destination)
-        #else
-            let status = Musl.rename(path, destination)
-        #endif
+        let status = Glibc.rename(path, destination)
         guard status == 0 else {
             throw SystemCallError(path: destination, action: "rename from \(path)")
         }

@@ -33,7 +33,8 @@ public enum StrictDocument {
     {
         if text.utf8.count > maximumByteCount { throw tooLarge(text.utf8.count, fileName) }
         // Some editors begin a file with a byte order mark.
-        let text = text.unicodeScalars.first == "\u{FEFF}"
+        let text =
+            text.unicodeScalars.first == "\u{FEFF}"
             ? String(text.unicodeScalars.dropFirst()) : text
         if let refusal = StrictEvents.refusal(of: text, fileName: fileName) { throw refusal }
         let root: Node?

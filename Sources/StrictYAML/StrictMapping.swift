@@ -83,8 +83,7 @@ public final class StrictMapping {
         return try requiredValue(key).double(requirement, where: isAllowed)
     }
 
-    public func boolean(_ key: String, default fallback: Bool? = nil) throws(SettingsError) -> Bool
-    {
+    public func boolean(_ key: String, default fallback: Bool? = nil) throws(SettingsError) -> Bool {
         if let fallback, value(key) == nil { return fallback }
         return try requiredValue(key).boolean()
     }

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A file descriptor that a thread of its own writes to.
 ///
@@ -139,15 +135,9 @@ public final class DeferredOutput: Sendable {
     private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var offset = 0
         while offset < bytes.count {
-            #if canImport(Glibc)
-                let count = bytes.withUnsafeBytes {
-                    Glibc.write(descriptor, $0.baseAddress! + offset, bytes.count - offset)
-                }
-            #else
-                let count = bytes.withUnsafeBytes {
-                    Musl.write(descriptor, $0.baseAddress! + offset, bytes.count - offset)
-                }
-            #endif
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress! + offset, bytes.count - offset)
+            }
             if count > 0 {
                 offset += count
                 continue

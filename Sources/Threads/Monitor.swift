@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// State that threads share and wait on.
 ///
@@ -75,4 +71,3 @@ public final class Monitor<State>: @unchecked Sendable {
         }
     }
 }
-

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// How a thread waits for what usually comes soon: it looks again and again, and gives its core to
 /// whoever wants it in between, before it may sleep.

@@ -88,8 +88,9 @@ public final class ZapAuthenticator {
     /// credentials. Source: RFC 27, "Details".
     private func answer(_ frames: [Frame]) throws(ZeroMQError) {
         guard frames.count >= 4, frames[1].byteCount == 0 else {
-            return refuse(Refusal(
-                reason: .malformedRequest, publicKey: nil, address: "", domain: ""))
+            return refuse(
+                Refusal(
+                    reason: .malformedRequest, publicKey: nil, address: "", domain: ""))
         }
         let judgement = judge(Array(frames[2...]))
         var reply = [frames[0], frames[1], Frame("1.0"), frames[3]]
@@ -113,15 +114,19 @@ public final class ZapAuthenticator {
 
     private func judge(_ request: [Frame]) -> Result<String, Refused> {
         guard request.count >= 6, request[0].text == "1.0" else {
-            return .failure(Refused(refusal: Refusal(
-                reason: .malformedRequest, publicKey: nil, address: "", domain: "")))
+            return .failure(
+                Refused(
+                    refusal: Refusal(
+                        reason: .malformedRequest, publicKey: nil, address: "", domain: "")))
         }
         let domain = request[2].text ?? ""
         let address = request[3].text ?? ""
         let mechanism = request[5].text ?? ""
         func refused(_ reason: Refusal.Reason, _ key: String?) -> Result<String, Refused> {
-            .failure(Refused(refusal: Refusal(
-                reason: reason, publicKey: key, address: address, domain: domain)))
+            .failure(
+                Refused(
+                    refusal: Refusal(
+                        reason: reason, publicKey: key, address: address, domain: domain)))
         }
         guard mechanism == "CURVE" else { return refused(.otherMechanism(mechanism), nil) }
         guard request.count == 7, let key = Z85Key.encode(request[6].bytes) else {

@@ -5,10 +5,7 @@ import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Trains with gradients that cost nothing, so that a step is the exchange and what controls it.
 ///

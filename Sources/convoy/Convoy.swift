@@ -3,10 +3,7 @@ import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Trains convolutional networks data-parallel, with the same bits whatever happens.
 @main
@@ -37,7 +34,8 @@ struct Convoy: ParsableCommand {
         var result: [String] = []
         for argument in arguments {
             let rest = argument.dropFirst()
-            let isNegative = argument.hasPrefix("-") && Double(rest) != nil
+            let isNegative =
+                argument.hasPrefix("-") && Double(rest) != nil
                 && rest.first?.isNumber == true
             if isNegative, let flag = result.last, flag.hasPrefix("--"), flag.count > 2,
                 !flag.contains("=")

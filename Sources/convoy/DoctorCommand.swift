@@ -8,10 +8,7 @@ import Partitions
 import RunFiles
 import Threads
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -4,10 +4,7 @@ import NeuralNetwork
 import RunFiles
 import Synchronization
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// An engine whose gradient is always the same and costs nothing, and which notes when it is given
 /// new weights.

@@ -3,10 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

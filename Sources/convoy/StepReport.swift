@@ -28,7 +28,8 @@ struct StepReport {
                 + "\(bench.tileSize), \(precision.rawValue), \(bench.backend.rawValue) "
                 + "\(bench.instructionSet), one thread, median of \(roundCount) steps", "",
         ]
-        let lines = [columns("part", "kernel", "us a step", "limit us", "of limit")]
+        let lines =
+            [columns("part", "kernel", "us a step", "limit us", "of limit")]
             + self.lines.map(text)
         return (heading + lines + [""] + conclusion).joined(separator: "\n")
     }
@@ -39,8 +40,10 @@ struct StepReport {
 
     /// Layers one by one, tensors by phase.
     private var lines: [Line] {
-        var lines = [Line(
-            name: "input", kernel: "own", microseconds: bench.input, limit: bench.inputLimit)]
+        var lines = [
+            Line(
+                name: "input", kernel: "own", microseconds: bench.input, limit: bench.inputLimit)
+        ]
         for row in bench.rows {
             let isLayer = row.part.phase == .forward || row.part.phase == .backward
             let name =

@@ -4,10 +4,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -54,7 +51,8 @@ struct TrainCommand: ParsableCommand {
             try configuration.requireInstructions()
             var settings = LocalLauncher.Settings(
                 executable: try Executable.path(), configuration: configuration,
-                directory: directory, isResuming: resume != nil, keys: try security.transport().keys?.directory)
+                directory: directory, isResuming: resume != nil,
+                keys: try security.transport().keys?.directory)
             settings.isInsecure = insecurity.insecure
             settings.bindsCores = bindCores
             settings.changesSettings = options.changeSettings

@@ -179,7 +179,8 @@ import Testing
         var actions = bench.machine.step(
             .nodeComputed(step: bench.step, node: .leaf(0)), now: bench.now)
         var helped = 0
-        for leaf in 1..<64 where actions.contains(
+        for leaf in 1..<64
+        where actions.contains(
             .inquire(shard: bench.shard, step: bench.step))
         {
             _ = bench.machine.step(.missing(step: bench.step, leaves: [leaf]), now: bench.now)

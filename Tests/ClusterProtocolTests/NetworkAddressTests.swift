@@ -1,10 +1,7 @@
 import ClusterProtocol
 import CounterRandom
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite struct NetworkAddressTests {
     /// The C library's reading; nil for what it does not take.

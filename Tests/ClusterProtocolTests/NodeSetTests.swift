@@ -83,10 +83,12 @@ import Testing
             // anything; only a node that brings a leaf must be taken.
             if isNew { isGood = isGood && isIn }
             covered.formUnion(below)
-            isGood = isGood
+            isGood =
+                isGood
                 && store.set.missingLeaves == (0..<twin.leafCount).filter { !covered.contains($0) }
             for (node, float) in store.floats {
-                isGood = isGood && float.bitPattern == value(node).bitPattern
+                isGood =
+                    isGood && float.bitPattern == value(node).bitPattern
                     && store.set.totals(of: node) == totals(node)
             }
         }
@@ -97,7 +99,8 @@ import Testing
         random.shuffle(&rest)
         for leaf in rest { insert(tree.canonical(.leaf(leaf))) }
         let root = twin.sum(tree.root, leaves.floats, +)
-        isGood = isGood && store.floats.count == 1
+        isGood =
+            isGood && store.floats.count == 1
             && store.floats[tree.root]?.bitPattern == root.bitPattern
             && store.set.rootTotals == totals(tree.root)
             && store.set.rootTotals?.correctCount == (1 << twin.leafCount) - 1

@@ -34,7 +34,8 @@ enum Rendering {
     private static func enumeration(_ value: Any, _ mirror: Mirror) -> String {
         guard let child = mirror.children.first, let name = child.label else { return "\(value)" }
         let payload = Mirror(reflecting: child.value)
-        let isBare = payload.displayStyle == .struct && !(child.value is any CustomStringConvertible)
+        let isBare =
+            payload.displayStyle == .struct && !(child.value is any CustomStringConvertible)
             && !(child.value is CoordinatorMachine.PeerSummary)
         if payload.displayStyle == .tuple || isBare {
             let inner = fields(child.value).joined(separator: ", ")

@@ -62,9 +62,10 @@ import Testing
         #expect(!scenario.coordinator.isMember(Self.asker))
         var answers = 0
         for _ in 0..<1000 {
-            answers += scenario.coordinator.step(
-                .message(.statusRequest(StatusRequest()), from: Self.asker), now: scenario.now
-            ).count
+            answers +=
+                scenario.coordinator.step(
+                    .message(.statusRequest(StatusRequest()), from: Self.asker), now: scenario.now
+                ).count
         }
         #expect(answers == 15)
         scenario.tick(milliseconds: 1000)

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// Where random tests begin: CONVOY_TEST_SEED, or 1. A failure prints the seed of its case, and the
 /// same seed gives the same case again.

@@ -1,12 +1,7 @@
 import ClusterProtocol
 import FoundationEssentials
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// Scenarios as text: a command, `----`, and what the machines say and do about it.
 ///

@@ -14,8 +14,9 @@ import Testing
         mutating func receive(_ chunk: Int, _ version: Step) -> Bool {
             let before = assembly.complete
             let isWanted = assembly.wants(chunk: chunk, version: version)
-            guard case .store(let isComplete, let abandoned) = assembly.receive(
-                chunk: chunk, version: version)
+            guard
+                case .store(let isComplete, let abandoned) = assembly.receive(
+                    chunk: chunk, version: version)
             else { return !isWanted && assembly.complete == before }
             var isGood = isWanted && abandoned.allSatisfy { open.removeValue(forKey: $0) != nil }
             isGood = isGood && open[version, default: []].insert(chunk).inserted

@@ -4,10 +4,7 @@ import FoundationEssentials
 import NeuralNetwork
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite struct CheckpointStoreTests {
     private func store(

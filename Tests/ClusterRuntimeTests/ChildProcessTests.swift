@@ -3,10 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite(.timeLimit(.minutes(1))) struct ChildProcessTests {
     private func shell(

@@ -79,7 +79,8 @@ import Testing
                     ])),
             .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(7))),
             .evaluate(Evaluate(step: Step(8), chunks: [0, 39])),
-            .alive(try body(#"{"stepLimit": 12, "recorded": 11, "received": 12, "workerCount": 3}"#)), .introduce(Introduce()),
+            .alive(try body(#"{"stepLimit": 12, "recorded": 11, "received": 12, "workerCount": 3}"#)),
+            .introduce(Introduce()),
             .shutdown(Shutdown(reason: "finished", exitCode: 130)),
             .statusRequest(StatusRequest(firstMember: 512)), .status(try StatusSample.status()),
         ]

@@ -6,10 +6,7 @@ import Partitions
 import RunFiles
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A coordinator whose place was taken writes nothing any more, whatever it was about to write.
 @Suite struct FenceTests {
@@ -29,7 +26,8 @@ import Threads
 
     private func recorder(_ lock: RunLock) throws -> RunRecorder {
         try RunRecorder(
-            run, plan: Self.plan(), firstStep: 0, countingFrom: 0, lock: lock) {}
+            run, plan: Self.plan(), firstStep: 0, countingFrom: 0, lock: lock
+        ) {}
     }
 
     /// What a process that cannot be ended loses its place by.

@@ -24,7 +24,8 @@ import Testing
 
     @Test func everyFiniteNumberReadsBack() throws {
         let numbers = [
-            0, -0.0, 1, -1.5, 0.1, 1e300, -1e-300, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1e16, 123_456_789,
+            0, -0.0, 1, -1.5, 0.1, 1e300, -1e-300, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1e16,
+            123_456_789,
         ]
         for number in numbers {
             let json = "[\(JSONText.number(number))]"

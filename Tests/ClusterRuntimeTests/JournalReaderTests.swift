@@ -35,7 +35,8 @@ import Testing
             run,
             plan: BatchPlan(
                 partitionRecordCounts: [10], batchSize: 8, virtualWorkerCount: 2, seed: 1),
-            firstStep: 0, countingFrom: 0, lock: RunLock(run)) {}
+            firstStep: 0, countingFrom: 0, lock: RunLock(run)
+        ) {}
         #expect(recorder.close(within: .seconds(30)))
     }
 

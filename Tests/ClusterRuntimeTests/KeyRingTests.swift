@@ -2,10 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite struct KeyRingTests {
     private let directory: TemporaryDirectory
@@ -106,11 +103,12 @@ import Testing
     }
 
     /// Modes of a secret: of the user's own, of root's for a user in the file's group, of another's.
-    @Test(arguments: [
-        (0o600, true, true), (0o400, true, true), (0o440, false, true),
-        (0o640, false, true), (0o660, false, false), (0o444, false, false),
-        (0o604, false, false), (0o470, false, false),
-    ] as [(mode_t, Bool, Bool)])
+    @Test(
+        arguments: [
+            (0o600, true, true), (0o400, true, true), (0o440, false, true),
+            (0o640, false, true), (0o660, false, false), (0o444, false, false),
+            (0o604, false, false), (0o470, false, false),
+        ] as [(mode_t, Bool, Bool)])
     func whoMayReadASecret(_ mode: mode_t, _ own: Bool, _ handedOver: Bool) {
         #expect(KeyFile.isPrivate(mode: mode, owner: 1000, user: 1000) == own)
         #expect(KeyFile.isPrivate(mode: mode, owner: 0, user: 0) == own)

@@ -3,10 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Messages between processes that share memory; this process plays both.
 @Suite struct PipeTests {

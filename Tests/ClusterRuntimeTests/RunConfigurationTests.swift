@@ -108,14 +108,23 @@ import Testing
 
     @Test(
         arguments: [
-            ("training: {epochs: many}", "training.epochs: expected a whole number from 1 to 1000000, found \"many\""),
+            (
+                "training: {epochs: many}",
+                "training.epochs: expected a whole number from 1 to 1000000, found \"many\""
+            ),
             ("training: {epochs: 0}", "training.epochs: expected a whole number from 1"),
             ("training: {epochs: 2.5}", "training.epochs: expected a whole number from 1"),
             ("training: {epochs: \"2\"}", "training.epochs: expected a whole number from 1"),
             ("training: {seed: -1}", "training.seed: expected a whole number from 0 to 18446744073709551615"),
             ("training: {precision: fp64}", "training.precision: expected one of fp32, bf16, found \"fp64\""),
-            ("training: {wire-precision: fp16}", "training.wire-precision: expected one of fp32, bf16, found \"fp16\""),
-            ("training: {virtual-workers: 65537}", "training.virtual-workers: expected a whole number from 1 to 65536"),
+            (
+                "training: {wire-precision: fp16}",
+                "training.wire-precision: expected one of fp32, bf16, found \"fp16\""
+            ),
+            (
+                "training: {virtual-workers: 65537}",
+                "training.virtual-workers: expected a whole number from 1 to 65536"
+            ),
             ("training: {instruction-set: mmx}", "training.instruction-set: expected one of auto, generic, "),
             ("training: [1]", "training: expected keys and values, found a list of 1"),
             ("cluster: {servers: -1}", "cluster.servers: expected a whole number from 0 to 1024"),
@@ -143,7 +152,10 @@ import Testing
             ),
             ("data: {source: photos}", "data.source: data source: unknown form"),
             ("optimizer: {name: lamb}", "optimizer.name: expected one of adam, adamw, sgd, found \"lamb\""),
-            ("data: {transformations: [{a: {}, b: {}}]}", "data.transformations[0]: expected one transformation"),
+            (
+                "data: {transformations: [{a: {}, b: {}}]}",
+                "data.transformations[0]: expected one transformation"
+            ),
             ("- a list", "run.yaml"),
             ("training: {epochs: 1, epochs: 2}", "run.yaml"),
         ])

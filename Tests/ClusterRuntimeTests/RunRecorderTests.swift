@@ -47,7 +47,8 @@ import Testing
         let run = RunDirectory(directory.path)
         return try RunRecorder(
             run, plan: plan(), firstStep: firstStep, countingFrom: firstStep,
-            lock: RunLock(run)) {}
+            lock: RunLock(run)
+        ) {}
     }
 
     private struct Line: Decodable, Hashable {

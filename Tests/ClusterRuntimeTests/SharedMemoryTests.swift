@@ -3,10 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Floats that another process reads where they lie; this process plays both.
 @Suite struct SharedMemoryTests {

@@ -6,10 +6,7 @@ import FoundationEssentials
 import NeuralNetwork
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A directory that is removed with its last reference.
 final class TemporaryDirectory: Sendable {

@@ -87,15 +87,21 @@ import Threads
 
     /// What `CONVOY_SCHEDULES` asks for: a number of schedules over all families, as
     /// `Scripts/bench/schedules.sh` does, or seeds of one family as `stalls:120001-120010,120400`.
+    /// A number may be followed by the families to go through, as `1000000 everything stalls`:
+    /// the share that these have of the number.
     private static let demand = ProcessInfo.processInfo.environment["CONVOY_SCHEDULES"]
 
     @Test(.enabled(if: demand != nil, "CONVOY_SCHEDULES names a number of schedules, or family:seeds"))
     func onDemand() throws {
         let demand = try #require(Self.demand)
-        guard let total = Int(demand) else { return try Self.replay(demand) }
+        let words = demand.split(separator: " ")
+        guard let total = words.first.flatMap({ Int($0) }) else { return try Self.replay(demand) }
+        let names = words.dropFirst().map(String.init)
+        let known = Set(ScheduleFamily.all.map(\.name))
+        #expect(known.isSuperset(of: names), "the families are \(known.sorted())")
         print("| family | schedules | violations | time |\n|---|--:|--:|--:|")
         var (count, faults, seconds) = (0, 0, 0.0)
-        for family in ScheduleFamily.all {
+        for family in ScheduleFamily.all where names.isEmpty || names.contains(family.name) {
             let outcome = Self.series(family, of: total)
             print(
                 "| \(family.name) | \(family.longSeries(of: total).count) | \(outcome.faults.count)"

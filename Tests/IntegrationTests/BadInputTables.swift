@@ -97,13 +97,15 @@ extension BadInput {
             _ in ["worker", "--coordinator", "tcp://127.0.0.1:1", "--bind", "eth77"]
         },
         BadInput(name: "loopback elsewhere", exitCode: 64, mentions: ["--bind", "127.0.0.1"]) {
-            _ in [
+            _ in
+            [
                 "server", "--coordinator", "tcp://192.0.2.1:5555", "--bind", "127.0.0.1",
                 "--insecure",
             ]
         },
         BadInput(name: "announces loopback", exitCode: 64, mentions: ["--announce", "localhost"]) {
-            _ in [
+            _ in
+            [
                 "server", "--coordinator", "tcp://192.0.2.1:5555", "--bind", "0.0.0.0",
                 "--announce", "localhost", "--insecure",
             ]

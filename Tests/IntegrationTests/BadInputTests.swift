@@ -3,10 +3,7 @@ import ClusterRuntime
 import NeuralNetwork
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Bad input: one clear line, the exit code, nothing left running.

@@ -5,10 +5,7 @@ import NeuralNetwork
 import Partitions
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// A run is taken up with another setting that decides bits: refused by name, or done on purpose,
@@ -187,7 +184,8 @@ extension Integration {
         /// The flags that the README names, several at once; the optimizer's state begins anew.
         @Test func flagsOnTheCommandLine() throws {
             let path = try finished(base(), "flags")
-            let flags = ["train", "--resume", path, "--steps", "12", "--partitions", "4"]
+            let flags =
+                ["train", "--resume", path, "--steps", "12", "--partitions", "4"]
                 + ["--optimizer", "sgd", "--learning-rate", "0.05"]
             let refused = try Command.run(flags)
             #expect(refused.exitCode == 65, "\(refused)")

@@ -3,10 +3,7 @@ import CounterRandom
 import RunFiles
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Whoever dies at whatever moment: the bits, the ledger, and nobody left. The short form of

@@ -4,10 +4,7 @@ import FoundationEssentials
 import RunFiles
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// One process of the executable, its standard output and standard error kept apart.
 ///

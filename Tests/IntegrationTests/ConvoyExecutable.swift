@@ -1,8 +1,5 @@
 import FoundationEssentials
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Where the built `convoy` is: what CONVOY_EXECUTABLE says, or beside what runs these tests.
 enum ConvoyExecutable {

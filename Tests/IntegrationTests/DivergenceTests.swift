@@ -2,10 +2,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Losses and weights that are no finite numbers: said at once, ended with 65 and the last finite

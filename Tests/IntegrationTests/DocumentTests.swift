@@ -1,10 +1,7 @@
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What README and documents name is there: paths, flags, settings, commands.
 @Suite struct DocumentTests {

@@ -2,10 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// What a step costs on the wire and in memory.

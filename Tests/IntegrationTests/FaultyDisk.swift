@@ -1,10 +1,7 @@
 import ClusterHosts
 import ClusterRuntime
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A directory whose disk hangs or is full on demand, for the processes of one command: see
 /// `Scripts/bench/faulty_disk.c`.

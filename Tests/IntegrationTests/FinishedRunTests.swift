@@ -1,10 +1,7 @@
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// A run whose coordinator was killed when all was done but the summary: whoever takes it up,

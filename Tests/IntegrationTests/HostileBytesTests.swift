@@ -2,10 +2,7 @@ import ClusterRuntime
 import RunFiles
 import Testing
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Random bytes at every listening port change nothing in the result.

@@ -3,10 +3,7 @@ import ClusterRuntime
 import CounterRandom
 import FoundationEssentials
 import NeuralNetwork
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Bytes that no member of the cluster sends.
 struct HostileMessages {

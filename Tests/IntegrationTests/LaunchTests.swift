@@ -1,10 +1,7 @@
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// `convoy launch`, `monitor` and `stop` on this machine. Hosts by ssh: Scripts/engines/hosts.sh.

@@ -3,10 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// What the launcher does when replacing processes is in vain.
@@ -57,13 +54,14 @@ extension Integration {
 
         /// Where the threads of a process may run.
         private static func cores(of process: Int32) -> Set<String> {
-            Set(FileSystem.names(in: "/proc/\(process)/task").compactMap { task in
-                let path = "/proc/\(process)/task/\(task)/status"
-                guard let bytes = try? FileSystem.read(path) else { return nil }
-                let prefix = "Cpus_allowed_list:\t"
-                return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-                    .first { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
-            })
+            Set(
+                FileSystem.names(in: "/proc/\(process)/task").compactMap { task in
+                    let path = "/proc/\(process)/task/\(task)/status"
+                    guard let bytes = try? FileSystem.read(path) else { return nil }
+                    let prefix = "Cpus_allowed_list:\t"
+                    return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+                        .first { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+                })
         }
 
         /// A coordinator that is killed once it trains, and again at each start from then on.

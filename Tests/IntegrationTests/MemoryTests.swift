@@ -1,10 +1,7 @@
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     @Suite(.enabled(if: FashionMNIST.isFast)) struct MemoryTests {

@@ -1,10 +1,7 @@
 import ClusterHosts
 import ClusterRuntime
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Two hosts, alpha and beta, as network namespaces of this machine with a cable between them.
 final class NetworkNamespaces {

@@ -2,15 +2,13 @@ import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Another user of this host, a number without a name, with a directory and a copy of the program.
 final class OtherUser {
     /// Needs root, and util-linux's setpriv.
-    static let isAvailable: Bool = geteuid() == 0
+    static let isAvailable: Bool =
+        geteuid() == 0
         && (try? run(["setpriv", "--reuid=64017", "--clear-groups", "true"])) == true
 
     let identifier: Int

@@ -4,10 +4,7 @@ import FoundationEssentials
 import NeuralNetwork
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Paths as people write them, and what was in a place before a start that fails.

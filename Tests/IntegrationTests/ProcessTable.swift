@@ -1,9 +1,6 @@
 import ClusterRuntime
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What the kernel says about processes.
 enum ProcessTable {

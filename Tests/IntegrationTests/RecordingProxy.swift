@@ -2,10 +2,7 @@ import ClusterRuntime
 import Synchronization
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Forwards TCP connections to another port, and keeps what goes by, both ways.
 final class RecordingProxy: Sendable {

@@ -1,10 +1,7 @@
 import ClusterRuntime
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Relays between workers and servers: the same bits, less for a server to hear.

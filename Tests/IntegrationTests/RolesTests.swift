@@ -39,8 +39,9 @@ extension Integration {
             }
             let expected = try SerialTrainer(configuration).weights(afterSteps: 20)
             #expect(try records.summary().weights_sha256 == expected)
-            let log = try FileSystem.read("\(directory.path)/coordinator-"
-                + "\(order.firstIndex(of: "coordinator") ?? 0).jsonl")
+            let log = try FileSystem.read(
+                "\(directory.path)/coordinator-"
+                    + "\(order.firstIndex(of: "coordinator") ?? 0).jsonl")
             #expect(String(decoding: log, as: UTF8.self).contains(#""net.keys":"yes""#))
         }
     }

@@ -2,10 +2,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What a run wrote into its directory.
 struct RunRecords {

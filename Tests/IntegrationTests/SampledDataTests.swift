@@ -2,10 +2,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Samples and shares of data sets: classes that do not occur, no records to test with.

@@ -4,10 +4,7 @@ import FoundationEssentials
 import RunFiles
 import Testing
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// Keys change who may take part and what can be read on the wire, and nothing else.
@@ -284,7 +281,9 @@ extension Integration {
             while ContinuousClock.now < end {
                 if try socket.send([count % 2 == 0 ? frame : Frame("x")], within: .milliseconds(10))
                     == .sent
-                { count += 1 }
+                {
+                    count += 1
+                }
             }
             #expect(count > 100)
             socket.close()

@@ -4,10 +4,7 @@ import FoundationEssentials
 import RunFiles
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// What hangs, and does not die: outputs that nobody reads, disks that do not answer, processes

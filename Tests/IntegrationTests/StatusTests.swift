@@ -2,10 +2,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// `convoy status` of a real cluster.

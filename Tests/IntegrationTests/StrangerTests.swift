@@ -2,10 +2,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// A run on loopback, and the other users of its host.

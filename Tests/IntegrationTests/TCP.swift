@@ -1,8 +1,5 @@
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Plain TCP on this machine.
 enum TCP {

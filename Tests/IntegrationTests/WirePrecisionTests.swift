@@ -4,10 +4,7 @@ import FoundationEssentials
 import RunFiles
 import Testing
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 extension Integration {
     /// The promise with a bf16 wire: other bits than with fp32, and the same on any cluster.

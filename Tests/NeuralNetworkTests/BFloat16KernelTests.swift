@@ -14,7 +14,8 @@ import Testing
         let lower = UInt16(magnitude.bitPattern >> 16)
         let below = Double(Float(bitPattern: UInt32(lower) << 16))
         // Beyond the largest finite number lies what would be next, 2^128.
-        let above = lower + 1 == 0x7F80
+        let above =
+            lower + 1 == 0x7F80
             ? 0x1p128 : Double(Float(bitPattern: UInt32(lower + 1) << 16))
         let (down, up) = (Double(magnitude) - below, above - Double(magnitude))
         let isLower = down < up || (down == up && lower.isMultiple(of: 2))

@@ -102,8 +102,7 @@ import Testing
     }
 
     /// |a - b| / |b|, Euclidean.
-    private func relativeError(_ actual: ArraySlice<Float>, _ expected: ArraySlice<Float>) -> Double
-    {
+    private func relativeError(_ actual: ArraySlice<Float>, _ expected: ArraySlice<Float>) -> Double {
         var (difference, norm) = (0.0, 0.0)
         for (a, b) in zip(actual, expected) {
             difference += Double(a - b) * Double(a - b)

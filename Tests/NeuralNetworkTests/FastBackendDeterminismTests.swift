@@ -1,10 +1,7 @@
 import NeuralNetwork
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A contribution is a pure function: the same bits whatever was computed before, and on any
 /// thread.

@@ -2,10 +2,7 @@ import Checksums
 import FoundationEssentials
 import Partitions
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite struct PartitionDiskCacheTests {
     private static func sha256(_ bytes: [UInt8]) -> String {

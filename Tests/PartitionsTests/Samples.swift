@@ -2,12 +2,7 @@ import CZlib
 import FoundationEssentials
 import Partitions
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A directory that is removed with its last reference.
 final class TemporaryDirectory: Sendable {
@@ -94,8 +89,7 @@ struct IDXSample {
         encode: (String, [UInt8]) -> [UInt8] = { $1 }
     ) throws {
         for (prefix, count) in [("train", counts.training), ("t10k", counts.test)] {
-            for (kind, rank, bytes) in [("images", 3, images(count)), ("labels", 1, labels(count))]
-            {
+            for (kind, rank, bytes) in [("images", 3, images(count)), ("labels", 1, labels(count))] {
                 let stem = "\(prefix)-\(kind)"
                 try directory.write(
                     encode(stem, bytes), "\(stem)\(separator)idx\(rank)-ubyte\(ending)")

@@ -1,11 +1,6 @@
 import FoundationEssentials
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A directory of this process, in memory where the system has such a place.
 ///

@@ -11,7 +11,8 @@ import Testing
         + Array(
             (#"{"__metadata__":{"model":"cnn \"a\"\né"},"weights":{"dtype":"F32","shape":[2,2],"#
                 + #""data_offsets":[0,16]},"labels":{"dtype":"I32","shape":[3],"#
-                + #""data_offsets":[16,28]},"mask":{"dtype":"BOOL","shape":[3],"data_offsets":[28,31]}} "#).utf8)
+                + #""data_offsets":[16,28]},"mask":{"dtype":"BOOL","shape":[3],"data_offsets":[28,31]}} "#)
+                .utf8)
         + [
             0x00, 0x00, 0xC0, 0x3F, 0x00, 0x00, 0x00, 0xC0, 0x00, 0x00, 0x80, 0x3E, 0x76, 0x84,
             0xDF, 0x50,

@@ -1,9 +1,6 @@
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite struct DeferredOutputTests {
     /// A pipe, both ends.

@@ -1,12 +1,7 @@
 import Synchronization
 import Testing
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 @Suite(.timeLimit(.minutes(1))) struct WorkThreadTests {
     @Test func joinWaitsForTheBody() {

@@ -187,7 +187,10 @@ import ZeroMQ
         for texts in requests {
             #expect(try request.send(texts.map { Frame($0) }, within: limit) == .sent)
         }
-        #expect(try eventually { try authenticator.handlePending(); return refusals.count == 6 })
+        #expect(
+            try eventually {
+                try authenticator.handlePending(); return refusals.count == 6
+            })
         #expect(refusals.last?.reason == .otherMechanism("PLAIN"))
         #expect(authenticator.refusedCount == 6 && authenticator.allowedCount == 0)
         var answerCount = 0

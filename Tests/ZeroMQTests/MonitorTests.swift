@@ -107,7 +107,10 @@ import ZeroMQ
             _ = try router.send([frames[0], Frame("ok")])
         }
         peers.join()
-        #expect(eventually { drain(); return gone.count == names.count })
+        #expect(
+            eventually {
+                drain(); return gone.count == names.count
+            })
         #expect(gone == names)
     }
 

@@ -1,6 +1,6 @@
 /// What was found out about the hosts of a cluster file.
-public struct ClusterFacts: Sendable {
-    public enum Outcome: Sendable {
+package struct ClusterFacts: Sendable {
+    package enum Outcome: Sendable {
         case report(HostReport)
         /// The host could not be logged in to.
         case unreachable(String)
@@ -11,14 +11,14 @@ public struct ClusterFacts: Sendable {
         case noReport(String)
     }
 
-    public struct Host: Sendable {
-        public var host: ClusterFile.Host
-        public var outcome: Outcome
+    package struct Host: Sendable {
+        package var host: ClusterFile.Host
+        package var outcome: Outcome
         /// Seconds since 1970 by the clock of the host that asked, around the question.
-        public var askedAt: Double
-        public var answeredAt: Double
+        package var askedAt: Double
+        package var answeredAt: Double
 
-        public init(
+        package init(
             host: ClusterFile.Host, outcome: Outcome, askedAt: Double, answeredAt: Double
         ) {
             self.host = host
@@ -27,28 +27,28 @@ public struct ClusterFacts: Sendable {
             self.answeredAt = answeredAt
         }
 
-        public var report: HostReport? {
+        package var report: HostReport? {
             if case .report(let report) = outcome { report } else { nil }
         }
     }
 
     /// One try to connect from a host to another one that listened.
-    public struct Link: Hashable, Sendable {
-        public var source: String
-        public var target: String
-        public var probe: HostReport.Probe
+    package struct Link: Hashable, Sendable {
+        package var source: String
+        package var target: String
+        package var probe: HostReport.Probe
 
-        public init(from source: String, to target: String, _ probe: HostReport.Probe) {
+        package init(from source: String, to target: String, _ probe: HostReport.Probe) {
             self.source = source
             self.target = target
             self.probe = probe
         }
     }
 
-    public var hosts: [Host]
-    public var links: [Link]
+    package var hosts: [Host]
+    package var links: [Link]
 
-    public init(hosts: [Host], links: [Link] = []) {
+    package init(hosts: [Host], links: [Link] = []) {
         self.hosts = hosts
         self.links = links
     }

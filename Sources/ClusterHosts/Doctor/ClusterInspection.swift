@@ -3,16 +3,13 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Collects the facts of all hosts of a cluster file, then has them connect to one another.
 ///
 /// Bounded: so many commands at a time, each with a deadline; whatever was started has ended when
 /// `facts` returns.
-public final class ClusterInspection {
+package final class ClusterInspection {
     private static let parallelCount = 32
     /// For a host to say that it listens; then as long to connect.
     private static let listenTime = Duration.seconds(20)
@@ -23,13 +20,13 @@ public final class ClusterInspection {
     private let shell: HostShell
     private var number = 0
     /// What ends a wait early.
-    public var interruptions: Interruptions?
+    package var interruptions: Interruptions?
 
     /// - Parameters:
     ///   - ssh: what starts a command on another host, in place of ssh.
     ///   - data: a data set to look for on each host.
     ///   - limit: for one host to answer.
-    public init(
+    package init(
         _ file: ClusterFile, ssh: String? = nil, executable: String, data: String?, limit: Duration
     ) throws(Failure) {
         self.file = file
@@ -42,7 +39,7 @@ public final class ClusterInspection {
 
     deinit { FileSystem.remove(shell.scratch) }
 
-    public func facts() throws(Failure) -> ClusterFacts {
+    package func facts() throws(Failure) -> ClusterFacts {
         let names = file.hosts.filter { $0.address == nil }.map(\.name)
         var facts = ClusterFacts(hosts: try collect(names))
         let answering = facts.hosts.filter { $0.report != nil }.map(\.host)

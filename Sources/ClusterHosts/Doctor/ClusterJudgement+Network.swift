@@ -68,7 +68,8 @@ extension ClusterJudgement {
             }
             guard !own[..<index].contains(where: isAlike) else { return nil }
             let ports = own.filter(isAlike).map { "\($0.probe.port)" }
-            let place = "\(link.target) at \(link.probe.address) "
+            let place =
+                "\(link.target) at \(link.probe.address) "
                 + (ports.count > 1 ? "ports " : "port ") + ports.joined(separator: " and ")
             let back = facts.links.first { $0.source == link.target && $0.target == link.source }
             let isOneWay = back.map { $0.probe.trouble == nil } ?? false

@@ -2,7 +2,7 @@ import ClusterProtocol
 import RunFiles
 
 /// Says what is wrong with a cluster, from facts alone: no clock, no file, no network.
-public struct ClusterJudgement {
+package struct ClusterJudgement {
     /// Seconds that clocks may differ by.
     static let clockTolerance = 1.0
     /// Free space that a coordinator needs at least, and that it should have.
@@ -17,13 +17,13 @@ public struct ClusterJudgement {
     let facts: ClusterFacts
 
     /// All findings, in the order of the cluster file.
-    public static func findings(_ facts: ClusterFacts) -> [Finding] {
+    package static func findings(_ facts: ClusterFacts) -> [Finding] {
         let judgement = ClusterJudgement(facts: facts)
         return facts.hosts.flatMap { judgement.findings($0) }
     }
 
     /// Of one host, on which a whole run shall start.
-    public static func findings(_ report: HostReport) -> [Finding] {
+    package static func findings(_ report: HostReport) -> [Finding] {
         var host = ClusterFile.Host(line: 1, name: report.hostName)
         host.isCoordinator = true
         host.workerCount = 1

@@ -3,8 +3,8 @@ import ClusterRuntime
 import RunFiles
 
 /// Something that `convoy doctor` found wrong.
-public struct Finding: Hashable, Sendable {
-    public enum Severity: String, Sendable, Comparable, CaseIterable {
+package struct Finding: Hashable, Sendable {
+    package enum Severity: String, Sendable, Comparable, CaseIterable {
         /// The run works, but not as well as it should.
         case warning
         /// The run would fail.
@@ -12,20 +12,20 @@ public struct Finding: Hashable, Sendable {
         /// Nothing is known of this host.
         case unreachable
 
-        public static func < (left: Self, right: Self) -> Bool {
+        package static func < (left: Self, right: Self) -> Bool {
             allCases.firstIndex(of: left)! < allCases.firstIndex(of: right)!
         }
     }
 
-    public var severity: Severity
+    package var severity: Severity
     /// The host, as the cluster file names it.
-    public var host: String
-    public var what: String
-    public var expected: String
-    public var found: String
-    public var advice: String
+    package var host: String
+    package var what: String
+    package var expected: String
+    package var found: String
+    package var advice: String
 
-    public init(
+    package init(
         _ severity: Severity, _ host: String, _ what: String, expected: String, found: String,
         advice: String
     ) {
@@ -37,13 +37,13 @@ public struct Finding: Hashable, Sendable {
         self.advice = advice
     }
 
-    public var line: String {
+    package var line: String {
         TextTable.printable(
             "\(severity.rawValue)  \(host): \(what): expected \(expected), found \(found); "
                 + advice)
     }
 
-    public var json: String {
+    package var json: String {
         StatusJSON.object([
             ("severity", JSONText.string(severity.rawValue)), ("host", JSONText.string(host)),
             ("what", JSONText.string(what)), ("expected", JSONText.string(expected)),
@@ -52,7 +52,7 @@ public struct Finding: Hashable, Sendable {
     }
 
     /// What `convoy doctor` ends with.
-    public static func exitCode(_ findings: [Finding]) -> Int {
+    package static func exitCode(_ findings: [Finding]) -> Int {
         switch findings.map(\.severity).max() {
         case .unreachable: ExitCode.lost
         case .error: ExitCode.data

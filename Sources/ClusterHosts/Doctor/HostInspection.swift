@@ -3,21 +3,18 @@ import NeuralNetwork
 import Partitions
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Looks at this host: everything that a cluster's start may founder on.
-public struct HostInspection: Sendable {
+package struct HostInspection: Sendable {
     /// Where to listen for others to connect.
-    public struct ListenProbe: Hashable, Sendable {
+    package struct ListenProbe: Hashable, Sendable {
         /// 0 lets the system choose.
-        public var port: Int
-        public var seconds: Int
+        package var port: Int
+        package var seconds: Int
 
         /// Reads `PORT,SECONDS`.
-        public init(_ text: String) throws(Failure) {
+        package init(_ text: String) throws(Failure) {
             let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
             guard parts.count == 2, let port = parts[0], (0...65_535).contains(port),
                 let seconds = parts[1], (1...600).contains(seconds)
@@ -32,9 +29,10 @@ public struct HostInspection: Sendable {
     }
 
     /// Reads `HOST:PORT`, or `[ADDRESS]:PORT` for IPv6.
-    public static func target(_ text: String) throws(Failure) -> (host: String, port: Int) {
+    package static func target(_ text: String) throws(Failure) -> (host: String, port: Int) {
         guard let colon = text.lastIndex(of: ":"),
-            let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port), colon > text.startIndex
+            let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port),
+            colon > text.startIndex
         else { throw .usage("--connect: expected HOST:PORT, found \(text)") }
         return (String(text[..<colon].filter { $0 != "[" && $0 != "]" }), port)
     }
@@ -44,20 +42,20 @@ public struct HostInspection: Sendable {
     private static let lookupTime = Duration.seconds(20)
 
     /// Addresses that processes shall bind to; empty: any.
-    public var addresses: [String] = []
+    package var addresses: [String] = []
     /// Ports that must be free.
-    public var ports: [Int] = []
+    package var ports: [Int] = []
     /// Names that others are reached by.
-    public var names: [String] = []
-    public var targets: [(host: String, port: Int)] = []
-    public var directory: String?
+    package var names: [String] = []
+    package var targets: [(host: String, port: Int)] = []
+    package var directory: String?
     /// A data set, as `--data` takes it; nil: none is looked for.
-    public var data: String?
+    package var data: String?
 
-    public init() {}
+    package init() {}
 
     /// - Throws: never for what is wrong with the host: that stands in the report.
-    public func report() -> HostReport {
+    package func report() -> HostReport {
         let begunAt = SteadyClock.wallSeconds
         let pageSize = sysconf(Int32(_SC_PAGESIZE))
         let memory = sysconf(Int32(_SC_PHYS_PAGES)) * pageSize
@@ -100,7 +98,8 @@ public struct HostInspection: Sendable {
 
     /// Each address on a port of the system's choice, and each port that must be free.
     private var binds: [HostReport.Probe] {
-        let places = addresses.map { ($0, 0) }
+        let places =
+            addresses.map { ($0, 0) }
             + ports.map { (addresses.first ?? "0.0.0.0", $0) }
         return places.map { address, port in
             switch NetworkProbe.listen(address, port: port) {
@@ -117,7 +116,8 @@ public struct HostInspection: Sendable {
             existing = FileSystem.parent(of: existing)
         }
         var status = statvfs()
-        let free = statvfs(existing, &status) == 0
+        let free =
+            statvfs(existing, &status) == 0
             ? Int(clamping: status.f_bavail) * Int(clamping: status.f_frsize) : 0
         return .init(path: path, isWritable: access(existing, W_OK) == 0, freeByteCount: free)
     }
@@ -140,7 +140,7 @@ public struct HostInspection: Sendable {
     /// Listens, says where with `tell`, and takes connections until the time is over.
     ///
     /// - Parameter pause: waits that long or less; true when somebody wants this to end.
-    public static func listen(
+    package static func listen(
         _ probe: ListenProbe, at address: String, tell: (Int) -> Void, pause: (Duration) -> Bool
     ) -> HostReport.Probe {
         switch NetworkProbe.listen(address, port: probe.port) {

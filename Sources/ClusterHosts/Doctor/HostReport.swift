@@ -1,27 +1,27 @@
 import RunFiles
 
 /// What one host says of itself for `convoy doctor --json`: facts, no judgement.
-public struct HostReport: Hashable, Codable, Sendable {
+package struct HostReport: Hashable, Codable, Sendable {
     /// Of this format.
-    public static let currentVersion = 1
+    package static let currentVersion = 1
 
-    public struct Interface: Hashable, Codable, Sendable {
-        public var name: String
-        public var address: String
+    package struct Interface: Hashable, Codable, Sendable {
+        package var name: String
+        package var address: String
 
-        public init(name: String, address: String) {
+        package init(name: String, address: String) {
             self.name = name
             self.address = address
         }
     }
 
-    public struct Lookup: Hashable, Codable, Sendable {
-        public var name: String
-        public var addresses: [String]
+    package struct Lookup: Hashable, Codable, Sendable {
+        package var name: String
+        package var addresses: [String]
         /// Why there are none.
-        public var failure: String?
+        package var failure: String?
 
-        public init(name: String, addresses: [String], failure: String? = nil) {
+        package init(name: String, addresses: [String], failure: String? = nil) {
             self.name = name
             self.addresses = addresses
             self.failure = failure
@@ -29,39 +29,39 @@ public struct HostReport: Hashable, Codable, Sendable {
     }
 
     /// Whether a TCP port could be listened at, or reached.
-    public struct Probe: Hashable, Codable, Sendable {
-        public var address: String
-        public var port: Int
+    package struct Probe: Hashable, Codable, Sendable {
+        package var address: String
+        package var port: Int
         /// Nil: it could.
-        public var trouble: NetworkTrouble?
+        package var trouble: NetworkTrouble?
 
-        public init(address: String, port: Int, trouble: NetworkTrouble? = nil) {
+        package init(address: String, port: Int, trouble: NetworkTrouble? = nil) {
             self.address = address
             self.port = port
             self.trouble = trouble
         }
     }
 
-    public struct Directory: Hashable, Codable, Sendable {
-        public var path: String
-        public var isWritable: Bool
-        public var freeByteCount: Int
+    package struct Directory: Hashable, Codable, Sendable {
+        package var path: String
+        package var isWritable: Bool
+        package var freeByteCount: Int
 
-        public init(path: String, isWritable: Bool, freeByteCount: Int) {
+        package init(path: String, isWritable: Bool, freeByteCount: Int) {
             self.path = path
             self.isWritable = isWritable
             self.freeByteCount = freeByteCount
         }
     }
 
-    public struct Data: Hashable, Codable, Sendable {
-        public var specification: String
+    package struct Data: Hashable, Codable, Sendable {
+        package var specification: String
         /// What it holds; nil when it cannot be read.
-        public var fingerprint: String?
-        public var byteCount: Int?
-        public var failure: String?
+        package var fingerprint: String?
+        package var byteCount: Int?
+        package var failure: String?
 
-        public init(
+        package init(
             specification: String, fingerprint: String?, byteCount: Int?, failure: String? = nil
         ) {
             self.specification = specification
@@ -71,27 +71,27 @@ public struct HostReport: Hashable, Codable, Sendable {
         }
     }
 
-    public var version = Self.currentVersion
-    public var hostName: String
+    package var version = Self.currentVersion
+    package var hostName: String
     /// See `HostFacts.build`.
-    public var build: String
-    public var coreCount: Int
-    public var memoryByteCount: Int
-    public var availableByteCount: Int
-    public var backends: [String]
-    public var instructionSet: String
+    package var build: String
+    package var coreCount: Int
+    package var memoryByteCount: Int
+    package var availableByteCount: Int
+    package var backends: [String]
+    package var instructionSet: String
     /// Seconds since 1970 by this host's clock, when the report was begun and ended.
-    public var begunAt: Double
-    public var endedAt: Double
-    public var entropyBits: Int?
-    public var interfaces: [Interface]
-    public var lookups: [Lookup]
-    public var binds: [Probe]
-    public var connections: [Probe]
-    public var directory: Directory?
-    public var data: Data?
+    package var begunAt: Double
+    package var endedAt: Double
+    package var entropyBits: Int?
+    package var interfaces: [Interface]
+    package var lookups: [Lookup]
+    package var binds: [Probe]
+    package var connections: [Probe]
+    package var directory: Directory?
+    package var data: Data?
 
-    public init(
+    package init(
         hostName: String, build: String, coreCount: Int, memoryByteCount: Int,
         availableByteCount: Int, backends: [String], instructionSet: String, begunAt: Double,
         endedAt: Double, entropyBits: Int?, interfaces: [Interface], lookups: [Lookup] = [],
@@ -118,7 +118,7 @@ public struct HostReport: Hashable, Codable, Sendable {
 }
 
 /// Why a port could not be listened at or reached.
-public enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertible {
+package enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertible {
     /// The name is not known.
     case unresolved
     /// No interface has this address.
@@ -132,7 +132,7 @@ public enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertible
     case noAnswer
     case other(String)
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .unresolved: "the name does not resolve"
         case .addressNotHere: "no interface has this address"
@@ -148,7 +148,7 @@ public enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertible
 
 extension HostReport {
     /// For people, in one line.
-    public var summary: String {
+    package var summary: String {
         let disk = directory.map {
             ", \(NumberText.grouped($0.freeByteCount >> 20)) MiB of disk free"
         }
@@ -158,12 +158,13 @@ extension HostReport {
     }
 
     /// Addresses that others may reach, and what the host's name is.
-    public var addressText: String {
+    package var addressText: String {
         let own = interfaces.filter { !NetworkProbe.isLoopback($0.address) }
             .map { "\($0.address) (\($0.name))" }
         let name = lookups.first.map { lookup in
-            "; \(lookup.name) is " + (lookup.addresses.isEmpty
-                ? "not known" : lookup.addresses.joined(separator: ", "))
+            "; \(lookup.name) is "
+                + (lookup.addresses.isEmpty
+                    ? "not known" : lookup.addresses.joined(separator: ", "))
         }
         return TextTable.printable(
             (own.isEmpty ? "loopback alone" : own.joined(separator: ", ")) + (name ?? ""))
@@ -172,7 +173,7 @@ extension HostReport {
 
 extension ClusterFacts.Host {
     /// For people; nil without a report.
-    public var summary: String? {
+    package var summary: String? {
         report.map { "ok       \(host.name): \($0.summary), build \($0.build)" }
     }
 }

@@ -1,8 +1,5 @@
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Tries what a cluster needs of the network: names, addresses, listening, connecting.
 ///
@@ -85,7 +82,8 @@ enum NetworkProbe {
             else { continue }
             let family = Int32(pointer.pointee.sa_family)
             guard family == AF_INET || family == AF_INET6 else { continue }
-            let count = family == AF_INET
+            let count =
+                family == AF_INET
                 ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
             let bytes = [UInt8](UnsafeRawBufferPointer(start: pointer, count: count))
             result.append(
@@ -199,7 +197,8 @@ enum NetworkProbe {
                 continue
             }
             let descriptor = open(address)
-            let isConnected = descriptor >= 0
+            let isConnected =
+                descriptor >= 0
                 && address.withPointer { Glibc.connect(descriptor, $0, $1) } == 0
             if isConnected || errno != EINPROGRESS {
                 probes[index].trouble = isConnected ? nil : trouble(errno)

@@ -5,42 +5,42 @@ import RunFiles
 ///
 /// The format is documented where users copy it from, in `Cluster/hosts.example`. It is strict:
 /// whatever is not understood is an error that names the line.
-public struct ClusterFile: Hashable, Sendable {
-    public struct Host: Hashable, Sendable {
+package struct ClusterFile: Hashable, Sendable {
+    package struct Host: Hashable, Sendable {
         /// Line of the file, from 1.
-        public var line: Int
+        package var line: Int
         /// As ssh gets it.
-        public var name: String
-        public var isCoordinator = false
-        public var serverCount = 0
-        public var workerCount = 0
+        package var name: String
+        package var isCoordinator = false
+        package var serverCount = 0
+        package var workerCount = 0
         /// Compute threads of each worker.
-        public var threadCount = 1
-        public var user: String?
+        package var threadCount = 1
+        package var user: String?
         /// What its processes bind to and others connect to; nil: what `name` resolves to.
-        public var address: String?
+        package var address: String?
         /// Where the coordinator listens.
-        public var port: Int?
+        package var port: Int?
         /// Where its processes run, and where the executable is.
-        public var directory: String?
+        package var directory: String?
 
         /// What others reach it by.
-        public var reachableAt: String { address ?? name }
+        package var reachableAt: String { address ?? name }
 
         /// What ssh is told to connect to.
-        public var destination: String { user.map { "\($0)@\(name)" } ?? name }
+        package var destination: String { user.map { "\($0)@\(name)" } ?? name }
     }
 
     /// One process that the file asks for.
-    public struct PlannedProcess: Hashable, Sendable {
-        public var role: Role
+    package struct PlannedProcess: Hashable, Sendable {
+        package var role: Role
         /// From 1, within its role.
-        public var number: Int
-        public var host: Host
+        package var number: Int
+        package var host: Host
 
         /// A line for shell scripts, fields separated by tabs, never empty: role, number, host,
         /// user, address, port, threads, directory; `-` for what is not given.
-        public var line: String {
+        package var line: String {
             let fields = [
                 role.rawValue, "\(number)", host.name, host.user, host.address,
                 role == .coordinator ? host.port.map { "\($0)" } : nil,
@@ -50,18 +50,18 @@ public struct ClusterFile: Hashable, Sendable {
         }
     }
 
-    public static let maximumByteCount = 1 << 20
-    public static let maximumHostCount = 1024
-    public static let defaultPort = 5555
+    package static let maximumByteCount = 1 << 20
+    package static let maximumHostCount = 1024
+    package static let defaultPort = 5555
 
-    public let fileName: String
-    public let hosts: [Host]
+    package let fileName: String
+    package let hosts: [Host]
 
-    public static func load(_ path: String) throws(Failure) -> ClusterFile {
+    package static func load(_ path: String) throws(Failure) -> ClusterFile {
         try ClusterFile(FileSystem.read(path), fileName: path)
     }
 
-    public init(_ bytes: [UInt8], fileName: String) throws(Failure) {
+    package init(_ bytes: [UInt8], fileName: String) throws(Failure) {
         guard bytes.count <= Self.maximumByteCount,
             // Some editors begin a file with a byte order mark.
             let text = String(
@@ -109,10 +109,10 @@ public struct ClusterFile: Hashable, Sendable {
     }
 
     /// The coordinator's; there is exactly one.
-    public var coordinator: Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
+    package var coordinator: Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
 
     /// All processes, in the order to start them in: coordinator, servers, workers.
-    public var plan: [PlannedProcess] {
+    package var plan: [PlannedProcess] {
         var plan = [PlannedProcess(role: .coordinator, number: 1, host: coordinator)]
         for (role, count) in [(Role.server, \Host.serverCount), (.worker, \.workerCount)] {
             var number = 0

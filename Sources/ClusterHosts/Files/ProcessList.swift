@@ -1,10 +1,7 @@
 import ClusterProtocol
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The processes that a launch started on one host: the file RUN_DIR.pids.
 ///

@@ -1,9 +1,6 @@
 import ClusterProtocol
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A file that says what a run has where, held by one launch or stop at a time: the kernel lets go of
 /// the lock with the process.

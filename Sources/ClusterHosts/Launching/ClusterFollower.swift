@@ -4,14 +4,14 @@ import RunFiles
 
 /// Follows a run on the hosts of a cluster file: `convoy monitor` on the coordinator's host shows the
 /// run, on the others the warnings of their processes, behind the host's name.
-public struct ClusterFollower {
+package struct ClusterFollower {
     private let hosts: RunHosts
     private let runDirectory: String
     private let transport: [String]
     private let show: (String) -> Void
 
     /// - Returns: nil when the run was not launched by a cluster file from here.
-    public init?(
+    package init?(
         _ runDirectory: String, show: @escaping (String) -> Void
     ) throws(Failure) {
         guard let hosts = RunHosts(RunHosts.path(runDirectory)) else { return nil }
@@ -23,7 +23,7 @@ public struct ClusterFollower {
 
     /// - Parameter options: of `convoy monitor`, for the coordinator's host.
     /// - Returns: the run's exit code.
-    public func follow(
+    package func follow(
         options: [String], isOnce: Bool, showsLogsAlone: Bool, _ interruptions: Interruptions
     ) throws(Failure) -> Int {
         let scratch = try FileSystem.makeTemporaryDirectory()

@@ -2,10 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Starts a run whose processes outlive the one that starts them: on this machine, or on the hosts of
 /// a cluster file over ssh.
@@ -17,31 +14,31 @@ import RunFiles
 ///
 /// Once more for the same run it goes on from the newest checkpoint, or starts what is gone. What a
 /// launch that did not come to its end has left is ended by it, or by the next one.
-public final class ClusterLaunch {
-    public struct Settings {
-        public var executable: String
+package final class ClusterLaunch {
+    package struct Settings {
+        package var executable: String
         /// On this machine; on other hosts from the directory that their processes run in.
-        public var runDirectory: String
+        package var runDirectory: String
         /// Nil: this machine alone, as the run file says.
-        public var cluster: ClusterFile?
+        package var cluster: ClusterFile?
         /// Flags of `convoy coordinator` but those of the launch itself.
-        public var coordinatorArguments: [String] = []
+        package var coordinatorArguments: [String] = []
         /// Files of this machine that the coordinator of a cluster file reads, by flag.
-        public var files: [(flag: String, path: String)] = []
+        package var files: [(flag: String, path: String)] = []
         /// Flags of `convoy worker` that say where its data is.
-        public var workerArguments: [String] = []
+        package var workerArguments: [String] = []
         /// A keys directory; with a cluster file one that has a directory a host, or is for all.
-        public var keys: String?
-        public var isInsecure = false
+        package var keys: String?
+        package var isInsecure = false
         /// Goes on in spite of the doctor's errors.
-        public var isForced = false
-        public var changesSettings = false
+        package var isForced = false
+        package var changesSettings = false
         /// What the doctor looks for on each host.
-        public var data = "fashion-mnist"
+        package var data = "fashion-mnist"
         /// What starts a command on another host, in place of ssh.
-        public var transport: [String]
+        package var transport: [String]
 
-        public init(
+        package init(
             executable: String, runDirectory: String, cluster: ClusterFile?
         ) throws(Failure) {
             self.executable = executable
@@ -68,7 +65,7 @@ public final class ClusterLaunch {
     private var hasBegun = false
 
     /// - Parameter show: takes a line for people.
-    public init(
+    package init(
         _ settings: Settings, interruptions: Interruptions, show: @escaping (String) -> Void
     ) throws(Failure) {
         self.settings = settings
@@ -76,7 +73,8 @@ public final class ClusterLaunch {
         self.show = show
         launch = "\(time(nil))-\(getpid())-\(UInt32.random(in: 0..<100_000))"
         hosts = settings.cluster?.hosts ?? [Self.thisMachine]
-        let path = settings.cluster == nil
+        let path =
+            settings.cluster == nil
             ? ProcessList(runDirectory: settings.runDirectory).path
             : RunHosts.path(settings.runDirectory)
         held = try HeldFile(path, run: settings.runDirectory)
@@ -97,7 +95,7 @@ public final class ClusterLaunch {
     private var head: ClusterFile.Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
 
     /// - Returns: what was started, in a few lines.
-    public func run() throws(Failure) -> String {
+    package func run() throws(Failure) -> String {
         do throws(Failure) { return try begin() } catch {
             giveUp()
             throw error
@@ -377,7 +375,9 @@ public final class ClusterLaunch {
             case .none: " (\(others))"
             }
         let place = head.directory.map { ", in \($0)" } ?? ""
-        var lines = ["run directory \(settings.runDirectory)\(isOnHosts ? " on \(head.name)\(place)" : "")\(what)"]
+        var lines = [
+            "run directory \(settings.runDirectory)\(isOnHosts ? " on \(head.name)\(place)" : "")\(what)"
+        ]
         let on = isOnHosts ? " on \(CountText.of(hosts.count, "host", "hosts"))" : ""
         lines.append(
             "coordinator   \(endpoint), \(CountText.of(servers, "server", "servers")), "

@@ -1,21 +1,18 @@
 import ClusterProtocol
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Ends what ``ClusterLaunch`` started, here and on the hosts of a cluster file, and nothing else.
-public enum ClusterStop {
-    public struct Outcome: Sendable {
+package enum ClusterStop {
+    package struct Outcome: Sendable {
         /// How many processes were at work.
-        public var count = 0
+        package var count = 0
         /// Whether all ended by themselves, and all hosts were reached.
-        public var isClean = true
+        package var isClean = true
     }
 
     /// The run below `parent` that was launched last.
-    public static func newest(in parent: String) -> String? {
+    package static func newest(in parent: String) -> String? {
         FileSystem.names(in: parent).compactMap { name -> (path: String, time: Int)? in
             guard let ending = [".hosts", ".pids"].first(where: { name.hasSuffix($0) }) else {
                 return nil
@@ -29,7 +26,7 @@ public enum ClusterStop {
     ///   - seconds: what the coordinator gets for a checkpoint.
     ///   - show: takes a line for people.
     /// - Throws: 65 when nothing was launched for this run.
-    public static func stop(
+    package static func stop(
         _ runDirectory: String, within seconds: Int, executable: String,
         show: @escaping (String) -> Void
     ) throws(Failure) -> Outcome {

@@ -3,10 +3,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Does on one host what a launcher asks of it; every launch and stop, here and elsewhere, goes
 /// through it.

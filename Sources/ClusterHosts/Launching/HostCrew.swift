@@ -3,10 +3,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Asks many hosts at the same time, each within its time.
 ///

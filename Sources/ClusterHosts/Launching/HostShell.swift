@@ -1,10 +1,7 @@
 import ClusterProtocol
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Starts commands on the hosts of a cluster file: here directly, elsewhere over ssh.
 ///
@@ -56,13 +53,15 @@ struct HostShell: Sendable {
         line command: String, on host: ClusterFile.Host, name: String, input: String? = nil,
         sharesOutput: Bool = false
     ) throws(Failure) -> HostCommand {
-        let words = Self.isHere(host.name)
+        let words =
+            Self.isHere(host.name)
             ? ["/bin/sh", "-c", command] : transport + [host.destination, command]
         let (output, errors) = ("\(scratch)/\(name).out", "\(scratch)/\(name).err")
         unlink(output)
         unlink(errors)
         // A host that says more than 8 MiB is cut off.
-        let limited = "\(sharesOutput ? "" : "ulimit -f 16384; ")exec \"$@\" 2>\"$0\""
+        let limited =
+            "\(sharesOutput ? "" : "ulimit -f 16384; ")exec \"$@\" 2>\"$0\""
             + (input.map { " <\(Self.quoted($0))" } ?? "")
         let child = try ChildProcess(
             name: name, executable: "/bin/sh", arguments: ["-c", limited, errors] + words,

@@ -6,7 +6,7 @@ import Threads
 
 /// Follows a run by its files: a line an epoch, a line every so many steps, the warnings and errors of
 /// every process, and how it ended.
-public struct RunFollower {
+package struct RunFollower {
     /// So long members wait for another coordinator.
     private static let patience = Duration.seconds(120)
 
@@ -19,7 +19,7 @@ public struct RunFollower {
     private var metrics: FileTail
     private var logs: [String: FileTail] = [:]
 
-    public init(
+    package init(
         _ run: RunDirectory, stepInterval: Int, showsLogsAlone: Bool, query: StatusQuery,
         show: @escaping (String) -> Void
     ) {
@@ -35,7 +35,7 @@ public struct RunFollower {
     ///
     /// - Returns: the run's exit code; 0 when it goes on.
     /// - Throws: 69 when no coordinator has answered for two minutes.
-    public mutating func follow(
+    package mutating func follow(
         isOnce: Bool, _ interruptions: Interruptions
     ) throws(Failure) -> Int {
         if !showsLogsAlone {

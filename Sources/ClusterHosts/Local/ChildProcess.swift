@@ -1,24 +1,21 @@
 import ClusterProtocol
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A child process of this one, in a process group of its own, that ends when this process does.
 ///
 /// Its standard input is a socket that this process holds open: a child started with
 /// `--exit-with-parent` ends when it closes, even if this process was killed, and sends signs of life
 /// over it.
-public final class ChildProcess {
-    public enum End: Hashable, Sendable {
+package final class ChildProcess {
+    package enum End: Hashable, Sendable {
         case exited(Int)
         case signalled(Int)
     }
 
-    public let processIdentifier: Int32
-    public let name: String
+    package let processIdentifier: Int32
+    package let name: String
     private let standardInput: Int32
     private var end: End?
 
@@ -26,7 +23,7 @@ public final class ChildProcess {
     ///   - executable: what the child is called, and what it runs unless `image` is given.
     ///   - image: the file to run.
     ///   - output: a path for standard output and error; nil lets the child share this process's.
-    public init(
+    package init(
         name: String, executable: String, image: String? = nil, arguments: [String],
         environment: [String: String] = [:], output: String? = nil
     ) throws(Failure) {
@@ -59,7 +56,7 @@ public final class ChildProcess {
     }
 
     /// How it ended, if it has; never waits.
-    public func poll() -> End? {
+    package func poll() -> End? {
         if let end { return end }
         var status: Int32 = 0
         guard waitpid(processIdentifier, &status, WNOHANG) == processIdentifier else { return nil }
@@ -69,7 +66,7 @@ public final class ChildProcess {
     }
 
     /// Whether the child has sent signs of life since this was asked last.
-    public func hasGivenSign() -> Bool {
+    package func hasGivenSign() -> Bool {
         var bytes = [UInt8](repeating: 0, count: 4096)
         var hasGiven = false
         while recv(standardInput, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {
@@ -78,12 +75,12 @@ public final class ChildProcess {
         return hasGiven
     }
 
-    public func send(signal: Int32) {
+    package func send(signal: Int32) {
         if poll() == nil { kill(processIdentifier, signal) }
     }
 
     /// Waits for its end, but not longer than `limit`.
-    public func wait(within limit: Duration) -> End? {
+    package func wait(within limit: Duration) -> End? {
         let deadline = SteadyClock.now + limit
         while true {
             if let end = poll() { return end }
@@ -94,7 +91,7 @@ public final class ChildProcess {
 
     /// Asks it to end, and kills it when it does not.
     @discardableResult
-    public func stop(asking signal: Int32 = SIGTERM, within limit: Duration) -> End {
+    package func stop(asking signal: Int32 = SIGTERM, within limit: Duration) -> End {
         send(signal: signal)
         if let end = wait(within: limit) { return end }
         send(signal: SIGKILL)

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The right of one run of this user to bind its workers to cores of this host.
 ///

@@ -2,35 +2,32 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Runs a whole cluster on this machine: starts coordinator, servers and workers as child processes,
 /// replaces those that die, and leaves none behind.
-public final class LocalLauncher {
-    public struct Settings: Sendable {
-        public var executable: String
-        public var configuration: RunConfiguration
-        public var directory: RunDirectory
-        public var isResuming: Bool
+package final class LocalLauncher {
+    package struct Settings: Sendable {
+        package var executable: String
+        package var configuration: RunConfiguration
+        package var directory: RunDirectory
+        package var isResuming: Bool
         /// Takes settings that decide bits and differ from those that the run has.
-        public var changesSettings = false
+        package var changesSettings = false
         /// The subcommand that workers are started with.
-        public var workerCommand = ["worker"]
+        package var workerCommand = ["worker"]
         /// Flags of workers alone: where they find their data.
-        public var workerArguments: [String] = []
+        package var workerArguments: [String] = []
         /// Whether workers are bound to cores of their own, where there are enough.
-        public var bindsCores = true
+        package var bindsCores = true
         /// A file for what the children print; nil lets them share this process's output.
-        public var output: String?
+        package var output: String?
         /// The keys directory of all processes; nil: the coordinator makes one for the run.
-        public var keys: String?
+        package var keys: String?
         /// Without keys there shall be none.
-        public var isInsecure = false
+        package var isInsecure = false
 
-        public init(
+        package init(
             executable: String, configuration: RunConfiguration, directory: RunDirectory,
             isResuming: Bool, keys: String? = nil
         ) {
@@ -80,7 +77,7 @@ public final class LocalLauncher {
     private var finalCode: Int?
 
     /// - Parameter note: shows a line to the person who started this.
-    public init(
+    package init(
         _ settings: Settings, interruptions: Interruptions, note: @escaping (String) -> Void
     ) {
         self.settings = settings
@@ -93,7 +90,7 @@ public final class LocalLauncher {
     /// Runs to the end of the run.
     ///
     /// - Returns: the exit code of the run.
-    public func run() throws(Failure) -> Int {
+    package func run() throws(Failure) -> Int {
         let directory = settings.directory
         let wasThere = settings.isResuming ? true : try directory.create()
         defer { if !settings.isResuming { directory.removeIfUnused(wasThere: wasThere) } }
@@ -121,14 +118,15 @@ public final class LocalLauncher {
     private func startCoordinator(isReplacing: Bool = false) throws(Failure) {
         let number = (started[.coordinator] ?? 0) + 1
         started[.coordinator] = number
-        var arguments = [
-            "coordinator", "--config",
-            settings.directory.configuration + (isReplacing ? "" : ".next"),
-            "--run-dir", settings.directory.path,
-            "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
-            "--exit-with-parent", "--log-file",
-            "\(settings.directory.logs)/coordinator-\(number).jsonl",
-        ] + (keyArguments ?? [])
+        var arguments =
+            [
+                "coordinator", "--config",
+                settings.directory.configuration + (isReplacing ? "" : ".next"),
+                "--run-dir", settings.directory.path,
+                "--listen", isReplacing ? endpoint : "tcp://127.0.0.1:*",
+                "--exit-with-parent", "--log-file",
+                "\(settings.directory.logs)/coordinator-\(number).jsonl",
+            ] + (keyArguments ?? [])
         if settings.isResuming || isReplacing { arguments.append("--resume") }
         if !isReplacing { arguments.append("--fresh-members") }
         if settings.changesSettings, !isReplacing { arguments.append("--change-settings") }
@@ -189,11 +187,12 @@ public final class LocalLauncher {
         started[role] = number
         let name = "\(role.rawValue)-\(number)"
         let command = role == .worker ? settings.workerCommand : [role.rawValue]
-        var arguments = command + [
-            "--coordinator", endpoint, "--exit-with-parent", "--label",
-            "\(role.rawValue) \(number)", "--log-file",
-            "\(settings.directory.logs)/\(name).jsonl",
-        ] + (keyArguments ?? ["--keys", settings.directory.keys])
+        var arguments =
+            command + [
+                "--coordinator", endpoint, "--exit-with-parent", "--label",
+                "\(role.rawValue) \(number)", "--log-file",
+                "\(settings.directory.logs)/\(name).jsonl",
+            ] + (keyArguments ?? ["--keys", settings.directory.keys])
         let cores = role == .worker && !freeCores.isEmpty ? freeCores.removeFirst() : nil
         if let cores { arguments += ["--cores", "\(cores)"] }
         if role == .worker {
@@ -241,8 +240,9 @@ public final class LocalLauncher {
         }
         for index in members.indices {
             let child = members[index].child
-            guard let time = members[index].silence.look(
-                hasGivenSign: child.hasGivenSign(), limit: limit)
+            guard
+                let time = members[index].silence.look(
+                    hasGivenSign: child.hasGivenSign(), limit: limit)
             else { continue }
             end(child, after: time)
             members[index].silence = Silence()
@@ -328,7 +328,9 @@ public final class LocalLauncher {
         switch end {
         case .exited(let code): return code
         case .signalled:
-            note("the coordinator \(text(end, of: coordinator)); go on with --resume \(settings.directory.path)")
+            note(
+                "the coordinator \(text(end, of: coordinator)); go on with --resume \(settings.directory.path)"
+            )
             return ExitCode.lost
         }
     }

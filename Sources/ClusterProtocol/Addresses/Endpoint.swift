@@ -88,8 +88,11 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             return
         }
         guard text.hasPrefix("tcp://"), let colon = text.lastIndex(of: ":"),
-            let host = Host(text[text.index(text.startIndex, offsetBy: 6)..<max(
-                colon, text.index(text.startIndex, offsetBy: 6))]),
+            let host = Host(
+                text[
+                    text.index(
+                        text.startIndex, offsetBy: 6)..<max(
+                            colon, text.index(text.startIndex, offsetBy: 6))]),
             let port = Self.port(text[text.index(after: colon)...])
         else { return nil }
         // An IPv6 address without brackets would hide where it ends.

@@ -68,7 +68,6 @@ public struct MemberAddresses: Hashable, Sendable {
         }
     }
 
-
     private static func bindAddress(
         coordinator: Endpoint, _ bind: BindChoice?, _ announce: Endpoint.Host?, _ facts: Facts
     ) throws(Failure) -> NetworkAddress {

@@ -5,7 +5,8 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
 
     public init?(bytes: [UInt8]) {
         guard bytes.count == 4 || bytes.count == 16 else { return nil }
-        let isMapped = bytes.count == 16 && bytes[..<10].allSatisfy { $0 == 0 }
+        let isMapped =
+            bytes.count == 16 && bytes[..<10].allSatisfy { $0 == 0 }
             && bytes[10...11].allSatisfy { $0 == 0xFF }
         self.bytes = isMapped ? Array(bytes[12...]) : bytes
     }

@@ -236,7 +236,8 @@ extension CoordinatorMachine {
         let leafCount = configuration.tree.leafCount
         let interim = AssignmentPlanner.completed(
             peers.mapValues(\.virtualWorkers), leafCount: leafCount, candidates: candidates)
-        let deal = rebalanced
+        let deal =
+            rebalanced
             ? AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates) : interim
         for identity in peers.keys.sorted() {
             peers[identity]?.virtualWorkers = deal[identity] ?? []

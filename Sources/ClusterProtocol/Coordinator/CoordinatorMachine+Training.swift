@@ -46,7 +46,8 @@ extension CoordinatorMachine {
                 "waiting for \(configuration.workerCount - count) more workers", now: now)
         }
         let workers = readyPeers(.worker)
-        let settled = instructionSet
+        let settled =
+            instructionSet
             ?? InstructionSet.common(workers.map(\.hello.instructionSet)) ?? "generic"
         instructionSet = settled
         waitingSince = nil
@@ -67,7 +68,8 @@ extension CoordinatorMachine {
         else { return [] }
         let back = Set(readyPeers().map(\.hello.identity))
         guard recovery.members.isSubset(of: back) || hasTimedOut else { return [] }
-        let hostsAreBack = !recovery.hosts.isEmpty && recovery.hosts.count == shards.count
+        let hostsAreBack =
+            !recovery.hosts.isEmpty && recovery.hosts.count == shards.count
             && recovery.hosts.allSatisfy { host in
                 back.contains(host)
                     && peers[host]?.hello.session?.placement == recovery.placement

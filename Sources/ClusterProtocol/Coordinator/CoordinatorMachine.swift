@@ -326,7 +326,8 @@ public struct CoordinatorMachine: Sendable {
         if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {
             training = .seconds(recovery.trainingSeconds)
             workerCountAtEnd = recovery.workers.count
-            let count = recovery.mayHaveMembers
+            let count =
+                recovery.mayHaveMembers
                 ? recovery.members.count : configuration.workerCount + configuration.serverCount
             phase = .dismissing(since: now, count: count, told: [])
             return

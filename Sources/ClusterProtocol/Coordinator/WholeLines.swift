@@ -14,7 +14,8 @@ public struct WholeLines: Sendable {
     public init(_ bytes: [UInt8]) {
         byteCount = bytes.lastIndex(of: Self.newline).map { $0 + 1 } ?? 0
         let whole = bytes[..<byteCount].dropLast()
-        lines = byteCount == 0
+        lines =
+            byteCount == 0
             ? [] : whole.split(separator: Self.newline, omittingEmptySubsequences: false)
     }
 }

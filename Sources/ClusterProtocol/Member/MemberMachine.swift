@@ -229,7 +229,9 @@ public struct MemberMachine: Sendable {
     private mutating func tick(_ heartbeat: Heartbeat, now: Moment) -> [Action] {
         switch phase {
         case .joining(let since):
-            let patience = runName == nil ? configuration.connectTimeout
+            let patience =
+                runName == nil
+                ? configuration.connectTimeout
                 : configuration.coordinatorTimeout
             if now - since > patience {
                 return end(

@@ -146,11 +146,14 @@ public struct RelayMachine: Sendable {
             actions.append(.forget(slot))
             collections[slot] = nil
         }
-        var collection = collections[slot] ?? Collection(
-            age: age, sums: NodeSet(tree: tree), missing: expected(of: group, in: age.step),
-            since: now)
-        guard case .accepted(let replaced, let merges) = collection.sums.insert(
-            node, totals: totals)
+        var collection =
+            collections[slot]
+            ?? Collection(
+                age: age, sums: NodeSet(tree: tree), missing: expected(of: group, in: age.step),
+                since: now)
+        guard
+            case .accepted(let replaced, let merges) = collection.sums.insert(
+                node, totals: totals)
         else { return actions + [.drop] }
         collection.missing.subtract(leaves)
         collections[slot] = collection

@@ -102,9 +102,10 @@ public struct ShardHostMachine: Sendable {
             return one(shard, event, now: now)
         case .fetch(let shard, let peer, let step, let chunk):
             let plan = configuration.plan
-            guard (0..<plan.shardCount).contains(shard.value), chunk.map({
-                plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard
-            }) ?? true, subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
+            guard (0..<plan.shardCount).contains(shard.value),
+                chunk.map({
+                    plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard
+                }) ?? true, subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
             else { return [.drop(.foreignChunk)] }
             return one(shard, .fetch(peer: peer, step: step, chunk: chunk), now: now)
         case .inquiry(let shard, let peer, let step):
@@ -153,7 +154,8 @@ public struct ShardHostMachine: Sendable {
         pending = Pending(host: host, missing: missing, lastAsked: now)
         var actions: [Action] = [.clear]
         for shard in host.shards {
-            actions += (missing[shard] ?? []).isEmpty
+            actions +=
+                (missing[shard] ?? []).isEmpty
                 ? start(shard, now: now)
                 : [.fetchState(shard: shard, step: host.step, placement: host.placement)]
         }

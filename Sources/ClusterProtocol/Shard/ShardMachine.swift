@@ -215,8 +215,9 @@ public struct ShardMachine: Sendable {
                 return [.drop(.unaudited)]
             }
         }
-        guard case .accepted(let replaced, let merges) =
-            sums[position].insert(canonical, totals: vote.totals)
+        guard
+            case .accepted(let replaced, let merges) =
+                sums[position].insert(canonical, totals: vote.totals)
         else { return [.drop(.covered)] }
         arrivals[position].add(peer, at: now)
         return [.keep(chunk: chunk, node: canonical, replaced: replaced)]
@@ -250,8 +251,9 @@ public struct ShardMachine: Sendable {
         _ position: Int, now: Moment
     ) -> [Action] {
         boards[position].settle(leaf)
-        guard case .accepted(let replaced, let merges) =
-            sums[position].insert(node, totals: vote.totals)
+        guard
+            case .accepted(let replaced, let merges) =
+                sums[position].insert(node, totals: vote.totals)
         else { return [] }
         let chunk = configuration.chunks[position]
         return [.keepHeld(chunk: chunk, node: node, peer: peer, replaced: replaced)]
@@ -278,7 +280,8 @@ public struct ShardMachine: Sendable {
             .send(
                 chunk: chunk, version: version, placement: placement,
                 to: subscribers.peers(ofChunk: chunk)))
-        let isCheckpoint = configuration.checkpointEvery > 0
+        let isCheckpoint =
+            configuration.checkpointEvery > 0
             && version.value.isMultiple(of: configuration.checkpointEvery)
         if isCheckpoint { actions.append(.snapshot(chunk: chunk, step: version)) }
         if position == 0, configuration.shard == ShardIndex(0) {

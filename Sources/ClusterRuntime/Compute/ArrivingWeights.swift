@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// Threading: every method may be called from any thread. An element of the buffer is written before
 /// its chunk is told of, and not afterwards.
-public final class ArrivingWeights: Sendable {
+package final class ArrivingWeights: Sendable {
     private struct State {
         var buffer: FloatBuffer?
         /// Chunks that are still to come, by layer.
@@ -29,7 +29,7 @@ public final class ArrivingWeights: Sendable {
     /// - Parameters:
     ///   - layers: the elements of each layer.
     ///   - chunks: the elements of each chunk.
-    public init(layers: [Range<Int>], chunks: [Range<Int>]) {
+    package init(layers: [Range<Int>], chunks: [Range<Int>]) {
         layersOfChunk = chunks.map { chunk in
             layers.indices.filter { layers[$0].overlaps(chunk) }
         }
@@ -39,7 +39,7 @@ public final class ArrivingWeights: Sendable {
     }
 
     /// A chunk of a version has come; of another one than before when the buffer is another.
-    public func add(chunk: Int, of buffer: FloatBuffer) {
+    package func add(chunk: Int, of buffer: FloatBuffer) {
         let isNews = state.withLock { state in
             if state.buffer !== buffer {
                 state = State(
@@ -59,7 +59,7 @@ public final class ArrivingWeights: Sendable {
     }
 
     /// What is here of the newest version; nil when no layer has since `change`.
-    public func layers(since change: inout Int) -> (buffer: FloatBuffer, layers: [Int])? {
+    package func layers(since change: inout Int) -> (buffer: FloatBuffer, layers: [Int])? {
         let now = changes.load(ordering: .acquiring)
         guard now != change else { return nil }
         change = now
@@ -68,21 +68,21 @@ public final class ArrivingWeights: Sendable {
 }
 
 /// Which weights one compute thread has given its engine.
-public struct EngineWeights {
+package struct EngineWeights {
     private var buffer: FloatBuffer?
     private var layers: Set<Int> = []
     private var change = 0
 
-    public init() {}
+    package init() {}
 
     /// Gives the engine what it does not have of these weights.
-    public mutating func load(_ weights: FloatBuffer, into engine: any GradientEngine) {
+    package mutating func load(_ weights: FloatBuffer, into engine: any GradientEngine) {
         load(weights, engine.network.parameters.layers.indices, into: engine)
     }
 
     /// Gives the engine the layers that have come of the next weights. Those in force are usually not
     /// needed any more; otherwise they are given to it again.
-    public mutating func load(_ arriving: ArrivingWeights, into engine: any GradientEngine) {
+    package mutating func load(_ arriving: ArrivingWeights, into engine: any GradientEngine) {
         guard let (buffer, layers) = arriving.layers(since: &change) else { return }
         load(buffer, layers, into: engine)
     }

@@ -8,7 +8,7 @@ import Synchronization
 import Threads
 
 /// Makes the engine of one compute thread, on that thread.
-public typealias EngineMaker =
+package typealias EngineMaker =
     @Sendable (RunMaterial) throws(BackendError) -> any GradientEngine
 
 /// What the compute threads share, and what each of them does.

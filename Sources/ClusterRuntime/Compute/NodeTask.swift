@@ -11,14 +11,14 @@ import Synchronization
 /// Safety: a chunk of a sum is written by the thread that computes the leaf, which packs it here in
 /// the end, then under the lock while siblings are added to it, and from the moment it is part of a
 /// `Part` it is only read, while earlier chunks of the same buffer may still be written.
-public final class NodeTask: Sendable {
+package final class NodeTask: Sendable {
     /// Chunks of the node's sum that are complete, all up to the end or up to those given out before.
-    public struct Part: Sendable {
-        public var sum: FloatBuffer
-        public var totals: ContributionTotals
-        public var chunks: Range<Int>
+    package struct Part: Sendable {
+        package var sum: FloatBuffer
+        package var totals: ContributionTotals
+        package var chunks: Range<Int>
         /// With this part the whole sum is complete.
-        public var isLast: Bool { chunks.lowerBound == 0 }
+        package var isLast: Bool { chunks.lowerBound == 0 }
     }
 
     private struct Chunk {
@@ -47,7 +47,7 @@ public final class NodeTask: Sendable {
     /// - Parameters:
     ///   - starts: where the chunks of the flat vector begin, then its end.
     ///   - precision: what the sums travel in.
-    public init(
+    package init(
         step: Step, node: TreeNode, tree: ReductionTree, chunks starts: [Int],
         precision: WirePrecision, weights: FloatBuffer
     ) {
@@ -67,7 +67,7 @@ public final class NodeTask: Sendable {
     ///
     /// - Parameter element: nothing changes any more from here on.
     /// - Returns: what is complete now of the node's sum and was not before.
-    public func add(
+    package func add(
         leaf: Int, sum: FloatBuffer, totals: ContributionTotals, finalFrom element: Int
     ) -> Part? {
         guard let first = starts.firstIndex(where: { $0 >= element }) else { return nil }

@@ -5,10 +5,7 @@ import Partitions
 import RunFiles
 import Threads
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What the coordinator's socket thread does.
 final class CoordinatorLoop {
@@ -131,7 +128,8 @@ final class CoordinatorLoop {
         progress = Progress(output, plan: plan)
         lastWeightsSHA256 = plan.start.weightsSHA256
         let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
-        best = settings.isResuming && !isOtherData
+        best =
+            settings.isResuming && !isOtherData
             ? BestCheckpoint.newest(settings.directory, plan.recovery, plan.store) : nil
         lastEvaluation = plan.recovery?.evaluation
         let cluster = settings.configuration.cluster
@@ -562,7 +560,8 @@ final class CoordinatorLoop {
             recorder.replace(plan.settings.directory.summary, with: summary.json)
         }
         let isWritten = recorder.close(within: limit)
-        let failure = recorder.progress.failure
+        let failure =
+            recorder.progress.failure
             ?? (isWritten ? nil : .lost("the run directory's disk did not answer within \(limit)"))
         if isWorthASummary, let failure {
             end.exitCode = end.exitCode == 0 ? failure.exitCode : end.exitCode

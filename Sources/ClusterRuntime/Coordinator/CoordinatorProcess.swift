@@ -7,26 +7,26 @@ import Threads
 import ZeroMQ
 
 /// The coordinator: its socket thread and the thread that writes its checkpoints.
-public final class CoordinatorProcess: Sendable {
-    public struct Settings: Sendable {
-        public var configuration: RunConfiguration
-        public var directory: RunDirectory
-        public var listen: Endpoint
+package final class CoordinatorProcess: Sendable {
+    package struct Settings: Sendable {
+        package var configuration: RunConfiguration
+        package var directory: RunDirectory
+        package var listen: Endpoint
         /// Port of the state socket; nil: the system chooses.
-        public var statePort: Int?
+        package var statePort: Int?
         /// What others are to call this host; nil: where it listens.
-        public var announce: Endpoint.Host?
-        public var transport: Transport
+        package var announce: Endpoint.Host?
+        package var transport: Transport
         /// Go on with the run in the directory, from its newest whole checkpoint.
-        public var isResuming: Bool
+        package var isResuming: Bool
         /// Members of the run may still be at work, and are taken back: the coordinator alone died.
-        public var mayHaveMembers: Bool
+        package var mayHaveMembers: Bool
         /// Takes settings that decide bits and differ from those that the run has.
-        public var changesSettings = false
-        public var startTimeout: Duration
-        public var lossTimeout: Duration
+        package var changesSettings = false
+        package var startTimeout: Duration
+        package var lossTimeout: Duration
 
-        public init(
+        package init(
             configuration: RunConfiguration, directory: RunDirectory,
             listen: Endpoint, statePort: Int? = nil, announce: Endpoint.Host? = nil,
             transport: Transport = Transport(), isResuming: Bool = false,
@@ -71,7 +71,7 @@ public final class CoordinatorProcess: Sendable {
     private let outcome: Monitor<CoordinatorMachine.Outcome?>
 
     /// Checks configuration, data and run directory, then starts.
-    public init(
+    package init(
         _ settings: Settings, log: Logger, output: ProgressOutput,
         onEnd: @escaping @Sendable () -> Void
     ) throws(Failure) {
@@ -189,12 +189,12 @@ public final class CoordinatorProcess: Sendable {
     }
 
     /// Ctrl-C: everyone rests at one step, which is checkpointed.
-    public func requestStop() { mailbox.post(.stop) }
+    package func requestStop() { mailbox.post(.stop) }
 
-    public var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
+    package var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
 
     /// Waits for the end.
-    public func join() -> CoordinatorMachine.Outcome {
+    package func join() -> CoordinatorMachine.Outcome {
         let result = outcome.wait { $0 }
         thread.join()
         return result

@@ -126,7 +126,9 @@ final class StateExchange {
         guard step > lastComplete, step <= lastWanted else { return nil }
         if arriving[step] == nil {
             // Some may overlap; an older one that never became whole is given up.
-            if arriving.count == Self.maximumArrivingCount, let oldest = arriving.keys.min() { arriving[oldest] = nil }
+            if arriving.count == Self.maximumArrivingCount, let oldest = arriving.keys.min() {
+                arriving[oldest] = nil
+            }
             arriving[step] = Arriving(
                 parts: (0..<material.partCount).map { _ in
                     FloatBuffer(count: material.slicePlan.parameterCount)

@@ -2,22 +2,19 @@ import ClusterProtocol
 import Logging
 import Partitions
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Where a worker looks for the run's data before it asks the coordinator.
-public struct DataOptions: Sendable {
+package struct DataOptions: Sendable {
     /// Look at nothing but the cache.
-    public var isAlwaysStreamed = false
+    package var isAlwaysStreamed = false
     /// Data is opened below these directories only; empty means anywhere.
-    public var roots: [String] = []
+    package var roots: [String] = []
     /// Where fetched partitions are kept; nil keeps them in memory.
-    public var cacheDirectory: String?
-    public var cacheByteLimit = PartitionDiskCache.defaultByteLimit
+    package var cacheDirectory: String?
+    package var cacheByteLimit = PartitionDiskCache.defaultByteLimit
 
-    public init() {}
+    package init() {}
 }
 
 /// Opens a run's data set on a worker: from this host's disk where it is, or else from the
@@ -75,7 +72,8 @@ struct DataOpening {
     /// The data behind the run's transformations, if it is what the coordinator has.
     private func checked(_ dataSet: DataSet) throws(DataError) -> DataSet {
         let transformations = configuration.data.transformations
-        let result = transformations.isEmpty
+        let result =
+            transformations.isEmpty
             ? dataSet : try dataSet.transformed(by: transformations)
         guard result.description.fingerprint == welcome.data.fingerprint,
             result.partitionRecordCounts == welcome.data.partitionRecordCounts

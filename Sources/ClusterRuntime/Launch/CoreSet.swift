@@ -3,19 +3,19 @@ import ClusterProtocol
 import RunFiles
 
 /// Cores of this host, by the system's numbers.
-public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
+package struct CoreSet: Equatable, Sendable, CustomStringConvertible {
     /// As many as a kernel counts.
     private static let maximumCount = 8192
 
     /// Neighbours are next to each other: the two threads of one core, the cores of one processor.
-    public let cores: [Int]
+    package let cores: [Int]
 
     package init(cores: [Int]) { self.cores = cores }
 
     /// As taskset(1) and cpuset(7) write it: `0-3,8`.
     ///
     /// - Throws: `.usage` naming the flag when the text is something else.
-    public init(_ text: String, flag: String) throws(Failure) {
+    package init(_ text: String, flag: String) throws(Failure) {
         var cores: Set<Int> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
@@ -31,7 +31,7 @@ public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
 
     /// Those that the calling thread, and so usually its process, may run on; empty where the system
     /// does not say.
-    public static var allowed: CoreSet {
+    package static var allowed: CoreSet {
         var words = [UInt64](repeating: 0, count: maximumCount / 64)
         guard convoy_get_cores(&words, Int32(words.count * 8)) > 0 else {
             return CoreSet(cores: [])
@@ -48,7 +48,7 @@ public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// Cuts it into neighbours, nearly as many each; none where there are fewer cores than parts.
-    public func parts(_ count: Int) -> [CoreSet] {
+    package func parts(_ count: Int) -> [CoreSet] {
         guard (1...max(1, cores.count)).contains(count), !cores.isEmpty else { return [] }
         return (0..<count).map { part in
             let range = cores.count * part / count..<cores.count * (part + 1) / count
@@ -58,13 +58,13 @@ public struct CoreSet: Equatable, Sendable, CustomStringConvertible {
 
     /// Lets the calling thread, and those that it starts from now on, run on these cores alone; false
     /// where the system refuses, for instance because none of them is there.
-    public func confine() -> Bool {
+    package func confine() -> Bool {
         var words = [UInt64](repeating: 0, count: Self.maximumCount / 64)
         for core in cores { words[core / 64] |= 1 << UInt64(core % 64) }
         return convoy_set_cores(words, Int32(words.count * 8)) == 0
     }
 
-    public var description: String {
+    package var description: String {
         var ranges: [(first: Int, last: Int)] = []
         for core in cores.sorted() {
             if let last = ranges.last?.last, core == last + 1 {

@@ -3,16 +3,13 @@ import ClusterProtocol
 import RunFiles
 import Synchronization
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What the main thread of every role waits for: Ctrl-C, the end of its parent, the end of the work.
 ///
 /// Signals are blocked in all threads and read from a descriptor, so no handler ever runs.
-public final class Interruptions: Sendable {
-    public enum Event: Sendable {
+package final class Interruptions: Sendable {
+    package enum Event: Sendable {
         /// SIGINT, SIGTERM, or any other signal that would end the process: a terminal that goes
         /// away (SIGHUP), a limit that is reached. A second SIGHUP asks for nothing more.
         case stopRequested
@@ -36,7 +33,7 @@ public final class Interruptions: Sendable {
     ]
 
     /// To be made on the main thread before any other thread is started.
-    public init(watchingParent: Bool = false) throws(Failure) {
+    package init(watchingParent: Bool = false) throws(Failure) {
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGINT)
@@ -66,12 +63,12 @@ public final class Interruptions: Sendable {
     }
 
     /// Ends a wait from another thread.
-    public func wake() {
+    package func wake() {
         var one: UInt64 = 1
         _ = write(wakeDescriptor, &one, 8)
     }
 
-    public func wait(timeout: Duration) -> Event {
+    package func wait(timeout: Duration) -> Event {
         var items = [
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0),

@@ -1,17 +1,14 @@
 import RunFiles
 import Synchronization
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Shows whoever started this process that it is not hanging.
 ///
 /// A thread sends a byte over standard input, which is a socket to the launcher, and `WATCHDOG=1` to
 /// systemd where that asks for it, as long as the socket thread turns. A process under SIGSTOP sends
 /// nothing, nor does one whose socket thread hangs.
-public enum LifeSigns {
+package enum LifeSigns {
     /// Time from one to the next.
     package static let interval = Duration.milliseconds(100)
 
@@ -28,7 +25,7 @@ public enum LifeSigns {
     /// Begins to send signs.
     ///
     /// - Parameter isChild: standard input leads to a launcher.
-    public static func begin(isChild: Bool) {
+    package static func begin(isChild: Bool) {
         let watchdog = Watchdog()
         guard isChild || watchdog != nil else { return }
         _ = WorkThread(name: "life signs") {

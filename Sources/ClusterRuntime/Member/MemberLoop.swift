@@ -4,10 +4,7 @@ import Partitions
 import RunFiles
 import Threads
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What the socket thread of a worker or server does.
 final class MemberLoop {
@@ -211,7 +208,8 @@ final class MemberLoop {
         case .computed(.evaluated(let evaluated)): try step(.work(.evaluated(evaluated)))
         case .computed(.node(let step, let node, let part)):
             worker?.keep(part, node: node, step: step)
-            let event: WorkerMachine.Event = part.isLast
+            let event: WorkerMachine.Event =
+                part.isLast
                 ? .nodeComputed(step: step, node: node)
                 : .chunksComputed(step: step, node: node, chunks: part.chunks)
             try self.step(.work(event))

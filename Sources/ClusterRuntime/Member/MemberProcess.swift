@@ -5,27 +5,27 @@ import Threads
 import ZeroMQ
 
 /// A worker or a server: its socket thread, its shard service, its compute pool.
-public final class MemberProcess: Sendable {
-    public struct Settings: Sendable {
-        public var role: Role
-        public var coordinator: Endpoint
+package final class MemberProcess: Sendable {
+    package struct Settings: Sendable {
+        package var role: Role
+        package var coordinator: Endpoint
         /// The coordinator as people should read of it: with the addresses of its name.
-        public var coordinatorPlace: String
-        public var threadCount: Int
-        public var connectTimeout: Duration
+        package var coordinatorPlace: String
+        package var threadCount: Int
+        package var connectTimeout: Duration
         /// Where its shards listen.
-        public var addresses: MemberAddresses
-        public var transport: Transport
+        package var addresses: MemberAddresses
+        package var transport: Transport
         /// What people call it.
-        public var label: String?
+        package var label: String?
         /// Where a worker looks for the data.
-        public var data = DataOptions()
+        package var data = DataOptions()
         /// Flips one bit of one gradient in this step, to see an audit catch it.
-        public var flipBitInStep: Int?
+        package var flipBitInStep: Int?
         /// Computes in place of the run's backend, for measurements; nil in every real run.
-        public var makeEngine: EngineMaker?
+        package var makeEngine: EngineMaker?
 
-        public init(
+        package init(
             role: Role, coordinator: Endpoint, coordinatorPlace: String? = nil,
             addresses: MemberAddresses, transport: Transport = Transport(), threadCount: Int = 1,
             connectTimeout: Duration = .seconds(30), label: String? = nil
@@ -48,7 +48,7 @@ public final class MemberProcess: Sendable {
     /// Starts the process's threads; they join the cluster by themselves.
     ///
     /// - Parameter onEnd: called once, on the socket thread, when all is over.
-    public init(
+    package init(
         _ settings: Settings, log: Logger, onEnd: @escaping @Sendable () -> Void
     ) throws(Failure) {
         let outcome = Monitor<Shutdown?>(nil)
@@ -75,12 +75,12 @@ public final class MemberProcess: Sendable {
     }
 
     /// Ctrl-C: the work in hand is given back first; a second call ends at once.
-    public func requestStop() { mailbox.post(.stop) }
+    package func requestStop() { mailbox.post(.stop) }
 
-    public var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
+    package var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
 
     /// Waits for the end.
-    public func join() -> Shutdown {
+    package func join() -> Shutdown {
         let result = outcome.wait { $0 }
         thread.join()
         return result

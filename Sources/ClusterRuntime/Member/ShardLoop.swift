@@ -270,8 +270,10 @@ final class ShardLoop {
             header.step.value < material.totalSteps
         else { return false }
         let expected = material.tree.leaves(of: header.node).reduce(0) { sum, leaf in
-            sum + material.batchPlan.microbatchRange(
-                step: header.step.value, virtualWorker: leaf).count
+            sum
+                + material.batchPlan.microbatchRange(
+                    step: header.step.value, virtualWorker: leaf
+                ).count
         }
         return header.totals.sampleCount == expected && header.totals.correctCount <= expected
     }

@@ -181,12 +181,13 @@ final class ShardStorage {
     /// is updated in place.
     func snapshot(chunk: Int) -> [FloatBuffer] {
         guard let entry = chunks[chunk], let weights = entry.weights else { return [] }
-        return [weights] + entry.state.compactMap { state in
-            guard let state else { return nil }
-            let copy = take(chunk)
-            copy.copy(state.bytes)
-            return copy
-        }
+        return [weights]
+            + entry.state.compactMap { state in
+                guard let state else { return nil }
+                let copy = take(chunk)
+                copy.copy(state.bytes)
+                return copy
+            }
     }
 }
 

@@ -389,7 +389,8 @@ final class WorkerRuntime {
         let isInPlace = precision == .fp32 && wire.precision == .fp32
         let isFirst = incoming[header.step] == nil
         let byteCount = precision.byteCount(elementCount: range.count)
-        let target = isInPlace
+        let target =
+            isInPlace
             ? weights(header.step).training : chunkBuffer(byteCount: byteCount)
         let outcome = neighbours.copy(
             place, of: header.shard, to: target, at: isInPlace ? range.lowerBound : 0,

@@ -1,16 +1,13 @@
 import ClusterProtocol
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Turns host names into addresses.
 ///
 /// Threading: the system's resolver may take long and cannot be stopped, so it runs on a thread of its
 /// own, which is left behind when it is late.
-public enum HostLookup {
+package enum HostLookup {
     private typealias Answer = Result<[NetworkAddress], Trouble>
 
     private struct Trouble: Error {
@@ -26,7 +23,7 @@ public enum HostLookup {
     ///   - isPatient: try again until `limit` when the name is not known.
     ///   - pause: waits that long, or less; true when the user wants to stop.
     /// - Throws: one line; exit code 69, or 130 when the user stopped.
-    public static func addresses(
+    package static func addresses(
         of host: Endpoint.Host, flag: String, within limit: Duration, isPatient: Bool = false,
         pause: (Duration) -> Bool
     ) throws(Failure) -> [NetworkAddress] {

@@ -1,16 +1,13 @@
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What the system knows of this host's addresses.
 ///
 /// Safety: pointers of the system's socket calls are read in place, during the call that gives them,
 /// and no further than the address family they name.
-public enum HostNetwork {
+package enum HostNetwork {
     /// Addresses of the interfaces that are up.
-    public static var locals: [MemberAddresses.Local] {
+    package static var locals: [MemberAddresses.Local] {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { return [] }
         defer { freeifaddrs(first) }
@@ -27,12 +24,12 @@ public enum HostNetwork {
     }
 
     /// Whether an address is one of this host's.
-    public static func isOwn(_ address: NetworkAddress) -> Bool {
+    package static func isOwn(_ address: NetworkAddress) -> Bool {
         address.isLoopback || locals.contains { $0.address == address }
     }
 
     /// The address of this host that packets to another one carry; nil without a route. Sends nothing.
-    public static func route(to address: NetworkAddress) -> NetworkAddress? {
+    package static func route(to address: NetworkAddress) -> NetworkAddress? {
         let family = address.isIPv6 ? AF_INET6 : AF_INET
         let descriptor = socket(
             family, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -47,7 +44,7 @@ public enum HostNetwork {
     }
 
     /// The address that other hosts most likely reach this one at; nil where there is but loopback.
-    public static var outward: NetworkAddress? {
+    package static var outward: NetworkAddress? {
         // Addresses kept for documentation: only the default route leads there.
         let probes = ["192.0.2.1", "2001:db8::1"].compactMap { NetworkAddress($0) }
         return probes.lazy.compactMap { route(to: $0) }.first { !$0.isLoopback }

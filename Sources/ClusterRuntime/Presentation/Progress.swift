@@ -2,17 +2,14 @@ import ClusterProtocol
 import FoundationEssentials
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Where progress is shown: a terminal gets a line that renews itself, anything else plain lines.
-public enum ProgressOutput: Sendable {
+package enum ProgressOutput: Sendable {
     case terminal, lines, none
 
     /// What fits the process's standard output.
-    public static var standard: ProgressOutput { isatty(1) == 1 ? .terminal : .lines }
+    package static var standard: ProgressOutput { isatty(1) == 1 ? .terminal : .lines }
 }
 
 /// What a person sees of a run.
@@ -120,7 +117,8 @@ final class Progress {
         let sums = recorder.lastEpochSums ?? recorder.epochSums
         let count = Double(max(1, summary.recordCount))
         let isWhole = material.batchPlan.stepInEpoch(summary.step.value) == 0
-        let place = isWhole
+        let place =
+            isWhole
             ? "epoch \(epoch)/\(material.configuration.training.epochs) done"
             : "step \(NumberText.grouped(summary.step.value)) done"
         guard summary.recordCount > 0 else {

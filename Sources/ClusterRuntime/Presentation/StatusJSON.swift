@@ -2,8 +2,8 @@ import ClusterProtocol
 import RunFiles
 
 /// A cluster's status for tools: one object on one line. Field names are part of the interface.
-public enum StatusJSON {
-    public static func text(_ answer: StatusQuery.Answer) -> String {
+package enum StatusJSON {
+    package static func text(_ answer: StatusQuery.Answer) -> String {
         switch answer {
         case .live(let status): text(status)
         case .finished(let run): text(run)

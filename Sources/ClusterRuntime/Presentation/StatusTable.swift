@@ -2,10 +2,10 @@ import ClusterProtocol
 import RunFiles
 
 /// A cluster's status for people.
-public enum StatusTable {
+package enum StatusTable {
     private static let none = "-"
 
-    public static func lines(_ answer: StatusQuery.Answer) -> [String] {
+    package static func lines(_ answer: StatusQuery.Answer) -> [String] {
         switch answer {
         case .live(let status): lines(status)
         case .finished(let run): lines(run)

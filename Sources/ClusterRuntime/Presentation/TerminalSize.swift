@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// How wide the terminal is at the moment: people resize it.
 package enum TerminalSize {

@@ -1,9 +1,6 @@
 import ClusterProtocol
 import RunFiles
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The public keys of those who may connect: files `NAME.public` of one directory, read again when
 /// they change.

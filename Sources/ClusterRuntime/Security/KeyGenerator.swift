@@ -1,14 +1,11 @@
 import ClusterProtocol
 import RunFiles
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Makes keys directories.
-public struct KeyGenerator {
-    public enum Present: Sendable {
+package struct KeyGenerator {
+    package enum Present: Sendable {
         /// Anything in the way is an error.
         case refuse
         /// Nodes that have keys keep them, and get to know the new ones.
@@ -21,13 +18,13 @@ public struct KeyGenerator {
     /// Whether keys must be there after a power cut: nobody is at work with those of a run then.
     package var isDurable = true
 
-    public init(output: String, present: Present) {
+    package init(output: String, present: Present) {
         self.output = FileSystem.absolute(output)
         self.present = present
     }
 
     /// One directory that is good for every process of a small cluster.
-    public func makeShared() throws(Failure) {
+    package func makeShared() throws(Failure) {
         guard present != .keep else {
             throw .usage("--add: it adds to the nodes of --nodes, which is not given")
         }
@@ -40,7 +37,7 @@ public struct KeyGenerator {
     ///
     /// - Parameter names: the first is where the coordinator runs, unless there is one already.
     /// - Returns: the nodes that keys were made for.
-    public func make(nodes names: [String]) throws(Failure) -> [String] {
+    package func make(nodes names: [String]) throws(Failure) -> [String] {
         guard Set(names).count == names.count else { throw .usage("--nodes: a name occurs twice") }
         for name in names {
             guard case .name(name)? = Endpoint.Host(name) else {

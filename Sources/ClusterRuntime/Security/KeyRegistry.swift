@@ -1,10 +1,7 @@
 import ClusterProtocol
 import RunFiles
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Where processes of one user on one host find the keys of a run by where its coordinator listens:
 /// a directory that no environment variable moves, with a file an endpoint of loopback.
@@ -12,9 +9,9 @@ import Threads
 /// A file holds the path of a keys directory. Its coordinator keeps it locked (`flock`), which the
 /// kernel ends with the process, so that a file that a dead one has left counts for nothing. Only a
 /// directory that is this user's alone is believed: everyone can make one of any name in /tmp.
-public struct KeyRegistry: Sendable {
+package struct KeyRegistry: Sendable {
     /// This user's.
-    public static var own: KeyRegistry { KeyRegistry("/tmp/convoy-\(geteuid())") }
+    package static var own: KeyRegistry { KeyRegistry("/tmp/convoy-\(geteuid())") }
 
     private static let lockName = ".lock"
     private static let maximumPathByteCount = 4096
@@ -24,10 +21,10 @@ public struct KeyRegistry: Sendable {
 
     private let path: String
 
-    public init(_ path: String) { self.path = path }
+    package init(_ path: String) { self.path = path }
 
     /// What a coordinator has put there; it is taken away with it.
-    public final class Entry {
+    package final class Entry {
         private let registry: KeyRegistry
         private let file: String
         private var descriptor: Int32
@@ -40,7 +37,7 @@ public struct KeyRegistry: Sendable {
 
         deinit { withdraw() }
 
-        public func withdraw() {
+        package func withdraw() {
             guard descriptor >= 0 else { return }
             defer {
                 close(descriptor)
@@ -62,7 +59,7 @@ public struct KeyRegistry: Sendable {
     /// The places that an endpoint may stand for, if only this host can reach them; none otherwise.
     ///
     /// - Parameter addresses: what its name resolved to.
-    public static func places(
+    package static func places(
         of endpoint: Endpoint, resolvedTo addresses: [NetworkAddress] = []
     ) -> [Endpoint] {
         guard case .tcp(let host, let port) = endpoint else { return [endpoint] }
@@ -93,7 +90,7 @@ public struct KeyRegistry: Sendable {
     // MARK: Coordinators
 
     /// Tells of the keys of the coordinator that listens at an endpoint, in place of one before it.
-    public func publish(_ keys: String, at endpoint: Endpoint) throws(Failure) -> Entry {
+    package func publish(_ keys: String, at endpoint: Endpoint) throws(Failure) -> Entry {
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw FileSystem.failure("create directory", path)
         }
@@ -172,7 +169,7 @@ public struct KeyRegistry: Sendable {
     ///   - text: the place as it was given, for the error.
     ///   - pause: waits that long, or less; true when the user wants to stop.
     /// - Throws: one line; 69 when none has come within `limit`, 130 when the user stopped.
-    public func keys(
+    package func keys(
         at places: [Endpoint], _ text: String, within limit: Duration, pause: (Duration) -> Bool
     ) throws(Failure) -> KeyRing {
         let deadline = SteadyClock.now + limit

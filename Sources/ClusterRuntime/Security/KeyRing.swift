@@ -1,10 +1,7 @@
 import ClusterProtocol
 import RunFiles
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A keys directory: who this node is, whom it takes for the coordinator, whom it lets in.
 ///
@@ -15,23 +12,23 @@ import ZeroMQ
 /// | `allowed/NAME.public` | who may connect to this node |
 ///
 /// A file holds one key, 40 characters of Z85. The secret one must be this user's alone.
-public struct KeyRing: Sendable {
-    public static let secretName = KeyFiles.secretName
-    public static let publicName = KeyFiles.publicName
-    public static let coordinatorName = KeyFiles.coordinatorName
-    public static let allowedName = KeyFiles.allowedName
-    public static let publicSuffix = ".public"
+package struct KeyRing: Sendable {
+    package static let secretName = KeyFiles.secretName
+    package static let publicName = KeyFiles.publicName
+    package static let coordinatorName = KeyFiles.coordinatorName
+    package static let allowedName = KeyFiles.allowedName
+    package static let publicSuffix = ".public"
 
-    public let directory: String
+    package let directory: String
     package let pair: CurveKeyPair
     /// What members expect of the coordinator.
     package let coordinatorKey: String
 
-    public var publicKey: String { pair.publicKey }
+    package var publicKey: String { pair.publicKey }
     package var allowedDirectory: String { "\(directory)/\(Self.allowedName)" }
 
     /// Reads a directory; the allow-list is read when a socket is to listen.
-    public init(directory path: String) throws(Failure) {
+    package init(directory path: String) throws(Failure) {
         directory = FileSystem.absolute(path)
         guard LibraryVersion.hasCurve else {
             throw .usage(
@@ -53,14 +50,14 @@ public struct KeyRing: Sendable {
     }
 
     /// The directory that `--keys` or CONVOY_KEYS names; nil without either.
-    public static func given(_ option: String?) throws(Failure) -> KeyRing? {
+    package static func given(_ option: String?) throws(Failure) -> KeyRing? {
         let variable = ProcessEnvironment.variables["CONVOY_KEYS"]
         guard let path = option ?? variable, !path.isEmpty else { return nil }
         return try KeyRing(directory: path)
     }
 
     /// Members look for the coordinator's key: another one would be refused by all of them.
-    public func requireCoordinator() throws(Failure) {
+    package func requireCoordinator() throws(Failure) {
         guard coordinatorKey != publicKey else { return }
         throw .data(
             "\(directory)/\(Self.coordinatorName) is not this node's key, so no member would take it for "

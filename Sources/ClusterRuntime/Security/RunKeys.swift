@@ -2,18 +2,15 @@ import ClusterProtocol
 import Logging
 import RunFiles
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The keys that a run makes for itself when it is given none: `RUN_DIR/keys`, which the run's user
 /// alone can read. All processes of the run share them, and whoever asks it as that user.
-public enum RunKeys {
+package enum RunKeys {
     /// How a coordinator meets others: by the keys it was given, without any when that was asked for,
     /// otherwise by keys of the run's own. Those that are there are taken up, since members of the run
     /// may be at work with them; they are made anew, and the former put aside, when they are not this user's alone.
-    public static func transport(
+    package static func transport(
         _ given: Transport, in directory: RunDirectory, insecure: Bool, log: Logger
     ) throws(Failure) -> Transport {
         guard given.keys == nil, !insecure else {
@@ -72,7 +69,7 @@ public enum RunKeys {
     ///
     /// - Parameter warn: is given one line when they will not find them.
     /// - Returns: to be kept as long as the coordinator is at work; nil when there is nothing to find.
-    public static func publish(
+    package static func publish(
         _ transport: Transport, of directory: RunDirectory, warn: (String) -> Void
     ) -> KeyRegistry.Entry? {
         guard let keys = transport.keys, isBelow(keys.directory, directory.keys) else {

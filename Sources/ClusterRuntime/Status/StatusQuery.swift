@@ -3,28 +3,28 @@ import FoundationEssentials
 import RunFiles
 
 /// How a run is: from its coordinator while it goes on, from its files when it has ended.
-public struct StatusQuery: Sendable {
-    public enum Target: Sendable {
+package struct StatusQuery: Sendable {
+    package enum Target: Sendable {
         case directory(RunDirectory)
         case endpoint(String)
     }
 
-    public enum Answer: Sendable {
+    package enum Answer: Sendable {
         case live(ClusterStatus)
         case finished(FinishedRun)
     }
 
     /// What `summary.json` says of a run that has ended.
-    public struct FinishedRun: Sendable {
-        public var run: String
-        public var exitCode: Int
-        public var reason: String
-        public var step: Int
-        public var weightsSHA256: String
-        public var testAccuracy: Double?
-        public var imagesPerSecond: Double?
+    package struct FinishedRun: Sendable {
+        package var run: String
+        package var exitCode: Int
+        package var reason: String
+        package var step: Int
+        package var weightsSHA256: String
+        package var testAccuracy: Double?
+        package var imagesPerSecond: Double?
         /// Settings that were changed on the way, as `ClusterStatus.changes`.
-        public var changes: [String] = []
+        package var changes: [String] = []
 
         private struct Summary: Decodable {
             var steps: Int
@@ -50,17 +50,17 @@ public struct StatusQuery: Sendable {
         }
     }
 
-    public var target: Target
+    package var target: Target
     private let transport: Transport
 
     /// - Parameter transport: without keys, those are taken that the run has made for itself.
-    public init(_ target: Target, _ transport: Transport = Transport()) {
+    package init(_ target: Target, _ transport: Transport = Transport()) {
         self.target = target
         self.transport = transport
     }
 
     /// - Throws: 69 when nobody answers within `limit`, 65 for what is no run directory.
-    public func ask(within limit: Duration) throws(Failure) -> Answer {
+    package func ask(within limit: Duration) throws(Failure) -> Answer {
         switch target {
         case .endpoint(let endpoint):
             return .live(try StatusClient(endpoint, transport(to: endpoint)).ask(within: limit))

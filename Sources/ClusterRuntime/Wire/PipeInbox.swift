@@ -2,10 +2,7 @@ import Buffers
 import CLinux
 import ClusterProtocol
 import ZeroMQ
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The page that tells others of a pipe: only a process of Convoy has such memory, and only the
 /// same user can read it.
@@ -30,7 +27,7 @@ enum PipeSign {
 /// believed, here as elsewhere.
 ///
 /// Threading: one thread's, from `init` to `close`.
-public final class PipeInbox {
+package final class PipeInbox {
     /// What the log says when one has ended.
     static let spoiledSentence =
         "something else than Convoy wrote to a pipe; messages go through sockets from now on"
@@ -39,9 +36,9 @@ public final class PipeInbox {
     private static let batch = 64
 
     /// What came, in order, and whether the inbox has ended by what came then.
-    public struct Received {
-        public var records: [PipeRecord] = []
-        public var isSpoiled = false
+    package struct Received {
+        package var records: [PipeRecord] = []
+        package var isSpoiled = false
     }
 
     private let kind: BulkKind
@@ -55,7 +52,7 @@ public final class PipeInbox {
     /// Nil where the system gives no pipe or no shared memory.
     ///
     /// - Parameter kind: of the messages that may come this way.
-    public init?(for kind: BulkKind) {
+    package init?(for kind: BulkKind) {
         self.kind = kind
         var ends: [Int32] = [-1, -1]
         guard convoy_pipe(&ends) == 0 else { return nil }
@@ -80,12 +77,12 @@ public final class PipeInbox {
     deinit { close() }
 
     /// What others open it by; nil when it is closed.
-    public var place: SharedPayload.Memory? { isOpen ? memory : nil }
+    package var place: SharedPayload.Memory? { isOpen ? memory : nil }
 
     /// What to wait for; nil when it is closed.
     var pollItem: PollItem? { isOpen ? PollItem(fileDescriptor: readEnd) : nil }
 
-    public func close() {
+    package func close() {
         guard isOpen else { return }
         isOpen = false
         for descriptor in [readEnd, writeEnd, Int32(memory.descriptor)] where descriptor >= 0 {
@@ -94,7 +91,7 @@ public final class PipeInbox {
     }
 
     /// The records that are there, up to a bound.
-    public func receive() -> Received {
+    package func receive() -> Received {
         var received = Received()
         guard isOpen else { return received }
         let count = read(readEnd, &buffer, buffer.count)

@@ -1,10 +1,7 @@
 import Buffers
 import CLinux
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The writing end of another process's `PipeInbox`.
 ///
@@ -67,17 +64,17 @@ final class PipeOutlet {
 ///
 /// Threading: one thread's. At most `bound` are kept; those of processes that are gone are dropped
 /// when another is opened.
-public struct PipeOutlets {
+package struct PipeOutlets {
     private static let bound = 1024
     /// Nil for what is there and could not be opened.
     private var outlets: [SharedPayload.Memory: PipeOutlet?] = [:]
 
-    public init() {}
+    package init() {}
 
     /// Sends what a record holds.
     ///
     /// - Returns: false when it has to go another way: the inbox is full, gone, or none.
-    public mutating func send(
+    package mutating func send(
         _ header: BulkHeader, _ place: SharedPayload, _ precision: WirePrecision,
         from sender: PeerIdentity, to inbox: SharedPayload.Memory
     ) -> Bool {

@@ -10,19 +10,19 @@ import ClusterProtocol
 /// | 112 | the identity, UTF-8, then zeros |
 ///
 /// All are of one length below `PIPE_BUF`, so that the system never mixes those of several writers.
-public struct PipeRecord: Sendable {
-    public static let byteCount = identityOffset + PeerIdentity.maximumByteCount
+package struct PipeRecord: Sendable {
+    package static let byteCount = identityOffset + PeerIdentity.maximumByteCount
     private static let lengthOffset = messageByteCount
     private static let identityOffset = lengthOffset + 8
     /// What the same message would be in frames.
-    public static let messageByteCount = BulkHeader.byteCount + SharedPayload.byteCount
+    package static let messageByteCount = BulkHeader.byteCount + SharedPayload.byteCount
 
-    public var header: BulkHeader
-    public var place: SharedPayload
-    public var sender: PeerIdentity
+    package var header: BulkHeader
+    package var place: SharedPayload
+    package var sender: PeerIdentity
 
     /// Foreign bytes are refused, never trusted.
-    public init?(_ bytes: UnsafeRawBufferPointer) {
+    package init?(_ bytes: UnsafeRawBufferPointer) {
         precondition(bytes.count == Self.byteCount, "a record of another length")
         let length = UInt64(
             littleEndian: bytes.loadUnaligned(fromByteOffset: Self.lengthOffset, as: UInt64.self))
@@ -39,7 +39,7 @@ public struct PipeRecord: Sendable {
         sender = PeerIdentity(rawValue: name)
     }
 
-    public static func bytes(
+    package static func bytes(
         _ header: BulkHeader, _ place: SharedPayload, from sender: PeerIdentity
     ) -> [UInt8] {
         let name = Array(sender.rawValue.utf8.prefix(PeerIdentity.maximumByteCount))

@@ -13,11 +13,11 @@ import ZeroMQ
 /// let connection = try transport.connect(
 ///     context, SocketSettings.bulkDealer(identity), to: endpoint, of: .coordinator)
 /// ```
-public struct Transport: Sendable {
+package struct Transport: Sendable {
     /// Nil: nothing is encrypted and everyone is let in.
-    public let keys: KeyRing?
+    package let keys: KeyRing?
 
-    public init(keys: KeyRing? = nil) { self.keys = keys }
+    package init(keys: KeyRing? = nil) { self.keys = keys }
 
     /// Whom a socket connects to, which decides the key that the other side must prove to hold.
     enum Server {
@@ -89,7 +89,7 @@ public struct Transport: Sendable {
 
 extension Transport {
     /// Refuses to be reached from other hosts without keys, unless that was asked for.
-    public func requireSafe(_ endpoint: Endpoint, flag: String, insecure: Bool) throws(Failure) {
+    package func requireSafe(_ endpoint: Endpoint, flag: String, insecure: Bool) throws(Failure) {
         guard keys == nil, !endpoint.isLocal, !insecure else { return }
         throw .usage(
             "\(flag): \(endpoint) can be reached from other hosts, and without keys everyone there "
@@ -98,7 +98,7 @@ extension Transport {
     }
 
     /// Says once in a process's log that everyone may take part.
-    public func warnIfOpen(_ log: Logger) {
+    package func warnIfOpen(_ log: Logger) {
         if keys == nil { log.warning("listening without encryption or authentication") }
     }
 }

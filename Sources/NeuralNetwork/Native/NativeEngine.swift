@@ -123,7 +123,8 @@ public final class NativeEngine: GradientEngine {
             outputGradient.count == count * outputCount,
             "expected \(count) output gradients of \(outputCount) elements, found "
                 + "\(outputGradient.count) elements")
-        let plan = inputGradientPlan
+        let plan =
+            inputGradientPlan
             ?? NativePlan(network: network, precision: precision, wantsInputGradient: true)
         inputGradientPlan = plan
         plan.loadParameters(self.plan.copyParameters())

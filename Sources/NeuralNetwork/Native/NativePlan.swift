@@ -28,7 +28,8 @@ final class NativePlan {
     init(network: Network, precision: Precision, wantsInputGradient: Bool) {
         self.network = network
         self.precision = precision
-        rounded = precision == .bf16
+        rounded =
+            precision == .bf16
             ? AlignedBuffer(byteCount: network.parameters.elementCount * 4) : nil
         input = AlignedBuffer(laneCount: network.inputElementCount)
         let stages = Self.stages(network, input, wantsInputGradient: wantsInputGradient)

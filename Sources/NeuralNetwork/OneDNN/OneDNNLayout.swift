@@ -36,8 +36,7 @@ final class OneDNNLayout {
         channelBlock = info.channel_block == 0 ? nil : Int(info.channel_block)
     }
 
-    convenience init(_ element: OneDNNElement, _ shape: [Int], _ order: Order) throws(BackendError)
-    {
+    convenience init(_ element: OneDNNElement, _ shape: [Int], _ order: Order) throws(BackendError) {
         var handle: OpaquePointer?
         let dimensions = shape.map { Int64($0) }
         try OneDNN.check(

@@ -96,7 +96,8 @@ public final class Trainer {
         var threads: [Worker] = []
         for _ in 0..<min(threadCount, material.tree.leafCount) {
             do throws(BackendError) {
-                let isa = material.backend == .oneDNN
+                let isa =
+                    material.backend == .oneDNN
                     ? configuration.training.instructionSet
                         ?? Backends.hostInstructionSet(material.backend) : nil
                 threads.append(

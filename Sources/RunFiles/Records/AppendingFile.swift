@@ -1,8 +1,5 @@
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// A file that lines are appended to; written in whole lines, now and then.
 ///

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Reads the whole lines that were added to a file since it was read last.
 package struct FileTail {

@@ -2,10 +2,7 @@ import FoundationEssentials
 import Logging
 import Synchronization
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Where a process logs: a file of JSON lines, or plain lines on standard error.
 public enum LogOutput: Sendable {

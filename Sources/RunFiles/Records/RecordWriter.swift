@@ -181,7 +181,8 @@ package final class RecordWriter: Sendable {
         }
 
         func noteLostLines() {
-            progress.failure = progress.failure
+            progress.failure =
+                progress.failure
                 ?? .data("the disk of the run directory did not answer: lines of steps are lost")
         }
     }

@@ -1,10 +1,7 @@
 import CLinux
 import ClusterProtocol
 import FoundationEssentials
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The few operations on files that need more than Foundation gives: durable, atomic, with errno.
 public enum FileSystem {

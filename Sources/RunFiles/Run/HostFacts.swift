@@ -2,10 +2,7 @@ import Checksums
 import ClusterProtocol
 import FoundationEssentials
 import NeuralNetwork
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What a process says of itself and its host when it joins.
 public enum HostFacts {
@@ -35,8 +32,9 @@ public enum HostFacts {
     /// same process numbers, same user. 0 where that cannot be told.
     package static let sharingKey: UInt64 = {
         var target = [CChar](repeating: 0, count: 64)
-        guard let boot = try? String(
-            decoding: FileSystem.read("/proc/sys/kernel/random/boot_id"), as: UTF8.self),
+        guard
+            let boot = try? String(
+                decoding: FileSystem.read("/proc/sys/kernel/random/boot_id"), as: UTF8.self),
             readlink("/proc/self/ns/pid", &target, target.count - 1) > 0
         else { return 0 }
         let space = target.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))

@@ -1,8 +1,5 @@
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// What memory a process of this host can still have.
 package enum HostMemory {

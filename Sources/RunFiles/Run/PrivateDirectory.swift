@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Whether a directory is one user's alone: what lies in it can be believed, and stays secret.
 package enum PrivateDirectory {

@@ -1,8 +1,5 @@
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// The directory that holds everything of a run; see DESIGN, "What other tools rely on".
 public struct RunDirectory: Sendable, Hashable {

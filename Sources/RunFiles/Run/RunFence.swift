@@ -1,8 +1,5 @@
 import ClusterProtocol
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Whether a coordinator is still its run's: asked before each write.
 ///

@@ -1,10 +1,7 @@
 import ClusterProtocol
 import FoundationEssentials
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Keeps two coordinators from working on one run directory; the kernel releases it with the process.
 ///

@@ -1,8 +1,5 @@
 import Threads
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Standard output and standard error of this process.
 ///

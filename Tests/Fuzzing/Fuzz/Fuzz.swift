@@ -1,10 +1,7 @@
 import CLibFuzzer
 import FoundationEssentials
 import ReaderHarness
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Gives one reader inputs that libFuzzer makes up. `Scripts/bench/fuzz.sh` builds and runs it.
 ///
