@@ -4,8 +4,8 @@
 # Installs what is missing, then runs every test on a release build, once more the tests of
 # NeuralNetwork on a build without oneDNN, a run on four hosts (Scripts/engines/hosts.sh), one with
 # intruders (Scripts/bench/intruders.sh), and half a minute of fuzzing (Scripts/bench/fuzz.sh). With
-# CI=true warnings are errors. The scripts are checked too where shellcheck is installed. Flags, for
-# instance --filter ZeroMQTests, go to the first run.
+# CI=true warnings are errors. The rules of .swift-format are checked, and the scripts where shellcheck
+# is installed. Flags, for instance --filter ZeroMQTests, go to the first run.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -21,6 +21,9 @@ if command -v shellcheck >/dev/null; then
     section "shellcheck"
     shellcheck Scripts/*.sh Scripts/bench/*.sh Scripts/engines/*.sh Scripts/docs/*.sh Cluster/slurm/train.sbatch .ci/run
 fi
+
+section "format"
+swift format lint --strict --parallel --recursive Sources Tests Package.swift
 
 section "build"
 swift build -c release --build-tests

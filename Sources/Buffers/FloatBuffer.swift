@@ -1,18 +1,21 @@
 import ClusterProtocol
 import Synchronization
 
-/// Floats at a fixed, 64-byte aligned address; what compute, sums and frames share without copying.
+/// A buffer of floats at a fixed address, aligned to 64 bytes. Compute threads, gradient sums and
+/// message frames share it without copying.
 ///
-/// Safety: memory lives from `init` to `deinit`. One thread writes until it hands the buffer, or a
-/// stretch of it, over; from then on everyone only reads. The memory goes back to its pool when the
-/// last holder (often a frame that libzmq has sent) lets go.
+/// Safety: the memory lives from `init` to `deinit`. One thread writes until it hands over the
+/// buffer, or a range of it; after that all threads only read. The memory returns to its pool when
+/// the last reference is dropped. The last reference is often held by a frame that libzmq has sent.
 public final class FloatBuffer: @unchecked Sendable {
+    /// The first element.
     public let pointer: UnsafeMutablePointer<Float>
+    /// The number of floats.
     public let count: Int
     private let pool: FloatBufferPool?
     fileprivate let slot: SharedSlot?
 
-    /// Memory of its own, all zeros.
+    /// Creates a buffer with its own memory, filled with zeros.
     public init(count: Int) {
         self.count = count
         pointer = Self.allocate(count)
@@ -42,18 +45,19 @@ public final class FloatBuffer: @unchecked Sendable {
         }
     }
 
-    /// Where another process of this host finds the elements from `firstElement` on; nil when this
-    /// memory is not shared.
+    /// Returns the place where another process of this host finds the elements from `firstElement`
+    /// on, or nil when the memory is not shared.
     public func sharedPayload(firstElement: Int = 0) -> SharedPayload? {
         slot.map { $0.slab.payload(slot: $0.index, firstElement: firstElement) }
     }
 
+    /// All bytes of the buffer, `count` × 4 of them.
     public var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: pointer, count: count * 4)
     }
 
-    /// The bytes of a stretch of elements; those of a precision that takes fewer bytes lie at the
-    /// beginning of the stretch.
+    /// Returns the bytes that hold a range of elements in the given precision. In a precision
+    /// narrower than fp32 the bytes lie at the beginning of the range's memory.
     public func bytes(
         _ range: Range<Int>, _ precision: WirePrecision = .fp32
     ) -> UnsafeRawBufferPointer {
@@ -62,9 +66,12 @@ public final class FloatBuffer: @unchecked Sendable {
             count: precision.byteCount(elementCount: range.count))
     }
 
-    /// Floats in whose memory so many bytes find room.
+    /// Returns the number of floats whose memory has room for `byteCount` bytes.
     package static func count(forBytes byteCount: Int) -> Int { (byteCount + 3) / 4 }
 
+    /// Copies bytes into the buffer, beginning at the element `offset`.
+    ///
+    /// - Precondition: the bytes end within the buffer.
     public func copy(_ source: UnsafeRawBufferPointer, to offset: Int = 0) {
         precondition(offset * 4 + source.count <= count * 4, "copy beyond the buffer's end")
         guard let base = source.baseAddress else { return }
@@ -79,31 +86,39 @@ public final class FloatBuffer: @unchecked Sendable {
     }
 }
 
-/// A place in shared memory.
+/// One slot of a shared slab, by its index.
 package struct SharedSlot: Sendable {
     package var slab: SharedSlab
     package var index: Int
 }
 
-/// Buffers of one size that are used again and again; keeps at most `bound` idle ones, and all that
-/// lie in shared memory.
+/// A pool of buffers of one size that are reused. The pool keeps at most `bound` idle buffers of
+/// ordinary memory, and every idle buffer of shared memory.
+///
+/// Threading: any thread.
 public final class FloatBufferPool: Sendable {
-    /// Safety: an idle pointer is owned by the pool alone.
+    /// Safety: the pool is the only owner of an idle pointer.
     private struct Idle: @unchecked Sendable {
         var pointers: [UnsafeMutablePointer<Float>] = []
         var slots: [SharedSlot] = []
     }
 
-    /// Bytes that a slab of shared memory aims at.
+    /// Intended size of one slab of shared memory, in bytes.
     private static let slabByteCount = 4 << 20
 
+    /// The number of floats in each buffer.
     public let count: Int
     private let bound: Int
     private let isShared: Bool
     private let idle = Mutex(Idle())
 
-    /// - Parameter isShared: other processes of this host may read the buffers, where the system
-    ///   has such memory.
+    /// Creates an empty pool.
+    ///
+    /// - Parameters:
+    ///   - count: Number of floats in each buffer.
+    ///   - bound: Largest number of idle buffers of ordinary memory that the pool keeps.
+    ///   - isShared: Whether other processes of this host may read the buffers. Where the system
+    ///     offers no shared memory, the pool uses ordinary memory.
     public init(count: Int, bound: Int = 64, isShared: Bool = false) {
         self.count = count
         self.bound = bound
@@ -112,7 +127,7 @@ public final class FloatBufferPool: Sendable {
 
     deinit { idle.withLock { for pointer in $0.pointers { pointer.deallocate() } } }
 
-    /// A buffer with whatever it held before.
+    /// Returns an idle buffer or a new one. An idle buffer still holds its former content.
     public func take() -> FloatBuffer {
         if isShared, let slot = takeSlot() { return FloatBuffer(slot, pool: self) }
         let found = idle.withLock { Idle(pointers: $0.pointers.popLast().map { [$0] } ?? []) }

@@ -2,24 +2,29 @@ import CLinux
 import ClusterProtocol
 import Glibc
 
-/// How the pages of a slab are laid out: both sides must agree.
+/// The layout of a slab in memory. The process that writes a slab and those that read it must agree
+/// on this layout.
 ///
-/// | bytes | what |
+/// | bytes | content |
 /// |---|---|
-/// | 0 | magic |
+/// | 0 | magic number |
 /// | 8 | token |
 /// | 16 | slot count |
 /// | 64 + 64 × slot | content number of the slot |
 /// | then, page-aligned | the slots |
 package enum SlabLayout {
+    /// The first eight bytes of every slab.
     package static let magic: UInt64 = 0x4241_4C53_594F_5643
     private static let pageByteCount = 4096
     private static let lineByteCount = 64
 
+    /// Returns the byte offset of a slot's content number.
     package static func contentOffset(slot: Int) -> Int { lineByteCount * (slot + 1) }
 
+    /// Returns the byte offset of the first slot's data, rounded up to whole pages.
     package static func dataOffset(slotCount: Int) -> Int { rounded(contentOffset(slot: slotCount)) }
 
+    /// Returns the bytes that a slot of `elementCount` floats takes, rounded up to whole pages.
     package static func slotByteCount(elementCount: Int) -> Int { rounded(max(1, elementCount) * 4) }
 
     private static func rounded(_ byteCount: Int) -> Int {
@@ -27,22 +32,25 @@ package enum SlabLayout {
     }
 }
 
-/// Memory for several buffers of one size that other processes of this host can read.
+/// Shared memory for several buffers of one size. Other processes of this host can read it.
 ///
-/// A slot's content number rises each time the slot is given out anew, before anybody writes to it.
-/// A reader copies, then compares the number with the one it was told: equal means that the copy is
-/// what was meant (a sequence lock).
+/// A slot's content number rises each time the slot is given out again, before its new owner writes
+/// to it. A reader copies the data first and then compares the content number with the number in
+/// the message it received. If both are equal, the copy is the data that the sender meant (a
+/// sequence lock).
 ///
-/// Safety: the mapping lives from `init` to `deinit`. A slot is given out once at a time; whoever
-/// holds it is the only one who writes it.
+/// Safety: the mapping lives from `init` to `deinit`. A slot has at most one owner at a time, and
+/// only its owner writes to it.
 package final class SharedSlab: @unchecked Sendable {
+    /// The number of slots.
     package let slotCount: Int
     private let memory: SharedPayload.Memory
     private let base: UnsafeMutableRawPointer
     private let byteCount: Int
     private let slotByteCount: Int
 
-    /// Nil where the system does not give such memory; ordinary memory then does.
+    /// Creates a slab, or returns nil where the system does not give such memory. Callers then use
+    /// ordinary memory.
     package init?(elementCount: Int, slotCount: Int) {
         slotByteCount = SlabLayout.slotByteCount(elementCount: elementCount)
         byteCount = SlabLayout.dataOffset(slotCount: slotCount) + slotCount * slotByteCount
@@ -77,13 +85,14 @@ package final class SharedSlab: @unchecked Sendable {
         SlabLayout.dataOffset(slotCount: slotCount) + slot * slotByteCount
     }
 
-    /// The slot's memory, to be written anew: what was told of it before holds no longer.
+    /// Returns the memory of a slot for new content. Payloads that described the slot's former
+    /// content become invalid.
     func open(slot: Int) -> UnsafeMutablePointer<Float> {
         convoy_sequence_advance(content(of: slot))
         return (base + offset(of: slot)).assumingMemoryBound(to: Float.self)
     }
 
-    /// What to tell a reader of the elements from `firstElement` on.
+    /// Returns the description that a reader needs to find the elements from `firstElement` on.
     package func payload(slot: Int, firstElement: Int) -> SharedPayload {
         SharedPayload(
             memory: memory, slot: slot, byteOffset: offset(of: slot) + firstElement * 4,

@@ -4,19 +4,21 @@ import Glibc
 
 /// Another process's shared memory, mapped for reading.
 ///
-/// Safety: only memory that can never shrink is mapped, so that no read faults, and every offset
-/// that a peer names is checked against its size. Its content may change under a reader, who then
-/// has floats that mean nothing, notices by the content number, and drops them.
+/// Safety: only memory that can never shrink is mapped, so that no read faults. Every offset that a
+/// peer names is checked against the size of the memory. The content may change while a reader
+/// copies it. The reader then holds meaningless floats; it notices this by the content number and
+/// drops them.
 package final class SharedWindow {
-    /// What the memory is called in /proc; nothing else is ever opened, but for pipes that such memory
-    /// names.
+    /// The label of such memory in /proc. Files without this label are never opened, except pipes
+    /// that such memory names.
     package static let label = "convoy"
 
     private let base: UnsafeMutableRawPointer
     private let byteCount: Int
     private let slotCount: Int
 
-    /// Nil when there is no such memory, it is not as it should be, or this process may not read it.
+    /// Maps the memory for reading. Returns nil when there is no such memory, when its layout is
+    /// not that of a slab, or when this process may not read it.
     package init?(_ memory: SharedPayload.Memory) {
         guard Self.isThere(memory) else { return nil }
         let descriptor = Glibc.open(Self.path(memory), O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -41,18 +43,22 @@ package final class SharedWindow {
 
     deinit { munmap(base, byteCount) }
 
+    /// Returns the path by which another process of this host opens the memory.
     package static func path(_ memory: SharedPayload.Memory) -> String {
         "/proc/\(memory.processIdentifier)/fd/\(memory.descriptor)"
     }
 
-    /// Whether the process is there and has memory of this kind under the descriptor.
+    /// Returns whether the process exists and has memory with this label under the descriptor.
     package static func isThere(_ memory: SharedPayload.Memory) -> Bool {
         var target = [CChar](repeating: 0, count: 64)
         guard readlink(path(memory), &target, target.count - 1) > 0 else { return false }
         return strncmp(target, "/memfd:\(label)", label.utf8.count + 7) == 0
     }
 
-    /// Copies the payload; false when it is not there, or not there any more.
+    /// Copies the payload.
+    ///
+    /// - Returns: False when the payload lies outside the memory, or when its slot holds other
+    ///   content by now.
     package func copy(_ payload: SharedPayload, to target: UnsafeMutableRawBufferPointer) -> Bool {
         guard (0..<slotCount).contains(payload.slot), payload.byteOffset.isMultiple(of: 4),
             payload.byteOffset >= SlabLayout.dataOffset(slotCount: slotCount),
@@ -65,25 +71,31 @@ package final class SharedWindow {
     }
 }
 
-/// The windows of one thread, found by what peers name them.
+/// The windows of one thread, found by the memory names that peers send.
 ///
-/// Threading: one thread's. At most `bound` are kept, the longest unused goes first; those of
-/// processes that are gone are dropped when another is opened.
+/// Threading: one thread uses one value. At most `bound` windows are kept; the least recently used
+/// one is dropped first. When a new window is opened, the windows of processes that have ended are
+/// dropped.
 public struct SharedWindows {
+    /// The result of a copy: done (`copied`), the slot holds other content by now (`stale`), or the
+    /// memory cannot be read (`unavailable`).
     public enum Outcome: Sendable { case copied, stale, unavailable }
 
     private static let bound = 1024
     private var windows: [SharedPayload.Memory: (window: SharedWindow, lastUse: Int)] = [:]
     private var useCount = 0
 
+    /// Creates an empty set of windows.
     public init() {}
 
-    /// Copies a payload out of shared memory, unless the memory cannot be read or holds something
-    /// else by now.
+    /// Copies a payload out of shared memory, unless the memory cannot be read or holds other
+    /// content by now.
     ///
     /// - Parameters:
-    ///   - element: where it goes to in the target.
-    ///   - byteCount: how much is copied; as much as the target has room for unless told.
+    ///   - payload: Place of the data, as the peer sent it.
+    ///   - target: Buffer that receives the copy.
+    ///   - element: Index of the first element of the target that is written.
+    ///   - byteCount: Number of bytes to copy. By default the copy fills the rest of the target.
     public mutating func copy(
         _ payload: SharedPayload, to target: FloatBuffer, at element: Int = 0,
         byteCount: Int? = nil

@@ -1,11 +1,12 @@
 import CKernels
 import ClusterProtocol
 
-/// What the two precisions do to elements. *Packed* elements are as they travel.
+/// Conversion and addition of elements in both precisions. *Packed* elements have the form in which
+/// they travel.
 ///
-/// Threading: pure functions of the memory they are given.
+/// Threading: these are pure functions of the memory they are given.
 extension WirePrecision {
-    /// Packs floats where they lie: the result begins where the first of them did.
+    /// Packs floats in place. The result begins at the address of the first float.
     package func pack(_ floats: UnsafeMutablePointer<Float>, count: Int) {
         switch self {
         case .fp32: break
@@ -23,6 +24,7 @@ extension WirePrecision {
         }
     }
 
+    /// Unpacks elements into floats. Unpacking loses nothing.
     package func unpack(
         _ packed: UnsafeRawPointer, into floats: UnsafeMutablePointer<Float>, count: Int
     ) {
@@ -33,7 +35,7 @@ extension WirePrecision {
         }
     }
 
-    /// What unpacking gives of packed floats.
+    /// Writes the values that packing and unpacking again would give.
     package func round(
         _ floats: UnsafePointer<Float>, into rounded: UnsafeMutablePointer<Float>, count: Int
     ) {
@@ -43,8 +45,8 @@ extension WirePrecision {
         }
     }
 
-    /// The packed sum of packed elements, at addresses where floats may lie; `sum` may be `left` or
-    /// `right`.
+    /// Adds packed elements and packs the sum. All three addresses must be aligned for floats.
+    /// `sum` may equal `left` or `right`.
     package func add(
         _ left: UnsafeRawPointer, _ right: UnsafeRawPointer, into sum: UnsafeMutableRawPointer,
         count: Int
@@ -59,9 +61,10 @@ extension WirePrecision {
         }
     }
 
-    /// Packed elements as floats: where they lie if they are, otherwise in memory from `scratch`.
+    /// Calls `body` with packed elements as floats. Elements in fp32 are passed without copying;
+    /// elements in bf16 are unpacked into a buffer from `scratch`.
     ///
-    /// - Parameter packed: an address where floats may lie.
+    /// - Parameter packed: Address of the elements, aligned for floats.
     package func withFloats(
         _ packed: UnsafeRawPointer, count: Int, scratch: () -> FloatBuffer,
         _ body: (UnsafePointer<Float>) -> Void

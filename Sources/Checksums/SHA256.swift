@@ -1,8 +1,11 @@
 import CCrypto
 
-/// SHA-256 by OpenSSL's libcrypto, with the processor's instructions where it has some.
+/// SHA-256, computed by OpenSSL's libcrypto, which uses the processor's SHA instructions where
+/// there are some.
+///
+/// The value can be copied at any point; each copy continues independently.
 public struct SHA256 {
-    /// A state of libcrypto; it goes with its last reference.
+    /// A digest context of libcrypto. It is freed with its last reference.
     private final class State {
         let pointer: OpaquePointer
 
@@ -21,22 +24,24 @@ public struct SHA256 {
         deinit { EVP_MD_CTX_free(pointer) }
     }
 
+    /// The length of a digest in bytes.
     public static let byteCount = 32
 
     private var state = State()
 
+    /// Creates the hash of no bytes.
     public init() {}
 
-    /// Takes bytes in, behind those before.
+    /// Appends bytes to the bytes hashed so far.
     public mutating func update(bufferPointer bytes: UnsafeRawBufferPointer) {
-        // Copies of a value go on by themselves.
+        // A copy of a value continues independently, so a shared state is copied before it changes.
         if !isKnownUniquelyReferenced(&state) { state = State(copying: state) }
         guard EVP_DigestUpdate(state.pointer, bytes.baseAddress, bytes.count) == 1 else {
             fatalError("libcrypto cannot go on with SHA-256")
         }
     }
 
-    /// Takes bytes in, behind those before.
+    /// Appends bytes to the bytes hashed so far.
     public mutating func update(data: some Sequence<UInt8>) {
         let isDone: Void? = data.withContiguousStorageIfAvailable {
             update(bufferPointer: UnsafeRawBufferPointer($0))
@@ -45,7 +50,8 @@ public struct SHA256 {
         Array(data).withUnsafeBytes { update(bufferPointer: $0) }
     }
 
-    /// The 32 bytes of the sum of all bytes so far; more may follow.
+    /// Returns the 32 bytes of the digest of all bytes so far. More bytes may be appended
+    /// afterwards.
     public func finalize() -> [UInt8] {
         let end = State(copying: state)
         var digest = [UInt8](repeating: 0, count: Self.byteCount)
@@ -55,14 +61,14 @@ public struct SHA256 {
         return digest
     }
 
-    /// The sum of some bytes.
+    /// Returns the digest of the bytes.
     public static func hash(data: some Sequence<UInt8>) -> [UInt8] {
         var hash = SHA256()
         hash.update(data: data)
         return hash.finalize()
     }
 
-    /// The sum of some bytes, in hexadecimal.
+    /// Returns the digest of the bytes in hexadecimal digits.
     public static func hexadecimal(of bytes: UnsafeRawBufferPointer) -> String {
         var hash = SHA256()
         hash.update(bufferPointer: bytes)
@@ -70,7 +76,7 @@ public struct SHA256 {
     }
 }
 
-/// Two digits a byte, in lower case.
+/// Returns the bytes in hexadecimal, two lower-case digits a byte.
 public func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
     let digits = Array("0123456789abcdef".utf8)
     var text: [UInt8] = []

@@ -1,18 +1,21 @@
-/// Philox4x32-10: four random words as a pure function of a key and a counter.
+/// Philox4x32-10: a generator that returns four random 32-bit words as a pure function of a key and
+/// a counter.
 ///
-/// Being stateless is the point: any process, at any time, in any order, draws the same number for the
-/// same (key, counter), so nothing random ever has to be sent, stored or replayed.
+/// The generator has no state. Any process, at any time and in any order, draws the same words for
+/// the same key and counter. So no random number ever has to be sent, stored or replayed.
 ///
-/// Determinism: integer arithmetic only; equal on every machine.
-/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), §3.3.
+/// Determinism: it uses integer arithmetic only and gives the same words on every machine.
+/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011),
+/// §3.3.
 public struct Philox: Sendable, Hashable {
     private let key: (UInt32, UInt32)
 
+    /// Creates the generator of a 64-bit key.
     public init(key: UInt64) {
         self.key = (UInt32(truncatingIfNeeded: key), UInt32(truncatingIfNeeded: key >> 32))
     }
 
-    /// The four words at `counter`.
+    /// Returns the four words at the 128-bit counter that consists of `low` and `high`.
     @inlinable
     public func words(at low: UInt64, _ high: UInt64 = 0) -> SIMD4<UInt32> {
         block(
@@ -21,7 +24,7 @@ public struct Philox: Sendable, Hashable {
                 UInt32(truncatingIfNeeded: high), UInt32(truncatingIfNeeded: high >> 32)))
     }
 
-    /// Ten rounds over one counter block.
+    /// Computes the ten rounds for one counter block.
     @usableFromInline
     func block(_ counter: SIMD4<UInt32>) -> SIMD4<UInt32> {
         var x = counter
@@ -38,8 +41,10 @@ public struct Philox: Sendable, Hashable {
         return x
     }
 
+    /// Returns whether both generators have the same key, and therefore the same words.
     public static func == (left: Philox, right: Philox) -> Bool { left.key == right.key }
 
+    /// Hashes the key.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(key.0)
         hasher.combine(key.1)

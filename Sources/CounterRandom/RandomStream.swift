@@ -1,4 +1,7 @@
-/// What a random number is for: numbers of one purpose never repeat another's.
+/// The purpose of a stream of random numbers. Streams of different purposes are independent, even
+/// for the same seed and indices.
+///
+/// The raw values are part of the numbers: never change or reuse one.
 public enum RandomPurpose: UInt64, Sendable {
     case initialWeights = 1
     case partitionOrder = 2
@@ -8,31 +11,34 @@ public enum RandomPurpose: UInt64, Sendable {
     case simulation = 6
 }
 
-/// A sequence of random numbers named by (seed, purpose, two indices); reading it twice gives it twice.
+/// A sequence of random numbers named by a seed, a purpose and two indices. Two streams with the
+/// same name give the same numbers.
 ///
-/// Determinism: every value is a pure function of the name and the position.
+/// Determinism: every value is a pure function of the name and the position in the stream.
 public struct RandomStream: RandomNumberGenerator, Sendable {
     private let philox: Philox
-    /// The key of the words.
+    /// The Philox key of the stream.
     public let key: UInt64
-    /// The upper half of the words' counters; the lower counts from 0.
+    /// The upper half of the Philox counter. The lower half counts from 0.
     public let high: UInt64
     private var low: UInt64 = 0
     private var words = SIMD4<UInt32>()
     private var next32Index = 4
 
+    /// Creates the stream with this name, at its beginning.
+    ///
     /// - Parameters:
-    ///   - seed: the run's seed.
-    ///   - purpose: what the numbers are for.
-    ///   - first: an index within the purpose, for instance the epoch.
-    ///   - second: a second index, for instance the layer or virtual worker.
+    ///   - seed: Seed of the run.
+    ///   - purpose: What the numbers are for.
+    ///   - first: An index within the purpose, for instance the epoch.
+    ///   - second: A second index, for instance the layer or virtual worker.
     public init(seed: UInt64, purpose: RandomPurpose, _ first: UInt64 = 0, _ second: UInt64 = 0) {
         key = mix64(seed ^ mix64(purpose.rawValue))
         philox = Philox(key: key)
         high = mix64(mix64(first) ^ (second &+ 0x9E37_79B9_7F4A_7C15))
     }
 
-    /// The next 32 random bits.
+    /// Returns the next 32 random bits.
     public mutating func next32() -> UInt32 {
         if next32Index == 4 {
             words = philox.words(at: low, high)
@@ -43,16 +49,18 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
         return words[next32Index]
     }
 
+    /// Returns the next 64 random bits.
     public mutating func next() -> UInt64 {
         UInt64(next32()) | UInt64(next32()) << 32
     }
 
-    /// A number in [0, 1), a multiple of 2⁻²⁴, exact in Float.
+    /// Returns a number in [0, 1). It is a multiple of 2⁻²⁴ and exact in Float.
     public mutating func nextUniform() -> Float {
         Float(next32() >> 8) * 0x1p-24
     }
 
-    /// A whole number in 0..<bound without bias (Lemire's multiply and reject).
+    /// Returns an integer in 0..<bound without bias (Lemire's multiply and reject). `bound` is from
+    /// 1 to 2³² - 1.
     public mutating func next(below bound: Int) -> Int {
         precondition(bound > 0 && bound <= Int(UInt32.max), "bound \(bound) is outside 1...2^32-1")
         let range = UInt32(bound)
@@ -75,7 +83,8 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
     }
 }
 
-/// Scatters 64 bits over 64 bits, one to one.
+/// Maps 64 bits to 64 scattered bits, one to one.
+///
 /// Source: the finalizer of SplitMix64, Steele, Lea, Flood (OOPSLA 2014).
 @inlinable
 public func mix64(_ value: UInt64) -> UInt64 {

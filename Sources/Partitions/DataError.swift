@@ -1,5 +1,5 @@
-import SafeTensors
 import Glibc
+import SafeTensors
 
 /// Why a data set cannot be used; its description is one line.
 public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {

@@ -1,4 +1,5 @@
 import Threads
+
 /// What the loader's thread and its callers share.
 final class LoaderCore: Sendable {
     private struct Key: Equatable {

@@ -1,4 +1,5 @@
 import Threads
+
 /// Reads microbatches ahead on a thread of its own, so that computing does not wait for data.
 ///
 /// A bounded ring of buffers holds what was hinted at. Hints never block and never fail; what was

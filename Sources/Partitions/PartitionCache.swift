@@ -1,5 +1,5 @@
-import Threads
 import SafeTensors
+import Threads
 
 /// The partitions of a set that are in memory, within a bound.
 ///

@@ -1,6 +1,6 @@
 import Checksums
-import SafeTensors
 import Glibc
+import SafeTensors
 
 /// A directory with a manifest and one safetensors file a partition.
 struct PartitionDirectory: Sendable {

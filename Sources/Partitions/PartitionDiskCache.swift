@@ -1,6 +1,6 @@
 import Checksums
-import SafeTensors
 import Glibc
+import SafeTensors
 
 /// Partition files on this host's disk, named by their SHA-256, within a bound.
 ///

@@ -1,7 +1,7 @@
 import Checksums
+import Glibc
 import SafeTensors
 import Synchronization
-import Glibc
 
 /// A file of the cache that is being written; it gets its name when it is whole, and goes away with
 /// its last holder otherwise.

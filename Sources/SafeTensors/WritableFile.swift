@@ -5,11 +5,6 @@ package struct WritableFile: ~Copyable {
     package let path: String
     private var descriptor: Int32
 
-    private init(path: String, descriptor: Int32) {
-        self.path = path
-        self.descriptor = descriptor
-    }
-
     package static func create(path: String) throws(SystemCallError) -> WritableFile {
         guard !path.utf8.contains(0) else {
             throw SystemCallError(path: path, action: "create", reason: "the path holds a NUL byte")

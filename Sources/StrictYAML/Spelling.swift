@@ -1,7 +1,8 @@
-/// Finds what somebody probably meant.
+/// Finds the word that a misspelt word probably stands for.
 public enum Spelling {
-    /// The candidate that needs the fewest single-letter changes, when that is few enough to guess;
-    /// case and the choice among `-`, `_` and nothing between words do not count.
+    /// Returns the candidate that needs the fewest single-letter changes, or nil when every
+    /// candidate needs too many. Upper and lower case are equal, and `-`, `_` and spaces do not
+    /// count.
     public static func nearest(to name: String, among candidates: [String]) -> String? {
         let wanted = simplified(name)
         guard wanted.count <= 64 else { return nil }
@@ -18,7 +19,7 @@ public enum Spelling {
         Array(text.lowercased().filter { $0 != "-" && $0 != "_" && $0 != " " })
     }
 
-    /// The number of letters to insert, delete or exchange (Levenshtein's distance).
+    /// Returns the number of letters to insert, delete or exchange (Levenshtein's distance).
     private static func distance(_ a: [Character], _ b: [Character]) -> Int {
         var previous = Array(0...b.count)
         for (i, letter) in a.enumerated() {

@@ -1,25 +1,25 @@
 import Glibc
 import Yams
 
-/// Reads YAML as settings files use it: one document, one mapping, nothing clever.
+/// Reads the YAML of settings files: one document whose root is a mapping.
 ///
-/// Refused, each with the file and line: anchors and aliases, tags, duplicate keys, keys that are
-/// not plain text, several documents, nesting beyond ``maximumDepth``, more keys and values than
-/// ``maximumValueCount`` and text beyond ``maximumByteCount``.
+/// The following is refused, with the file and line: anchors and aliases, tags, duplicate keys,
+/// keys that are not plain text, several documents, nesting beyond ``maximumDepth``, more keys and
+/// values than ``maximumValueCount``, and text beyond ``maximumByteCount``.
 public enum StrictDocument {
     /// The largest text that is read, in bytes.
     public static let maximumByteCount = 1 << 20
 
-    /// How deep lists and mappings may be nested.
+    /// The largest depth of nested lists and mappings.
     public static let maximumDepth = 16
 
-    /// How many keys, values, lists and mappings there may be in all.
+    /// The largest number of keys, values, lists and mappings together.
     public static let maximumValueCount = 1 << 14
 
     /// Reads the file at `path`.
     ///
-    /// Throws: ``SettingsError`` when it cannot be read or is not strict YAML with a mapping at its
-    /// root.
+    /// - Throws: ``SettingsError`` when the file cannot be read, or is not strict YAML with a
+    ///   mapping at its root.
     public static func load(file path: String) throws(SettingsError) -> StrictMapping {
         guard let text = String(validating: try readBytes(path), as: UTF8.self) else {
             throw SettingsError(fileName: path, problem: "is not UTF-8 text")
@@ -27,7 +27,10 @@ public enum StrictDocument {
         return try parse(text, fileName: path)
     }
 
-    /// Reads `text`; `fileName` is what errors call it. An empty text is an empty mapping.
+    /// Reads `text`. An empty text gives an empty mapping.
+    ///
+    /// - Parameter fileName: Name of the text in errors.
+    /// - Throws: ``SettingsError`` when the text is not strict YAML with a mapping at its root.
     public static func parse(_ text: String, fileName: String) throws(SettingsError)
         -> StrictMapping
     {
@@ -55,7 +58,8 @@ public enum StrictDocument {
         return try value.mapping()
     }
 
-    /// The file's bytes; reads at most one byte beyond the limit, whatever the path names.
+    /// Returns the file's bytes. It reads at most one byte beyond the limit, whatever the path
+    /// names.
     private static func readBytes(_ path: String) throws(SettingsError) -> [UInt8] {
         func failure() -> SettingsError {
             let reason = String(cString: strerror(errno))
@@ -81,7 +85,7 @@ public enum StrictDocument {
 }
 
 extension SettingsError {
-    /// The YAML parser's complaint as one line.
+    /// Creates an error of one line from the YAML parser's error.
     fileprivate init(_ error: YamlError, fileName: String) {
         switch error {
         case .scanner(let context, let problem, let mark, _),

@@ -1,16 +1,16 @@
 import CYaml
 
-/// Walks a document event by event, and refuses what settings files do not use before anything is
-/// built of it.
+/// Walks a document event by event and refuses the YAML features that settings files do not use.
+/// This happens before any value is built from the document.
 ///
-/// Building comes too late for that: an alias as a key makes the builder hash whatever it repeats,
-/// which a few lines can make larger than any memory, and many anchors or keys take it the square
-/// of their number.
+/// A check while building would come too late. An alias as a key makes the builder hash everything
+/// that the alias repeats; a few lines can make that larger than any memory. With many anchors or
+/// keys the builder's time grows with the square of their number.
 struct StrictEvents {
     /// A list or mapping that is open.
     private enum Container {
         case list(path: String, index: Int)
-        /// Nil: a key comes next.
+        /// A mapping. A nil key means that a key comes next.
         case mapping(path: String, key: String?)
     }
 
@@ -18,8 +18,8 @@ struct StrictEvents {
     private var containers: [Container] = []
     private var valueCount = 0
 
-    /// What is refused first, in the order of the text; nil for nothing. What is not YAML at all is
-    /// left to the parser that builds.
+    /// Returns the first error in the order of the text, or nil when nothing is refused. Text that
+    /// is not YAML at all is left to the parser that builds values.
     static func refusal(of text: String, fileName: String) -> SettingsError? {
         var text = text
         return text.withUTF8 { bytes in
@@ -98,7 +98,7 @@ struct StrictEvents {
         }
     }
 
-    /// Where the next value stands; of a key that is to come, where its mapping does.
+    /// The path of the next value. Before a key, it is the path of the key's mapping.
     private var path: String {
         switch containers.last {
         case nil: ""
@@ -108,7 +108,7 @@ struct StrictEvents {
         }
     }
 
-    /// A value, or a key, has ended.
+    /// Records that a value or a key has ended.
     private mutating func complete(text: UnsafeMutablePointer<UInt8>?, byteCount: Int) {
         switch containers.popLast() {
         case nil: break

@@ -1,9 +1,11 @@
 /// The keys and values at one place of a settings file.
 ///
-/// Ask for every key that may stand there, then call ``finish()``: it refuses the keys nobody asked
-/// for. A getter with a default returns it when the key is absent; one without throws.
+/// A reader asks for every key that may stand here, then calls ``finish()``, which refuses every
+/// other key. A getter with a default returns the default when the key is absent; a getter without
+/// one throws. Every getter throws ``SettingsError`` when the value has another kind or range than
+/// asked.
 ///
-/// Threading: used by one thread, while it reads the file.
+/// Threading: one thread uses it while it reads the file.
 public final class StrictMapping {
     struct Entry {
         let key: String
@@ -11,7 +13,9 @@ public final class StrictMapping {
         let value: StrictValue
     }
 
+    /// The file's name as the user gave it.
     public let fileName: String
+    /// The line, from 1, that errors at this place name.
     public let line: Int
     /// The path of keys that leads here; empty for the root.
     public let path: String
@@ -25,15 +29,16 @@ public final class StrictMapping {
         self.entries = entries
     }
 
-    /// A mapping without keys in the place of `value`, for what may be written as a bare word.
+    /// Creates a mapping without keys in the place of `value`, for a mapping that may be written as
+    /// a single word.
     public convenience init(empty value: StrictValue) {
         self.init(fileName: value.fileName, line: value.line, path: value.path, entries: [])
     }
 
-    /// The keys that are given, in the file's order.
+    /// The keys in the file, in the file's order.
     public var keys: [String] { entries.map(\.key) }
 
-    /// An error at this place, or at one of its keys.
+    /// Returns an error at this place, or at one of its keys.
     public func error(_ problem: String, key: String? = nil) -> SettingsError {
         let entry = entries.first { $0.key == key }
         return SettingsError(
@@ -41,18 +46,20 @@ public final class StrictMapping {
             problem: problem)
     }
 
-    /// The value of a key, or nil when it is not given. Counts as asking for it.
+    /// Returns the value of a key, or nil when the key is absent. This counts as asking for the
+    /// key.
     public func value(_ key: String) -> StrictValue? {
         if !askedKeys.contains(key) { askedKeys.append(key) }
         return entries.first { $0.key == key }?.value
     }
 
-    /// The value of a key that must be given.
+    /// Returns the value of a key that must be given.
     public func requiredValue(_ key: String) throws(SettingsError) -> StrictValue {
         guard let value = value(key) else { throw error("is required here, but missing", key: key) }
         return value
     }
 
+    /// Returns the text of a key.
     public func string(_ key: String, default fallback: String? = nil) throws(SettingsError)
         -> String
     {
@@ -60,6 +67,7 @@ public final class StrictMapping {
         return try requiredValue(key).string()
     }
 
+    /// Returns the integer of a key. It must lie in `range`.
     public func integer(
         _ key: String, in range: ClosedRange<Int> = Int.min...Int.max, default fallback: Int? = nil
     ) throws(SettingsError) -> Int {
@@ -67,6 +75,7 @@ public final class StrictMapping {
         return try requiredValue(key).integer(in: range)
     }
 
+    /// Returns the integer of a key, from 0 to 2⁶⁴ - 1.
     public func unsignedInteger(
         _ key: String, default fallback: UInt64? = nil
     ) throws(SettingsError) -> UInt64 {
@@ -74,7 +83,8 @@ public final class StrictMapping {
         return try requiredValue(key).unsignedInteger()
     }
 
-    /// A finite number; `requirement` says in words what `isAllowed` asks ("of at least 0").
+    /// Returns the finite number of a key. `requirement` describes the condition `isAllowed` in
+    /// words ("of at least 0").
     public func double(
         _ key: String, _ requirement: String = "", default fallback: Double? = nil,
         where isAllowed: (Double) -> Bool = { _ in true }
@@ -83,11 +93,13 @@ public final class StrictMapping {
         return try requiredValue(key).double(requirement, where: isAllowed)
     }
 
+    /// Returns the truth value of a key, `true` or `false`.
     public func boolean(_ key: String, default fallback: Bool? = nil) throws(SettingsError) -> Bool {
         if let fallback, value(key) == nil { return fallback }
         return try requiredValue(key).boolean()
     }
 
+    /// Returns the text of a key. It must be one of `allowed`.
     public func oneOf(
         _ key: String, _ allowed: [String], default fallback: String? = nil
     ) throws(SettingsError) -> String {
@@ -95,6 +107,7 @@ public final class StrictMapping {
         return try requiredValue(key).oneOf(allowed)
     }
 
+    /// Returns the enumeration case of a key, written as its raw value.
     public func oneOf<Choice: RawRepresentable<String> & CaseIterable>(
         _ key: String, _ type: Choice.Type = Choice.self, default fallback: Choice? = nil
     ) throws(SettingsError) -> Choice {
@@ -102,13 +115,14 @@ public final class StrictMapping {
         return try requiredValue(key).oneOf(type)
     }
 
-    /// The elements of a list; an absent key is an empty list unless `required`.
+    /// Returns the elements of a list. An absent key gives an empty list unless it is `required`.
     public func list(_ key: String, required: Bool = false) throws(SettingsError) -> [StrictValue] {
         if !required, value(key) == nil { return [] }
         return try requiredValue(key).list()
     }
 
-    /// The mapping under a key; an absent or empty one is an empty mapping, so defaults apply.
+    /// Returns the mapping under a key. An absent or empty value gives an empty mapping, so that
+    /// the defaults of its keys apply.
     public func mapping(_ key: String) throws(SettingsError) -> StrictMapping {
         guard let value = value(key), !value.isEmpty else {
             return StrictMapping(
@@ -117,14 +131,17 @@ public final class StrictMapping {
         return try value.mapping()
     }
 
-    /// Refuses every key that nobody asked for, naming what is allowed and the nearest spelling.
+    /// Refuses every key that was not asked for. The error names the allowed keys and the nearest
+    /// spelling.
+    ///
+    /// - Throws: ``SettingsError`` at the first such key.
     public func finish() throws(SettingsError) {
         guard let unknown = entries.first(where: { !askedKeys.contains($0.key) }) else { return }
         throw error(
             Self.unknownText("key", unknown.key, allowed: askedKeys), key: unknown.key)
     }
 
-    /// `unknown key "foo"; did you mean "fool"? Allowed here: bar, fool`.
+    /// Returns a text such as `unknown key "foo"; did you mean "fool"? allowed here: bar, fool`.
     public static func unknownText(_ noun: String, _ name: String, allowed: [String]) -> String {
         let sorted = allowed.sorted()
         let nearest = Spelling.nearest(to: name, among: sorted)

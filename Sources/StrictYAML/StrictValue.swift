@@ -1,13 +1,14 @@
 import Yams
 
-/// One value of a settings file, with the place it stands at; its typed readings throw that place.
+/// One value of a settings file and its place. The typed getters throw ``SettingsError`` with this
+/// place when the value has another kind or range.
 public struct StrictValue {
     let node: Node
-    /// The file's name as the user gave it.
+    /// The file's name as the user gave it; empty for a flag of the command line.
     public let fileName: String
     /// The path of keys that leads here, for instance `layers[2].dense.units`.
     public let path: String
-    /// The line, from 1.
+    /// The line, from 1; 0 for a flag of the command line.
     public let line: Int
 
     init(node: Node, fileName: String, path: String, fallbackLine: Int) {
@@ -17,13 +18,14 @@ public struct StrictValue {
         line = node.mark?.line ?? fallbackLine
     }
 
-    /// The value of a command line's flag, read by the rules of a file; its errors begin with `flag`.
+    /// Creates the value of a command line's flag, which is read by the rules of a file. Its errors
+    /// begin with `flag`.
     public init(_ text: String, flag: String) {
         self.init(
             node: Node(text, .implicit, .plain), fileName: "", path: flag, fallbackLine: 0)
     }
 
-    /// An error at this place.
+    /// Returns an error at this place.
     public func error(_ problem: String) -> SettingsError {
         SettingsError(fileName: fileName, line: line, path: path, problem: problem)
     }
@@ -34,17 +36,20 @@ public struct StrictValue {
         return text.isEmpty || text == "~" || text.lowercased() == "null"
     }
 
+    /// Whether the value is a list.
     public var isList: Bool { node.sequence != nil }
+    /// Whether the value is a mapping.
     public var isMapping: Bool { node.mapping != nil }
+    /// Whether the value is a single text, number or truth value, and not empty.
     public var isScalar: Bool { node.scalar != nil && !isEmpty }
 
-    /// A text, quoted or plain.
+    /// Returns the text, quoted or plain.
     public func string() throws(SettingsError) -> String {
         guard let scalar = node.scalar, !isEmpty else { throw expected("a text") }
         return scalar.string
     }
 
-    /// A whole number in decimal digits, not quoted.
+    /// Returns the integer, written in decimal digits without quotes. It must lie in `range`.
     public func integer(in range: ClosedRange<Int>) throws(SettingsError) -> Int {
         let limits: String
         if range.upperBound == Int.max {
@@ -59,7 +64,7 @@ public struct StrictValue {
         return value
     }
 
-    /// A whole number from 0 to 2⁶⁴ - 1 in decimal digits, not quoted.
+    /// Returns the integer from 0 to 2⁶⁴ - 1, written in decimal digits without quotes.
     public func unsignedInteger() throws(SettingsError) -> UInt64 {
         guard let text = plainText, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
             let value = UInt64(text)
@@ -67,8 +72,8 @@ public struct StrictValue {
         return value
     }
 
-    /// A finite number in decimal notation, not quoted; `requirement` says in words what
-    /// `isAllowed` asks.
+    /// Returns the finite number, written in decimal notation without quotes. `requirement`
+    /// describes the condition `isAllowed` in words.
     public func double(
         _ requirement: String = "", where isAllowed: (Double) -> Bool = { _ in true }
     ) throws(SettingsError) -> Double {
@@ -79,7 +84,7 @@ public struct StrictValue {
         return value
     }
 
-    /// `true` or `false`, not quoted.
+    /// Returns the truth value, written `true` or `false` without quotes.
     public func boolean() throws(SettingsError) -> Bool {
         switch plainText {
         case "true": return true
@@ -88,7 +93,7 @@ public struct StrictValue {
         }
     }
 
-    /// One of the given texts.
+    /// Returns the text, which must be one of `allowed`.
     public func oneOf(_ allowed: [String]) throws(SettingsError) -> String {
         guard let text = node.scalar?.string, allowed.contains(text) else {
             throw expected("one of \(allowed.joined(separator: ", "))")
@@ -96,7 +101,7 @@ public struct StrictValue {
         return text
     }
 
-    /// One of an enumeration's raw values.
+    /// Returns the enumeration case whose raw value is written here.
     public func oneOf<Choice: RawRepresentable<String> & CaseIterable>(
         _ type: Choice.Type
     ) throws(SettingsError) -> Choice {
@@ -104,7 +109,7 @@ public struct StrictValue {
         return Choice(rawValue: text)!
     }
 
-    /// The elements of a list.
+    /// Returns the elements of a list.
     public func list() throws(SettingsError) -> [StrictValue] {
         guard let sequence = node.sequence else { throw expected("a list") }
         return sequence.enumerated().map { index, element in
@@ -113,7 +118,7 @@ public struct StrictValue {
         }
     }
 
-    /// The keys and values of a mapping.
+    /// Returns the keys and values of a mapping.
     public func mapping() throws(SettingsError) -> StrictMapping {
         guard let mapping = node.mapping else { throw expected("keys and values") }
         let entries = mapping.map { key, value in
@@ -127,12 +132,12 @@ public struct StrictValue {
         return StrictMapping(fileName: fileName, line: line, path: path, entries: entries)
     }
 
-    /// The error for a value of another kind than `what`.
+    /// Returns the error for a value of another kind than `what`.
     public func expected(_ what: String) -> SettingsError {
         error("expected \(what), found \(found)")
     }
 
-    /// What stands here, in words, short.
+    /// A short description of the value in words, for errors.
     private var found: String {
         if isEmpty { return "nothing" }
         switch node {
@@ -146,7 +151,7 @@ public struct StrictValue {
         }
     }
 
-    /// The text of a scalar that is not quoted.
+    /// The text of a scalar without quotes; nil for a quoted scalar, a list or a mapping.
     private var plainText: String? {
         guard let scalar = node.scalar else { return nil }
         switch scalar.style {

@@ -1,6 +1,8 @@
 import Synchronization
 
-/// Work handed from one thread to several others, in order, with a bound.
+/// A bounded first-in, first-out queue that hands work from one thread to several others.
+///
+/// Threading: any thread.
 public final class BlockingQueue<Element: Sendable>: Sendable {
     private struct State {
         var elements: [Element] = []
@@ -11,7 +13,7 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
             guard head < elements.count else { return nil }
             let element = elements[head]
             head += 1
-            // Even a queue that is never empty gives back the places it is done with.
+            // A queue that is never empty must free the places of removed elements too.
             if head * 2 >= elements.count {
                 elements.removeFirst(head)
                 head = 0
@@ -22,12 +24,15 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
 
     private let monitor = Monitor(State())
     private let bound: Int
-    /// Rises with every push and close: what a thread that looks for work without sleeping reads.
+    /// A counter that rises with every push and with `close()`. A spinning thread reads it.
     private let changes = Atomic(0)
 
+    /// Creates an empty queue that holds at most `bound` elements.
     public init(bound: Int) { self.bound = bound }
 
-    /// Adds an element; false when the queue is full or closed.
+    /// Appends an element.
+    ///
+    /// - Returns: False when the queue is full or closed.
     @discardableResult
     public func push(_ element: Element) -> Bool {
         defer { changes.add(1, ordering: .releasing) }
@@ -38,7 +43,8 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         }
     }
 
-    /// The next element, as soon as there is one; nil when the queue was closed and is empty.
+    /// Removes and returns the first element, waiting for one while the queue is empty. Returns nil
+    /// when the queue is closed and empty.
     public func pop() -> Element? {
         monitor.wait { state -> Element?? in
             if let element = state.popFirst() { return .some(element) }
@@ -46,11 +52,13 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         }
     }
 
-    /// The same, for a thread that expects the next element soon: it looks for a while before it
-    /// sleeps.
+    /// Removes and returns the first element, for a thread that expects one soon. The thread spins
+    /// for a while before it sleeps. Returns nil when the queue is closed and empty.
     ///
-    /// - Parameter meanwhile: called again and again while it looks, and once where it does not; shall
-    ///   be short.
+    /// - Parameters:
+    ///   - vigil: State of the caller's spin-wait.
+    ///   - meanwhile: Function called when the queue is empty: once before the wait and once before
+    ///     each look of the spin-wait. It must be short.
     public func pop(_ vigil: inout Vigil, meanwhile: () -> Void = {}) -> Element? {
         let before = changes.load(ordering: .acquiring)
         if let found = monitor.look({ state -> Element?? in
@@ -67,11 +75,12 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         return pop()
     }
 
+    /// Whether the queue holds no element at this moment.
     public var isEmpty: Bool { monitor.look { $0.head == $0.elements.count } }
 
-    /// Drops the elements that are to be dropped.
+    /// Removes every element for which `isDropped` returns true.
     public func removeAll(where isDropped: (Element) -> Bool) {
-        // Nobody waits for room.
+        // No thread waits for room in the queue, so no thread is woken.
         monitor.look { state in
             guard state.head < state.elements.count else { return }
             state.elements = state.elements[state.head...].filter { !isDropped($0) }
@@ -79,7 +88,8 @@ public final class BlockingQueue<Element: Sendable>: Sendable {
         }
     }
 
-    /// Whoever waits is let go once the queue is empty.
+    /// Closes the queue. Elements that are left can still be removed; after them every waiting
+    /// thread gets nil.
     public func close() {
         monitor.change { $0.isClosed = true }
         changes.add(1, ordering: .releasing)

@@ -1,26 +1,27 @@
 import Glibc
 
-/// A file descriptor that a thread of its own writes to.
+/// An output whose own thread writes to a file descriptor.
 ///
-/// Whoever has something to say never waits for a terminal that nobody reads, a full pipe or a disk
-/// that does not answer. What does not fit the queue is left out and counted; the count is written
-/// where the gap is, once the descriptor takes text again. A reader that is gone ends the output.
+/// A caller never waits for a terminal that is not read, a full pipe or a disk that does not
+/// answer. Texts that do not fit into the queue are left out and counted. The count is written in
+/// their place once the descriptor takes text again. A reader that has closed its end stops the
+/// output.
 ///
-/// Threading: any thread. Texts of one thread stay in order.
+/// Threading: any thread may write. Texts of one thread stay in order.
 public final class DeferredOutput: Sendable {
-    /// How the output is doing.
+    /// The state of the output at one moment.
     public struct Condition: Hashable, Sendable {
-        /// Texts that were left out so far.
+        /// The number of texts left out so far.
         public var leftOutCount = 0
-        /// How long the thread has been at the same write.
+        /// The time since the write began that the thread is in; zero when it is in none.
         public var stalledFor: Duration = .zero
-        /// The reader is gone, or the descriptor takes nothing any more.
+        /// Whether the reader has closed its end, or the descriptor takes no text any more.
         public var isBroken = false
     }
 
     private struct Piece {
         var bytes: [UInt8]
-        /// Texts that were left out before this one.
+        /// The number of texts that were left out just before this one.
         var gap = 0
         var isReplaceable = false
     }
@@ -28,10 +29,10 @@ public final class DeferredOutput: Sendable {
     private struct State {
         var pieces: [Piece] = []
         var byteCount = 0
-        /// Texts left out since the last one that was taken.
+        /// The number of texts left out since the last text that was taken.
         var gap = 0
         var leftOutCount = 0
-        /// When the write began that the thread is at.
+        /// The time when the current write began; nil when the thread is not writing.
         var writingSince: Duration?
         var isThreadStarted = false
         var isBroken = false
@@ -45,10 +46,14 @@ public final class DeferredOutput: Sendable {
     private let gapText: @Sendable (Int) -> String
     private let monitor = Monitor(State())
 
+    /// Creates an output. Its thread starts with the first text.
+    ///
     /// - Parameters:
-    ///   - bound: bytes that wait at most.
-    ///   - name: of the thread.
-    ///   - gapText: what is written, newline included, in place of so many texts left out.
+    ///   - descriptor: File descriptor that the thread writes to.
+    ///   - bound: Largest number of bytes that may wait.
+    ///   - name: Name of the thread.
+    ///   - gapText: Returns the text written in place of a number of texts left out, newline
+    ///     included.
     public init(
         _ descriptor: Int32, bound: Int, name: String,
         gapText: @escaping @Sendable (Int) -> String
@@ -59,9 +64,10 @@ public final class DeferredOutput: Sendable {
         self.gapText = gapText
     }
 
-    /// Hands a text over; returns at once.
+    /// Queues a text and returns at once.
     ///
-    /// - Parameter isReplaceable: the next text takes its place while it waits, and nobody misses it.
+    /// - Parameter isReplaceable: Whether the next text takes this text's place while this text
+    ///   still waits. A replaced text does not count as left out.
     public func write(_ text: String, isReplaceable: Bool = false) {
         let bytes = Array(text.utf8)
         let startsThread = monitor.change { state -> Bool in
@@ -85,18 +91,19 @@ public final class DeferredOutput: Sendable {
             defer { state.isThreadStarted = true }
             return !state.isThreadStarted
         }
-        // It ends with the process: nobody can end a write that hangs.
+        // This thread ends with the process only, since a write that hangs cannot be ended.
         if startsThread { _ = WorkThread(name: name) { self.run() } }
     }
 
-    /// Waits until all is written, but not longer than `limit`.
+    /// Waits until all texts are written or the output is broken, but not longer than `limit`.
     ///
-    /// - Returns: whether all is.
+    /// - Returns: False when the time was over first.
     @discardableResult
     public func flush(within limit: Duration) -> Bool {
         monitor.wait(within: limit) { $0.isIdle || $0.isBroken ? true : nil } ?? false
     }
 
+    /// The present state of the output.
     public var condition: Condition {
         monitor.look { state in
             Condition(
@@ -131,7 +138,8 @@ public final class DeferredOutput: Sendable {
         }
     }
 
-    /// Whether the output takes more: a full disk loses this text, a reader that is gone all.
+    /// Writes the bytes and returns whether the output can take more. A full disk loses this text
+    /// only; a reader that has closed its end, or any other error, loses all texts to come.
     private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var offset = 0
         while offset < bytes.count {
@@ -145,7 +153,7 @@ public final class DeferredOutput: Sendable {
             switch errno {
             case EINTR: continue
             case EAGAIN:
-                // Somebody else has made the descriptor one that does not wait.
+                // Another user of the descriptor has made it non-blocking.
                 var item = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 _ = poll(&item, 1, 1000)
             case ENOSPC, EDQUOT, EFBIG: return true

@@ -1,18 +1,19 @@
 import Glibc
 
-/// State that threads share and wait on.
+/// State that several threads share and wait on.
 ///
-/// Safety: `state` is touched only between locking and unlocking `mutex`; both C objects live at fixed
-/// addresses from `init` to `deinit`, and no reference to the state leaves a closure.
+/// Safety: `state` is touched only between locking and unlocking `mutex`. Both C objects live at
+/// fixed addresses from `init` to `deinit`. No reference to the state leaves a closure.
 public final class Monitor<State>: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var state: State
 
+    /// Creates a monitor of the given state.
     public init(_ state: sending State) {
         self.state = state
         pthread_mutex_init(mutex, nil)
-        // Deadlines are of the clock that nobody sets back.
+        // Deadlines use the monotonic clock, which is never set back.
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
@@ -27,7 +28,7 @@ public final class Monitor<State>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` alone, then lets every waiting thread look again.
+    /// Runs `body` with exclusive access, then wakes every waiting thread to check again.
     public func change<Value>(_ body: (inout State) -> Value) -> Value {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -36,14 +37,16 @@ public final class Monitor<State>: @unchecked Sendable {
         return value
     }
 
-    /// Runs `body` alone, and lets nobody know: for what no waiting thread waits for.
+    /// Runs `body` with exclusive access and wakes no thread. Use it for reading, and for changes
+    /// that no thread waits for.
     public func look<Value>(_ body: (inout State) -> Value) -> Value {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return body(&state)
     }
 
-    /// Runs `body` alone, again after each change by another thread until it gives a value.
+    /// Runs `body` with exclusive access, and again after each change by another thread, until it
+    /// returns a value.
     public func wait<Value>(until body: (inout State) -> Value?) -> Value {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -55,7 +58,7 @@ public final class Monitor<State>: @unchecked Sendable {
 
     /// Waits as `wait(until:)` does, but not longer than `limit`.
     ///
-    /// - Returns: nil when the time was over first.
+    /// - Returns: Nil when the time was over first.
     public func wait<Value>(within limit: Duration, until body: (inout State) -> Value?) -> Value? {
         let end = SteadyClock.nanoseconds() + Int64(max(0, limit / .nanoseconds(1)))
         var deadline = timespec()

@@ -1,28 +1,31 @@
 import Glibc
 
-/// How a thread waits for what usually comes soon: it looks again and again, and gives its core to
-/// whoever wants it in between, before it may sleep.
+/// A spin-wait: a thread that expects something soon checks for it repeatedly before it sleeps.
+/// Between two checks it yields its core to other threads.
 ///
-/// A core without work is halted, and a virtual machine takes some 50 microseconds to start it
-/// again. In the exchange of a step several threads wake one another in turn; while one of them
-/// keeps the cores from halting, all of them start at once. Where the wait turns out to be long
-/// several times in a row, looking is left off for a while, so that it costs next to nothing there.
+/// An idle core is halted, and a virtual machine takes some 50 microseconds to start it again. In
+/// the exchange of a step several threads wake one another in sequence. While one of them keeps the
+/// cores from halting, all of them start at once. After several long waits in a row the spin-wait
+/// is left out for a while, so that it costs next to nothing where waits are long.
 ///
-/// Threading: a value for each thread that waits.
+/// Threading: each waiting thread has its own value.
 public struct Vigil {
-    /// Vigils in vain, in a row, after which there are none for a while.
+    /// The number of spin-waits in vain, in a row, after which they are left out for a while.
     private static let patience = 8
-    /// Waits without a vigil, before another is tried.
+    /// The number of waits without spinning before the next spin-wait.
     private static let rest = 64
 
     private let limit: Duration
     private var failureCount = 0
     private var restCount = 0
 
-    /// - Parameter limit: longest time spent looking in one wait.
+    /// Creates a spin-wait.
+    ///
+    /// - Parameter limit: Longest time spent spinning in one wait.
     public init(limit: Duration) { self.limit = limit }
 
-    /// Looks until `hasCome`, or for as long as is sensible.
+    /// Spins until `hasCome` returns true or the limit is over. Returns at once while spin-waits
+    /// are left out.
     public mutating func keep(until hasCome: () -> Bool) {
         if restCount > 0 {
             restCount -= 1

@@ -1,12 +1,14 @@
 import Glibc
 
-/// A thread of the operating system that is joined once.
+/// A thread of the operating system. `join()` may be called once.
 ///
-/// Safety: `handle` is written once before anyone sees it.
+/// Safety: `handle` is written once, before another thread can see it.
 public final class WorkThread: Sendable {
     private let handle: pthread_t
 
-    /// - Parameter name: what `top -H` shows; cut to 15 bytes.
+    /// Starts a thread that runs `body`.
+    ///
+    /// - Parameter name: Name that `top -H` shows, cut to 15 bytes.
     public init(name: String = "convoy", _ body: @escaping @Sendable () -> Void) {
         final class Box: Sendable {
             let body: @Sendable () -> Void
@@ -35,6 +37,6 @@ public final class WorkThread: Sendable {
         close(file)
     }
 
-    /// Waits for its end; to be called exactly once.
+    /// Waits until the thread has ended. Call it exactly once.
     public func join() { pthread_join(handle, nil) }
 }

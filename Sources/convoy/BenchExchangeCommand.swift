@@ -3,9 +3,9 @@ import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import NeuralNetwork
 import RunFiles
-import Glibc
 
 /// Trains with gradients that cost nothing, so that a step is the exchange and what controls it.
 ///

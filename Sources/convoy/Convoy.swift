@@ -2,8 +2,8 @@ import ArgumentParser
 import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
-import RunFiles
 import Glibc
+import RunFiles
 
 /// Trains convolutional networks data-parallel, with the same bits whatever happens.
 @main

@@ -3,12 +3,12 @@ import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import NeuralNetwork
 import Partitions
 import RunFiles
 import Threads
 import ZeroMQ
-import Glibc
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,10 +1,10 @@
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import NeuralNetwork
 import RunFiles
 import Synchronization
 import Threads
-import Glibc
 
 /// An engine whose gradient is always the same and costs nothing, and which notes when it is given
 /// new weights.

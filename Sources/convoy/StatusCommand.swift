@@ -1,9 +1,9 @@
 import ArgumentParser
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,8 +3,8 @@ import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
-import RunFiles
 import Glibc
+import RunFiles
 
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,7 @@
 import ClusterProtocol
 import CounterRandom
-import Testing
 import Glibc
+import Testing
 
 @Suite struct NetworkAddressTests {
     /// The C library's reading; nil for what it does not take.

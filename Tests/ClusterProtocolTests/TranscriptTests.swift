@@ -1,7 +1,7 @@
 import ClusterProtocol
 import FoundationEssentials
-import Testing
 import Glibc
+import Testing
 
 /// Scenarios as text: a command, `----`, and what the machines say and do about it.
 ///

@@ -1,10 +1,10 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import NeuralNetwork
 import RunFiles
 import Testing
-import Glibc
 
 @Suite struct CheckpointStoreTests {
     private func store(

@@ -1,9 +1,9 @@
 import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 @Suite(.timeLimit(.minutes(1))) struct ChildProcessTests {
     private func shell(

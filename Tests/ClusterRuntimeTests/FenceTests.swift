@@ -2,11 +2,11 @@ import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import Partitions
 import RunFiles
 import Testing
 import Threads
-import Glibc
 
 /// A coordinator whose place was taken writes nothing any more, whatever it was about to write.
 @Suite struct FenceTests {

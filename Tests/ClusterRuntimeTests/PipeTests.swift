@@ -2,8 +2,8 @@ import Buffers
 import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
-import Testing
 import Glibc
+import Testing
 
 /// Messages between processes that share memory; this process plays both.
 @Suite struct PipeTests {

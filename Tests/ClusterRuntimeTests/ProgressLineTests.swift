@@ -1,6 +1,5 @@
-import Testing
-
 import ClusterRuntime
+import Testing
 
 @Suite struct ProgressLineTests {
     private let line = ProgressLine(fields: [

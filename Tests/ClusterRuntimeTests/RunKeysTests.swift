@@ -1,8 +1,8 @@
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 @Suite struct RunKeysTests {
     private let directory: TemporaryDirectory

@@ -2,8 +2,8 @@ import Buffers
 import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
-import Testing
 import Glibc
+import Testing
 
 /// Floats that another process reads where they lie; this process plays both.
 @Suite struct SharedMemoryTests {

@@ -3,10 +3,10 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import FoundationEssentials
+import Glibc
 import NeuralNetwork
 import RunFiles
 import Testing
-import Glibc
 
 /// A directory that is removed with its last reference.
 final class TemporaryDirectory: Sendable {

@@ -1,9 +1,9 @@
 import ClusterHosts
 import ClusterRuntime
+import Glibc
 import NeuralNetwork
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// Bad input: one clear line, the exit code, nothing left running.
@@ -99,12 +99,10 @@ extension Integration {
             func onDisk(_ name: String, _ options: String, _ mentions: [String]) -> BadInput {
                 BadInput(
                     name: name, exitCode: 65, mentions: mentions,
-                    shell: { _ in "mount -t tmpfs -o \(options) none '\(mountPoint)' &&" }
-                ) {
-                    [
-                        "train", "--config", try $0.config(), "--run-dir", "\(mountPoint)/run",
-                    ]
-                }
+                    shell: { _ in "mount -t tmpfs -o \(options) none '\(mountPoint)' &&" },
+                    arguments: {
+                        ["train", "--config", try $0.config(), "--run-dir", "\(mountPoint)/run"]
+                    })
             }
             try check([
                 onDisk("read-only disk", "ro", ["Read-only", mountPoint]),

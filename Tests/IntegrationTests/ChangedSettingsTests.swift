@@ -1,11 +1,11 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import NeuralNetwork
 import Partitions
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// A run is taken up with another setting that decides bits: refused by name, or done on purpose,

@@ -1,9 +1,9 @@
 import ClusterRuntime
 import CounterRandom
+import Glibc
 import RunFiles
 import Testing
 import Threads
-import Glibc
 
 extension Integration {
     /// Whoever dies at whatever moment: the bits, the ledger, and nobody left. The short form of

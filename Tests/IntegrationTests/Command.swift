@@ -1,10 +1,10 @@
 import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
 import Threads
-import Glibc
 
 /// One process of the executable, its standard output and standard error kept apart.
 ///

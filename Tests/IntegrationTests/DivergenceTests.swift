@@ -1,8 +1,8 @@
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// Losses and weights that are no finite numbers: said at once, ended with 65 and the last finite

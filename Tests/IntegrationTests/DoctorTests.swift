@@ -1,7 +1,7 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// `convoy doctor --cluster`, with every misconfiguration made on purpose.

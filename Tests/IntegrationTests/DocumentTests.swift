@@ -1,7 +1,7 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 /// What README and documents name is there: paths, flags, settings, commands.
 @Suite struct DocumentTests {

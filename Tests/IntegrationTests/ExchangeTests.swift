@@ -1,8 +1,8 @@
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// What a step costs on the wire and in memory.

@@ -1,7 +1,7 @@
 import ClusterHosts
 import ClusterRuntime
-import Testing
 import Glibc
+import Testing
 
 /// A directory whose disk hangs or is full on demand, for the processes of one command: see
 /// `Scripts/bench/faulty_disk.c`.

@@ -1,7 +1,7 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// A run whose coordinator was killed when all was done but the summary: whoever takes it up,

@@ -1,8 +1,8 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
 import ZeroMQ
-import Glibc
 
 extension Integration {
     /// Random bytes at every listening port change nothing in the result.

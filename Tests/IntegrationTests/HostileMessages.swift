@@ -2,8 +2,8 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import FoundationEssentials
-import NeuralNetwork
 import Glibc
+import NeuralNetwork
 
 /// Bytes that no member of the cluster sends.
 struct HostileMessages {

@@ -1,7 +1,7 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// `convoy launch`, `monitor` and `stop` on this machine. Hosts by ssh: Scripts/engines/hosts.sh.

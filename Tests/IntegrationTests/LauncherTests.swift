@@ -1,9 +1,9 @@
 import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// What the launcher does when replacing processes is in vain.

@@ -1,7 +1,7 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// Workers come and go; the bits stay.

@@ -1,7 +1,7 @@
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     @Suite(.enabled(if: FashionMNIST.isFast)) struct MemoryTests {

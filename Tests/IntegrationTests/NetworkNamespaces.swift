@@ -1,7 +1,7 @@
 import ClusterHosts
 import ClusterRuntime
-import Testing
 import Glibc
+import Testing
 
 /// Two hosts, alpha and beta, as network namespaces of this machine with a cable between them.
 final class NetworkNamespaces {

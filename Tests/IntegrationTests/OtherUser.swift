@@ -1,8 +1,8 @@
 import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
-import Testing
 import Glibc
+import Testing
 
 /// Another user of this host, a number without a name, with a directory and a copy of the program.
 final class OtherUser {

@@ -1,10 +1,10 @@
 import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import NeuralNetwork
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// Paths as people write them, and what was in a place before a start that fails.

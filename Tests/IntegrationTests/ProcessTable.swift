@@ -1,6 +1,6 @@
 import ClusterRuntime
-import RunFiles
 import Glibc
+import RunFiles
 
 /// What the kernel says about processes.
 enum ProcessTable {

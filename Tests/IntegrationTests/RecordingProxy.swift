@@ -1,8 +1,8 @@
 import ClusterRuntime
+import Glibc
 import Synchronization
 import Testing
 import Threads
-import Glibc
 
 /// Forwards TCP connections to another port, and keeps what goes by, both ways.
 final class RecordingProxy: Sendable {

@@ -1,8 +1,8 @@
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 /// What a run wrote into its directory.
 struct RunRecords {

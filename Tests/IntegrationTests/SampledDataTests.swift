@@ -1,8 +1,8 @@
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// Samples and shares of data sets: classes that do not occur, no records to test with.

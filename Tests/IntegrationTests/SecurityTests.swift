@@ -1,10 +1,10 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
 import ZeroMQ
-import Glibc
 
 extension Integration {
     /// Keys change who may take part and what can be read on the wire, and nothing else.

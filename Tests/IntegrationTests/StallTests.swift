@@ -1,10 +1,10 @@
 import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
 import Threads
-import Glibc
 
 extension Integration {
     /// What hangs, and does not die: outputs that nobody reads, disks that do not answer, processes

@@ -1,8 +1,8 @@
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// `convoy status` of a real cluster.

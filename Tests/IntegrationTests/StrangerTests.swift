@@ -1,8 +1,8 @@
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// A run on loopback, and the other users of its host.

@@ -1,9 +1,9 @@
 import Checksums
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
-import Glibc
 
 extension Integration {
     /// Workers whose hosts lack the data have it streamed, and compute the same bits.

@@ -1,5 +1,5 @@
-import Testing
 import Glibc
+import Testing
 
 /// Plain TCP on this machine.
 enum TCP {

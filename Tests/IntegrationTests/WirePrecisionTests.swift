@@ -1,10 +1,10 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Testing
 import ZeroMQ
-import Glibc
 
 extension Integration {
     /// The promise with a bf16 wire: other bits than with fp32, and the same on any cluster.

@@ -1,7 +1,7 @@
+import Glibc
 import NeuralNetwork
 import Synchronization
 import Testing
-import Glibc
 
 /// A contribution is a pure function: the same bits whatever was computed before, and on any
 /// thread.

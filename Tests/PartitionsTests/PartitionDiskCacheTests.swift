@@ -1,8 +1,8 @@
 import Checksums
 import FoundationEssentials
+import Glibc
 import Partitions
 import Testing
-import Glibc
 
 @Suite struct PartitionDiskCacheTests {
     private static func sha256(_ bytes: [UInt8]) -> String {

@@ -1,8 +1,8 @@
 import CZlib
 import FoundationEssentials
+import Glibc
 import Partitions
 import Testing
-import Glibc
 
 /// A directory that is removed with its last reference.
 final class TemporaryDirectory: Sendable {

@@ -1,6 +1,6 @@
 import FoundationEssentials
-import Synchronization
 import Glibc
+import Synchronization
 
 /// A directory of this process, in memory where the system has such a place.
 ///

@@ -1,6 +1,6 @@
+import Glibc
 import Testing
 import Threads
-import Glibc
 
 @Suite struct DeferredOutputTests {
     /// A pipe, both ends.

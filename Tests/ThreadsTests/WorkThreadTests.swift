@@ -1,7 +1,7 @@
+import Glibc
 import Synchronization
 import Testing
 import Threads
-import Glibc
 
 @Suite(.timeLimit(.minutes(1))) struct WorkThreadTests {
     @Test func joinWaitsForTheBody() {

@@ -189,7 +189,8 @@ import ZeroMQ
         }
         #expect(
             try eventually {
-                try authenticator.handlePending(); return refusals.count == 6
+                try authenticator.handlePending()
+                return refusals.count == 6
             })
         #expect(refusals.last?.reason == .otherMechanism("PLAIN"))
         #expect(authenticator.refusedCount == 6 && authenticator.allowedCount == 0)

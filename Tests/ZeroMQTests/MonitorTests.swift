@@ -109,7 +109,8 @@ import ZeroMQ
         peers.join()
         #expect(
             eventually {
-                drain(); return gone.count == names.count
+                drain()
+                return gone.count == names.count
             })
         #expect(gone == names)
     }

@@ -1,9 +1,9 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Collects the facts of all hosts of a cluster file, then has them connect to one another.
 ///

@@ -1,9 +1,9 @@
 import ClusterProtocol
+import Glibc
 import NeuralNetwork
 import Partitions
 import RunFiles
 import Threads
-import Glibc
 
 /// Looks at this host: everything that a cluster's start may founder on.
 package struct HostInspection: Sendable {

@@ -1,5 +1,5 @@
-import Threads
 import Glibc
+import Threads
 
 /// Tries what a cluster needs of the network: names, addresses, listening, connecting.
 ///

@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// The processes that a launch started on one host: the file RUN_DIR.pids.
 ///

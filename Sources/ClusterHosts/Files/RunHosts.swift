@@ -1,6 +1,6 @@
 import ClusterProtocol
-import RunFiles
 import Glibc
+import RunFiles
 
 /// A file that says what a run has where, held by one launch or stop at a time: the kernel lets go of
 /// the lock with the process.

@@ -1,8 +1,8 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
-import RunFiles
 import Glibc
+import RunFiles
 
 /// Starts a run whose processes outlive the one that starts them: on this machine, or on the hosts of
 /// a cluster file over ssh.

@@ -1,6 +1,6 @@
 import ClusterProtocol
-import RunFiles
 import Glibc
+import RunFiles
 
 /// Ends what ``ClusterLaunch`` started, here and on the hosts of a cluster file, and nothing else.
 package enum ClusterStop {

@@ -1,9 +1,9 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Does on one host what a launcher asks of it; every launch and stop, here and elsewhere, goes
 /// through it.

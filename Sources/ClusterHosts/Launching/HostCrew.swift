@@ -1,9 +1,9 @@
 import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Asks many hosts at the same time, each within its time.
 ///

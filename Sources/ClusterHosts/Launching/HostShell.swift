@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Starts commands on the hosts of a cluster file: here directly, elsewhere over ssh.
 ///

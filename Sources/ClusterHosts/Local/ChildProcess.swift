@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// A child process of this one, in a process group of its own, that ends when this process does.
 ///

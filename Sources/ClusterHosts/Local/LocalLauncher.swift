@@ -1,8 +1,8 @@
 import ClusterProtocol
 import ClusterRuntime
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Runs a whole cluster on this machine: starts coordinator, servers and workers as child processes,
 /// replaces those that die, and leaves none behind.

@@ -1,19 +1,24 @@
-/// What `--bind` says: on which address, and maybe port, a member's shards listen.
+/// The value of `--bind`: the address, and optionally the port, at which a member's shards listen.
 public struct BindChoice: Hashable, Sendable, CustomStringConvertible {
+    /// How the address to listen at is given.
     public enum Place: Hashable, Sendable {
+        /// This address.
         case address(NetworkAddress)
-        /// The one address of this host in it.
+        /// The address of this host that lies in this range.
         case range(NetworkRange)
-        /// The address of a network interface.
+        /// The address of the network interface with this name.
         case interface(String)
     }
 
+    /// The address to listen at, or how to find it.
     public var place: Place
-    /// Nil: the system chooses.
+    /// The port to listen at; nil lets the system choose one.
     public var port: Int?
 
-    /// Reads `10.1.2.3`, `10.1.2.3:5600`, `10.1.0.0/16`, `10.1.0.0/16:5600`, `fd00::1`,
-    /// `[fd00::1]:5600`, `fd00::/64`, `[fd00::]/64:5600`, `eth0`, `eth0:5600`.
+    /// Creates a choice from `10.1.2.3`, `10.1.2.3:5600`, `10.1.0.0/16`, `10.1.0.0/16:5600`, `fd00::1`,
+    /// `[fd00::1]:5600`, `fd00::/64`, `[fd00::]/64:5600`, `eth0` or `eth0:5600`.
+    ///
+    /// - Throws: One line that begins with `--bind`, with exit code 64, when the text is anything else.
     public init(_ text: String) throws(Failure) {
         guard let choice = Self.read(text) else {
             throw Failure(
@@ -35,7 +40,7 @@ public struct BindChoice: Hashable, Sendable, CustomStringConvertible {
             let port = Endpoint.port(text[text.index(after: colon)...]),
             let place = place(text[..<colon])
         else { return nil }
-        // What is left of an IPv6 address without brackets is no address of its own.
+        // Without brackets, the last group of an IPv6 address could be taken for a port.
         let isBare = text[..<colon].contains(":") && !text.contains("]")
         return isBare ? nil : BindChoice(place, port)
     }
@@ -50,6 +55,7 @@ public struct BindChoice: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The text that `init(_:)` reads.
     public var description: String {
         let place =
             switch place {

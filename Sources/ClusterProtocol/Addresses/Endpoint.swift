@@ -1,15 +1,19 @@
 /// Where a socket listens or connects: `tcp://HOST:PORT` or `ipc://PATH`.
 public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
-    /// Without a port the system chooses one.
+    /// A TCP socket; the system chooses the port when `port` is nil.
     case tcp(Host, port: Int?)
+    /// A Unix socket with this path.
     case ipc(path: String)
 
+    /// The host part of a TCP endpoint.
     public enum Host: Hashable, Sendable, CustomStringConvertible {
+        /// An IPv4 or IPv6 address.
         case address(NetworkAddress)
-        /// A name that the system resolves, or of a network interface.
+        /// A host name that the system resolves, or the name of a network interface.
         case name(String)
 
-        /// Reads an address, with or without brackets, or a name; nil for what can be neither.
+        /// Creates a host from an address, with or without brackets, from a name, or from `*` for every
+        /// IPv4 address; returns nil for other text.
         public init?(_ text: some StringProtocol) {
             if text == "*" {
                 self = .address(.anyIPv4)
@@ -37,7 +41,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             }
         }
 
-        /// As it stands in an endpoint.
+        /// The host as it is written in an endpoint: an IPv6 address has brackets.
         public var description: String {
             switch self {
             case .address(let address): address.isIPv6 ? "[\(address)]" : "\(address)"
@@ -45,7 +49,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             }
         }
 
-        /// Whether it says by itself that only this host can reach it.
+        /// Whether the text shows, without name resolution, that only this host can reach it.
         public var isLoopback: Bool {
             switch self {
             case .address(let address): address.isLoopback
@@ -53,17 +57,22 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             }
         }
 
+        /// Whether this is an address that stands for every address of a host.
         public var isWildcard: Bool {
             if case .address(let address) = self { address.isWildcard } else { false }
         }
     }
 
-    /// `.bulk` and the like, which `beside` adds.
+    /// Length of the longest suffix that `beside` adds, with its dot: `.bulk`.
     private static let maximumSuffixByteCount = 5
-    /// Linux has 108 bytes for a socket's path and the zero behind it.
+    /// Length of the longest accepted path: Linux has 108 bytes for a socket's path and its closing
+    /// zero.
     private static let maximumPathByteCount = 107 - maximumSuffixByteCount
 
-    /// - Throws: one line that begins with `flag`, exit code 64.
+    /// Creates an endpoint from the value of a command-line option.
+    ///
+    /// - Throws: One line that begins with `flag`, with exit code 64, when the text is not an endpoint
+    ///   or its Unix socket's path is too long.
     public init(_ text: String, flag: String) throws(Failure) {
         guard let endpoint = Endpoint(text) else {
             throw Failure(
@@ -81,7 +90,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         self = endpoint
     }
 
-    /// Nil for what is no endpoint.
+    /// Creates an endpoint from text; returns nil when the text is not an endpoint.
     public init?(_ text: String) {
         if text.hasPrefix("ipc://"), text.utf8.count > 6 {
             self = .ipc(path: String(text.dropFirst(6)))
@@ -95,12 +104,12 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
                             colon, text.index(text.startIndex, offsetBy: 6))]),
             let port = Self.port(text[text.index(after: colon)...])
         else { return nil }
-        // An IPv6 address without brackets would hide where it ends.
+        // Without brackets, an IPv6 address does not show where it ends and the port begins.
         if case .address(let address) = host, address.isIPv6, !text.contains("]") { return nil }
         self = .tcp(host, port: port == 0 ? nil : port)
     }
 
-    /// 0 for `*`.
+    /// Returns the port that a text names, from 0 to 65535; returns 0 for `*` and nil for other text.
     static func port(_ text: some StringProtocol) -> Int? {
         if text == "*" { return 0 }
         guard (1...5).contains(text.utf8.count), text.utf8.first != UInt8(ascii: "+"),
@@ -109,6 +118,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         return Int(port)
     }
 
+    /// The text that `init(_:)` reads, with `*` for a port that the system chooses.
     public var description: String {
         switch self {
         case .tcp(let host, let port): "tcp://\(host):\(port.map { "\($0)" } ?? "*")"
@@ -116,15 +126,20 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Nil over ipc.
+    /// The host of a TCP endpoint; nil for a Unix socket.
     public var host: Host? {
         if case .tcp(let host, _) = self { host } else { nil }
     }
 
-    /// Whether it says by itself that other hosts cannot reach it.
+    /// Whether the text shows, without name resolution, that other hosts cannot reach it.
     public var isLocal: Bool { host?.isLoopback ?? true }
 
-    /// On the same interface, another port; over ipc another path. Nil: a port of the system's choice.
+    /// Returns the endpoint of a second socket next to this one.
+    ///
+    /// - Parameters:
+    ///   - port: The second socket's port on the same host; nil lets the system choose one. Unused for
+    ///     a Unix socket.
+    ///   - suffix: What is appended to the path of a Unix socket, after a dot. Unused for TCP.
     public func beside(port: Int?, suffix: String) -> Endpoint {
         switch self {
         case .tcp(let host, _): .tcp(host, port: port)
@@ -132,26 +147,32 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The place a coordinator tells of, as seen by who knows the coordinator by `known`: a wildcard
-    /// stands for whatever way led there.
+    /// Returns this endpoint as a process can reach it that knows the coordinator by the endpoint
+    /// `known`.
+    ///
+    /// The coordinator may announce an endpoint with a wildcard address. The host of `known` then takes
+    /// the wildcard's place.
     public func reached(like known: Endpoint) -> Endpoint {
         guard host?.isWildcard == true, let host = known.host else { return self }
         return at(host)
     }
 
-    /// Whether it names one place to connect to.
+    /// Whether this endpoint names one place to connect to: no wildcard address, and a known port.
     public var isReachable: Bool {
         if case .tcp(let host, let port) = self { !host.isWildcard && port != nil } else { true }
     }
 
-    /// The same place under another host name; over ipc the same.
+    /// Returns this endpoint with another host; a Unix socket's endpoint is returned unchanged.
     public func at(_ host: Host) -> Endpoint {
         if case .tcp(_, let port) = self { .tcp(host, port: port) } else { self }
     }
 }
 
 extension NetworkAddress {
+    /// 0.0.0.0, which stands for every IPv4 address of a host.
     public static let anyIPv4 = NetworkAddress(bytes: [0, 0, 0, 0])!
+    /// 127.0.0.1.
     public static let loopbackIPv4 = NetworkAddress(bytes: [127, 0, 0, 1])!
+    /// ::1.
     public static let loopbackIPv6 = NetworkAddress(bytes: [UInt8](repeating: 0, count: 15) + [1])!
 }

@@ -1,34 +1,48 @@
-/// Where a member's shards listen, and what it tells others of it.
+/// Where a member's shards listen, and which host name or address it announces to others.
 ///
-/// A pure function of what was asked for and of what this host knows of the network.
+/// The result is a pure function of the command-line options and of what this host knows about the
+/// network.
 public struct MemberAddresses: Hashable, Sendable {
-    /// To bind; the port is the system's choice where none was asked for.
+    /// The endpoint to bind; the system chooses the port when none was asked for.
     public var listen: Endpoint
-    /// What stands in place of the host in the endpoint that others get; nil: the one bound.
+    /// The host that replaces the bound one in the endpoint that others get; nil keeps the bound one.
     public var announcedHost: Endpoint.Host?
 
-    /// An address of one of this host's interfaces.
+    /// An address of one of this host's network interfaces.
     public struct Local: Hashable, Sendable {
+        /// The interface's name, for instance `eth0`.
         public var interface: String
+        /// The address of the interface.
         public var address: NetworkAddress
 
+        /// Creates a host's facts.
         public init(interface: String, address: NetworkAddress) {
             self.interface = interface
             self.address = address
         }
     }
 
-    /// What a host knows of the network.
+    /// What a host knows about the network.
     public struct Facts: Hashable, Sendable {
-        /// What the host of `--coordinator` resolved to; empty over ipc.
+        /// The addresses that the host of `--coordinator` resolved to; empty for a Unix socket.
         public var coordinator: [NetworkAddress]
         /// What the name after `--announce` resolved to; empty for an address.
         public var announced: [NetworkAddress] = []
-        /// Addresses of the interfaces that are up.
+        /// The addresses of the interfaces that are up.
         public var locals: [Local]
-        /// The address of this host that packets to the coordinator carry.
+        /// The source address of packets from this host to the coordinator; nil without a route.
         public var route: NetworkAddress?
 
+        /// Chooses where a member's shards listen and what the member announces.
+        ///
+        /// - Parameters:
+        ///   - coordinator: The value of `--coordinator`.
+        ///   - bind: The value of `--bind`; nil chooses loopback for a local coordinator, and otherwise
+        ///     the address that packets to the coordinator carry.
+        ///   - announce: The value of `--announce`, if it is given.
+        ///   - facts: What this host knows about the network.
+        /// - Throws: One line that begins with the option at fault, with exit code 64, when no address
+        ///   fits or other hosts could not reach the one announced.
         public init(
             coordinator: [NetworkAddress], announced: [NetworkAddress] = [], locals: [Local],
             route: NetworkAddress?
@@ -99,7 +113,8 @@ public struct MemberAddresses: Hashable, Sendable {
         return route
     }
 
-    /// The one that packets to the coordinator carry, if it is among them; else the first.
+    /// Returns the candidate that packets to the coordinator carry; otherwise the first IPv4 candidate
+    /// that is not link-local, and failing that the first IPv6 one.
     private static func choose(
         _ candidates: [Local], _ what: String, _ facts: Facts
     ) throws(Failure) -> NetworkAddress {
@@ -117,7 +132,7 @@ public struct MemberAddresses: Hashable, Sendable {
         Failure(text: "\(flag): \(text)", exitCode: 64)
     }
 
-    /// `; this host has 10.1.2.3 (eth0)`.
+    /// Returns the end of an error message: `; this host has 10.1.2.3 (eth0)`.
     private static func listed(_ locals: [Local]) -> String {
         let others = locals.filter { !$0.address.isLoopback && !$0.address.isLinkLocal }.prefix(8)
         guard !others.isEmpty else { return "; this host has none but loopback" }
@@ -125,7 +140,8 @@ public struct MemberAddresses: Hashable, Sendable {
             + others.map { "\($0.address) (\($0.interface))" }.joined(separator: ", ")
     }
 
-    /// ` (10.1.2.3)` after a name.
+    /// Returns ` (10.1.2.3)` to follow an endpoint's name in a message; empty when the host is an
+    /// address or has not been resolved.
     public static func resolved(_ endpoint: Endpoint, _ addresses: [NetworkAddress]) -> String {
         guard case .name = endpoint.host, !addresses.isEmpty else { return "" }
         return " (\(addresses.prefix(4).map(\.description).joined(separator: ", ")))"

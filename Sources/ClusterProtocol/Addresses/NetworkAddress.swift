@@ -1,8 +1,11 @@
-/// An IPv4 or IPv6 address. An IPv4 address in IPv6's clothes (`::ffff:10.0.0.1`) is the IPv4 address.
+/// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is stored as the IPv4
+/// address.
 public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
-    /// 4 bytes or 16, the most significant first.
+    /// The address's 4 or 16 bytes, the most significant first.
     public let bytes: [UInt8]
 
+    /// Creates an address from its 4 or 16 bytes, the most significant first; returns nil for any other
+    /// count.
     public init?(bytes: [UInt8]) {
         guard bytes.count == 4 || bytes.count == 16 else { return nil }
         let isMapped =
@@ -11,28 +14,30 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         self.bytes = isMapped ? Array(bytes[12...]) : bytes
     }
 
-    /// Reads the text form, without brackets; nil for anything else, names and zones included.
+    /// Creates an address from its text form, without brackets; returns nil for other text, including
+    /// host names and addresses with a zone.
     public init?(_ text: some StringProtocol) {
         guard let bytes = Self.version4(text) ?? Self.version6(text) else { return nil }
         self.init(bytes: bytes)
     }
 
+    /// Whether this is an IPv6 address; otherwise it is an IPv4 address.
     public var isIPv6: Bool { bytes.count == 16 }
 
-    /// 127.0.0.0/8 and ::1: only this host can reach it.
+    /// Whether only this host can reach the address: 127.0.0.0/8 and ::1.
     public var isLoopback: Bool {
         isIPv6 ? bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1 : bytes[0] == 127
     }
 
-    /// 0.0.0.0 and ::, which stand for every address of a host.
+    /// Whether the address stands for every address of a host: 0.0.0.0 and ::.
     public var isWildcard: Bool { bytes.allSatisfy { $0 == 0 } }
 
-    /// An address that holds on one wire only: 169.254.0.0/16 and fe80::/10.
+    /// Whether the address is valid on one network link only: 169.254.0.0/16 and fe80::/10.
     public var isLinkLocal: Bool {
         isIPv6 ? bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80 : bytes[0] == 169 && bytes[1] == 254
     }
 
-    /// Source: RFC 5952 for IPv6.
+    /// The text form; IPv6 addresses are written as in RFC 5952.
     public var description: String {
         guard isIPv6 else { return bytes.map { "\($0)" }.joined(separator: ".") }
         let groups = stride(from: 0, to: 16, by: 2).map { Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]) }
@@ -44,6 +49,7 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         return text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
     }
 
+    /// Returns the positions of the longest run of zero groups, the first of equally long ones.
     private static func longestRunOfZeros(_ groups: [Int]) -> Range<Int> {
         var longest = 0..<0
         var start = 0
@@ -54,6 +60,7 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         return longest
     }
 
+    /// Reads dotted decimal text; returns nil for leading zeros and for fewer than four numbers.
     private static func version4(_ text: some StringProtocol) -> [UInt8]? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 4 else { return nil }
@@ -67,7 +74,7 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         return bytes
     }
 
-    /// Source: RFC 4291, section 2.2.
+    /// Reads the text forms of RFC 4291, section 2.2.
     private static func version6(_ text: some StringProtocol) -> [UInt8]? {
         guard text.utf8.count <= 45, text.utf8.contains(UInt8(ascii: ":")) else { return nil }
         var halves: [[UInt8]] = [[]]
@@ -121,9 +128,12 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// All addresses that begin with the same bits, written `10.1.0.0/16`.
 public struct NetworkRange: Hashable, Sendable, CustomStringConvertible {
+    /// An address of the range; its first `prefixLength` bits are those of every address in the range.
     public let address: NetworkAddress
+    /// How many leading bits all addresses of the range share: 0 to 32 for IPv4, 0 to 128 for IPv6.
     public let prefixLength: Int
 
+    /// Creates a range from an address, a slash and a prefix length; returns nil for other text.
     public init?(_ text: some StringProtocol) {
         guard let slash = text.firstIndex(of: "/"), let address = NetworkAddress(text[..<slash]),
             let length = Int(text[text.index(after: slash)...]),
@@ -133,6 +143,7 @@ public struct NetworkRange: Hashable, Sendable, CustomStringConvertible {
         prefixLength = length
     }
 
+    /// Returns whether an address lies in the range; an address of the other IP version never does.
     public func contains(_ other: NetworkAddress) -> Bool {
         guard other.isIPv6 == address.isIPv6 else { return false }
         return (0..<prefixLength).allSatisfy { bit in
@@ -140,5 +151,6 @@ public struct NetworkRange: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The text that `init(_:)` reads.
     public var description: String { "\(address)/\(prefixLength)" }
 }

@@ -4,7 +4,6 @@ import NeuralNetwork
 import Partitions
 import RunFiles
 import Synchronization
-
 import Threads
 
 /// Makes the engine of one compute thread, on that thread.

@@ -1,11 +1,11 @@
 import ClusterProtocol
 import FoundationEssentials
+import Glibc
 import Logging
 import Partitions
 import RunFiles
 import Threads
 import ZeroMQ
-import Glibc
 
 /// What the coordinator's socket thread does.
 final class CoordinatorLoop {

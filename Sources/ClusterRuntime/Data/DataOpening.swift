@@ -1,8 +1,8 @@
 import ClusterProtocol
+import Glibc
 import Logging
 import Partitions
 import RunFiles
-import Glibc
 
 /// Where a worker looks for the run's data before it asks the coordinator.
 package struct DataOptions: Sendable {

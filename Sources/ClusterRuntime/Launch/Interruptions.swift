@@ -1,9 +1,9 @@
 import CLinux
 import ClusterProtocol
+import Glibc
 import RunFiles
 import Synchronization
 import Threads
-import Glibc
 
 /// What the main thread of every role waits for: Ctrl-C, the end of its parent, the end of the work.
 ///

@@ -1,7 +1,7 @@
+import Glibc
 import RunFiles
 import Synchronization
 import Threads
-import Glibc
 
 /// Shows whoever started this process that it is not hanging.
 ///

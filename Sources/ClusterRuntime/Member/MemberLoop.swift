@@ -1,10 +1,10 @@
 import ClusterProtocol
+import Glibc
 import Logging
 import Partitions
 import RunFiles
 import Threads
 import ZeroMQ
-import Glibc
 
 /// What the socket thread of a worker or server does.
 final class MemberLoop {

@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Turns host names into addresses.
 ///

@@ -1,8 +1,8 @@
 import ClusterProtocol
 import FoundationEssentials
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Where progress is shown: a terminal gets a line that renews itself, anything else plain lines.
 package enum ProgressOutput: Sendable {

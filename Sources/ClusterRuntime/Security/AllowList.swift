@@ -1,6 +1,6 @@
 import ClusterProtocol
-import RunFiles
 import Glibc
+import RunFiles
 
 /// The public keys of those who may connect: files `NAME.public` of one directory, read again when
 /// they change.

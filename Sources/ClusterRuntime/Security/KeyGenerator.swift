@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import ZeroMQ
-import Glibc
 
 /// Makes keys directories.
 package struct KeyGenerator {

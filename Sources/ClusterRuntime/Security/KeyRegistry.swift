@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import Threads
-import Glibc
 
 /// Where processes of one user on one host find the keys of a run by where its coordinator listens:
 /// a directory that no environment variable moves, with a file an endpoint of loopback.

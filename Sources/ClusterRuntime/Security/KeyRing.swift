@@ -1,7 +1,7 @@
 import ClusterProtocol
+import Glibc
 import RunFiles
 import ZeroMQ
-import Glibc
 
 /// A keys directory: who this node is, whom it takes for the coordinator, whom it lets in.
 ///

@@ -1,8 +1,8 @@
 import ClusterProtocol
+import Glibc
 import Logging
 import RunFiles
 import ZeroMQ
-import Glibc
 
 /// The keys that a run makes for itself when it is given none: `RUN_DIR/keys`, which the run's user
 /// alone can read. All processes of the run share them, and whoever asks it as that user.

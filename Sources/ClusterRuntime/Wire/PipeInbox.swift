@@ -1,8 +1,8 @@
 import Buffers
 import CLinux
 import ClusterProtocol
-import ZeroMQ
 import Glibc
+import ZeroMQ
 
 /// The page that tells others of a pipe: only a process of Convoy has such memory, and only the
 /// same user can read it.

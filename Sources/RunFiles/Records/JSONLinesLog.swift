@@ -1,8 +1,8 @@
 import FoundationEssentials
+import Glibc
 import Logging
 import Synchronization
 import Threads
-import Glibc
 
 /// Where a process logs: a file of JSON lines, or plain lines on standard error.
 public enum LogOutput: Sendable {

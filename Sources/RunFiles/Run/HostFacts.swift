@@ -1,8 +1,8 @@
 import Checksums
 import ClusterProtocol
 import FoundationEssentials
-import NeuralNetwork
 import Glibc
+import NeuralNetwork
 
 /// What a process says of itself and its host when it joins.
 public enum HostFacts {

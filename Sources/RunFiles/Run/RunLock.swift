@@ -1,7 +1,7 @@
 import ClusterProtocol
 import FoundationEssentials
-import Threads
 import Glibc
+import Threads
 
 /// Keeps two coordinators from working on one run directory; the kernel releases it with the process.
 ///

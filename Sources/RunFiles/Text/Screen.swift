@@ -1,5 +1,5 @@
-import Threads
 import Glibc
+import Threads
 
 /// Standard output and standard error of this process.
 ///

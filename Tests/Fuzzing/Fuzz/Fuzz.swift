@@ -1,7 +1,7 @@
 import CLibFuzzer
 import FoundationEssentials
-import ReaderHarness
 import Glibc
+import ReaderHarness
 
 /// Gives one reader inputs that libFuzzer makes up. `Scripts/bench/fuzz.sh` builds and runs it.
 ///
