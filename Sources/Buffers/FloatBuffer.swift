@@ -66,7 +66,7 @@ public final class FloatBuffer: @unchecked Sendable {
             count: precision.byteCount(elementCount: range.count))
     }
 
-    /// Returns the number of floats whose memory has room for `byteCount` bytes.
+    /// Returns the number of floats needed to hold `byteCount` bytes.
     package static func count(forBytes byteCount: Int) -> Int { (byteCount + 3) / 4 }
 
     /// Copies bytes into the buffer, beginning at the element `offset`.

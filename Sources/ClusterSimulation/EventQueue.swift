@@ -1,6 +1,6 @@
-/// Things to happen, in order of time, then in the order they were put in.
+/// A queue of future events, ordered by time and, at equal times, by order of insertion.
 ///
-/// The heap moves small entries; the things themselves stay where they were put.
+/// The heap moves small entries only. The elements stay at the index where they were stored.
 struct EventQueue<Element> {
     private struct Entry {
         var time: Duration
@@ -49,7 +49,7 @@ struct EventQueue<Element> {
         return (first.time, element)
     }
 
-    /// Moves the first entry down to where it belongs.
+    /// Moves the first entry down to its position.
     private mutating func sink() {
         var parent = 0
         while true {

@@ -1,30 +1,33 @@
 import ClusterProtocol
 
-/// A worker or a server: the real machines, with arrays in place of sockets and threads.
+/// A simulated worker or server. It uses the real state machines, with arrays in place of sockets
+/// and threads.
 ///
-/// A class, since a simulation of a second of training looks up its members a hundred thousand times.
+/// It is a class because a simulation of one second of training looks up its members a hundred
+/// thousand times.
 final class SimulatedMember {
     let identity: PeerIdentity
     let role: Role
     var member: MemberMachine
     var shards: ShardHostMachine
+    /// The factor by which this member computes more slowly than others.
     let slowness: Double
 
-    // Worker.
+    // State of a worker.
     var versions: [Step: [Float]] = [:]
     var current: (step: Step, weights: [Float])?
     var computed: [TreeNode: ([Float], ContributionTotals)] = [:]
     var hosts: [ShardIndex: PeerIdentity] = [:]
     var lastGeneration = Generation(0)
 
-    // Shards.
+    // State of the shards.
     var state: [Int: [[Float]]] = [:]
     var previous: [Int: [Float]] = [:]
     var chunkVersions: [Int: Step] = [:]
     var sums: [Int: [TreeNode: [Float]]] = [:]
     var held: [Int: [TreeNode: [PeerIdentity: [Float]]]] = [:]
 
-    // Relay.
+    // State of a relay.
     var relay: RelayMachine
     var routes: RelayRoutes?
     var relaySums: [RelayMachine.Slot: [TreeNode: [Float]]] = [:]
@@ -45,7 +48,7 @@ final class SimulatedMember {
     }
 }
 
-/// One way from a process to another.
+/// One direction of the connection between two processes.
 struct SimulatedLink: Hashable, CustomStringConvertible {
     let source: PeerIdentity
     let target: PeerIdentity
@@ -53,7 +56,7 @@ struct SimulatedLink: Hashable, CustomStringConvertible {
     var description: String { "\(source)>\(target)" }
 }
 
-/// What travels between simulated processes.
+/// A message between simulated processes.
 enum SimulatedPacket {
     case control(ControlMessage)
     case bulk(BulkHeader, [Float])

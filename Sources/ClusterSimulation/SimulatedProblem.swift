@@ -1,29 +1,34 @@
 import ClusterProtocol
 import CounterRandom
 
-/// A training problem of a few floats whose every gradient depends on every bit of the weights.
+/// A training problem of a few floats in which every gradient depends on every bit of the weights.
 ///
-/// A worker that computed with the wrong version, a sum in the wrong order or a contribution counted
-/// twice leads to weights that differ from the serial ones, in the step where it happened.
+/// Wrong weights in a worker, a sum in the wrong order or a contribution counted twice make the
+/// weights differ from those of the serial computation, in the very step where the error happened.
 package struct SimulatedProblem: Sendable {
+    /// The reduction tree over the virtual workers.
     package let tree: ReductionTree
+    /// The division of the weights into shards and chunks.
     package let plan: SlicePlan
+    /// The seed of all random numbers of the problem.
     package let seed: UInt64
-    /// Parts of a chunk's state: weights and one momentum.
+    /// The number of parts of a chunk's state: weights and one momentum.
     package static let partCount = 2
 
+    /// Creates the problem of a seed.
     package init(seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan) {
         self.seed = seed
         tree = ReductionTree(leafCount: virtualWorkerCount)
         self.plan = plan
     }
 
+    /// The weights of version 0.
     package var initialWeights: [Float] {
         var stream = RandomStream(seed: seed, purpose: .initialWeights)
         return (0..<plan.parameterCount).map { _ in stream.nextUniform() - 0.5 }
     }
 
-    /// The gradient sum of one virtual worker.
+    /// Returns the gradient sum of one virtual worker.
     package func leaf(step: Step, leaf: Int, weights: [Float]) -> ([Float], ContributionTotals) {
         var stream = RandomStream(
             seed: seed, purpose: .simulation, UInt64(step.value), UInt64(leaf))
@@ -37,7 +42,7 @@ package struct SimulatedProblem: Sendable {
         return (gradient, totals)
     }
 
-    /// The sum of a tree node: its leaves added in the shape of the tree.
+    /// Returns the sum of a tree node: its leaves, added in the shape of the tree.
     package func node(
         _ node: TreeNode, step: Step, weights: [Float]
     ) -> ([Float], ContributionTotals) {
@@ -51,7 +56,7 @@ package struct SimulatedProblem: Sendable {
 
     static func sum(_ left: [Float], _ right: [Float]) -> [Float] { zip(left, right).map { $0 + $1 } }
 
-    /// One update of any stretch of the vector.
+    /// Computes one update of any range of the vector.
     package static func update(
         weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int
     ) -> (weights: [Float], momentum: [Float]) {
@@ -59,7 +64,7 @@ package struct SimulatedProblem: Sendable {
         return (zip(weights, moved).map { $0 - 0.05 * $1 }, moved)
     }
 
-    /// The weights of every version from 0 to `steps`, computed by one thread in a loop.
+    /// Returns the weights of every version from 0 to `steps`, computed by one thread in a loop.
     package func serialVersions(steps: Int) -> [[Float]] {
         var weights = initialWeights
         var momentum = [Float](repeating: 0, count: weights.count)
@@ -73,6 +78,7 @@ package struct SimulatedProblem: Sendable {
         return versions
     }
 
+    /// Returns the totals of a step, computed serially with the given weights.
     package func serialTotals(step: Int, weights: [Float]) -> ContributionTotals {
         node(tree.root, step: Step(step), weights: weights).1
     }

@@ -1,20 +1,24 @@
 import ClusterProtocol
 
-/// What was said in a simulated run, and what the coordinator had to do for it.
+/// The messages sent in a simulated run, and the coordinator's work for them.
 package struct SimulatedTraffic: Sendable {
-    /// Control messages sent by members and by the coordinator.
+    /// Control messages that members sent to the coordinator.
     package var toCoordinator = 0
+    /// Control messages that the coordinator sent to members.
     package var fromCoordinator = 0
-    /// Control messages by kind, either way.
+    /// Control messages in both directions, by kind.
     package var byKind: [String: Int] = [:]
-    /// Bulk messages between workers and shards, by kind; state and checkpoints are not among them.
+    /// Bulk messages between workers and shards, by kind. State and checkpoints do not count.
     package var bulk: [BulkKind: Int] = [:]
-    /// What the coordinator's machine took in, and what it returned.
+    /// Events that the coordinator's state machine took in.
     package var coordinatorEvents = 0
+    /// Actions that the coordinator's state machine returned.
     package var coordinatorActions = 0
-    /// Real time spent in the coordinator's machine. For reports: no test depends on it.
+    /// Real time spent in the coordinator's state machine. It is for reports; no test depends on
+    /// it.
     package var coordinatorTime: Duration = .zero
 
+    /// Control messages in both directions.
     package var controlMessages: Int { toCoordinator + fromCoordinator }
 
     mutating func count(

@@ -1,7 +1,7 @@
 import ClusterProtocol
 import CounterRandom
 
-/// Carries out what the machines decide.
+/// Carries out the decisions of the state machines.
 extension Simulation {
     // MARK: Coordinator
 
@@ -19,8 +19,9 @@ extension Simulation {
             for action in gate.pass(action) { carryOut(action) }
         }
         guard isLast else { return }
-        // Of what it was at, a prefix is done: any part of a line, or nothing of anything else.
-        // Lines that wait are written before it, or it is not.
+        // The crash interrupts one action. A journal line is then written up to any byte; any other
+        // action is not done at all. While earlier lines still wait for the disk, nothing of this
+        // line is written, since it would come after them.
         if case .journal(let entry) = actions[last], unwritten.isEmpty {
             let byteCount = random.next(below: disk.nextLineByteCount + 1)
             disk.append(entry, byteCount: byteCount)
@@ -42,7 +43,7 @@ extension Simulation {
         case .end(let outcome): end(outcome)
         case .journal(let entry): write(entry)
         case .writeCheckpoint(let step):
-            // The ledger is written first, so it waits for the disk with it.
+            // The ledger is written before the checkpoint, so it waits for the disk with it.
             if diskStallsUntil <= now { durableCount = recorded }
             if step.value > recorded { violation = "checkpoint \(step) is ahead of the ledger" }
             writing.insert(step)
@@ -51,7 +52,7 @@ extension Simulation {
         }
     }
 
-    /// A disk that answers does so at once, one that stalls later.
+    /// Writes a journal entry: at once while the disk answers, otherwise when the stall ends.
     private mutating func write(_ entry: JournalEntry) {
         guard diskStallsUntil > now || !unwritten.isEmpty else {
             disk.append(entry)
@@ -71,7 +72,8 @@ extension Simulation {
         for action in gate.becameDurable(gate.lineCount - unwritten.count) { carryOut(action) }
     }
 
-    /// A shard asks for state, or sends a part of a snapshot.
+    /// Handles a bulk message to the coordinator: a shard's request for the state of a checkpoint,
+    /// or one part of a snapshot.
     mutating func takeState(_ header: BulkHeader, _ payload: [Float], from source: PeerIdentity) {
         if header.kind == .fetch {
             guard let state = disk.checkpoint(header.step) else {
@@ -219,7 +221,7 @@ extension Simulation {
                 flips += 1
             }
             members[peer]?.computed[node] = (sum, totals)
-            // Every other sum leaves in two parts, the last chunks first.
+            // Every other sum is sent in two parts, the last chunks first.
             let count = problem.plan.chunks.count
             if (step.value + node.index).isMultiple(of: 2), count > 1 {
                 let chunks = count / 2..<count

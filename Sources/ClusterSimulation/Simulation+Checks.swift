@@ -1,6 +1,6 @@
 import ClusterProtocol
 
-/// What must hold, whatever happened.
+/// Checks the invariants that must hold under every fault.
 extension Simulation {
     mutating func record(_ report: StepReport) {
         guard report.step.value == recorded else {
@@ -48,13 +48,13 @@ extension Simulation {
 
     func isSpoiled(_ step: Step) -> Bool { settings.flawedStep.map { step.value >= $0 } ?? false }
 
-    /// Whether the weights of a version are not finite.
+    /// Returns whether the weights of a version are not finite.
     func isFlawed(_ step: Step) -> Bool {
         guard let flawed = settings.flawedStep else { return false }
         return settings.hasFlawedWeights ? step.value >= flawed : step.value > flawed
     }
 
-    /// The run ends with 65 and the last finite weights.
+    /// Checks that the run ended with exit code 65 and kept the last finite weights.
     private mutating func checkFlawedEnd(_ outcome: CoordinatorMachine.Outcome, _ flawed: Int) {
         let last = max(0, settings.hasFlawedWeights ? flawed - 1 : flawed)
         guard outcome.exitCode == 65, outcome.step == Step(last) else {
@@ -67,8 +67,8 @@ extension Simulation {
         }
     }
 
-    /// A new coordinator knows of every generation and placement that its members know of: they
-    /// would not listen to a lower one.
+    /// Checks that a new coordinator's journal knows every generation that a member knows. A member
+    /// would not accept a lower generation.
     mutating func checkSuccession(_ recovery: CoordinatorMachine.Recovery) {
         for peer in members.keys.sorted() {
             guard let known = members[peer]?.lastGeneration, known > recovery.generation else {
@@ -78,7 +78,8 @@ extension Simulation {
         }
     }
 
-    /// After each tick of the coordinator: nobody keeps more than is bounded, and nothing twice.
+    /// Checks each member after each tick of the coordinator: open versions stay within their
+    /// bound, no leaf is kept twice, and versions of chunks differ by one at most.
     mutating func checkBounds() {
         for peer in members.keys.sorted() {
             guard let member = members[peer] else { continue }

@@ -1,13 +1,13 @@
 import ClusterProtocol
 import CounterRandom
 
-/// What goes wrong: crashes, pauses, links that are cut or clogged.
+/// Injects faults: crashes, hangs, pauses, stalls of the disk, and links that are cut or clogged.
 extension Simulation {
     mutating func crash(_ peer: PeerIdentity) {
         guard let member = members.removeValue(forKey: peer) else { return }
         crashes += 1
         note("crash \(peer)")
-        // Some notice the reset at once, others only by silence.
+        // Some processes notice the reset at once, others only by silence.
         for observer in [coordinatorIdentity] + members.keys.sorted()
         where random.nextUniform() < 0.7 {
             queue.insert(.closed(peer, seenBy: observer), at: now + delay())
@@ -27,7 +27,7 @@ extension Simulation {
             tornCheckpoints += 1
             disk.tear(state, step: step, pieceCount: random.next(below: state.count))
         }
-        // Of lines on their way to the disk some have got there, in order.
+        // Some of the lines on their way to the disk have reached it, in order.
         if !unwritten.isEmpty {
             for entry in unwritten.prefix(random.next(below: unwritten.count + 1)) {
                 disk.append(entry)
@@ -40,14 +40,15 @@ extension Simulation {
         queue.insert(.restartCoordinator, at: now + .milliseconds(50 + random.next(below: 3000)))
     }
 
-    /// A new coordinator knows what the disk has: the journal, whole checkpoints, the ledger.
+    /// Starts a coordinator that knows only what the disk holds: the journal, complete checkpoints
+    /// and the ledger.
     mutating func restartCoordinator() {
         note("restart coordinator")
         isCoordinatorDown = false
         snapshots = [:]
         arrived = [:]
         let newest = disk.newest
-        // Lines that were written but not yet said to be there may survive or not.
+        // Lines that were written but not yet confirmed as durable may survive or not.
         recorded = durableCount + random.next(below: recorded - durableCount + 1)
         recorded = max(recorded, newest.value)
         var recovery = CoordinatorMachine.Recovery()
@@ -106,7 +107,7 @@ extension Simulation {
         }
     }
 
-    /// The coordinator, or its disk, answers nothing for a while.
+    /// Stops the coordinator or its disk for a while.
     private mutating func stall(_ faults: FaultSettings) {
         if faults.diskStallRate > 0, diskStallsUntil <= now,
             Double(random.nextUniform()) < faults.diskStallRate / 10
@@ -128,7 +129,7 @@ extension Simulation {
         }
     }
 
-    /// A process does nothing any more, and nobody sees it die.
+    /// Stops a process for good, without closing its connections.
     private mutating func hang(_ peer: PeerIdentity) {
         note("hang \(peer)")
         hangs += 1
@@ -136,7 +137,7 @@ extension Simulation {
         queue.insert(.endHung(peer, incarnation: incarnation), at: now + launcherPatience)
     }
 
-    /// How long a launcher lets a process be silent.
+    /// The time for which a launcher accepts silence of a process.
     private var launcherPatience: Duration { settings.heartbeatInterval * 3 }
 
     mutating func endHung(_ peer: PeerIdentity, _ incarnation: Int) {
@@ -144,7 +145,8 @@ extension Simulation {
         if incarnation == self.incarnation, !isCoordinatorDown { crashCoordinator() }
     }
 
-    /// What is sent over one link, either way, waits for a while, and then comes all at once.
+    /// Holds back the messages over one link, in one direction, for a while. They arrive all at
+    /// once afterwards.
     private mutating func clog(_ peer: PeerIdentity) {
         let others = [coordinatorIdentity] + members.keys.sorted()
         let other = others[random.next(below: others.count)]

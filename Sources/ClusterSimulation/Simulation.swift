@@ -3,9 +3,10 @@ import CounterRandom
 
 /// Runs coordinator, servers and workers in one thread, on a simulated clock and network.
 ///
-/// Everything that happens follows from the seed. After each update the chunk is compared, bit for
-/// bit, with the serial computation.
+/// Everything that happens is a function of the seed. After each update the chunk is compared bit
+/// for bit with the result of the serial computation.
 package struct Simulation {
+    /// An event in the simulation's queue.
     enum Happening {
         case deliver(SimulatedPacket, from: PeerIdentity, to: PeerIdentity)
         case computed(PeerIdentity, step: Step, nodes: [TreeNode])
@@ -16,7 +17,7 @@ package struct Simulation {
         case start(Role)
         case closed(PeerIdentity, seenBy: PeerIdentity)
         case restartCoordinator
-        /// A line of the journal is on disk.
+        /// The next line of the journal has reached the disk.
         case durable(incarnation: Int)
         /// A launcher ends a process that hangs.
         case endHung(PeerIdentity, incarnation: Int)
@@ -24,6 +25,7 @@ package struct Simulation {
 
     let settings: SimulationSettings
     let problem: SimulatedProblem
+    /// The weights of every version, computed serially.
     let oracle: [[Float]]
     var queue = EventQueue<Happening>()
     var random: RandomStream
@@ -32,14 +34,15 @@ package struct Simulation {
     var coordinator: CoordinatorMachine
     var coordinatorConfiguration: CoordinatorMachine.Configuration
     var isCoordinatorDown = false
-    /// Counts the coordinator's lives: what an earlier one had begun to write is lost.
+    /// The number of coordinators that died so far. Writes begun by an earlier coordinator are
+    /// lost.
     var incarnation = 0
     var disk = SimulatedDisk()
-    /// The coordinator dies while it carries out what it decides next.
+    /// Whether the coordinator dies while it carries out its next decision.
     var isToDieInAction = false
-    /// What waits for the journal.
+    /// Holds back the actions that wait for the journal.
     var gate = DurabilityGate()
-    /// Lines on their way to the disk.
+    /// Journal entries on their way to the disk.
     var unwritten: [JournalEntry] = []
     var diskStallsUntil: Duration = .zero
     var coordinatorPausesUntil: Duration = .zero
@@ -48,30 +51,34 @@ package struct Simulation {
     var helds = 0
     /// Checkpoints that are being written.
     var writing: Set<Step> = []
-    /// Ledger lines that would survive a crash.
+    /// The number of ledger lines that would survive a crash.
     var durableCount = 0
+    /// The complete state of each step that has arrived for a checkpoint.
     var arrived: [Step: [Int: [[Float]]]] = [:]
     var coordinatorIdentity = PeerIdentity(rawValue: "coordinator")
+    /// The parts of snapshots that have arrived so far: step, chunk, part.
     var snapshots: [Step: [Int: [Int: [Float]]]] = [:]
     var lastControl: [SimulatedLink: Duration] = [:]
     var cuts: [SimulatedLink: Duration] = [:]
     var clogs: [SimulatedLink: Duration] = [:]
+    /// The number of steps that the coordinator has reported.
     var recorded = 0
     var outcome: CoordinatorMachine.Outcome?
     var violation: String?
     var delivered = 0
     var crashes = 0
     var retries = 0
-    /// Answers to workers who asked what is missing.
+    /// The number of answers to workers that asked which contributions are missing.
     var helps = 0
     var flips = 0
     var relayedSums = 0
     var traffic = SimulatedTraffic()
     var tornCheckpoints = 0
     var nextIdentity: UInt64 = 1
-    /// What happened last; put into words only when something went wrong.
+    /// The last events. They are put into words only after a violation.
     var trace: [(time: Duration, text: () -> String)] = []
 
+    /// Creates a cluster with a checkpoint of step 0. No process has started yet.
     package init(_ settings: SimulationSettings) {
         self.settings = settings
         let shardCount = settings.serverCount > 0 ? settings.serverCount : settings.workerCount
@@ -114,7 +121,7 @@ package struct Simulation {
         return result
     }
 
-    /// Runs to the end, to a violation, or to the time limit.
+    /// Runs to the end of the run, to a violation, or to the time limit.
     package mutating func run() -> SimulationResult {
         for _ in 0..<settings.serverCount { start(.server) }
         for _ in 0..<settings.workerCount { start(.worker) }
@@ -146,7 +153,7 @@ package struct Simulation {
         return problem.plan.chunks.flatMap { state[$0.index]?[0] ?? [] }
     }
 
-    /// Where everyone is, for the report of a run that got stuck.
+    /// Notes the state of every process, for the report of a stuck run.
     mutating func noteStates() {
         let (text, count) = (coordinator.stateText, recorded)
         let waiting = "\(gate.heldCount) actions wait for \(unwritten.count) lines"
@@ -202,7 +209,8 @@ package struct Simulation {
         }
     }
 
-    /// A paused process does everything later.
+    /// Returns whether an event of a process may happen now. An event of a paused process is put
+    /// back into the queue for the end of the pause; an event of a dead process is dropped.
     private mutating func waitOutPause(_ peer: PeerIdentity, _ happening: Happening) -> Bool {
         guard let until = members[peer]?.isPausedUntil else { return false }
         guard until > now else { return true }
@@ -285,7 +293,7 @@ package struct Simulation {
         for _ in 0..<copies {
             var time = opens + delay()
             if case .control = packet {
-                // One connection, so in order.
+                // Control messages share one connection, so they arrive in order.
                 time = max(time, (lastControl[link] ?? .zero) + .microseconds(1))
                 lastControl[link] = time
             }

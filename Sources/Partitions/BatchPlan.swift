@@ -1,33 +1,44 @@
 import CounterRandom
 
-/// Which records every virtual worker takes in every step: a pure function of its few numbers.
+/// Decides which records every virtual worker takes in every step.
 ///
-/// In each epoch the partitions are put into an order drawn from (seed, epoch) and their records
-/// concatenated in that order. The sequence is cut into V contiguous stretches whose lengths differ
-/// by at most one, one for each virtual worker, which takes its stretch in an order drawn from
-/// (seed, epoch, virtual worker), G / V records a step. With equal partitions and a V that divides
-/// their number every virtual worker gets whole partitions; whatever the sizes, an epoch has
-/// ceil(N / G) steps, because ceil(ceil(N / V) / (G / V)) = ceil(N / G).
+/// The decision is a pure function of the plan's stored properties. In each epoch the partitions
+/// are put into an order drawn from (seed, epoch), and their records are concatenated in that
+/// order. The sequence is cut into V contiguous stretches, one for each virtual worker, with
+/// lengths that differ by at most one. Each virtual worker takes the records of its stretch in an
+/// order drawn from (seed, epoch, virtual worker), G / V records a step, where G is the batch size.
+/// When the partitions are of equal size and V divides their number, every virtual worker gets
+/// whole partitions. For any sizes an epoch of N records has ceil(N / G) steps, because
+/// ceil(ceil(N / V) / (G / V)) = ceil(N / G).
 ///
-/// Steps, epochs, virtual workers and records are counted from 0. The last step's microbatches may
-/// be short or empty.
+/// Steps, epochs, virtual workers and records are counted from 0. The microbatches of an epoch's
+/// last step may be short or empty.
 public struct BatchPlan: Sendable, Hashable {
-    /// Records of a step; more are refused.
+    /// The largest number of records in a step; `init` refuses a larger batch.
     public static let maximumBatchSize = 1 << 24
-    /// Records of an epoch; more are refused, as in a manifest.
+    /// The largest number of records in an epoch, the same as in a manifest; `init` refuses more.
     public static let maximumRecordCount = 1 << 50
 
+    /// The number of records in each training partition.
     public let partitionRecordCounts: [Int]
+    /// The number of records in a full step, G.
     public let batchSize: Int
+    /// The number of virtual workers, V; it divides `batchSize`.
     public let virtualWorkerCount: Int
+    /// The run's seed, from which every order is drawn.
     public let seed: UInt64
-    /// Records of an epoch.
+    /// The number of records in an epoch, N.
     public let recordCount: Int
+    /// The number of steps in an epoch, ceil(N / G).
     public let stepsPerEpoch: Int
-    /// First record of each partition.
+    /// The global number of each partition's first record.
     private let starts: [Int]
 
-    /// - Throws: when V is not at least 1 or does not divide G, or when there are no records.
+    /// Creates a plan.
+    ///
+    /// - Throws: `badSetting` when V is below 1, G is not a positive multiple of V, or G or the
+    ///   number of records is too large; `emptySet` when there are no records or a count is
+    ///   negative.
     public init(
         partitionRecordCounts: [Int], batchSize: Int, virtualWorkerCount: Int, seed: UInt64
     ) throws(DataError) {
@@ -80,18 +91,22 @@ public struct BatchPlan: Sendable, Hashable {
         stepsPerEpoch = (total - 1) / batchSize + 1
     }
 
-    /// Records of a full microbatch, G / V.
+    /// The number of records in a full microbatch, G / V.
     public var microbatchSize: Int { batchSize / virtualWorkerCount }
 
-    /// Records that a microbatch can have at most: a batch may be larger than the data.
+    /// The largest number of records that a microbatch of this plan has. It can be below
+    /// `microbatchSize` when the batch is larger than the data set.
     public var microbatchCapacity: Int {
         min(microbatchSize, (recordCount - 1) / virtualWorkerCount + 1)
     }
 
+    /// Returns the epoch that a step belongs to.
     public func epoch(ofStep step: Int) -> Int { step / stepsPerEpoch }
+    /// Returns the step's number within its epoch, 0 to `stepsPerEpoch` - 1.
     public func stepInEpoch(_ step: Int) -> Int { step % stepsPerEpoch }
 
-    /// The stretch of a virtual worker within the epoch's sequence.
+    /// Returns the virtual worker's stretch: a range of positions in the epoch's sequence of
+    /// records.
     public func stretch(virtualWorker: Int) -> Range<Int> {
         precondition(
             (0..<virtualWorkerCount).contains(virtualWorker),
@@ -99,8 +114,8 @@ public struct BatchPlan: Sendable, Hashable {
         return evenCut(count: recordCount, pieceCount: virtualWorkerCount, index: virtualWorker)
     }
 
-    /// The part of a virtual worker's order that it takes in a step; empty at the end of a short
-    /// stretch.
+    /// Returns the positions within `order(epoch:virtualWorker:)` that the virtual worker takes in
+    /// a step. The range is empty once a short stretch has ended.
     public func microbatchRange(step: Int, virtualWorker: Int) -> Range<Int> {
         precondition(step >= 0, "step \(step), expected at least 0")
         let length = stretch(virtualWorker: virtualWorker).count
@@ -108,14 +123,14 @@ public struct BatchPlan: Sendable, Hashable {
         return min(start, length)..<min(start + microbatchSize, length)
     }
 
-    /// Records that all virtual workers together take in a step.
+    /// Returns the number of records that all virtual workers together take in a step.
     public func recordCount(step: Int) -> Int {
         (0..<virtualWorkerCount).reduce(0) {
             $0 + microbatchRange(step: step, virtualWorker: $1).count
         }
     }
 
-    /// The epoch's order of partitions.
+    /// Returns the indices of the partitions in the epoch's order.
     public func partitionOrder(epoch: Int) -> [Int] {
         precondition(epoch >= 0, "epoch \(epoch), expected at least 0")
         var order = Array(partitionRecordCounts.indices)
@@ -124,8 +139,8 @@ public struct BatchPlan: Sendable, Hashable {
         return order
     }
 
-    /// The pieces of partitions that make up a virtual worker's stretch: ranges of global record
-    /// numbers, in the epoch's order of partitions.
+    /// Returns the pieces of partitions that make up the virtual worker's stretch. Each piece is a
+    /// range of global record numbers; the pieces are in the epoch's order of partitions.
     public func pieces(epoch: Int, virtualWorker: Int) -> [(partition: Int, records: Range<Int>)] {
         let stretch = stretch(virtualWorker: virtualWorker)
         var pieces: [(partition: Int, records: Range<Int>)] = []
@@ -143,9 +158,11 @@ public struct BatchPlan: Sendable, Hashable {
         return pieces
     }
 
-    /// A virtual worker's records of an epoch, by their global numbers, in the order it takes them.
+    /// Returns the global numbers of the virtual worker's records, in the order in which it takes
+    /// them in the epoch.
     ///
-    /// Cost: linear in the stretch; keep it in an `OrderCache`.
+    /// Cost: linear in the stretch's length and the number of partitions. An `OrderCache` keeps the
+    /// result.
     public func order(epoch: Int, virtualWorker: Int) -> [UInt64] {
         var order: [UInt64] = []
         order.reserveCapacity(stretch(virtualWorker: virtualWorker).count)

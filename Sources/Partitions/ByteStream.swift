@@ -1,27 +1,32 @@
 import CZlib
 import SafeTensors
 
-/// The contents of a file from its front, decompressed when they are gzip's.
+/// Reads the contents of a file from its start and decompresses them when the file is gzip.
 ///
 /// Compression is recognised by the first two bytes, never by the name. Several gzip members in a
-/// row count as one file, as gzip itself has it; anything else after a member is an error.
+/// row count as one file, as in gzip itself; any other bytes after a member are an error.
 ///
-/// Memory: one input buffer of 128 KiB, whatever the file's length.
-/// Threading: for one thread.
+/// Memory: one input buffer of 128 KiB and zlib's state, whatever the file's length.
+/// Threading: one thread only.
 package final class ByteStream {
     private static let inputByteCount = 128 << 10
 
     let path: String
+    /// Whether the file is gzip.
     let isCompressed: Bool
-    /// More bytes than this cannot come; deflate never shrinks data below 1/1032.
+    /// An upper bound on the contents' length in bytes. For a gzip file it is 1032 times the file's
+    /// length, because deflate never shrinks data below 1/1032; otherwise it is the file's length.
     package let maximumByteCount: Int
     private let file: ReadOnlyFile
     private var fileOffset = 0
     private let input: UnsafeMutableRawBufferPointer
-    /// At a fixed address, since zlib's state points back to it.
+    /// zlib's state, at a fixed address because zlib keeps a pointer back to it.
     private let inflater: UnsafeMutablePointer<z_stream>
     private var memberEnded = false
 
+    /// Opens the file and looks at its first two bytes.
+    ///
+    /// - Throws: `unreadable` when the file cannot be opened or read.
     package init(path: String) throws(DataError) {
         let file = try reading { () throws(SystemCallError) in try ReadOnlyFile(path: path) }
         let magic = try reading { () throws(SystemCallError) in try file.bytes(at: 0, byteCount: 2)
@@ -35,7 +40,7 @@ package final class ByteStream {
         inflater = .allocate(capacity: 1)
         inflater.initialize(to: z_stream())
         if isCompressed {
-            // 15 bits of window, 16 for gzip's wrapping and no other.
+            // A window of 15 bits; adding 16 accepts gzip's format and no other.
             let status = inflateInit2_(
                 inflater, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
             precondition(status == Z_OK, "inflateInit2 failed with \(status), expected \(Z_OK)")
@@ -48,7 +53,9 @@ package final class ByteStream {
         input.deallocate()
     }
 
-    /// Fills `buffer`, or throws when the contents end before.
+    /// Fills `buffer` with the next bytes; `what` names them in errors.
+    ///
+    /// - Throws: `truncated` when the contents end too early.
     func fill(_ buffer: UnsafeMutableRawBufferPointer, what: String) throws(DataError) {
         let count = try read(into: buffer)
         guard count == buffer.count else {
@@ -58,6 +65,7 @@ package final class ByteStream {
         }
     }
 
+    /// Returns the next `count` bytes; `what` names them in errors.
     func bytes(_ count: Int, what: String) throws(DataError) -> [UInt8] {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 1)
         defer { buffer.deallocate() }
@@ -65,7 +73,8 @@ package final class ByteStream {
         return Array(buffer)
     }
 
-    /// Throws unless everything was read; for gzip this also checks the last checksum.
+    /// Throws `trailingBytes` unless all contents have been read. For gzip the call also checks the
+    /// last member's checksum.
     package func finish() throws(DataError) {
         try withUnsafeTemporaryByte { (buffer) throws(DataError) in
             guard try read(into: buffer) == 0 else {
@@ -85,7 +94,7 @@ package final class ByteStream {
         try body(buffer)
     }
 
-    /// Reads until `buffer` is full or the contents end.
+    /// Reads until `buffer` is full or the contents end, and returns the number of bytes read.
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(DataError) -> Int {
         if isCompressed { return try inflate(into: buffer) }
         let count = try reading { () throws(SystemCallError) in

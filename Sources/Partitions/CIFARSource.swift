@@ -1,15 +1,19 @@
 import FoundationEssentials
 
-/// CIFAR-10 in its binary form: records of one label byte and 3 x 32 x 32 image bytes.
+/// CIFAR-10 in its binary form: each record is one label byte and 3 x 32 x 32 image bytes.
 ///
-/// Every `data_batch_N.bin` that is there counts as training data, in order of N.
+/// Every `data_batch_N.bin` in the directory is training data, in the order of N. `test_batch.bin`
+/// is the test split and may be missing.
 /// Source: Krizhevsky's page of the CIFAR-10 data set, section "Binary version".
 struct CIFARSource: ByteSource {
     let name = "cifar10"
     let classCount: Int? = 10
     private let directory: String
 
-    /// - Parameter directory: the batches' directory or the one `cifar-10-batches-bin` lies in.
+    /// Creates a source that reads from `directory`.
+    ///
+    /// - Parameter directory: the directory of the batch files, or the one that contains
+    ///   `cifar-10-batches-bin`.
     init(directory: String) {
         let inner = "\(directory)/cifar-10-batches-bin"
         self.directory = FileManager.default.fileExists(atPath: inner) ? inner : directory
@@ -45,7 +49,7 @@ struct CIFARSource: ByteSource {
     }
 }
 
-/// Some batch files, one after the other.
+/// Reads the records of several batch files, one file after the other.
 final class CIFARRecordStream: RecordStream {
     static let recordByteCount = 1 + 3 * 32 * 32
 

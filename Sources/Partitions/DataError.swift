@@ -1,50 +1,66 @@
 import Glibc
 import SafeTensors
 
-/// Why a data set cannot be used; its description is one line.
+/// The reason why a data set cannot be used. The description is one line.
 public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The kind of a data error, for code that reacts to some kinds.
     public enum Kind: Sendable, Hashable {
+        /// A data specification has an unknown form.
         case unknownSource
-        /// Missing, forbidden or failing to read.
+        /// A file or directory is missing, forbidden, or fails to be read.
         case unreadable
+        /// The Debian package that contains the data is not installed.
         case missingPackage
-        /// Ends before its own header says.
+        /// A file ends earlier than its own header says.
         case truncated
-        /// Goes on after its own header says.
+        /// A file goes on after the end that its own header gives.
         case trailingBytes
+        /// A gzip stream ends before its end marker and checksum.
         case truncatedCompression
+        /// A gzip stream does not decompress.
         case corruptCompression
-        /// Decompressed, but to other bytes than were compressed.
+        /// A gzip stream decompressed to other bytes than were compressed.
         case badCompressionChecksum
+        /// A file's magic number is not that of the expected format.
         case wrongMagic
         /// Two sizes that must agree do not.
         case sizeMismatch
+        /// A label is not below the number of classes.
         case labelOutOfRange
+        /// A split that needs records has none.
         case emptySet
+        /// A manifest or catalog is malformed or contradicts itself.
         case badManifest
-        /// A path that leads out of the data's directory.
+        /// A path leads out of the data's directory.
         case forbiddenPath
-        /// A partition's bytes are not those its manifest names.
+        /// A partition's bytes do not have the SHA-256 that its manifest gives.
         case checksumMismatch
+        /// A partition file's header or labels do not match its manifest.
         case badPartitionFile
-        /// A line of the ledger that is none.
+        /// A line of the ledger is malformed.
         case badLedgerLine
-        /// A number given by the user that cannot work with this data.
+        /// A number given by the user does not work with this data.
         case badSetting
+        /// A file, directory or cache cannot be written or has no room.
         case unwritable
-        /// Whoever has it did not answer.
+        /// The process that has the data did not answer.
         case unreachable
     }
 
+    /// The kind of the error.
     public let kind: Kind
     /// The file or setting at fault.
     public let file: String
+    /// The thing that is wrong, as a noun phrase or a short clause.
     public let what: String
+    /// The value or state that was expected.
     public let expected: String
+    /// The value or state that was found.
     public let found: String
-    /// What to do about it; may be empty.
+    /// Advice on how to remove the cause; may be empty.
     public let advice: String
 
+    /// Creates an error from its parts.
     public init(
         _ kind: Kind, file: String, what: String, expected: String, found: String,
         advice: String = ""
@@ -57,6 +73,7 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
         self.advice = advice
     }
 
+    /// Creates an `unreadable` error from a system call that failed on input.
     init(reading error: SystemCallError) {
         self.init(
             .unreadable, file: error.path, what: "cannot \(error.action) the file",
@@ -64,6 +81,7 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
             found: error.reason, advice: "check the path and its permissions")
     }
 
+    /// Creates an `unwritable` error from a system call that failed on output.
     init(writing error: SystemCallError) {
         self.init(
             .unwritable, file: error.path, what: "cannot \(error.action) the file",
@@ -71,6 +89,7 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
             found: error.reason, advice: "check the disk's free space and permissions")
     }
 
+    /// Creates an error from a safetensors error about a partition file.
     init(_ error: SafeTensorsError) {
         let kind: Kind =
             switch error.kind {
@@ -84,6 +103,7 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
             advice: "write the partition again")
     }
 
+    /// One line of text: file, what is wrong, expected, found and advice.
     public var description: String {
         let text = "\(file): \(what): expected \(expected), found \(found)"
         let line = advice.isEmpty ? text : "\(text); \(advice)"
@@ -91,28 +111,28 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Runs `body`, turning a failed system call on input into a `DataError`.
+/// Runs `body` and turns a failed system call on input into a `DataError`.
 func reading<Result>(
     _ body: () throws(SystemCallError) -> Result
 ) throws(DataError) -> Result {
     do throws(SystemCallError) { return try body() } catch { throw DataError(reading: error) }
 }
 
-/// Runs `body`, turning a failed system call on output into a `DataError`.
+/// Runs `body` and turns a failed system call on output into a `DataError`.
 func writing<Result>(
     _ body: () throws(SystemCallError) -> Result
 ) throws(DataError) -> Result {
     do throws(SystemCallError) { return try body() } catch { throw DataError(writing: error) }
 }
 
-/// Runs `body`, turning trouble with a safetensors file into a `DataError`.
+/// Runs `body` and turns an error about a safetensors file into a `DataError`.
 func tensors<Result>(
     _ body: () throws(SafeTensorsError) -> Result
 ) throws(DataError) -> Result {
     do throws(SafeTensorsError) { return try body() } catch { throw DataError(error) }
 }
 
-/// Throws unless `path` is a directory.
+/// Throws `unreadable` unless `path` is a directory; `what` names its contents in the error.
 func requireDirectory(_ path: String, holding what: String) throws(DataError) {
     var status = stat()
     let isThere = stat(path, &status) == 0

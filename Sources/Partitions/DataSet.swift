@@ -1,23 +1,27 @@
-/// An open data set: two splits, the training split cut into partitions.
+/// An open data set: a training split cut into partitions, and a test split.
 ///
-/// Sources of bytes (IDX, CIFAR-10) are decoded into memory once, as bytes. Partitioned directories
-/// and data sets whose partitions come from elsewhere are read partition by partition as records
-/// are asked for.
+/// Sources of bytes (IDX, CIFAR-10) are decoded into memory once and kept as bytes. Partitioned
+/// directories, and data sets with a `PartitionSupply`, are read partition by partition when their
+/// records are asked for.
 ///
-/// Threading: everything may be called from any number of threads.
+/// Threading: any number of threads may use a data set at once.
 public final class DataSet: Sendable {
-    /// Bound of what a partitioned directory keeps in memory, in bytes.
+    /// The default limit on partitions kept in memory, in bytes.
     public static let defaultMemoryLimitByteCount = 192 << 20
 
+    /// The source of the data, as the user wrote it.
     public let specification: DataSpecification
+    /// The description of the data behind the transformations.
     public let description: DataSetDescription
-    /// Applied in this order whenever a record is read.
+    /// The transformations that are applied, in this order, whenever a record is read.
     public let transformations: [Transformation]
-    /// The training split, in record order.
+    /// The partitions of the training split, in record order.
     public let partitions: [Partition]
-    /// The test split: one piece, or the manifest's own.
+    /// The partitions of the test split: one for a source of bytes, otherwise those of the
+    /// manifest.
     public let testPartitions: [Partition]
-    /// Brings partitions from elsewhere; nil when all is on this host's own disk.
+    /// The supply that brings partitions from other hosts; nil when all data is on this host's
+    /// disk.
     public let supply: (any PartitionSupply)?
     private let training: any RecordStore
     private let test: any RecordStore
@@ -40,9 +44,17 @@ public final class DataSet: Sendable {
 
     // MARK: Opening
 
+    /// Opens a data set. A source of bytes is read into memory and checked; for a partitioned
+    /// directory only the manifest is read.
+    ///
     /// - Parameters:
-    ///   - partitionCount: pieces of the training split; a partitioned directory has its own.
-    ///   - memoryLimitByteCount: what a partitioned directory may keep in memory.
+    ///   - specification: the source of the data.
+    ///   - partitionCount: the number of partitions of the training split. A partitioned directory
+    ///     ignores it and has its own.
+    ///   - memoryLimitByteCount: the limit on partitions kept in memory, in bytes. It applies to a
+    ///     partitioned directory only.
+    /// - Throws: `badSetting` when the partition count does not fit, and the reason when the data
+    ///   is missing, unreadable or malformed.
     public static func open(
         _ specification: DataSpecification, partitionCount: Int,
         memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount
@@ -73,6 +85,8 @@ public final class DataSet: Sendable {
             training: trainingStore, test: testStore)
     }
 
+    /// Throws `badSetting` when the partition count is below 1 or, if that is known, above the
+    /// number of training records.
     static func check(_ partitionCount: Int, recordCount: Int?) throws(DataError) {
         guard partitionCount >= 1 else {
             throw DataError(
@@ -87,7 +101,13 @@ public final class DataSet: Sendable {
             advice: "use fewer partitions")
     }
 
-    /// A data set whose partitions `supply` brings when they are asked for.
+    /// Opens a data set whose partitions `supply` brings when they are needed.
+    ///
+    /// - Parameters:
+    ///   - catalog: the description and manifest of the data set.
+    ///   - specification: the source of the data, as the user wrote it.
+    ///   - supply: brings the partitions to this host.
+    ///   - memoryLimitByteCount: the limit on partitions kept in memory, in bytes.
     public static func open(
         _ catalog: PartitionCatalog, specification: DataSpecification,
         supply: any PartitionSupply,
@@ -127,8 +147,10 @@ public final class DataSet: Sendable {
             test: PartitionStore(cache: cache, split: .test))
     }
 
-    /// The same records behind further transformations; nothing is computed before a record is
-    /// read.
+    /// Returns a data set of the same records behind further transformations. A transformation runs
+    /// only when a record is read.
+    ///
+    /// - Throws: `badSetting` when a transformation does not fit the images' shape.
     public func transformed(by added: [Transformation]) throws(DataError) -> DataSet {
         for transformation in added { try transformation.check(shape: description.shape) }
         return DataSet(
@@ -143,19 +165,23 @@ public final class DataSet: Sendable {
 
     // MARK: Reading
 
-    /// Records of each training partition, as a batch plan needs them.
+    /// The number of records in each training partition, as `BatchPlan` needs them.
     public var partitionRecordCounts: [Int] { partitions.map(\.recordCount) }
 
-    /// Reads records in the order given.
+    /// Reads records in the given order into the caller's memory.
     ///
     /// Shapes: `images` [count, C, H, W], `labels` [count].
-    /// Pixels stored as bytes become value / 255 by true division; stored floats stay as they are.
+    /// Pixels stored as bytes become value / 255 by true division; stored floats stay unchanged.
     ///
     /// - Parameters:
-    ///   - records: numbers within the split; one outside it is a programmer's mistake.
-    ///   - augmentation: names the random numbers; nil leaves the random transformations out, as
-    ///     the test split always does.
-    /// - Throws: only for partitioned directories, whose files are read and checked on the way.
+    ///   - split: the split to read from.
+    ///   - records: record numbers within the split. A number outside the split is a programming
+    ///     error and ends the process.
+    ///   - augmentation: selects the random numbers. Nil leaves out the random transformations; the
+    ///     test split always leaves them out.
+    ///   - images: receives the images.
+    ///   - labels: receives the labels.
+    /// - Throws: only for partitioned data, because its files are read and checked on the way.
     public func gather(
         _ split: DataSplit, records: UnsafeBufferPointer<UInt64>,
         augmentation: AugmentationKey? = nil,
@@ -180,7 +206,9 @@ public final class DataSet: Sendable {
         }
     }
 
-    /// The same into new arrays, for tools and tests.
+    /// Reads records in the given order into new arrays, for tools and tests.
+    ///
+    /// - Returns: images [count, C, H, W] and labels [count].
     public func gather(
         _ split: DataSplit, records: [Int], augmentation: AugmentationKey? = nil
     ) throws(DataError) -> (images: [Float], labels: [Int32]) {
@@ -195,7 +223,10 @@ public final class DataSet: Sendable {
         )
     }
 
-    /// Images as they are stored, without transformations, and labels.
+    /// Returns a range of records as they are stored, without transformations.
+    ///
+    /// - Returns: the bytes of the images [count, C, H, W] in the data set's element type, and the
+    ///   labels [count].
     public func stored(
         _ split: DataSplit, range: Range<Int>
     ) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
@@ -206,7 +237,7 @@ public final class DataSet: Sendable {
         return try store.stored(range)
     }
 
-    /// Labels of a range of a split.
+    /// Returns the labels of a range of a split.
     func labels(_ split: DataSplit, range: Range<Int>) throws(DataError) -> [Int32] {
         try store(split).labels(range)
     }

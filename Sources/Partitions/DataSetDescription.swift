@@ -1,26 +1,37 @@
 import Checksums
 
-/// What a data set is, without its records: enough to build a network and to compare two copies.
+/// The properties of a data set without its records: enough to build a network and to compare two
+/// copies.
 public struct DataSetDescription: Sendable, Codable, Hashable {
+    /// The type in which the elements of an image are stored, by its safetensors name.
     public enum ElementType: String, Sendable, Codable, Hashable {
+        /// Bytes 0 to 255, or single-precision floats.
         case U8, F32
 
         var byteCount: Int { self == .U8 ? 1 : 4 }
     }
 
+    /// The name of the data set.
     public var name: String
-    /// [C, H, W] of one image.
+    /// The shape [C, H, W] of one image.
     public var shape: [Int]
+    /// The number of classes; labels are 0 to `classCount` - 1.
     public var classCount: Int
+    /// The number of training records.
     public var trainingCount: Int
+    /// The number of test records; may be 0.
     public var testCount: Int
+    /// The type in which the images are stored.
     public var elementType: ElementType
-    /// SHA-256 in hexadecimal: equal for equal decoded contents, whatever the files are called and
-    /// however they are compressed. For a partitioned directory it covers the manifest's checksums.
+    /// SHA-256 in hexadecimal of the decoded contents. Equal contents have equal fingerprints,
+    /// whatever the files are called and however they are compressed. For a partitioned directory
+    /// the fingerprint covers the manifest's checksums.
     public var fingerprint: String
-    /// Before any transformation; nil: as `fingerprint`.
+    /// The fingerprint before the last call of `transformed(by:)`; nil when `fingerprint` covers no
+    /// transformation.
     public private(set) var sourceFingerprint: String?
 
+    /// Creates the description of a data set without transformations.
     public init(
         name: String, shape: [Int], classCount: Int, trainingCount: Int, testCount: Int,
         elementType: ElementType, fingerprint: String
@@ -34,14 +45,15 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         self.fingerprint = fingerprint
     }
 
-    /// Numbers in one image.
+    /// The number of elements in one image, C · H · W.
     public var elementCount: Int { shape.reduce(1, *) }
 
+    /// Returns the number of records in a split.
     public func recordCount(_ split: DataSplit) -> Int {
         split == .training ? trainingCount : testCount
     }
 
-    /// The description of this data behind `transformations`; only the fingerprint differs.
+    /// Returns the description of this data behind `transformations`. Only the fingerprints differ.
     public func transformed(by transformations: [Transformation]) -> DataSetDescription {
         guard !transformations.isEmpty else { return self }
         var copy = self

@@ -1,11 +1,12 @@
 import Checksums
 
-/// Finds out what a source holds without keeping it.
+/// Describes the contents of a source without keeping them.
 public enum DataSource {
-    /// Reads the source once, in constant memory, and checks it: sizes, ends, checksums of
-    /// compressed files, the range of every label. Of a partitioned directory it reads the
-    /// manifest, every header and every label, but not the images, which each reader checks against
-    /// their SHA-256.
+    /// Reads a source once, in constant memory, and checks it: sizes, ends of files, checksums of
+    /// compressed files and the range of every label.
+    ///
+    /// For a partitioned directory the manifest, every header and every label are read. The images
+    /// are not read; each reader checks them against their SHA-256.
     public static func describe(
         _ specification: DataSpecification
     ) throws(DataError) -> DataSetDescription {
@@ -22,6 +23,8 @@ public enum DataSource {
         return try description(source, training: training, test: test)
     }
 
+    /// Returns the reader of a source whose records are bytes. A partitioned directory is a
+    /// programming error.
     static func byteSource(
         _ specification: DataSpecification
     ) throws(DataError) -> any ByteSource {
@@ -33,6 +36,7 @@ public enum DataSource {
         }
     }
 
+    /// Returns the description of a source after both splits have been read.
     static func description(
         _ source: any ByteSource, training: SplitSummary, test: SplitSummary
     ) throws(DataError) -> DataSetDescription {

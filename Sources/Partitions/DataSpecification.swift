@@ -1,14 +1,21 @@
-/// Where data comes from, as the user writes it: `fashion-mnist`, `idx:DIR`, `cifar10:DIR` or
+/// The source of a data set, as the user writes it: `fashion-mnist`, `idx:DIR`, `cifar10:DIR` or
 /// `partitions:DIR`.
 public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
+    /// Debian's package `dataset-fashion-mnist`.
     case fashionMNIST
+    /// IDX files in the format of MNIST.
     case idx(directory: String)
+    /// CIFAR-10 in its binary form.
     case cifar10(directory: String)
+    /// A partitioned directory: a manifest and one safetensors file for each partition.
     case partitions(directory: String)
 
-    /// The forms of a specification, for help texts.
+    /// The accepted forms of a specification, for help texts.
     public static let forms = "fashion-mnist, idx:DIR, cifar10:DIR, partitions:DIR"
 
+    /// Parses a specification.
+    ///
+    /// - Throws: `unknownSource` when the text has none of the accepted forms.
     public init(_ text: String) throws(DataError) {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         let directory = parts.count == 2 ? String(parts[1]) : ""
@@ -25,7 +32,7 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Where its files are, for a source that was given a directory.
+    /// The directory that the user gave; nil for `fashion-mnist`.
     public var directory: String? {
         switch self {
         case .fashionMNIST: nil
@@ -33,7 +40,8 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// The same form with the directory that `change` makes of its own.
+    /// Returns this specification with its directory replaced by the result of `change`.
+    /// `fashion-mnist` has no directory and stays unchanged.
     public func with(directory change: (String) -> String) -> DataSpecification {
         switch self {
         case .fashionMNIST: .fashionMNIST
@@ -54,7 +62,7 @@ public enum DataSpecification: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// The two parts of a data set.
+/// One of the two splits of a data set.
 public enum DataSplit: String, Sendable, Hashable, Codable, CaseIterable {
     case training, test
 }

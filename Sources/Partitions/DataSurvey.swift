@@ -1,8 +1,15 @@
 extension DataSource {
-    /// Finds out what a run must know of its data without keeping it: the description, behind the
-    /// transformations, and the records of each training partition.
+    /// Finds out what a run must know about its data without keeping the records.
     ///
-    /// - Parameter partitionCount: pieces of the training split; a partitioned directory has its own.
+    /// - Parameters:
+    ///   - specification: the source of the data.
+    ///   - partitionCount: the number of partitions of the training split. A partitioned directory
+    ///     ignores it and has its own.
+    ///   - transformations: the transformations that the run applies.
+    /// - Returns: the description of the data behind the transformations, and the number of records
+    ///   in each training partition.
+    /// - Throws: what `describe(_:)` throws, and `badSetting` when a transformation or the
+    ///   partition count does not fit.
     public static func survey(
         _ specification: DataSpecification, partitionCount: Int,
         transformations: [Transformation] = []

@@ -1,12 +1,15 @@
-/// A split without records: a sample, or one client's share, may have none to test with.
+/// A split without records. A sample of a data set, or one client's share of it, may have no test
+/// records.
 final class EmptyRecordStream: RecordStream {
     let shape: [Int]
     let recordCount = 0
     let segments: [SourceSegment]
 
+    /// Creates an empty split.
+    ///
     /// - Parameters:
-    ///   - shape: of the other split's images.
-    ///   - place: where its records would be, for errors.
+    ///   - shape: the shape [C, H, W] of the other split's images.
+    ///   - place: the directory where the records would be, for errors.
     init(shape: [Int], place: String) {
         self.shape = shape
         segments = [SourceSegment(file: place, labelFile: place, recordCount: 0)]

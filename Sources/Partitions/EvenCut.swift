@@ -1,7 +1,7 @@
-/// Piece `index` when 0..<count is cut in order into `pieceCount` pieces.
+/// Returns piece `index` of 0..<`count` cut in order into `pieceCount` pieces.
 ///
-/// Lengths differ by at most one, the longer ones first. This is the one place that cuts records
-/// into partitions and epochs into stretches.
+/// The lengths differ by at most one, and the longer pieces come first. This is the one function
+/// that cuts records into partitions and epochs into stretches.
 func evenCut(count: Int, pieceCount: Int, index: Int) -> Range<Int> {
     let (length, remainder) = count.quotientAndRemainder(dividingBy: pieceCount)
     let start = index * length + min(index, remainder)

@@ -1,17 +1,20 @@
 import Glibc
 
-/// The four IDX files of the MNIST family, plain or gzip, in either spelling.
+/// The four IDX files of the MNIST family, plain or gzip. Both spellings of the names are accepted:
+/// `train-images-idx3-ubyte` and `train-images.idx3-ubyte`.
 ///
-/// Format: big-endian magic (0x803 images, 0x801 labels), one 32-bit count a dimension, then bytes.
+/// Format: a big-endian magic number (0x803 for images, 0x801 for labels), one 32-bit count for
+/// each dimension, then bytes.
 /// Source: LeCun, Cortes, Burges, "The MNIST database", section "File formats".
 struct IDXSource: ByteSource {
-    /// Where Debian's package `dataset-fashion-mnist` puts its files.
+    /// The directory into which Debian's package `dataset-fashion-mnist` puts its files.
     static let fashionMNISTDirectory = "/usr/share/datasets/fashion-mnist"
 
     let name: String
     let classCount: Int?
     private let directory: String
 
+    /// Creates a source that reads from any directory. The labels decide the number of classes.
     init(directory: String) {
         self.directory = directory
         let last = directory.split(separator: "/").last.map(String.init)
@@ -19,7 +22,9 @@ struct IDXSource: ByteSource {
         classCount = nil
     }
 
-    /// Debian's Fashion-MNIST, or a copy of it in another directory.
+    /// Creates a source that reads Debian's Fashion-MNIST, or a copy of it in another directory.
+    ///
+    /// - Throws: `missingPackage` when the directory cannot be read.
     init(fashionMNISTIn directory: String) throws(DataError) {
         guard access(directory, R_OK | X_OK) == 0 else {
             throw DataError(
@@ -35,7 +40,8 @@ struct IDXSource: ByteSource {
 
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
         let prefix = split == .training ? "train" : "t10k"
-        // Debian's package has both splits; any other directory may do without records to test with.
+        // Fashion-MNIST has both splits. Any other directory may come without files for the test
+        // split.
         if split == .test, classCount == nil, find("t10k-images", rank: 3) == nil,
             find("t10k-labels", rank: 1) == nil
         {
@@ -46,6 +52,8 @@ struct IDXSource: ByteSource {
             labels: ByteStream(path: locate("\(prefix)-labels", rank: 1)), mayBeEmpty: split == .test)
     }
 
+    /// Returns the path of the file with this stem, in any spelling, plain or gzip; nil when there
+    /// is no such file.
     private func find(_ stem: String, rank: Int) -> String? {
         for separator in ["-", "."] {
             for ending in ["", ".gz"] {
@@ -56,6 +64,7 @@ struct IDXSource: ByteSource {
         return nil
     }
 
+    /// Returns the path of the file with this stem, or throws `unreadable`.
     private func locate(_ stem: String, rank: Int) throws(DataError) -> String {
         if let path = find(stem, rank: rank) { return path }
         try requireDirectory(directory, holding: "the IDX files of a data set")
@@ -66,7 +75,7 @@ struct IDXSource: ByteSource {
     }
 }
 
-/// One pair of IDX files.
+/// Reads the records of one pair of IDX files: images and labels.
 final class IDXRecordStream: RecordStream {
     let shape: [Int]
     let recordCount: Int
@@ -94,7 +103,7 @@ final class IDXRecordStream: RecordStream {
         ]
     }
 
-    /// Reads and checks a header: the magic, then `magic & 0xFF` dimensions.
+    /// Reads and checks a header: the magic number, then `magic & 0xFF` dimensions.
     private static func dimensions(
         _ stream: ByteStream, magic: Int, _ mayBeEmpty: Bool
     ) throws(DataError) -> [Int] {
@@ -117,7 +126,7 @@ final class IDXRecordStream: RecordStream {
                 found: "0")
         }
         var byteCount = 1
-        // Without records their dimensions must make sense all the same.
+        // A file without records must still have image dimensions of at least 1.
         for dimension in [max(1, dimensions[0])] + dimensions.dropFirst() {
             let (product, overflow) = byteCount.multipliedReportingOverflow(by: dimension)
             byteCount = overflow ? Int.max : product
@@ -145,8 +154,8 @@ final class IDXRecordStream: RecordStream {
         try self.images.fill(
             UnsafeMutableRawBufferPointer(start: images, count: count * imageByteCount),
             what: "images")
-        // The labels come as bytes into the back of their own memory and are widened from the
-        // front.
+        // The label bytes are read into the last quarter of the labels' memory and widened in place
+        // from the first label on.
         let bytes = UnsafeMutableRawPointer(labels) + 3 * count
         try self.labels.fill(
             UnsafeMutableRawBufferPointer(start: bytes, count: count), what: "labels")

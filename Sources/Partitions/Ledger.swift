@@ -1,14 +1,17 @@
 import FoundationEssentials
 
-/// What one step used, as the ledger keeps it: a line of JSON a step.
+/// The evidence of which records one step used. The ledger keeps one line of JSON for each step.
 public struct LedgerEntry: Sendable, Hashable {
-    /// From 0.
+    /// The number of the step, from 0.
     public var step: Int
+    /// The epoch that the step belongs to, from 0.
     public var epoch: Int
+    /// The number of records that the step used.
     public var records: Int
-    /// Wrapping sum of the microbatches' record digests.
+    /// The sum of the microbatches' record digests, modulo 2^64; see `Microbatch.digest(of:)`.
     public var digest: UInt64
 
+    /// Creates an entry from its parts.
     public init(step: Int, epoch: Int, records: Int, digest: UInt64) {
         self.step = step
         self.epoch = epoch
@@ -23,14 +26,18 @@ public struct LedgerEntry: Sendable, Hashable {
         var digest: String
     }
 
-    /// `{"step":3,"epoch":0,"records":64,"digest":"00c0ffee00c0ffee"}`
+    /// The entry as a line of JSON without its line end:
+    /// `{"step":3,"epoch":0,"records":64,"digest":"00c0ffee00c0ffee"}`. The digest has 16
+    /// hexadecimal digits.
     public var line: String {
         let digits = String(digest, radix: 16)
         let padded = String(repeating: "0", count: 16 - digits.count) + digits
         return #"{"step":\#(step),"epoch":\#(epoch),"records":\#(records),"digest":"\#(padded)"}"#
     }
 
-    /// Reads a line; other keys may be in it too.
+    /// Parses a line of the ledger. Keys other than the four of an entry are ignored.
+    ///
+    /// - Throws: `badLedgerLine` when the line is malformed.
     public init(line: String) throws(DataError) {
         guard let line = try? JSONDecoder().decode(Line.self, from: Data(line.utf8)),
             let digest = UInt64(line.digest, radix: 16)
@@ -44,47 +51,63 @@ public struct LedgerEntry: Sendable, Hashable {
     }
 }
 
-/// Steps that were dealt by one plan, from the first of them on.
+/// A range of consecutive steps whose records one plan chose. The range ends where the next range
+/// begins.
 public struct LedgerStretch: Sendable, Hashable {
+    /// The first step of the range.
     public var firstStep: Int
-    /// Nil: the data that these steps used is not there, so their records cannot be told.
+    /// The plan of these steps. Nil when the data that the steps used is missing, so that their
+    /// records cannot be known.
     public var plan: BatchPlan?
 
+    /// Creates a range of steps that begins at `firstStep`.
     public init(firstStep: Int, plan: BatchPlan?) {
         self.firstStep = firstStep
         self.plan = plan
     }
 }
 
-/// Compares a ledger with the plan: did every step use exactly its microbatches, and so every epoch
-/// every record exactly once?
+/// Compares a ledger with the plan. It proves that every step used exactly its microbatches, and so
+/// that every epoch used every record exactly once.
 public struct LedgerChecker: Sendable {
-    /// The first place where ledger and plan disagree.
+    /// The first place where the ledger and the plan disagree.
     public struct Difference: Error, Sendable, Hashable, CustomStringConvertible {
+        /// The step at which they disagree.
         public let step: Int
+        /// The property that differs.
         public let what: String
+        /// The value that the plan gives.
         public let expected: String
+        /// The value in the ledger.
         public let found: String
 
+        /// One line of text: step, property, expected and found value.
         public var description: String {
             "step \(step): \(what): expected \(expected), found \(found)"
         }
     }
 
-    /// In the order of their steps; the first one begins with the first step.
+    /// The ranges of steps in ascending order; the first one begins with the first step to check.
     private let stretches: [LedgerStretch]
     private var stretchIndex = 0
-    /// The step that must come next.
+    /// The step whose entry must come next.
     public private(set) var nextStep: Int
-    /// Epochs seen from their first to their last step.
+    /// The number of epochs that were seen from their first to their last step within one stretch.
     public private(set) var completeEpochCount = 0
     private var orders: OrderCache?
 
+    /// Creates a checker for a ledger that one plan explains.
+    ///
+    /// - Parameters:
+    ///   - plan: the plan that chose the records.
+    ///   - firstStep: the step of the ledger's first entry.
     public init(plan: BatchPlan, firstStep: Int = 0) {
         self.init(stretches: [LedgerStretch(firstStep: firstStep, plan: plan)])
     }
 
-    /// - Parameter stretches: at least one, in the order of their steps.
+    /// Creates a checker for a ledger whose plan changed on the way.
+    ///
+    /// - Parameter stretches: at least one range of steps, in ascending order.
     public init(stretches: [LedgerStretch]) {
         precondition(!stretches.isEmpty, "expected at least one stretch, found none")
         self.stretches = stretches
@@ -92,7 +115,7 @@ public struct LedgerChecker: Sendable {
         orders = stretches[0].plan.map { OrderCache(plan: $0) }
     }
 
-    /// What the ledger must say of a step; nil when that cannot be known.
+    /// Returns the entry that the ledger must have for a step; nil when it cannot be known.
     private func expected(step: Int) -> LedgerEntry? {
         guard let plan = stretches[stretchIndex].plan, let orders else { return nil }
         var entry = LedgerEntry(step: step, epoch: plan.epoch(ofStep: step), records: 0, digest: 0)
@@ -104,7 +127,10 @@ public struct LedgerChecker: Sendable {
         return entry
     }
 
-    /// Takes the next line. Steps must follow one another: a gap or a repetition is a difference.
+    /// Checks the next entry of the ledger. The steps must be consecutive: a gap or a repetition is
+    /// a difference.
+    ///
+    /// - Throws: the difference between the entry and the plan.
     public mutating func add(_ entry: LedgerEntry) throws(Difference) {
         guard entry.step == nextStep else {
             throw Difference(
@@ -121,6 +147,7 @@ public struct LedgerChecker: Sendable {
         }
     }
 
+    /// Moves on to the stretch that contains `step`.
     private mutating func enterStretch(of step: Int) {
         while stretchIndex + 1 < stretches.count, stretches[stretchIndex + 1].firstStep <= step {
             stretchIndex += 1
@@ -146,9 +173,13 @@ public struct LedgerChecker: Sendable {
         }
     }
 
-    /// The first difference in a whole ledger, or nil.
+    /// Returns the first difference between a whole ledger, which begins with step 0, and a plan;
+    /// nil when there is none.
     ///
-    /// - Parameter stepCount: steps the run should have had; nil takes the ledger's own.
+    /// - Parameters:
+    ///   - plan: the plan that chose the records.
+    ///   - entries: the entries of the ledger.
+    ///   - stepCount: the number of steps that the run should have; nil accepts any number.
     public static func firstDifference(
         plan: BatchPlan, entries: some Sequence<LedgerEntry>, stepCount: Int? = nil
     ) -> Difference? {

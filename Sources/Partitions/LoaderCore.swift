@@ -1,6 +1,6 @@
 import Threads
 
-/// What the loader's thread and its callers share.
+/// The state that the loader's thread and its callers share.
 final class LoaderCore: Sendable {
     private struct Key: Equatable {
         let step: Int
@@ -9,12 +9,12 @@ final class LoaderCore: Sendable {
 
     private enum Slot {
         case free
-        /// Wanted, not begun.
+        /// A hint asked for this microbatch; no thread has begun to read it.
         case queued(Key)
-        /// Being read by the loader's thread.
+        /// The loader's thread is reading this microbatch.
         case loading(Key)
         case ready(Key)
-        /// With a caller, who may still be reading it.
+        /// The caller of `take` owns the buffer and may still be filling it.
         case taken(Key)
 
         var key: Key? {
@@ -28,14 +28,16 @@ final class LoaderCore: Sendable {
     private struct State {
         var slots: [Slot]
         var isStopped = false
-        /// Last step that was taken.
+        /// The step of the latest call of `take`.
         var currentStep = 0
     }
 
-    /// What a taker has to do.
+    /// The result of the search in `take`.
     private enum Claim {
+        /// The buffer with this index holds the microbatch.
         case ready(Int)
-        /// Read it into this buffer; a new one when nil.
+        /// The caller must read the microbatch into the buffer with this index; nil means a new
+        /// buffer.
         case read(Int?)
     }
 
@@ -54,9 +56,11 @@ final class LoaderCore: Sendable {
         monitor = Monitor(State(slots: Array(repeating: .free, count: bufferCount)))
     }
 
+    /// Queues a microbatch for the loader's thread. Does nothing when the microbatch is known
+    /// already or no slot can be freed for it.
     func hint(step: Int, virtualWorker: Int) {
         let key = Key(step: step, virtualWorker: virtualWorker)
-        // Known already, as most hints are: nobody is woken for that.
+        // Most hints are known already, and `look` wakes no thread.
         guard !monitor.look({ $0.slots.contains { $0.key == key } }) else { return }
         monitor.change { state in
             guard !state.isStopped, !state.slots.contains(where: { $0.key == key }),
@@ -66,6 +70,8 @@ final class LoaderCore: Sendable {
         }
     }
 
+    /// Returns the microbatch. Waits when the loader's thread is reading it, and otherwise reads it
+    /// on the calling thread unless it is ready.
     func take(step: Int, virtualWorker: Int) throws(DataError) -> Microbatch {
         let key = Key(step: step, virtualWorker: virtualWorker)
         let claim = monitor.wait { state -> Claim? in
@@ -101,11 +107,12 @@ final class LoaderCore: Sendable {
         }
     }
 
+    /// Frees the slot of a microbatch. Does nothing for a microbatch outside the ring of buffers.
     func recycle(_ batch: Microbatch) {
         guard buffers.indices.contains(batch.ringIndex), buffers[batch.ringIndex] === batch else {
             return
         }
-        // Nobody waits for room.
+        // No thread waits for a free slot, so none is woken.
         monitor.look { state in
             if case .taken = state.slots[batch.ringIndex] { state.slots[batch.ringIndex] = .free }
         }
@@ -113,19 +120,20 @@ final class LoaderCore: Sendable {
 
     func stop() { monitor.change { $0.isStopped = true } }
 
-    /// The loader's thread.
+    /// Reads hinted microbatches until `stop()` is called. This is the body of the loader's thread.
     func run() {
         while let (index, key) = nextQueued() {
             var isGood = true
             do throws(DataError) { try load(key, into: buffers[index]) } catch {
-                // The taker reads it again and gets the error.
+                // The slot becomes free. The caller of `take` reads the microbatch again and gets
+                // the error.
                 isGood = false
             }
             monitor.change { $0.slots[index] = isGood ? .ready(key) : .free }
         }
     }
 
-    /// Waits for a hint, earliest step first; nil when stopped.
+    /// Waits for a hint and returns the queued microbatch of the earliest step; nil after `stop()`.
     private func nextQueued() -> (Int, Key)? {
         monitor.wait { state -> (Int, Key)?? in
             if state.isStopped { return .some(nil) }
@@ -144,6 +152,7 @@ final class LoaderCore: Sendable {
         }
     }
 
+    /// Reads a microbatch's records, with the random transformations of its epoch.
     private func load(_ key: Key, into batch: Microbatch) throws(DataError) {
         let plan = orders.plan
         try batch.load(
@@ -152,8 +161,9 @@ final class LoaderCore: Sendable {
             augmentation: AugmentationKey(seed: plan.seed, epoch: plan.epoch(ofStep: key.step)))
     }
 
-    /// A free slot, or one that nobody will want before `step`: left over from a step that has
-    /// passed, or hinted at for a later one.
+    /// Returns the index of a slot that can be used for `step`; nil when there is none. A free slot
+    /// is used first, then one left over from a step before the current one, then the one that was
+    /// hinted at for the latest step after `step`.
     private static func room(for step: Int, in state: State) -> Int? {
         var best: (index: Int, distance: Int)?
         for (index, slot) in state.slots.enumerated() {

@@ -1,26 +1,32 @@
 import CounterRandom
 
-/// One microbatch in memory that is used again and again.
+/// A reusable buffer for the images, labels and record numbers of one microbatch.
 ///
-/// Safety: the pointers live from `init` to `deinit`. One thread at a time owns a microbatch:
-/// whoever took it from the loader, until it is recycled.
+/// Safety: the pointers are valid from `init` to `deinit`. One thread at a time owns a microbatch:
+/// the thread that took it from the loader, until it recycles the microbatch.
 public final class Microbatch: @unchecked Sendable {
-    /// [C, H, W].
+    /// The shape [C, H, W] of one image.
     public let shape: [Int]
-    /// Records that fit.
+    /// The number of records that fit.
     public let capacity: Int
-    /// [count, C, H, W].
+    /// The images, [count, C, H, W].
     public let images: UnsafeMutablePointer<Float>
-    /// [count].
+    /// The labels, [count].
     public let labels: UnsafeMutablePointer<Int32>
-    /// [count], numbers within the split.
+    /// The numbers of the records within the split, [count].
     public let records: UnsafeMutablePointer<UInt64>
+    /// The number of records that the microbatch holds now.
     public private(set) var count = 0
     /// The ledger's evidence of what was read: `digest(of:)` over `records`.
     public private(set) var recordDigest: UInt64 = 0
-    /// Place among the loader's buffers; -1 outside them.
+    /// The index among the loader's buffers; -1 for a microbatch outside them.
     let ringIndex: Int
 
+    /// Creates an empty microbatch.
+    ///
+    /// - Parameters:
+    ///   - capacity: the number of records that must fit.
+    ///   - shape: the shape [C, H, W] of one image.
     public convenience init(capacity: Int, shape: [Int]) {
         self.init(capacity: capacity, shape: shape, ringIndex: -1)
     }
@@ -44,7 +50,14 @@ public final class Microbatch: @unchecked Sendable {
         records.deallocate()
     }
 
-    /// Replaces the contents by `newRecords` of `dataSet`; empty when that throws.
+    /// Replaces the contents by the given records of a data set. The microbatch is empty when this
+    /// throws.
+    ///
+    /// - Parameters:
+    ///   - dataSet: the data set to read from.
+    ///   - split: the split to read from.
+    ///   - newRecords: record numbers within the split, at most `capacity`.
+    ///   - augmentation: selects the random numbers; nil leaves out the random transformations.
     public func load(
         from dataSet: DataSet, _ split: DataSplit, records newRecords: some Collection<UInt64>,
         augmentation: AugmentationKey? = nil
@@ -66,8 +79,9 @@ public final class Microbatch: @unchecked Sendable {
         recordDigest = Self.digest(of: list)
     }
 
-    /// A sum over the records that does not depend on their order: equal sets give equal sums, and
-    /// the digests of microbatches add up (wrapping) to that of their step.
+    /// Returns a sum over the records that does not depend on their order. Equal sets of records
+    /// have equal sums, and the digests of microbatches add up, modulo 2^64, to the digest of their
+    /// step.
     public static func digest(of records: some Sequence<UInt64>) -> UInt64 {
         records.reduce(0) { $0 &+ mix64($1 &+ 1) }
     }

@@ -1,10 +1,10 @@
 import Threads
 
-/// Reads microbatches ahead on a thread of its own, so that computing does not wait for data.
+/// Reads microbatches ahead on its own thread, so that the compute threads do not wait for data.
 ///
-/// A bounded ring of buffers holds what was hinted at. Hints never block and never fail; what was
-/// not hinted at, or did not fit, is read by whoever takes it. Either way the contents are the
-/// same. In the steady state nothing is allocated.
+/// A ring with a fixed number of buffers holds the microbatches that were hinted at. Hints never
+/// block and never fail. A microbatch that was not hinted at, or did not fit, is read by the thread
+/// that takes it; its contents are the same. In the steady state no memory is allocated.
 ///
 /// Threading: every method may be called from any thread.
 public final class MicrobatchLoader: Sendable {
@@ -12,9 +12,14 @@ public final class MicrobatchLoader: Sendable {
     private let thread: WorkThread
     private let running = Monitor(true)
 
+    /// Creates a loader and starts its thread.
+    ///
     /// - Parameters:
-    ///   - bufferCount: microbatches in memory; twice the virtual workers of this process, and one
-    ///     for each compute thread, keep it from waiting.
+    ///   - dataSet: the data set whose training split is read.
+    ///   - plan: the plan that chooses the records; it must cover all training records.
+    ///   - bufferCount: the number of buffers, at least 1. Twice the number of this process's
+    ///     virtual workers, plus one for each compute thread, is enough that the loader does not
+    ///     wait.
     ///   - prepareThread: called on the loader's thread before anything else.
     public init(
         dataSet: DataSet, plan: BatchPlan, bufferCount: Int,
@@ -34,20 +39,24 @@ public final class MicrobatchLoader: Sendable {
 
     deinit { stop() }
 
-    /// Says that these microbatches will be wanted; a hint given before changes nothing.
+    /// Announces that these microbatches will be needed. A repeated hint changes nothing.
     public func prefetch(step: Int, virtualWorkers: some Sequence<Int>) {
         for virtualWorker in virtualWorkers { core.hint(step: step, virtualWorker: virtualWorker) }
     }
 
-    /// The microbatch of a virtual worker in a step; the caller's until `recycle`.
+    /// Returns the microbatch of a virtual worker in a step. The caller owns it until
+    /// `recycle(_:)`.
+    ///
+    /// - Throws: the reason when the records cannot be read.
     public func take(step: Int, virtualWorker: Int) throws(DataError) -> Microbatch {
         try core.take(step: step, virtualWorker: virtualWorker)
     }
 
-    /// Gives a taken microbatch back.
+    /// Gives a taken microbatch back to the loader.
     public func recycle(_ batch: Microbatch) { core.recycle(batch) }
 
-    /// Ends the thread; microbatches can still be taken, and are then read by the taker.
+    /// Ends the loader's thread and waits for it. Microbatches can still be taken afterwards; the
+    /// calling thread then reads them.
     public func stop() {
         let wasRunning = running.change { state in
             defer { state = false }

@@ -1,12 +1,14 @@
 import SafeTensors
 
-/// A file being written, as an object: closures cannot hold a non-copyable one.
+/// A file that is being written, as an object, because closures cannot hold a non-copyable
+/// `WritableFile`.
 ///
-/// Threading: for one thread.
+/// Threading: one thread only.
 final class OpenFile {
     let path: String
     private var file: WritableFile?
 
+    /// Creates the file and replaces an existing one.
     init(path: String) throws(DataError) {
         self.path = path
         do throws(SystemCallError) { file = try WritableFile.create(path: path) } catch {
@@ -14,13 +16,15 @@ final class OpenFile {
         }
     }
 
+    /// Appends bytes to the file.
     func write(_ bytes: [UInt8]) throws(DataError) {
         do throws(SystemCallError) { try file?.write(bytes) } catch {
             throw DataError(writing: error)
         }
     }
 
-    /// Ends the file; there is nothing to write afterwards.
+    /// Closes the file; nothing can be written afterwards. With `synchronizing` the contents are on
+    /// the disk when this returns.
     func finish(synchronizing: Bool) throws(DataError) {
         guard let file = file.take() else { return }
         do throws(SystemCallError) { try file.finish(synchronizing: synchronizing) } catch {

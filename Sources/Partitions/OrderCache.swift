@@ -1,9 +1,10 @@
 import Synchronization
 
-/// Keeps the orders of a plan that are in use: those of the present epoch and its neighbours.
+/// Keeps the orders of a plan that are in use: those of the epoch asked for last and its
+/// neighbours.
 ///
-/// Threading: any thread. Two that miss at once compute the same order twice, which changes
-/// nothing.
+/// Threading: any thread. Two threads that miss at once compute the same order twice, which is
+/// harmless.
 public final class OrderCache: Sendable {
     private struct Item {
         let epoch: Int
@@ -11,11 +12,15 @@ public final class OrderCache: Sendable {
         let order: [UInt64]
     }
 
+    /// The plan whose orders are kept.
     public let plan: BatchPlan
     private let items = Mutex<[Item]>([])
 
+    /// Creates an empty cache.
     public init(plan: BatchPlan) { self.plan = plan }
 
+    /// Returns `plan.order(epoch:virtualWorker:)` and keeps it. A miss drops the orders of epochs
+    /// that are not neighbours of `epoch`.
     public func order(epoch: Int, virtualWorker: Int) -> [UInt64] {
         let known = items.withLock { items in
             items.first { $0.epoch == epoch && $0.virtualWorker == virtualWorker }?.order
@@ -32,7 +37,7 @@ public final class OrderCache: Sendable {
         return order
     }
 
-    /// The records of one microbatch.
+    /// Returns the global numbers of the records of one microbatch, in order.
     public func records(step: Int, virtualWorker: Int) -> ArraySlice<UInt64> {
         let order = order(epoch: plan.epoch(ofStep: step), virtualWorker: virtualWorker)
         return order[plan.microbatchRange(step: step, virtualWorker: virtualWorker)]

@@ -1,25 +1,31 @@
 /// A fixed piece of one split, and how it can be made again.
 public struct Partition: Sendable, Codable, Hashable {
-    /// From 0, within its split.
+    /// The number of the partition within its split, from 0.
     public let index: Int
+    /// The split that the partition belongs to.
     public let split: DataSplit
-    /// Its records' numbers within the split.
+    /// The numbers of its records within the split.
     public let recordRange: Range<Int>
+    /// The steps that make the partition again.
     public let lineage: Lineage
 
+    /// The number of records in the partition.
     public var recordCount: Int { recordRange.count }
 }
 
-/// The steps that make a partition: whoever lost it follows them and has it back.
+/// The steps that make a partition. A process that lost the partition follows them and has it
+/// again.
 public struct Lineage: Sendable, Codable, Hashable, CustomStringConvertible {
+    /// One step of a lineage.
     public enum Step: Sendable, Codable, Hashable, CustomStringConvertible {
-        /// Open this source.
+        /// Open the source with this specification; its contents have this fingerprint.
         case source(specification: String, fingerprint: String)
         /// Take these records of this file, counted from 0 within the file.
         case records(file: String, range: Range<Int>)
-        /// Apply this when a record is read.
+        /// Apply this transformation whenever a record is read.
         case transformation(Transformation)
 
+        /// The step in words.
         public var description: String {
             switch self {
             case .source(let specification, let fingerprint):
@@ -31,26 +37,30 @@ public struct Lineage: Sendable, Codable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// In the order they are taken.
+    /// The steps in the order in which they are taken.
     public private(set) var steps: [Step]
 
+    /// Creates a lineage from its steps.
     public init(steps: [Step]) { self.steps = steps }
 
+    /// The steps in words, joined by arrows.
     public var description: String { steps.map(\.description).joined(separator: " -> ") }
 
+    /// Returns this lineage with transformations added at its end.
     func extended(by transformations: [Transformation]) -> Lineage {
         Lineage(steps: steps + transformations.map(Step.transformation))
     }
 }
 
 extension Partition {
+    /// Returns this partition behind further transformations.
     func transformed(by transformations: [Transformation]) -> Partition {
         Partition(
             index: index, split: split, recordRange: recordRange,
             lineage: lineage.extended(by: transformations))
     }
 
-    /// Cuts a split of some files into `count` partitions of nearly equal sizes.
+    /// Cuts a split that consists of some files into `count` partitions of nearly equal size.
     static func cut(
         _ split: DataSplit, segments: [SourceSegment], count: Int, origin: Lineage.Step
     ) -> [Partition] {

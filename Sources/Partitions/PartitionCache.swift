@@ -1,19 +1,20 @@
 import SafeTensors
 import Threads
 
-/// The partitions of a set that are in memory, within a bound.
+/// Keeps partitions of a data set in memory, within a limit.
 ///
-/// A partition is loaded and checked when it is first asked for; the one unused for longest makes
-/// room. When those in memory are all in use, a partition checked before is read record by record
-/// instead: a virtual worker that walks more partitions at once than fit would otherwise load one a
-/// record.
+/// A partition is loaded and checked when it is first asked for. To make room, the partition that
+/// has been unused for longest is dropped. When all partitions in memory are in use, a partition
+/// that was checked before is read record by record instead. Without this rule a virtual worker
+/// that reads from more partitions at once than fit would load a whole partition for every record.
 ///
-/// Threading: any thread; two that want the same partition load it once.
+/// Threading: any thread. Two threads that want the same partition load it once.
 final class PartitionCache: Sendable {
-    /// Where a record comes from.
+    /// The way to read a record of a partition.
     enum Access {
+        /// The whole partition is in memory.
         case memory(PartitionContent)
-        /// Labels in memory, images by `pread`.
+        /// The labels are in memory; the images are read with `pread`.
         case file(ReadOnlyFile, PartitionManifest.Layout, [Int32])
     }
 
@@ -21,13 +22,14 @@ final class PartitionCache: Sendable {
         case absent
         case loading
         case loaded(PartitionContent, lastUse: UInt64)
-        /// Dropped, but known to be good.
+        /// The partition was dropped from memory after its file was found to be good.
         case checked(PartitionManifest.Layout, [Int32])
     }
 
     private struct State {
         var residences: [Residence]
         var byteCount = 0
+        /// The number of accesses so far; it orders the last uses.
         var clock: UInt64 = 0
     }
 
@@ -37,9 +39,10 @@ final class PartitionCache: Sendable {
         case load
     }
 
-    /// A partition used within so many accesses is in use.
+    /// A partition counts as in use when one of the last so many accesses used it.
     private static let recentAccessCount: UInt64 = 4096
 
+    /// The files of the partitions.
     let files: any PartitionFiles
     private let entries: [PartitionManifest.Entry]
     private let byteLimit: Int
@@ -52,7 +55,10 @@ final class PartitionCache: Sendable {
         monitor = Monitor(State(residences: Array(repeating: .absent, count: entries.count)))
     }
 
-    /// The partition with this place among training and then test partitions.
+    /// Returns the way to read from a partition, after loading it where that is necessary.
+    ///
+    /// - Parameter index: the partition's number, counted through the training partitions and then
+    ///   the test partitions.
     func access(_ index: Int) throws(DataError) -> Access {
         let step = monitor.wait { state -> Step? in
             state.clock += 1
@@ -79,12 +85,13 @@ final class PartitionCache: Sendable {
         }
     }
 
-    /// About the file's size, from the manifest.
+    /// Returns about the size of a partition's file in bytes, computed from the manifest.
     private func size(_ index: Int) -> Int {
         let manifest = files.manifest
         return entries[index].records * (manifest.elementCount * manifest.dtype.byteCount + 4)
     }
 
+    /// Loads and checks a partition, and keeps it if there is room.
     private func load(_ index: Int) throws(DataError) -> PartitionContent {
         do throws(DataError) {
             let reference = files.manifest.reference(place: index)
@@ -115,7 +122,8 @@ final class PartitionCache: Sendable {
         }
     }
 
-    /// Drops what is out of use until `byteCount` more fit; false when they cannot.
+    /// Drops partitions that are not in use until `byteCount` more bytes fit. Returns false when
+    /// they cannot fit. Only partitions that a disk keeps are dropped.
     private func makeRoom(_ byteCount: Int, in state: inout State) -> Bool {
         while state.byteCount + byteCount > byteLimit {
             var victim: (index: Int, content: PartitionContent, lastUse: UInt64)?

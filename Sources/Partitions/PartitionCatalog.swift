@@ -1,9 +1,11 @@
 import FoundationEssentials
 
-/// What a reader elsewhere must know of a data set before its partitions come: its description,
-/// without transformations, and its partitions as a manifest lists them.
+/// The properties of a data set that a reader on another host must know before it gets partitions:
+/// the description, without transformations, and the partitions as a manifest lists them.
 public struct PartitionCatalog: Sendable, Codable, Hashable {
+    /// The description of the data set, without transformations.
     public let description: DataSetDescription
+    /// The partitions of both splits.
     public let manifest: PartitionManifest
 
     init(description: DataSetDescription, manifest: PartitionManifest) {
@@ -11,24 +13,24 @@ public struct PartitionCatalog: Sendable, Codable, Hashable {
         self.manifest = manifest
     }
 
-    /// Whether there is such a partition.
+    /// Whether the data set has this partition.
     public func contains(_ reference: PartitionReference) -> Bool {
         manifest.entries(reference.split).indices.contains(reference.index)
     }
 
-    /// SHA-256 of a partition's file.
+    /// Returns the SHA-256 of a partition's file in hexadecimal. The partition must exist.
     public func sha256(_ reference: PartitionReference) -> String {
         manifest.entry(reference).sha256
     }
 
-    /// Every partition.
+    /// The references of all partitions, training before test.
     public var references: [PartitionReference] {
         DataSplit.allCases.flatMap { split in
             manifest.entries(split).indices.map { PartitionReference(split, $0) }
         }
     }
 
-    /// As it travels.
+    /// The catalog as JSON, the form in which it is sent.
     public var json: [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -38,7 +40,13 @@ public struct PartitionCatalog: Sendable, Codable, Hashable {
         return [UInt8](data)
     }
 
-    /// Reads what came from elsewhere, and checks all of it that can be checked.
+    /// Parses a catalog that was received, and checks everything in it that can be checked.
+    ///
+    /// - Parameters:
+    ///   - bytes: the JSON, at most 64 MiB.
+    ///   - place: the origin of the bytes, for errors.
+    /// - Throws: `badManifest` when the catalog is malformed or contradicts itself; `emptySet` when
+    ///   there are no training records.
     public static func parse(_ bytes: [UInt8], from place: String) throws(DataError)
         -> PartitionCatalog
     {

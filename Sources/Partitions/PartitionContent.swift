@@ -1,16 +1,21 @@
 import SafeTensors
 
-/// One partition file in memory, checked: header, labels, histogram.
+/// One partition file in memory whose header, labels and histogram were checked.
 final class PartitionContent: Sendable {
     let labels: [Int32]
     /// The whole file.
     private let bytes: [UInt8]
     private let imagesOffset: Int
     let layout: PartitionManifest.Layout
-    /// Dropped from memory it can be loaded again from a disk.
+    /// Whether the partition can be loaded again from a disk after it was dropped from memory.
     let isOnDisk: Bool
 
-    /// - Parameter supplied: bytes that match the entry's SHA-256.
+    /// Checks a partition's file against its manifest.
+    ///
+    /// - Parameters:
+    ///   - supplied: bytes that match the entry's SHA-256.
+    ///   - reference: the partition.
+    ///   - manifest: the manifest that lists the partition.
     init(
         _ supplied: SuppliedPartition, _ reference: PartitionReference,
         manifest: PartitionManifest
@@ -37,9 +42,10 @@ final class PartitionContent: Sendable {
         imagesOffset = layout.images.lowerBound
     }
 
+    /// The size of the whole file in bytes.
     var byteCount: Int { bytes.count }
 
-    /// Writes one image as Float.
+    /// Writes image `index` as Float to `floats`, [C, H, W].
     func image(
         _ index: Int, elementCount: Int, type: DataSetDescription.ElementType,
         into floats: UnsafeMutablePointer<Float>
@@ -51,13 +57,14 @@ final class PartitionContent: Sendable {
         }
     }
 
+    /// Returns the stored bytes of a range of images.
     func storedImages(_ range: Range<Int>, imageByteCount: Int) -> ArraySlice<UInt8> {
         let start = imagesOffset + range.lowerBound * imageByteCount
         return bytes[start..<start + range.count * imageByteCount]
     }
 }
 
-/// One stored image as Float: bytes divided by 255, floats as they are.
+/// Converts one stored image to Float: bytes are divided by 255, floats are copied.
 func decodeImage(
     _ source: UnsafeRawPointer, elementCount: Int, type: DataSetDescription.ElementType,
     into floats: UnsafeMutablePointer<Float>

@@ -2,17 +2,19 @@ import Checksums
 import Glibc
 import SafeTensors
 
-/// A directory with a manifest and one safetensors file a partition.
+/// A directory with a manifest and one safetensors file for each partition.
 struct PartitionDirectory: Sendable {
     let path: String
     let manifest: PartitionManifest
 
+    /// Opens a directory and reads its manifest.
     init(path: String) throws(DataError) {
         self.path = path
         try requireDirectory(path, holding: PartitionManifest.fileName)
         manifest = try PartitionManifest.read(path: "\(path)/\(PartitionManifest.fileName)")
     }
 
+    /// The description of the data set. The fingerprint covers the manifest's checksums.
     var description: DataSetDescription {
         var lines = [
             "convoy-partitions 1", "\(manifest.dtype) \(manifest.shape) \(manifest.classes)",
@@ -29,7 +31,10 @@ struct PartitionDirectory: Sendable {
             elementType: manifest.dtype, fingerprint: hexadecimal(fingerprint))
     }
 
-    /// Opens a partition's file, which must lie below the directory, also after following links.
+    /// Opens a partition's file. The file must lie below the directory, also after links are
+    /// followed.
+    ///
+    /// - Throws: `forbiddenPath` when it does not, and `unreadable` when it cannot be opened.
     func open(_ entry: PartitionManifest.Entry) throws(DataError) -> ReadOnlyFile {
         let components = entry.file.split(separator: "/", omittingEmptySubsequences: false)
         let isPlain = components.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
@@ -45,6 +50,7 @@ struct PartitionDirectory: Sendable {
         return try reading { () throws(SystemCallError) in try ReadOnlyFile(path: file) }
     }
 
+    /// Returns the absolute path after links are followed.
     private func resolve(_ path: String) throws(DataError) -> String {
         guard let resolved = realpath(path, nil) else {
             throw DataError(reading: SystemCallError(path: path, action: "find"))
@@ -60,7 +66,7 @@ struct PartitionDirectory: Sendable {
             advice: "copy the file into the directory")
     }
 
-    /// Checks header, length and labels of a partition without reading its images.
+    /// Checks the header, length and labels of a partition's file without reading its images.
     func inspect(_ entry: PartitionManifest.Entry) throws(DataError) {
         let file = try open(entry)
         let header = try tensors { () throws(SafeTensorsError) in

@@ -3,10 +3,10 @@ import Glibc
 import SafeTensors
 import Synchronization
 
-/// A file of the cache that is being written; it gets its name when it is whole, and goes away with
-/// its last holder otherwise.
+/// A file of the disk cache that is being written. It gets its final name when it is complete;
+/// otherwise it is removed with the last reference to this object.
 ///
-/// Threading: for one thread.
+/// Threading: one thread only.
 public final class PartitionDraft {
     private let sha256: String
     private let target: String
@@ -21,15 +21,20 @@ public final class PartitionDraft {
 
     deinit { unlink(file.path) }
 
+    /// Appends bytes to the file.
+    ///
+    /// - Throws: `unwritable` when the disk is full or read-only.
     public func append(_ bytes: [UInt8]) throws(DataError) {
         try file.write(bytes)
         hash.update(data: bytes)
     }
 
-    /// Gives the file its name if it is what that name says.
+    /// Completes the file. The file gets its final name only if its contents have the SHA-256 of
+    /// that name.
     ///
-    /// - Returns: the SHA-256 of what was written; with another than the one it should have,
-    ///   nothing is kept.
+    /// - Returns: the SHA-256 of the written contents. If it differs from the expected one, the
+    ///   file is not kept.
+    /// - Throws: `unwritable` when the file cannot be completed or renamed.
     public func finish() throws(DataError) -> String {
         let found = hexadecimal(hash.finalize())
         try file.finish(synchronizing: false)
@@ -44,6 +49,6 @@ public final class PartitionDraft {
 extension PartitionDiskCache {
     private static let lastNumber = Atomic(0)
 
-    /// Tells the drafts of one process apart.
+    /// Returns a number that distinguishes the unfinished files of one process.
     static func nextNumber() -> Int { lastNumber.wrappingAdd(1, ordering: .relaxed).newValue }
 }

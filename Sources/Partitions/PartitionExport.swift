@@ -1,23 +1,32 @@
 import Checksums
 import SafeTensors
 
-/// A data set as partition files that others can have: cut and written out on the fly, or, where it
-/// lies in a partitioned directory, those files themselves.
+/// Provides a data set as partition files for other hosts. A source of bytes is cut into
+/// partitions, and their files are computed when they are asked for. For a partitioned directory
+/// the existing files are used.
 ///
-/// Memory: a source of bytes as a whole, a partitioned directory none of it.
-/// Threading: for one thread.
+/// Memory: a source of bytes is held in memory as a whole, a partitioned directory not at all.
+/// Threading: one thread only.
 public final class PartitionExport {
     private enum Source {
         case rendered([PartitionReference: PartitionRendering])
         case directory(PartitionDirectory)
     }
 
+    /// The description of the data set and its partitions.
     public let catalog: PartitionCatalog
     private let source: Source
-    /// Partitions of a directory whose SHA-256 was compared with the manifest's; their lengths.
+    /// The lengths in bytes of the directory's files whose SHA-256 was compared with the
+    /// manifest's.
     private var checked: [PartitionReference: Int] = [:]
 
-    /// Opens the data and, but for a partitioned directory, hashes every partition.
+    /// Opens a data set. For a source of bytes every partition is hashed; for a partitioned
+    /// directory only the manifest is read.
+    ///
+    /// - Parameters:
+    ///   - specification: the source of the data.
+    ///   - partitionCount: the number of partitions of the training split. A partitioned directory
+    ///     ignores it and has its own.
     public init(
         _ specification: DataSpecification, partitionCount: Int
     ) throws(DataError) {
@@ -57,9 +66,10 @@ public final class PartitionExport {
         source = .rendered(renderings)
     }
 
-    /// Length of a partition's file.
+    /// Returns the length of a partition's file in bytes.
     ///
-    /// - Throws: for a file of a directory that is missing or not the one the manifest names.
+    /// - Throws: `unreadable` when a file of a partitioned directory is missing, and
+    ///   `checksumMismatch` when its contents are not those that the manifest names.
     public func byteCount(_ reference: PartitionReference) throws(DataError) -> Int {
         switch source {
         case .rendered(let renderings): return renderings[reference]?.byteCount ?? 0
@@ -71,7 +81,13 @@ public final class PartitionExport {
         }
     }
 
-    /// Part of a partition's file; the first time all of the file is checked.
+    /// Returns part of a partition's file. On the first call for a file of a partitioned directory
+    /// the whole file is checked.
+    ///
+    /// - Parameters:
+    ///   - reference: the partition.
+    ///   - range: offsets in bytes from the start of the file; what lies beyond its end is left
+    ///     out.
     public func bytes(
         _ reference: PartitionReference, _ range: Range<Int>
     ) throws(DataError) -> [UInt8] {
@@ -87,7 +103,8 @@ public final class PartitionExport {
         }
     }
 
-    /// Compares a file with its entry's SHA-256, slice by slice.
+    /// Compares a file with its entry's SHA-256, slice by slice, and returns the file's length in
+    /// bytes.
     private func check(
         _ reference: PartitionReference, of directory: PartitionDirectory
     ) throws(DataError) -> Int {

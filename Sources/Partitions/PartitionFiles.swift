@@ -1,11 +1,11 @@
 import SafeTensors
 
-/// Where the files of a partitioned set come from.
+/// The files of a partitioned data set, wherever they come from.
 ///
 /// Threading: any thread.
 protocol PartitionFiles: Sendable {
     var manifest: PartitionManifest { get }
-    /// A whole file, which matches its entry's SHA-256.
+    /// Returns a whole file after comparing it with its entry's SHA-256.
     func load(_ reference: PartitionReference) throws(DataError) -> SuppliedPartition
     /// Opens a file that was loaded before and is on a disk.
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile
@@ -13,12 +13,14 @@ protocol PartitionFiles: Sendable {
 
 /// The bytes of a partition's file, and where they came from.
 public struct SuppliedPartition: Sendable {
+    /// The contents of the whole file.
     public let bytes: [UInt8]
-    /// For errors.
+    /// The name of the file, for errors.
     public let name: String
-    /// Whether they can be had again without the network.
+    /// Whether the bytes can be read again without the network.
     public let isOnDisk: Bool
 
+    /// Creates a value from its parts.
     public init(bytes: [UInt8], name: String, isOnDisk: Bool) {
         self.bytes = bytes
         self.name = name

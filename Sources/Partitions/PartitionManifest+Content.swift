@@ -1,15 +1,17 @@
 import Checksums
 import SafeTensors
 
-/// What a manifest demands of its partitions' files.
+/// Checks of partition files against the manifest.
 extension PartitionManifest {
-    /// Where images and labels are in a file.
+    /// The byte offsets of images and labels in a partition's file.
     struct Layout: Sendable {
         let images: Range<Int>
         let labels: Range<Int>
     }
 
-    /// Compares a file's header with its entry.
+    /// Compares a file's header with its entry and returns the file's layout.
+    ///
+    /// - Throws: `badPartitionFile` when a tensor is missing or has another type or shape.
     func layout(
         _ header: SafeTensorsHeader, _ entry: PartitionManifest.Entry, file: String
     ) throws(DataError) -> Layout {
@@ -31,7 +33,10 @@ extension PartitionManifest {
             labels: tensor("labels", "I32", [entry.records]))
     }
 
-    /// The labels among `bytes`, compared with the classes and the histogram.
+    /// Returns the labels stored in `bytes`, after comparing them with the number of classes and
+    /// the histogram.
+    ///
+    /// - Throws: `labelOutOfRange` or `badPartitionFile`.
     func labels(
         _ bytes: UnsafeRawBufferPointer, _ entry: PartitionManifest.Entry, file: String
     ) throws(DataError) -> [Int32] {
@@ -61,30 +66,34 @@ extension PartitionManifest {
     /// Throws unless `bytes` are the whole file that the entry names.
     func verify(_ bytes: [UInt8], _ entry: Entry, file: String) throws(DataError) {
         let digest = hexadecimal(SHA256.hash(data: bytes))
-        // A file that ends too early says more by its header.
+        // The header is checked first: for a file that ends too early its error says more.
         _ = try tensors { () throws(SafeTensorsError) in
             try SafeTensorsFile.parseHeader(bytes, file: file)
         }
         guard digest == entry.sha256 else { throw entry.mismatch(file: file, found: digest) }
     }
 
-    /// The place of a partition among training and then test partitions.
+    /// Returns the number of a partition, counted through the training partitions and then the test
+    /// partitions.
     func place(_ reference: PartitionReference) -> Int {
         reference.split == .training ? reference.index : training.count + reference.index
     }
 
+    /// Returns the partition with the number that `place(_:)` gives.
     func reference(place: Int) -> PartitionReference {
         place < training.count
             ? PartitionReference(.training, place)
             : PartitionReference(.test, place - training.count)
     }
 
+    /// Returns the manifest's entry of a partition. The partition must exist.
     func entry(_ reference: PartitionReference) -> Entry {
         entries(reference.split)[reference.index]
     }
 }
 
 extension PartitionManifest.Entry {
+    /// Returns the error for a file whose SHA-256 is not that of this entry.
     func mismatch(file: String, found: String) -> DataError {
         DataError(
             .checksumMismatch, file: file, what: "SHA-256", expected: "the manifest's \(sha256)",

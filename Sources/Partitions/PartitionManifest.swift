@@ -1,43 +1,58 @@
 import FoundationEssentials
 import SafeTensors
 
-/// `manifest.json` of a partitioned directory; Spark, Python and Swift read and write it.
+/// The contents of `manifest.json` in a partitioned directory. Spark, Python and Swift read and
+/// write it.
 ///
 /// Keys that are not listed here are ignored.
 public struct PartitionManifest: Sendable, Codable, Hashable {
+    /// The name of the manifest's file.
     public static let fileName = "manifest.json"
+    /// The format's name, which every manifest must give.
     public static let format = "convoy-partitions"
+    /// The format's version, which every manifest must give.
     public static let version = 1
-    /// A larger manifest is refused, in bytes.
+    /// The largest size of a manifest that is read, in bytes.
     static let maximumByteCount = 64 << 20
 
-    /// One partition's line.
+    /// The manifest's entry for one partition.
     public struct Entry: Sendable, Codable, Hashable {
-        /// Below the manifest's directory.
+        /// The path of the file below the manifest's directory.
         public var file: String
+        /// The number of records in the partition.
         public var records: Int
-        /// Records of each class.
+        /// The number of records of each class.
         public var histogram: [Int]
-        /// Of the whole file, in hexadecimal.
+        /// The SHA-256 of the whole file, as 64 lower-case hexadecimal digits.
         public var sha256: String
     }
 
+    /// The name of the format; a valid manifest has `PartitionManifest.format`.
     public var format = Self.format
+    /// The version of the format; a valid manifest has `PartitionManifest.version`.
     public var version = Self.version
+    /// The name of the data set.
     public var name: String
-    /// [C, H, W].
+    /// The shape [C, H, W] of one image.
     public var shape: [Int]
+    /// The type in which the images are stored.
     public var dtype: DataSetDescription.ElementType
+    /// The number of classes.
     public var classes: Int
+    /// The partitions of the training split, in record order.
     public var training: [Entry]
+    /// The partitions of the test split, in record order.
     public var test: [Entry]
 
+    /// Returns the entries of a split's partitions.
     public func entries(_ split: DataSplit) -> [Entry] { split == .training ? training : test }
 
+    /// Returns the number of records in a split.
     public func recordCount(_ split: DataSplit) -> Int {
         entries(split).reduce(0) { $0 + $1.records }
     }
 
+    /// The number of elements in one image, C · H · W.
     var elementCount: Int { shape.reduce(1, *) }
 
     init(
@@ -52,7 +67,9 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         self.test = test
     }
 
-    /// Reads and checks everything but the partitions themselves.
+    /// Reads a manifest's file and checks everything but the partitions' files.
+    ///
+    /// - Throws: `unreadable` when the file cannot be read, and what `parse(_:file:)` throws.
     public static func read(path: String) throws(DataError) -> PartitionManifest {
         let file = try reading { () throws(SystemCallError) in try ReadOnlyFile(path: path) }
         guard file.byteCount <= maximumByteCount else {
@@ -67,7 +84,13 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         return try parse(bytes, file: path)
     }
 
-    /// The same from memory; `file` is only a name for errors.
+    /// Parses a manifest from memory and checks everything but the partitions' files.
+    ///
+    /// - Parameters:
+    ///   - bytes: the JSON.
+    ///   - file: the name of the file, for errors.
+    /// - Throws: `badManifest` when the manifest is malformed or contradicts itself; `emptySet`
+    ///   when there are no training records.
     public static func parse(_ bytes: [UInt8], file: String) throws(DataError) -> PartitionManifest {
         let manifest: PartitionManifest
         do {
@@ -85,6 +108,7 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         return manifest
     }
 
+    /// Checks format, shape, classes and entries.
     func check(file: String) throws(DataError) {
         func require(
             _ condition: Bool, _ what: String, _ expected: String,
@@ -132,14 +156,15 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
     }
 }
 
-/// 64 lower-case hexadecimal digits, and so no path that leads anywhere.
+/// Whether a text is 64 lower-case hexadecimal digits. Such a text cannot be a path that leads
+/// elsewhere.
 func isSHA256(_ text: String) -> Bool {
     text.utf8.count == 64
         && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
 }
 
 extension DecodingError {
-    /// What is wrong and at which key.
+    /// One line of text: what is wrong, and at which key.
     fileprivate var oneLine: String {
         func text(_ context: Context) -> String {
             let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }

@@ -1,13 +1,15 @@
 import Checksums
 import SafeTensors
 
-/// A piece of any data set as the bytes of a partition file, made slice by slice.
+/// A range of a data set's records as the bytes of a partition file, which are computed slice by
+/// slice.
 ///
-/// Labels first: their elements are the wider ones, or as wide. Equal data gives equal bytes.
+/// The labels come before the images, because wider elements must come first and a label is at
+/// least as wide as an image's element. Equal data gives equal bytes.
 ///
-/// Memory: the slice asked for.
+/// Memory: the bytes asked for. `entry(file:write:)` also holds the labels of the range.
 struct PartitionRendering {
-    /// Bytes that are hashed or written at a time.
+    /// The number of bytes that are hashed or written at a time.
     static let sliceByteCount = 1 << 20
 
     private let dataSet: DataSet
@@ -16,6 +18,7 @@ struct PartitionRendering {
     private let header: [UInt8]
     private let imageByteCount: Int
 
+    /// Creates the rendering of records `records` of a split. No record is read yet.
     init(_ dataSet: DataSet, _ split: DataSplit, _ records: Range<Int>) throws(DataError) {
         let description = dataSet.description
         self.dataSet = dataSet
@@ -37,9 +40,10 @@ struct PartitionRendering {
         }
     }
 
+    /// The length of the file in bytes.
     var byteCount: Int { header.count + records.count * (4 + imageByteCount) }
 
-    /// Bytes of the file, from its front.
+    /// Returns a range of the file's bytes, as offsets from its start.
     func bytes(_ range: Range<Int>) throws(DataError) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(range.count)
@@ -55,7 +59,8 @@ struct PartitionRendering {
         return bytes
     }
 
-    /// What `range` covers of a stretch with `size` bytes a record that begins at `start`.
+    /// Returns the bytes that `range` covers of a section of the file. The section begins at offset
+    /// `start` and has `size` bytes for each record.
     private func part(
         _ range: Range<Int>, from start: Int, size: Int,
         _ read: (Range<Int>) throws(DataError) -> [UInt8]
@@ -69,9 +74,11 @@ struct PartitionRendering {
         return all[wanted.lowerBound - offset..<wanted.upperBound - offset]
     }
 
-    /// The manifest's line, after making every byte once.
+    /// Returns the manifest's entry of the partition. Every byte of the file is computed once.
     ///
-    /// - Parameter write: gets the file's bytes in order.
+    /// - Parameters:
+    ///   - file: the path of the file below the manifest's directory.
+    ///   - write: receives the file's bytes in order, slice by slice.
     func entry(
         file: String, write: ([UInt8]) throws(DataError) -> Void
     ) throws(DataError) -> PartitionManifest.Entry {
@@ -90,14 +97,15 @@ struct PartitionRendering {
             sha256: hexadecimal(hash.finalize()))
     }
 
-    /// The name of a file that this package writes.
+    /// Returns the name that this package gives to a partition's file.
     static func fileName(_ split: DataSplit, _ index: Int) -> String {
         let digits = String(index)
         let padding = String(repeating: "0", count: max(0, 5 - digits.count))
         return "\(split.rawValue)-\(padding)\(digits).safetensors"
     }
 
-    /// Pieces of the test split that keep its files about as large as those of the training split.
+    /// Returns the number of partitions of the test split that makes its files about as large as
+    /// those of the training split; 0 when the test split is empty.
     static func testPieceCount(_ description: DataSetDescription, trainingPieceCount: Int) -> Int {
         let (scaled, overflow) = trainingPieceCount.multipliedReportingOverflow(
             by: description.testCount)

@@ -1,12 +1,12 @@
 import SafeTensors
 
-/// One split of a partitioned set.
+/// The records of one split of a partitioned data set.
 final class PartitionStore: RecordStore {
     let recordCount: Int
     private let cache: PartitionCache
-    /// Number of the split's first partition in the cache.
+    /// The number of the split's first partition in the cache.
     private let firstPartition: Int
-    /// First record of each partition, then the record count.
+    /// The number of each partition's first record, and then the split's record count.
     private let starts: [Int]
     private let elementCount: Int
     private let elementType: DataSetDescription.ElementType
@@ -83,7 +83,8 @@ final class PartitionStore: RecordStore {
         return labels
     }
 
-    /// The partitions that a range of the split's records touches, and their own records in it.
+    /// Returns the partitions that contain a range of the split's records, each with its records of
+    /// the range, counted within the partition.
     private func pieces(_ range: Range<Int>) -> [(partition: Int, local: Range<Int>)] {
         (0..<starts.count - 1).compactMap { partition in
             let start = starts[partition]
@@ -93,6 +94,7 @@ final class PartitionStore: RecordStore {
         }
     }
 
+    /// Returns the stored bytes of image `index` of a partition's file.
     private func imageBytes(
         _ index: Int, of file: ReadOnlyFile, _ layout: PartitionManifest.Layout
     ) throws(DataError) -> [UInt8] {
@@ -109,7 +111,7 @@ final class PartitionStore: RecordStore {
         return bytes
     }
 
-    /// The last partition that starts at or before `record` and is not empty.
+    /// Returns the last partition that starts at or before `record`; that partition is not empty.
     private func partition(of record: Int) -> Int {
         var low = 0
         var high = starts.count - 1

@@ -1,22 +1,28 @@
 import SafeTensors
 
-/// Brings the partitions of a data set to this host, from wherever they are.
+/// Brings the partitions of a data set to this host, wherever they are.
 ///
 /// Threading: any thread.
 public protocol PartitionSupply: AnyObject, Sendable {
-    /// The whole file, which matches its entry's SHA-256; waits until it is here.
+    /// Waits until a partition is on this host and returns its whole file, which matches its
+    /// entry's SHA-256.
     func partition(_ reference: PartitionReference) throws(DataError) -> SuppliedPartition
-    /// Opens the file on this host's disk, after bringing it once more where it has gone.
+    /// Returns the path of a partition's file on this host's disk. A file that has disappeared is
+    /// fetched again.
     func path(_ reference: PartitionReference) throws(DataError) -> String
-    /// Waits until these are on this host, or cannot be.
+    /// Waits until these partitions are on this host, or until it is certain that they cannot be
+    /// kept here.
+    ///
+    /// - Throws: the reason when one of them cannot be fetched.
     func bring(_ references: [PartitionReference]) throws(DataError)
-    /// Whether all of these are here now; does not wait.
+    /// Whether all of these partitions are on this host now. Does not wait.
     func has(_ references: [PartitionReference]) -> Bool
-    /// These will be wanted, in this order; what was hinted at before and has not begun is dropped.
+    /// Announces that these partitions will be needed, in this order. The list replaces the one
+    /// announced before, as far as its partitions are not being fetched yet.
     func expect(_ references: [PartitionReference])
 }
 
-/// A supply as the files of a partitioned set.
+/// A supply seen as the files of a partitioned data set.
 struct SuppliedFiles: PartitionFiles {
     let manifest: PartitionManifest
     let supply: any PartitionSupply

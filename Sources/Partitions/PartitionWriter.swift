@@ -3,13 +3,16 @@ import SafeTensors
 
 /// Writes a data set as a partitioned directory.
 public enum PartitionWriter {
-    /// Writes both splits and, last of all, the manifest; what is there without one is unfinished.
+    /// Writes both splits and, as the last file, the manifest. A directory without a manifest is
+    /// unfinished.
     ///
-    /// The training split becomes `partitionCount` files, the test split as many as keep the files'
-    /// sizes alike. Equal data gives equal bytes.
+    /// The training split becomes `partitionCount` files. The test split becomes as many files as
+    /// make the sizes of all files similar. Equal data gives equal bytes.
     ///
-    /// - Throws: for a directory that holds something already, a count that does not fit, and disks
-    ///   that are full or read-only.
+    /// - Returns: the manifest that was written.
+    /// - Throws: `badSetting` when the data set has transformations or the count does not fit;
+    ///   `unwritable` when the directory is not empty or the disk is full or read-only; and the
+    ///   reason when records cannot be read.
     @discardableResult
     public static func write(
         _ dataSet: DataSet, partitionCount: Int, directory: String
@@ -41,6 +44,7 @@ public enum PartitionWriter {
         return manifest
     }
 
+    /// Creates the directory, or throws unless it is empty.
     private static func prepare(_ directory: String) throws(DataError) {
         do {
             try FileManager.default.createDirectory(
@@ -81,12 +85,15 @@ public enum PartitionWriter {
         return entries
     }
 
+    /// Writes `bytes` to a file and makes them durable.
     private static func write(_ bytes: [UInt8], path: String) throws(DataError) {
         let file = try OpenFile(path: path)
         try file.write(bytes)
         try file.finish(synchronizing: true)
     }
 
+    /// Writes the manifest under another name and renames it, so that it appears only when it is
+    /// complete.
     private static func write(
         _ manifest: PartitionManifest, directory: String
     ) throws(DataError) {

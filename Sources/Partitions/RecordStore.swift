@@ -1,29 +1,34 @@
 /// The records of one split, wherever they are.
 ///
-/// Threading: any number of threads at once.
+/// Threading: any number of threads may use a store at once.
 protocol RecordStore: AnyObject, Sendable {
     var recordCount: Int { get }
 
-    /// Writes the images as Float and the labels of `records`, one after the other.
+    /// Writes the images of `records` as Float [count, C, H, W] and their labels [count].
     func gather(
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
         labels: UnsafeMutablePointer<Int32>
     ) throws(DataError)
 
-    /// Images as they are stored, and labels, of a range.
+    /// Returns the stored bytes of the images, and the labels, of a range of records.
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32])
 
-    /// Labels of a range.
+    /// Returns the labels of a range of records.
     func labels(_ range: Range<Int>) throws(DataError) -> [Int32]
 }
 
-/// A split in memory, images as bytes.
+/// A split in memory, with its images as bytes.
 public final class MemoryStore: RecordStore {
     private let images: [UInt8]
     private let labels: [Int32]
     private let elementCount: Int
 
-    /// - Parameter elementCount: bytes of one image.
+    /// Creates a store of the given records.
+    ///
+    /// - Parameters:
+    ///   - images: the images one after another, [count, C, H, W].
+    ///   - labels: the labels, [count].
+    ///   - elementCount: the number of bytes in one image, C · H · W.
     public init(images: [UInt8], labels: [Int32], elementCount: Int) {
         self.images = images
         self.labels = labels
@@ -32,6 +37,12 @@ public final class MemoryStore: RecordStore {
 
     var recordCount: Int { labels.count }
 
+    /// Writes the images of `records` as Float, value / 255, and their labels.
+    ///
+    /// - Parameters:
+    ///   - records: record numbers within the split; a number outside it is a programming error.
+    ///   - destination: receives the images, [count, C, H, W].
+    ///   - destinationLabels: receives the labels, [count].
     public func gather(
         _ records: UnsafeBufferPointer<UInt64>, images destination: UnsafeMutablePointer<Float>,
         labels destinationLabels: UnsafeMutablePointer<Int32>
@@ -55,7 +66,7 @@ public final class MemoryStore: RecordStore {
     func labels(_ range: Range<Int>) -> [Int32] { Array(labels[range]) }
 }
 
-/// value / 255 by true division, so that every machine gets the same 256 numbers.
+/// Writes value / 255 for each byte. True division gives the same 256 numbers on every machine.
 func scalePixels(
     _ bytes: UnsafePointer<UInt8>, into floats: UnsafeMutablePointer<Float>, count: Int
 ) {

@@ -1,40 +1,48 @@
-/// A stretch of a split's records that lies in one file.
+/// Consecutive records of a split that are stored in one file.
 struct SourceSegment: Sendable {
-    /// Where the images are.
+    /// The path of the file with the images.
     let file: String
-    /// Where the labels are; for errors about them.
+    /// The path of the file with the labels, for errors about labels.
     let labelFile: String
     let recordCount: Int
 }
 
-/// One split of a source, read once from its front.
+/// One split of a source, read once from its start.
 ///
-/// Memory: constant, whatever the source's size. Threading: for one thread.
+/// Memory: constant, whatever the source's size.
+/// Threading: one thread only.
 protocol RecordStream: AnyObject {
-    /// [C, H, W].
+    /// The shape [C, H, W] of one image.
     var shape: [Int] { get }
     var recordCount: Int { get }
-    /// The files in record order.
+    /// The files of the split in record order.
     var segments: [SourceSegment] { get }
 
-    /// Decodes the next `count` records; images as bytes, one after the other.
+    /// Decodes the next `count` records.
+    ///
+    /// - Parameters:
+    ///   - count: the number of records, at most those that are left.
+    ///   - images: receives the images as bytes, [count, C, H, W].
+    ///   - labels: receives the labels, [count].
     func read(
         count: Int, images: UnsafeMutableRawPointer, labels: UnsafeMutablePointer<Int32>
     ) throws(DataError)
 
-    /// After the last record: throws when the files hold more or do not end well.
+    /// Checks the ends of the files after the last record was read. Throws when a file holds more
+    /// or does not end as it must.
     func finish() throws(DataError)
 }
 
 extension RecordStream {
-    /// Bytes of one image.
+    /// The number of bytes in one image.
     var imageByteCount: Int { shape.reduce(1, *) }
 }
 
-/// A source whose records are all bytes: it says what it is and opens its splits.
+/// A source whose records are all bytes. It gives its name and classes and opens its splits.
 protocol ByteSource {
     var name: String { get }
-    /// nil when the labels decide.
+    /// The number of classes; nil when the labels decide it.
     var classCount: Int? { get }
+    /// Opens a split for reading.
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream
 }

@@ -1,23 +1,26 @@
 import Checksums
 
-/// What reading one split to its end shows.
+/// The properties of a split that reading it to its end shows.
 struct SplitSummary {
     let shape: [Int]
     let recordCount: Int
     let largestLabel: Int
-    /// SHA-256 of all images, then of all labels, in hexadecimal.
+    /// The SHA-256 of all images and the SHA-256 of all labels, in hexadecimal.
     let digests: [String]
     let segments: [SourceSegment]
 }
 
-/// Reads a split in chunks, checking labels and hashing while the bytes are in the cache.
+/// Reads a split block by block. Each block's labels are checked and its bytes hashed while they
+/// are in the processor's cache.
 struct SplitReader {
+    /// The size of a block of images in bytes.
     static let chunkByteCount = 256 << 10
 
     private let stream: any RecordStream
-    /// Labels must be below this.
+    /// The bound that every label must be below.
     private let labelBound: Int
 
+    /// Opens a split of a source.
     init(_ source: any ByteSource, _ split: DataSplit) throws(DataError) {
         stream = try source.stream(split)
         labelBound = source.classCount ?? 256
@@ -27,7 +30,7 @@ struct SplitReader {
     var recordCount: Int { stream.recordCount }
     private var chunkRecordCount: Int { max(1, Self.chunkByteCount / stream.imageByteCount) }
 
-    /// Reads everything and keeps nothing.
+    /// Reads the whole split and keeps only its summary.
     func scan() throws(DataError) -> SplitSummary {
         let count = min(chunkRecordCount, recordCount)
         let images = UnsafeMutableRawPointer.allocate(
@@ -40,7 +43,7 @@ struct SplitReader {
         return try run(images: images, labels: labels, keeping: false)
     }
 
-    /// Reads everything into memory.
+    /// Reads the whole split into memory.
     func load() throws(DataError) -> (summary: SplitSummary, store: MemoryStore) {
         var result: Result<SplitSummary, DataError>?
         var labels: [Int32] = []
@@ -67,6 +70,8 @@ struct SplitReader {
         )
     }
 
+    /// Reads the whole split. With `keeping` the memory holds all records, otherwise one block that
+    /// is overwritten again and again.
     private func run(
         images: UnsafeMutableRawPointer, labels: UnsafeMutablePointer<Int32>, keeping: Bool
     ) throws(DataError) -> SplitSummary {
@@ -99,6 +104,8 @@ struct SplitReader {
             segments: stream.segments)
     }
 
+    /// Returns the error for a label that is out of range, with the record's number within its
+    /// file.
     private func labelError(record: Int, label: Int) -> DataError {
         var local = record
         var file = ""

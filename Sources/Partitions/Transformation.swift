@@ -1,18 +1,21 @@
 import CounterRandom
 
-/// A change of an image that happens each time it is read; nothing is stored.
+/// A change of an image that is made each time the image is read; the result is not stored.
 ///
-/// Determinism: the random ones draw from a stream named by (seed, epoch, record), in the order
-/// they are listed, so who reads a record, when and how often makes no difference.
+/// Determinism: the random transformations draw from a stream of random numbers that (seed, epoch,
+/// record) selects, in the order in which they are listed. The result therefore does not depend on
+/// which process reads a record, when, or how often.
 public enum Transformation: Sendable, Codable, Hashable {
-    /// (value - mean[c]) / deviation[c] for every channel c; on both splits.
+    /// (value - mean[c]) / deviation[c] for every channel c, on both splits.
     case standardize(mean: [Float], deviation: [Float])
-    /// Mirrors left and right with probability one half; on the training split.
+    /// Swaps left and right with probability one half, on the training split only.
     case randomHorizontalFlip
-    /// Puts `padding` zeros around the image and cuts a window of the old size at a random place;
-    /// on the training split. Before `standardize` zero is black, after it zero is the mean.
+    /// Adds `padding` zeros on each side of the image and cuts out a window of the old size at a
+    /// random place, on the training split only. Before `standardize` zero means black; after it
+    /// zero means the mean.
     case randomCrop(padding: Int)
 
+    /// Whether the transformation draws random numbers.
     public var isRandom: Bool {
         switch self {
         case .standardize: false
@@ -20,7 +23,8 @@ public enum Transformation: Sendable, Codable, Hashable {
         }
     }
 
-    /// The same for equal values on every machine, since Swift prints floats exactly.
+    /// The transformation in words. Equal values give equal texts on every machine, because Swift
+    /// prints floats exactly.
     var canonicalText: String {
         switch self {
         case .standardize(let mean, let deviation):
@@ -30,7 +34,7 @@ public enum Transformation: Sendable, Codable, Hashable {
         }
     }
 
-    /// Throws when it does not fit images of `shape` ([C, H, W]).
+    /// Throws `badSetting` when the transformation does not fit images of `shape`, [C, H, W].
     func check(shape: [Int]) throws(DataError) {
         switch self {
         case .standardize(let mean, let deviation):
@@ -57,8 +61,12 @@ public enum Transformation: Sendable, Codable, Hashable {
         }
     }
 
-    /// Changes an image ([C, H, W] in rows) in place, as it is done to test records: a random
-    /// transformation leaves it as it is.
+    /// Changes an image in place as the images of test records are changed. A random transformation
+    /// leaves the image unchanged.
+    ///
+    /// - Parameters:
+    ///   - image: the elements [C, H, W] in row-major order.
+    ///   - shape: the shape [C, H, W].
     public func applyWithoutChance(to image: inout [Float], shape: [Int]) {
         precondition(
             image.count == shape.reduce(1, *), "\(image.count) numbers, expected \(shape)")
@@ -69,7 +77,8 @@ public enum Transformation: Sendable, Codable, Hashable {
         }
     }
 
-    /// Changes `image` ([C, H, W]) in place.
+    /// Changes `image`, [C, H, W], in place. Without random numbers a random transformation leaves
+    /// the image unchanged.
     func apply(
         to image: UnsafeMutablePointer<Float>, shape: [Int], random: inout RandomStream?
     ) {
@@ -96,12 +105,13 @@ public enum Transformation: Sendable, Codable, Hashable {
         }
     }
 
-    /// pixel [c, y, x] = old pixel [c, y + down, x + right], zero outside.
+    /// Sets pixel [c, y, x] to old pixel [c, y + down, x + right], or to zero outside the image.
     private func shift(
         _ image: UnsafeMutablePointer<Float>, shape: [Int], down: Int, right: Int
     ) {
         let (height, width) = (shape[1], shape[2])
-        // The source row is read before it is overwritten: from the top when it lies below.
+        // Each source row must be read before it is overwritten: from the top when the source is
+        // below.
         let rows = down >= 0 ? Array(0..<height) : (0..<height).reversed()
         for channel in 0..<shape[0] {
             let plane = image + channel * height * width
@@ -125,16 +135,20 @@ public enum Transformation: Sendable, Codable, Hashable {
     }
 }
 
-/// Names the random numbers of one pass over the training data.
+/// Selects the random numbers of one pass over the training data.
 public struct AugmentationKey: Sendable, Hashable {
+    /// The run's seed.
     public var seed: UInt64
+    /// The number of the pass over the data, from 0.
     public var epoch: Int
 
+    /// Creates a key.
     public init(seed: UInt64, epoch: Int) {
         self.seed = seed
         self.epoch = epoch
     }
 
+    /// Returns the stream of random numbers for one record.
     func stream(record: UInt64) -> RandomStream {
         RandomStream(seed: seed, purpose: .augmentation, UInt64(epoch), record)
     }

@@ -1,7 +1,7 @@
-/// Reads the header's JSON: exactly the shape the format fixes, nothing more.
+/// Parses a header's JSON. It accepts exactly the structure that the format defines.
 ///
-/// A general JSON reader would lose the order of the names and keep the last of two equal ones;
-/// both matter.
+/// A general JSON parser would lose the order of the names and would keep only the last of two
+/// equal names; both matter here.
 struct HeaderParser {
     struct Tensor {
         var name: String
@@ -15,7 +15,7 @@ struct HeaderParser {
         var metadata: [String: String] = [:]
     }
 
-    /// More dimensions than this are refused.
+    /// The largest number of dimensions; a header with more is refused.
     private static let maximumRank = 64
 
     private let text: [UInt8]
@@ -27,7 +27,9 @@ struct HeaderParser {
         self.file = file
     }
 
-    /// The whole header. Spaces may follow it: writers pad with them.
+    /// Parses the whole header. White space may follow it, because writers pad with it.
+    ///
+    /// - Throws: `malformedHeader` or `duplicateName`.
     mutating func parse() throws(SafeTensorsError) -> Content {
         guard text.first == UInt8(ascii: "{") else { throw unexpected("'{' as its first byte") }
         var content = Content()
@@ -48,6 +50,7 @@ struct HeaderParser {
         return content
     }
 
+    /// Parses the object that describes the tensor `name`.
     private mutating func tensor(named name: String) throws(SafeTensorsError) -> Tensor {
         var tensor = Tensor(name: name)
         var keys: Set<String> = []
@@ -72,7 +75,7 @@ struct HeaderParser {
         return tensor
     }
 
-    /// Reads an object, giving each key to `value`, which must read what follows it.
+    /// Parses an object. It passes each key to `value`, which must parse what follows the key.
     private mutating func object(
         _ value: (inout HeaderParser, String) throws(SafeTensorsError) -> Void
     ) throws(SafeTensorsError) {
@@ -88,6 +91,7 @@ struct HeaderParser {
         try expect("}")
     }
 
+    /// Parses a list of whole numbers, each from 0 to 2^63 - 1.
     private mutating func integers() throws(SafeTensorsError) -> [Int] {
         try expect("[")
         var values: [Int] = []
@@ -144,7 +148,7 @@ struct HeaderParser {
         throw unexpected("the end of a string")
     }
 
-    /// What follows a backslash, as UTF-8.
+    /// Parses what follows a backslash and returns its UTF-8 bytes.
     private mutating func escape() throws(SafeTensorsError) -> [UInt8] {
         guard position < text.count else { throw unexpected("an escape") }
         let byte = text[position]
@@ -161,6 +165,7 @@ struct HeaderParser {
         }
     }
 
+    /// Parses what follows `\u`: four hexadecimal digits, or a surrogate pair.
     private mutating func escapedScalar() throws(SafeTensorsError) -> Unicode.Scalar {
         var value = try hexadecimal()
         if (0xD800..<0xDC00).contains(value) {
@@ -202,7 +207,7 @@ struct HeaderParser {
         }
     }
 
-    /// Passes `scalar` when it comes next.
+    /// Skips white space, and `scalar` when it comes next. Returns whether it did.
     private mutating func accept(_ scalar: Unicode.Scalar) -> Bool {
         skipSpaces()
         guard position < text.count, text[position] == UInt8(ascii: scalar) else { return false }
@@ -210,10 +215,12 @@ struct HeaderParser {
         return true
     }
 
+    /// Skips white space and `scalar`, or throws when another byte comes next.
     private mutating func expect(_ scalar: Unicode.Scalar) throws(SafeTensorsError) {
         guard accept(scalar) else { throw unexpected("'\(scalar)'") }
     }
 
+    /// Returns the error for text at the current position that differs from `expected`.
     private func unexpected(_ expected: String) -> SafeTensorsError {
         let found =
             position < text.count
@@ -224,6 +231,7 @@ struct HeaderParser {
             found: found)
     }
 
+    /// Returns the error for a name that appears twice.
     private func duplicate(_ name: String) -> SafeTensorsError {
         SafeTensorsError(
             .duplicateName, file: file, what: "names in the header", expected: "each once",

@@ -1,8 +1,10 @@
 extension SafeTensorsFile {
-    /// The length, the header and its padding, after checking that readers will accept them.
+    /// Returns the front of a file: the header's length, the header and its padding. Tensors that
+    /// readers would refuse are an error.
     ///
-    /// Layout: compact JSON, metadata first with sorted keys, then the tensors in order; spaces up
-    /// to a multiple of eight bytes, so that the data starts aligned.
+    /// Layout: compact JSON with the metadata first, in the order of its keys, and then the tensors
+    /// in the given order. Spaces fill the header up to a multiple of eight bytes, so that the data
+    /// starts aligned.
     static func encodedHeader(
         _ tensors: [SafeTensor], metadata: [String: String], file: String
     ) throws(SafeTensorsError) -> [UInt8] {
@@ -13,7 +15,11 @@ extension SafeTensorsFile {
         return try encodedHeader(outlines, metadata: metadata, file: file)
     }
 
-    /// The same for tensors whose bytes are elsewhere.
+    /// Returns the front of a file, as for `SafeTensor`s, for tensors whose bytes are not in
+    /// memory.
+    ///
+    /// - Throws: `duplicateName`, `sizeMismatch`, `badOffsets` for a tensor that would not be
+    ///   aligned to its elements, or `malformedHeader` for a header that is too large.
     package static func encodedHeader(
         _ tensors: [TensorOutline], metadata: [String: String] = [:], file: String
     ) throws(SafeTensorsError) -> [UInt8] {
@@ -51,6 +57,8 @@ extension SafeTensorsFile {
         return (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) } + text
     }
 
+    /// Throws when the size of a tensor does not match its shape, or its offset is not aligned to
+    /// its elements.
     private static func check(
         _ tensor: TensorOutline, offset: Int, file: String
     ) throws(SafeTensorsError) {
@@ -72,7 +80,7 @@ extension SafeTensorsFile {
         }
     }
 
-    /// `text` as a JSON string.
+    /// Returns `text` as a JSON string.
     private static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {

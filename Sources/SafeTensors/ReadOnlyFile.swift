@@ -1,16 +1,19 @@
 import Glibc
 
-/// An open regular file that is only read, at offsets the caller gives; closed with its last
-/// reference.
+/// An open regular file that is only read, at offsets that the caller gives. The file is closed
+/// with its last reference.
 ///
-/// Threading: safe from any thread, since `pread` moves no shared position.
+/// Threading: any thread, because `pread` moves no shared file position.
 package final class ReadOnlyFile: Sendable {
     package let path: String
-    /// Length when it was opened.
+    /// The length of the file in bytes when it was opened.
     package let byteCount: Int
     private let descriptor: Int32
 
-    /// - Throws: when it cannot be opened or is no regular file (a pipe would wait for ever).
+    /// Opens a file.
+    ///
+    /// - Throws: when the file cannot be opened or is not a regular file. Reading a pipe could wait
+    ///   without limit.
     package init(path: String) throws(SystemCallError) {
         guard !path.utf8.contains(0) else {
             throw SystemCallError(path: path, action: "open", reason: "the path holds a NUL byte")
@@ -34,7 +37,8 @@ package final class ReadOnlyFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Reads from `offset` until `buffer` is full or the file ends; returns how many bytes came.
+    /// Reads from `offset` until `buffer` is full or the file ends, and returns the number of bytes
+    /// read.
     package func read(
         into buffer: UnsafeMutableRawBufferPointer, at offset: Int
     ) throws(SystemCallError) -> Int {
@@ -53,7 +57,7 @@ package final class ReadOnlyFile: Sendable {
         return done
     }
 
-    /// Reads `byteCount` bytes from `offset`, fewer where the file ends before.
+    /// Returns `byteCount` bytes from `offset`, or fewer when the file ends earlier.
     package func bytes(at offset: Int, byteCount: Int) throws(SystemCallError) -> [UInt8] {
         var failure: SystemCallError?
         let bytes = [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in

@@ -1,12 +1,16 @@
-/// A named tensor: little-endian elements in row-major order.
+/// A named tensor with little-endian elements in row-major order.
 public struct SafeTensor: Sendable, Hashable {
+    /// The name of the tensor, unique within its file.
     public var name: String
+    /// The type of the elements.
     public var dataType: SafeTensorsDataType
-    /// Outermost dimension first; empty for a scalar.
+    /// The dimensions, the outermost first; empty for a scalar.
     public var shape: [Int]
-    /// `shape` times the data type's size; writing checks it.
+    /// The elements' bytes. Their number must be the product of `shape` times the element's size;
+    /// writing checks it.
     public var bytes: [UInt8]
 
+    /// Creates a tensor from its parts.
     public init(name: String, dataType: SafeTensorsDataType, shape: [Int], bytes: [UInt8]) {
         self.name = name
         self.dataType = dataType
@@ -14,22 +18,24 @@ public struct SafeTensor: Sendable, Hashable {
         self.bytes = bytes
     }
 
-    /// An F32 tensor.
+    /// Creates an F32 tensor.
     public init(name: String, shape: [Int], floats: [Float]) {
         self.init(
             name: name, dataType: .F32, shape: shape, bytes: littleEndian(floats.map(\.bitPattern)))
     }
 
-    /// An I32 tensor.
+    /// Creates an I32 tensor.
     public init(name: String, shape: [Int], int32s: [Int32]) {
         self.init(name: name, dataType: .I32, shape: shape, bytes: littleEndian(int32s))
     }
 
+    /// The number of elements that `bytes` holds.
     public var elementCount: Int { bytes.count / dataType.byteCount }
 
-    /// The elements of an F32, F16 or BF16 tensor; each of these widens to Float exactly.
+    /// Returns the elements of an F32, F16 or BF16 tensor. Every element of these types widens to
+    /// Float exactly.
     ///
-    /// - Throws: `wrongDataType` for any other, which would need rounding or a cast.
+    /// - Throws: `wrongDataType` for any other type, which would need rounding or a cast.
     public func floats() throws(SafeTensorsError) -> [Float] {
         switch dataType {
         case .F32: integers(UInt32.self).map(Float.init(bitPattern:))
@@ -39,7 +45,9 @@ public struct SafeTensor: Sendable, Hashable {
         }
     }
 
-    /// The elements of an I32 tensor.
+    /// Returns the elements of an I32 tensor.
+    ///
+    /// - Throws: `wrongDataType` for any other type.
     public func int32s() throws(SafeTensorsError) -> [Int32] {
         guard dataType == .I32 else { throw wrongDataType(expected: "I32") }
         return integers(Int32.self)
@@ -51,6 +59,7 @@ public struct SafeTensor: Sendable, Hashable {
             found: dataType.rawValue)
     }
 
+    /// Returns `bytes` as little-endian integers.
     private func integers<Value: FixedWidthInteger>(_ type: Value.Type) -> [Value] {
         let size = MemoryLayout<Value>.size
         return bytes.withUnsafeBytes { buffer in
@@ -61,12 +70,13 @@ public struct SafeTensor: Sendable, Hashable {
     }
 }
 
-/// The bytes of `values`, least significant first on every machine.
+/// Returns the bytes of `values`, the least significant first on every machine.
 private func littleEndian<Value: FixedWidthInteger>(_ values: [Value]) -> [UInt8] {
     values.map(\.littleEndian).withUnsafeBytes { [UInt8]($0) }
 }
 
-/// IEEE 754 half to single precision, in integers so that no compiler's Float16 is needed.
+/// Converts IEEE 754 half precision to single precision. The conversion uses integers, so that it
+/// needs no Float16 type of the compiler.
 private func widenedHalf(_ half: UInt16) -> Float {
     let sign = UInt32(half & 0x8000) << 16
     let exponent = UInt32(half >> 10) & 0x1F

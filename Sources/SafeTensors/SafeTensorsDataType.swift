@@ -1,8 +1,8 @@
-/// Element types of the format that Convoy knows, by the names the format uses.
+/// The element types of the format that Convoy knows, by the names that the format uses.
 public enum SafeTensorsDataType: String, Sendable, Hashable, CaseIterable {
     case F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL
 
-    /// Bytes of one element.
+    /// The size of one element in bytes.
     public var byteCount: Int {
         switch self {
         case .F64, .I64: 8
@@ -12,7 +12,8 @@ public enum SafeTensorsDataType: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Bytes of a tensor of `shape`; nil when a dimension is negative or the product overflows.
+    /// Returns the size in bytes of a tensor of `shape`; nil when a dimension is negative or the
+    /// product overflows.
     public func byteCount(shape: [Int]) -> Int? {
         var product = byteCount
         for dimension in shape {

@@ -1,21 +1,29 @@
-/// A safetensors file: eight bytes of header length (little-endian), a JSON header, the data.
+/// A safetensors file: eight bytes with the header's length (little-endian), a JSON header, the
+/// data.
 ///
-/// Reading checks everything before it allocates: whatever the bytes are, it returns or throws.
+/// Reading checks everything before it allocates. For any bytes it returns or throws; it never
+/// crashes.
 /// Source: the format's description in huggingface/safetensors.
 public struct SafeTensorsFile: Sendable, Hashable {
-    /// In the order of the header.
+    /// The tensors in the order of the header.
     public var tensors: [SafeTensor]
+    /// The texts under the header's key `__metadata__`.
     public var metadata: [String: String]
 
+    /// Creates the contents of a file in memory.
     public init(tensors: [SafeTensor], metadata: [String: String] = [:]) {
         self.tensors = tensors
         self.metadata = metadata
     }
 
+    /// The tensor with this name; nil when there is none.
     public subscript(name: String) -> SafeTensor? { tensors.first { $0.name == name } }
 
     // MARK: Reading
 
+    /// Reads a whole file.
+    ///
+    /// - Throws: `inputOutput` when the file cannot be read, and other kinds when it is malformed.
     public static func read(path: String) throws(SafeTensorsError) -> SafeTensorsFile {
         let file = try opened(path)
         let header = try readHeader(file)
@@ -26,7 +34,12 @@ public struct SafeTensorsFile: Sendable, Hashable {
         return SafeTensorsFile(tensors: tensors, metadata: header.metadata)
     }
 
-    /// The same from memory; `file` is only a name for errors.
+    /// Parses a whole file that is in memory.
+    ///
+    /// - Parameters:
+    ///   - bytes: the contents of the file.
+    ///   - file: the name of the file, for errors.
+    /// - Throws: the reason when the bytes are malformed.
     public static func parse(
         _ bytes: [UInt8], file: String = "memory"
     ) throws(SafeTensorsError) -> SafeTensorsFile {
@@ -39,7 +52,13 @@ public struct SafeTensorsFile: Sendable, Hashable {
         return SafeTensorsFile(tensors: tensors, metadata: header.metadata)
     }
 
-    /// The header of a whole file in memory, checked against the file's length.
+    /// Parses the header of a whole file that is in memory, and checks it against the file's
+    /// length.
+    ///
+    /// - Parameters:
+    ///   - bytes: the contents of the whole file.
+    ///   - file: the name of the file, for errors.
+    /// - Throws: the reason when the header is malformed or does not fit the file's length.
     public static func parseHeader(
         _ bytes: [UInt8], file: String = "memory"
     ) throws(SafeTensorsError) -> SafeTensorsHeader {
@@ -49,12 +68,17 @@ public struct SafeTensorsFile: Sendable, Hashable {
             text: Array(bytes[8..<8 + textByteCount]), fileByteCount: bytes.count, file: file)
     }
 
-    /// The header alone; the data is not read, though the file's length is checked.
+    /// Reads only the header of a file and checks it against the file's length.
+    ///
+    /// - Throws: `inputOutput` when the file cannot be read, and other kinds when it is malformed.
     public static func readHeader(path: String) throws(SafeTensorsError) -> SafeTensorsHeader {
         try readHeader(opened(path))
     }
 
-    /// One tensor; the others are not read.
+    /// Reads one tensor of a file; the data of the others is not read.
+    ///
+    /// - Throws: `missingTensor` when the file has no tensor with this name, `inputOutput` when it
+    ///   cannot be read, and other kinds when it is malformed.
     public static func readTensor(
         _ name: String, path: String
     ) throws(SafeTensorsError) -> SafeTensor {
@@ -69,6 +93,7 @@ public struct SafeTensorsFile: Sendable, Hashable {
         return try read(entry, from: file)
     }
 
+    /// Reads only the header of an open file and checks it against the file's length.
     package static func readHeader(
         _ file: ReadOnlyFile
     ) throws(SafeTensorsError) -> SafeTensorsHeader {
@@ -97,6 +122,8 @@ public struct SafeTensorsFile: Sendable, Hashable {
             name: entry.name, dataType: entry.dataType, shape: entry.shape, bytes: bytes)
     }
 
+    /// Returns the length of the header's text in bytes, after checking it against the file's
+    /// length.
     private static func headerByteCount(
         _ prefix: [UInt8], fileByteCount: Int, file: String
     ) throws(SafeTensorsError) -> Int {
@@ -119,6 +146,7 @@ public struct SafeTensorsFile: Sendable, Hashable {
         return Int(count)
     }
 
+    /// Opens a file and turns a failed system call into a `SafeTensorsError`.
     private static func opened(_ path: String) throws(SafeTensorsError) -> ReadOnlyFile {
         do throws(SystemCallError) {
             return try ReadOnlyFile(path: path)
@@ -127,6 +155,7 @@ public struct SafeTensorsFile: Sendable, Hashable {
         }
     }
 
+    /// Reads bytes of a file and turns a failed system call into a `SafeTensorsError`.
     private static func bytes(
         of file: ReadOnlyFile, at offset: Int, byteCount: Int
     ) throws(SafeTensorsError) -> [UInt8] {
@@ -139,15 +168,20 @@ public struct SafeTensorsFile: Sendable, Hashable {
 
     // MARK: Writing
 
-    /// Writes `tensors` in the order given; equal arguments give equal bytes.
+    /// Writes `tensors` to a file in the given order. Equal arguments give equal bytes.
     ///
-    /// Put wider data types first: readers map the file and need each tensor aligned to its
-    /// elements.
+    /// Put wider data types first: readers map the file into memory and need each tensor aligned to
+    /// its elements.
     ///
-    /// - Parameter synchronizing: whether the bytes must be on the disk when this returns. The
-    ///   directory's entry is the caller's to synchronize, after the rename it may do.
-    /// - Throws: for names or sizes the format cannot hold before anything is written, and with the
-    ///   system's reason when the disk is full or the place read-only.
+    /// - Parameters:
+    ///   - path: the path of the file; an existing file is replaced.
+    ///   - tensors: the tensors.
+    ///   - metadata: texts for the header's key `__metadata__`.
+    ///   - synchronizing: whether the bytes must be on the disk when this returns. Synchronizing
+    ///     the directory's entry is left to the caller, who may rename the file first.
+    /// - Throws: before anything is written, `duplicateName`, `sizeMismatch`, `badOffsets` or
+    ///   `malformedHeader` for tensors that the format cannot hold; `inputOutput` with the system's
+    ///   reason when the disk is full or read-only.
     public static func write(
         path: String, tensors: [SafeTensor], metadata: [String: String] = [:],
         synchronizing: Bool = false
@@ -163,7 +197,9 @@ public struct SafeTensorsFile: Sendable, Hashable {
         }
     }
 
-    /// The bytes that `write` would write.
+    /// Returns the bytes that `write` would write.
+    ///
+    /// - Throws: the same errors as `write`, without `inputOutput`.
     public static func encode(
         tensors: [SafeTensor], metadata: [String: String] = [:]
     ) throws(SafeTensorsError) -> [UInt8] {

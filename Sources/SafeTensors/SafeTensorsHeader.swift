@@ -1,31 +1,38 @@
-/// What the front of a safetensors file says: names, types, shapes and places, without the data.
+/// The header of a safetensors file: names, types, shapes and offsets, without the data.
 public struct SafeTensorsHeader: Sendable, Hashable {
-    /// One tensor's line in the header.
+    /// The header's entry for one tensor.
     public struct Entry: Sendable, Hashable {
+        /// The name of the tensor.
         public let name: String
+        /// The type of the elements.
         public let dataType: SafeTensorsDataType
+        /// The dimensions, the outermost first; empty for a scalar.
         public let shape: [Int]
-        /// Offsets from the start of the file.
+        /// The tensor's bytes, as offsets from the start of the file.
         public let byteRange: Range<Int>
     }
 
-    /// Largest header that is read, in bytes; the reference implementation has the same bound.
+    /// The largest size of a header's text in bytes, for reading and writing. The reference
+    /// implementation has the same limit.
     public static let maximumByteCount = 100_000_000
 
-    /// In the order of the header's text.
+    /// The entries in the order of the header's text.
     public let entries: [Entry]
+    /// The texts under the header's key `__metadata__`.
     public let metadata: [String: String]
-    /// Where the data starts in the file, in bytes.
+    /// The offset of the data from the start of the file, in bytes.
     public let dataOffset: Int
 
+    /// The entry of the tensor with this name; nil when there is none.
     public subscript(name: String) -> Entry? { entries.first { $0.name == name } }
 
-    /// Reads and checks the header of `text`.
+    /// Parses and checks a header.
     ///
     /// - Parameters:
     ///   - text: the JSON after the eight length bytes.
-    ///   - fileByteCount: length of the whole file, which the offsets must fill exactly.
-    ///   - file: name for errors.
+    ///   - fileByteCount: the length of the whole file in bytes, which the offsets must fill
+    ///     exactly.
+    ///   - file: the name of the file, for errors.
     init(text: [UInt8], fileByteCount: Int, file: String) throws(SafeTensorsError) {
         var parser = HeaderParser(text: text, file: file)
         let content = try parser.parse()
@@ -44,6 +51,7 @@ public struct SafeTensorsHeader: Sendable, Hashable {
         self.dataOffset = dataOffset
     }
 
+    /// Checks one tensor's entry and converts its offsets to offsets from the start of the file.
     private static func entry(
         _ tensor: HeaderParser.Tensor, dataOffset: Int, dataByteCount: Int, file: String
     ) throws(SafeTensorsError) -> Entry {
@@ -78,7 +86,7 @@ public struct SafeTensorsHeader: Sendable, Hashable {
             byteRange: begin..<begin + byteCount)
     }
 
-    /// The tensors must lie end to end from the header to the end of the file.
+    /// Checks that the tensors lie end to end from the header to the end of the file.
     private static func checkCover(
         _ entries: [Entry], from start: Int, to end: Int, file: String
     ) throws(SafeTensorsError) {

@@ -1,20 +1,21 @@
 import Glibc
 
-/// A call to the operating system that failed on a file.
+/// A call of the operating system that failed for a file.
 package struct SystemCallError: Error, CustomStringConvertible {
     package let path: String
-    /// What was tried, as a verb: "open", "read", "write".
+    /// The attempted action as a verb: "open", "read", "write".
     package let action: String
     /// The system's reason, for instance "No space left on device (errno 28)".
     package let reason: String
 
+    /// Creates an error with a given reason.
     package init(path: String, action: String, reason: String) {
         self.path = path
         self.action = action
         self.reason = reason
     }
 
-    /// Takes the reason from `errno`, so it has to be made right after the call.
+    /// Creates an error with the reason in `errno`. It must be created right after the failed call.
     package init(path: String, action: String) {
         let code = errno
         self.init(
@@ -22,5 +23,6 @@ package struct SystemCallError: Error, CustomStringConvertible {
         )
     }
 
+    /// One line of text: path, action and reason.
     package var description: String { "\(path): cannot \(action): \(reason)" }
 }

@@ -1,10 +1,11 @@
 import Glibc
 
-/// A file being written from its front, replacing what was there.
+/// A file that is being written from its start. It replaces the contents of an existing file.
 package struct WritableFile: ~Copyable {
     package let path: String
     private var descriptor: Int32
 
+    /// Creates a file, or empties an existing one, and opens it for writing.
     package static func create(path: String) throws(SystemCallError) -> WritableFile {
         guard !path.utf8.contains(0) else {
             throw SystemCallError(path: path, action: "create", reason: "the path holds a NUL byte")
@@ -18,6 +19,7 @@ package struct WritableFile: ~Copyable {
         if descriptor >= 0 { close(descriptor) }
     }
 
+    /// Appends bytes to the file.
     package func write(_ bytes: UnsafeRawBufferPointer) throws(SystemCallError) {
         var done = 0
         while done < bytes.count {
@@ -31,6 +33,7 @@ package struct WritableFile: ~Copyable {
         }
     }
 
+    /// Appends bytes to the file.
     package func write(_ bytes: [UInt8]) throws(SystemCallError) {
         var failure: SystemCallError?
         bytes.withUnsafeBytes { buffer in
@@ -43,9 +46,9 @@ package struct WritableFile: ~Copyable {
         if let failure { throw failure }
     }
 
-    /// Ends the file. With `synchronizing` its bytes are on the disk when this returns.
+    /// Closes the file. With `synchronizing` its bytes are on the disk when this returns.
     ///
-    /// Closing is checked too: some file systems report a full disk only then.
+    /// A failure to close is an error too: some file systems report a full disk only then.
     package consuming func finish(synchronizing: Bool) throws(SystemCallError) {
         if synchronizing, fsync(descriptor) != 0 {
             throw SystemCallError(path: path, action: "write to the disk")
@@ -55,7 +58,7 @@ package struct WritableFile: ~Copyable {
         guard close(ended) == 0 else { throw SystemCallError(path: path, action: "close") }
     }
 
-    /// Makes the names in a directory durable, which `fsync` of a file alone does not.
+    /// Makes the names in a directory durable. An `fsync` of a file does not do that.
     package static func synchronizeDirectory(_ path: String) throws(SystemCallError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemCallError(path: path, action: "open") }
@@ -65,7 +68,7 @@ package struct WritableFile: ~Copyable {
         if failed { throw error }
     }
 
-    /// Gives `path` the new name `destination`, replacing a file of that name in one step.
+    /// Gives the file at `path` the name `destination`. A file of that name is replaced atomically.
     package static func rename(_ path: String, to destination: String) throws(SystemCallError) {
         let status = Glibc.rename(path, destination)
         guard status == 0 else {

@@ -1,7 +1,7 @@
 import Glibc
 import Yams
 
-/// Reads the YAML of settings files: one document whose root is a mapping.
+/// Reads the YAML of settings files: one document with a mapping at its root.
 ///
 /// The following is refused, with the file and line: anchors and aliases, tags, duplicate keys,
 /// keys that are not plain text, several documents, nesting beyond ``maximumDepth``, more keys and

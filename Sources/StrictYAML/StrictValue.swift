@@ -101,7 +101,7 @@ public struct StrictValue {
         return text
     }
 
-    /// Returns the enumeration case whose raw value is written here.
+    /// Returns the enumeration case with the raw value that is written here.
     public func oneOf<Choice: RawRepresentable<String> & CaseIterable>(
         _ type: Choice.Type
     ) throws(SettingsError) -> Choice {
@@ -151,7 +151,7 @@ public struct StrictValue {
         }
     }
 
-    /// The text of a scalar without quotes; nil for a quoted scalar, a list or a mapping.
+    /// The text of a plain scalar; nil for a quoted text, a block of text, a list or a mapping.
     private var plainText: String? {
         guard let scalar = node.scalar else { return nil }
         switch scalar.style {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// An output whose own thread writes to a file descriptor.
+/// An output with its own thread that writes to a file descriptor.
 ///
 /// A caller never waits for a terminal that is not read, a full pipe or a disk that does not
 /// answer. Texts that do not fit into the queue are left out and counted. The count is written in
@@ -91,7 +91,8 @@ public final class DeferredOutput: Sendable {
             defer { state.isThreadStarted = true }
             return !state.isThreadStarted
         }
-        // This thread ends with the process only, since a write that hangs cannot be ended.
+        // The thread is never joined, since a write that hangs cannot be ended. It ends when the output
+        // breaks, or with the process.
         if startsThread { _ = WorkThread(name: name) { self.run() } }
     }
 

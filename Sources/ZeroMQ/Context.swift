@@ -2,18 +2,20 @@ import CZeroMQ
 import Glibc
 import Synchronization
 
-/// The home of sockets and of the input/output threads that carry their messages.
+/// A ZeroMQ context: the owner of sockets and of the input/output threads that carry their
+/// messages.
 ///
-/// One context a process suffices; inproc endpoints exist within one context only.
+/// One context in a process is enough. Inproc endpoints exist within one context only.
 ///
-/// Threading: may be used from any thread. Sockets keep their context alive, so a context that is
-/// simply let go ends after its last socket.
+/// Threading: any thread may use a context. Sockets keep their context alive, so a context without
+/// other references ends after its last socket.
 ///
-/// Ending: call `shutdown()`, which makes every pending and later call of its sockets throw
-/// `.contextTerminated`; each thread then closes its own sockets; `terminate()` waits for that.
+/// Ending: call `shutdown()`, after which every pending and later call of the context's sockets
+/// throws `.contextTerminated`. Each thread then closes its own sockets. `terminate()` waits until
+/// all of them are closed.
 public final class Context: Sendable {
-    /// Safety: a libzmq context may be used from any thread; that it is not used after its end is
-    /// ensured by handing it out only under `state`'s lock.
+    /// Safety: any thread may use a libzmq context. It is never used after its end, because it is
+    /// handed out only under the lock of `state`.
     private struct Pointer: @unchecked Sendable {
         let raw: UnsafeMutableRawPointer
     }
@@ -23,11 +25,10 @@ public final class Context: Sendable {
     /// Creates a context.
     ///
     /// - Parameters:
-    ///   - ioThreadCount: threads that move bytes; one serves about a gigabyte a second; 0 is
-    ///     enough
-    ///     for inproc alone.
-    ///   - maximumSocketCount: limit on open sockets, those of monitors included.
-    /// - Throws: `.libraryTooOld` below libzmq 4.3, `.invalidArgument` for a count out of range.
+    ///   - ioThreadCount: the number of threads that move bytes. One thread serves about a gigabyte
+    ///     a second; 0 is enough for a context with inproc endpoints only.
+    ///   - maximumSocketCount: the limit on open sockets, including those of monitors.
+    /// - Throws: `.libraryTooOld` below libzmq 4.3; `.invalidArgument` for a count out of range.
     public init(ioThreadCount: Int = 1, maximumSocketCount: Int = 4096) throws(ZeroMQError) {
         try LibraryVersion.current.requireSupported()
         let pointer = try LibraryCall.create("create a context") { zmq_ctx_new() }
@@ -45,7 +46,9 @@ public final class Context: Sendable {
     }
 
     /// Makes every blocked and later operation of this context's sockets throw
-    /// `.contextTerminated`. Returns at once; may be called from any thread and more than once.
+    /// `.contextTerminated`.
+    ///
+    /// Returns at once. Any thread may call this, also more than once.
     public func shutdown() {
         state.withLock { pointer in
             if let pointer { _ = zmq_ctx_shutdown(pointer.raw) }
@@ -55,21 +58,24 @@ public final class Context: Sendable {
     /// Ends the context. Idempotent.
     ///
     /// Blocks until every socket of the context is closed and its linger time is over. A thread
-    /// that calls this while it still owns an open socket therefore waits forever: close first, and
-    /// call `shutdown()` to make other threads close theirs. A second caller returns at once.
+    /// that calls this while it still owns an open socket therefore waits without end: close that
+    /// socket first, and call `shutdown()` to make other threads close theirs. A second caller
+    /// returns at once.
     public func terminate() {
         let last = state.withLock { pointer -> Pointer? in
             defer { pointer = nil }
             return pointer
         }
         guard let last else { return }
-        // EINTR is the only failure a valid context has; it leaves the context as it was.
+        // A valid context can fail only with EINTR, which leaves it as it was.
         _ = try? LibraryCall.perform("end a context") { zmq_ctx_term(last.raw) }
     }
 
     deinit { terminate() }
 
-    /// Opens a socket of the context, unless it has been terminated.
+    /// Opens a socket of the context.
+    ///
+    /// - Throws: `.contextTerminated` when the context has ended.
     func openSocket(_ kind: SocketKind) throws(ZeroMQError) -> UnsafeMutableRawPointer {
         let operation = "open a \(kind) socket"
         let opened = try state.withLock { pointer throws(ZeroMQError) -> Pointer in

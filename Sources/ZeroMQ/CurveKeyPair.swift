@@ -1,20 +1,22 @@
 import CZeroMQ
 import Glibc
 
-/// A Curve25519 key pair as ZeroMQ writes it: Z85 text, 40 characters a key (RFC 32).
+/// A Curve25519 key pair as ZeroMQ writes it: each key is Z85 text of 40 characters (RFC 32).
 ///
-/// The secret key is kept out of `description`, `debugDescription` and `dump`.
+/// `description`, `debugDescription` and `dump` do not show the secret key.
 public struct CurveKeyPair: Sendable, Equatable {
+    /// The key that peers may know, as Z85 text.
     public let publicKey: String
+    /// The key that must stay secret, as Z85 text.
     public let secretKey: String
 
-    /// Characters of one key.
+    /// The number of characters in one key.
     public static let keyCharacterCount = 40
 
-    /// Takes an existing pair.
+    /// Creates a pair from existing keys.
     ///
-    /// - Throws: `.malformed` when a key is not Z85 text of 40 characters or the public key is not
-    ///   the secret key's.
+    /// - Throws: `.malformed` when a key is not Z85 text of 40 characters, or when the public key
+    ///   does not belong to the secret key.
     public init(publicKey: String, secretKey: String) throws(ZeroMQError) {
         try Z85Key.validate(publicKey, "public")
         let derived = try CurveKeyPair.publicKey(ofSecret: secretKey)
@@ -34,10 +36,10 @@ public struct CurveKeyPair: Sendable, Equatable {
         self.secretKey = secretKey
     }
 
-    /// Whether a text can be a key.
+    /// Returns whether a text can be a key: 40 characters of Z85.
     public static func isKey(_ text: String) -> Bool { Z85Key.decode(text) != nil }
 
-    /// A new pair from the system's random numbers.
+    /// Returns a new pair made from the system's random numbers.
     ///
     /// - Throws: `.notSupported` when libzmq was built without CURVE.
     public static func generate() throws(ZeroMQError) -> CurveKeyPair {
@@ -50,7 +52,10 @@ public struct CurveKeyPair: Sendable, Equatable {
             trustedPublicKey: Z85Key.text(publicKey), secretKey: Z85Key.text(secretKey))
     }
 
-    /// The public key that belongs to a secret key.
+    /// Returns the public key that belongs to a secret key.
+    ///
+    /// - Throws: `.malformed` when the secret key is not Z85 text of 40 characters; `.notSupported`
+    ///   when libzmq was built without CURVE.
     public static func publicKey(ofSecret secretKey: String) throws(ZeroMQError) -> String {
         try Z85Key.validate(secretKey, "secret")
         var publicKey = [CChar](repeating: 0, count: keyCharacterCount + 1)
@@ -62,16 +67,20 @@ public struct CurveKeyPair: Sendable, Equatable {
 }
 
 extension CurveKeyPair: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// The public key and a note that the secret key is withheld.
     public var description: String { "CurveKeyPair(public \(publicKey), secret withheld)" }
+    /// The same text as `description`.
     public var debugDescription: String { description }
+    /// A mirror that shows only the public key.
     public var customMirror: Mirror { Mirror(self, children: ["publicKey": publicKey]) }
 }
 
-/// Keys in their two forms: Z85 text of 40 characters and 32 bytes.
+/// Conversions of a key between its two forms: Z85 text of 40 characters and 32 bytes.
 enum Z85Key {
     static let byteCount = 32
 
-    /// The 32 bytes of a key; nil unless it is exactly 40 characters of the Z85 alphabet.
+    /// Returns the 32 bytes of a key; nil unless the text is exactly 40 characters of the Z85
+    /// alphabet.
     static func decode(_ key: String) -> [UInt8]? {
         guard key.utf8.count == CurveKeyPair.keyCharacterCount,
             key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
@@ -80,12 +89,13 @@ enum Z85Key {
         let decoded = bytes.withUnsafeMutableBufferPointer {
             zmq_z85_decode($0.baseAddress, key) != nil
         }
-        // Not every value of five characters fits in four bytes: encode again to be sure.
+        // Not every group of five characters fits in four bytes. Encoding again detects those that
+        // do not.
         guard decoded, encode(bytes) == key else { return nil }
         return bytes
     }
 
-    /// The text of a key of 32 bytes; nil for another count.
+    /// Returns the text of a key of 32 bytes; nil for another number of bytes.
     static func encode(_ bytes: [UInt8]) -> String? {
         guard bytes.count == byteCount else { return nil }
         var characters = [CChar](repeating: 0, count: CurveKeyPair.keyCharacterCount + 1)
@@ -93,9 +103,11 @@ enum Z85Key {
         return text(characters)
     }
 
+    /// Throws `.malformed` unless `key` is Z85 text of 40 characters; `name` names the key in the
+    /// error.
     static func validate(_ key: String, _ name: String) throws(ZeroMQError) {
         guard decode(key) == nil else { return }
-        // The key itself stays out of the text: it may be a secret.
+        // The error does not contain the key, which may be secret.
         throw ZeroMQError(
             code: .malformed,
             operation: "use the CURVE \(name) key, \(CurveKeyPair.keyCharacterCount) characters of"
@@ -103,6 +115,7 @@ enum Z85Key {
             endpoint: nil, number: 0)
     }
 
+    /// Returns the text of a null-terminated C string.
     static func text(_ characters: [CChar]) -> String {
         String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }

@@ -1,8 +1,9 @@
-/// What a socket does in a CURVE handshake (RFC 26). All keys are Z85 text of 40 characters.
+/// The role of a socket in a CURVE handshake (RFC 26). All keys are Z85 text of 40 characters.
 public enum CurveRole: Sendable {
-    /// Accepts clients. Without a `ZapAuthenticator` in the same context *every* client that knows
-    /// the server's public key is let in: create the authenticator before this socket binds.
+    /// The socket accepts clients. Without a `ZapAuthenticator` in the same context *every* client
+    /// that knows the server's public key is let in: create the authenticator before this socket
+    /// binds.
     case server(secretKey: String)
-    /// Proves itself to the server that holds the secret half of `serverKey`.
+    /// The socket proves its identity to the server that holds the secret half of `serverKey`.
     case client(serverKey: String, keyPair: CurveKeyPair)
 }

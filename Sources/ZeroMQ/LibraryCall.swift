@@ -1,20 +1,21 @@
 import CZeroMQ
 import Glibc
 
-/// The one place where calls of libzmq are judged: EINTR, EAGAIN, ETERM and all other numbers.
+/// Interprets the result of every call of libzmq. This is the one place that handles EINTR, EAGAIN,
+/// ETERM and all other error numbers.
 ///
-/// - EINTR: the call is made again, or, where a caller waits, reported as `interrupted`.
-/// - EAGAIN: reported as `wouldBlock`, which is no error here.
-/// - ETERM and the rest: thrown as `ZeroMQError`.
+/// - EINTR: the call is repeated, or reported as `interrupted` to a caller that waits.
+/// - EAGAIN: reported as `wouldBlock`, which is not an error here.
+/// - ETERM and all others: thrown as `ZeroMQError`.
 enum LibraryCall {
-    /// What a call that did not fail came to.
+    /// The result of a call that did not throw.
     enum Outcome {
         case done(Int32)
         case wouldBlock
         case interrupted
     }
 
-    /// Calls `body`, which returns -1 and sets `errno` when it failed, as all of libzmq does.
+    /// Calls `body`, which returns -1 and sets `errno` when it fails, as libzmq's functions do.
     static func attempt(
         _ operation: @autoclosure () -> String, endpoint: String? = nil,
         repeatWhenInterrupted: Bool = true, _ body: () -> Int32
@@ -33,7 +34,7 @@ enum LibraryCall {
         }
     }
 
-    /// Calls `body` where waiting is no possible outcome.
+    /// Calls `body` for an operation that never has to wait; EAGAIN is thrown as an error.
     @discardableResult
     static func perform(
         _ operation: @autoclosure () -> String, endpoint: String? = nil, _ body: () -> Int32
@@ -44,7 +45,7 @@ enum LibraryCall {
         return value
     }
 
-    /// Calls `body`, which returns a null pointer and sets `errno` when it failed.
+    /// Calls `body`, which returns a null pointer and sets `errno` when it fails.
     static func create(
         _ operation: @autoclosure () -> String, _ body: () -> UnsafeMutableRawPointer?
     ) throws(ZeroMQError) -> UnsafeMutableRawPointer {

@@ -1,8 +1,9 @@
 extension Duration {
-    /// Whole milliseconds for a C call: rounded up, so that a short wait is never none at all.
+    /// The duration in whole milliseconds for a C call. It is rounded up, so that a short wait
+    /// never becomes no wait.
     ///
-    /// Longer durations than an Int32 holds (24 days) become its maximum. A negative duration is a
-    /// programmer's mistake and ends the process.
+    /// Durations that an Int32 cannot hold (24 days) become its maximum. A negative duration is a
+    /// programming error and ends the process.
     var millisecondsForLibrary: Int32 {
         guard self >= .zero else {
             fatalError("a duration for libzmq must not be negative, actual \(self)")
@@ -14,7 +15,7 @@ extension Duration {
         return Int32(seconds * 1000 + rest)
     }
 
-    /// Whole seconds for a C call, rounded up and at least 1.
+    /// The duration in whole seconds for a C call, rounded up and at least 1.
     var secondsForLibrary: Int32 {
         max(1, (millisecondsForLibrary / 1000) + (millisecondsForLibrary % 1000 == 0 ? 0 : 1))
     }

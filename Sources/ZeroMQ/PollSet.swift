@@ -1,8 +1,9 @@
 import Glibc
 
-/// Waits for several sockets, monitors and file descriptors, and for a wake-up from other threads.
+/// Waits for several sockets, monitors and file descriptors, and for a wake-up by other threads.
 ///
-/// An event loop owns one poll set and hands its `waker` to whoever posts work to the loop:
+/// An event loop owns one poll set. It hands the poll set's `waker` to every thread that posts work
+/// to the loop:
 ///
 /// ```swift
 /// var pollSet = try PollSet()
@@ -14,20 +15,24 @@ import Glibc
 /// }
 /// ```
 ///
-/// Threading: `wait` may be called by one thread, the one that owns the sockets; `waker` by any.
+/// Threading: only the thread that owns the sockets may call `wait`. Any thread may use `waker`.
 public struct PollSet: ~Copyable {
     /// Ends a wait from another thread.
     public let waker: Waker
     private var descriptors: [pollfd] = []
 
+    /// Creates a poll set and its waker.
+    ///
     /// - Throws: `.tooManyOpen` when the process has no file descriptor left for the waker.
     public init() throws(ZeroMQError) { waker = try Waker() }
 
     /// Waits until an item is ready, `waker.wake()` is called, a signal arrives, or `timeout` has
     /// passed.
     ///
-    /// - Parameter timeout: nil waits without limit, zero only looks.
-    /// - Returns: what was found. After a signal (EINTR) that is nothing.
+    /// - Parameters:
+    ///   - items: the items to wait for.
+    ///   - timeout: the longest wait. Nil waits without limit; zero does not wait.
+    /// - Returns: the states that were found. After a signal (EINTR) nothing was found.
     /// - Throws: `.contextTerminated` after `Context.shutdown()`.
     public mutating func wait(
         for items: [PollItem], timeout: Duration?
@@ -52,7 +57,7 @@ public struct PollSet: ~Copyable {
             }
             let hasWakeUp = readyCount > 0 && descriptors[items.count].revents != 0
             let result = PollResult(found: found, wasWoken: hasWakeUp && waker.clear())
-            // A socket's signal need not be about what is waited for.
+            // A socket's signal need not concern the states that are waited for.
             guard readyCount > 0, result.isEmpty else { return result }
             guard let end else { continue }
             let rest = ContinuousClock.now.duration(to: end)
@@ -61,7 +66,7 @@ public struct PollSet: ~Copyable {
         }
     }
 
-    /// How many descriptors are ready; 0 after a signal, too.
+    /// Returns the number of descriptors that are ready; 0 when time ran out or a signal arrived.
     private mutating func waitForDescriptors(_ milliseconds: Int32) throws(ZeroMQError) -> Int32 {
         let count = descriptors.count
         let outcome = try descriptors.withUnsafeMutableBufferPointer {
@@ -75,8 +80,9 @@ public struct PollSet: ~Copyable {
     }
 }
 
-/// How a wait goes about one item.
+/// The steps of a wait for one item.
 extension PollItem {
+    /// Returns the descriptor to poll for this item.
     fileprivate func descriptor() throws(ZeroMQError) -> pollfd {
         switch target {
         case .socket(let handle):
@@ -89,13 +95,13 @@ extension PollItem {
         }
     }
 
-    /// What is ready before any waiting.
+    /// Returns the states that hold before any waiting.
     fileprivate func known() throws(ZeroMQError) -> Interest {
         guard case .socket(let handle) = target else { return [] }
         return try handle.readiness().intersection(interest)
     }
 
-    /// What is ready when its descriptor has something to say.
+    /// Returns the states that hold after the item's descriptor reported `events`.
     fileprivate func found(_ events: Int16) throws(ZeroMQError) -> Interest {
         switch target {
         case .socket(let handle): return try handle.readinessAfterSignal().intersection(interest)
@@ -108,21 +114,22 @@ extension PollItem {
         }
     }
 
+    /// Tells a socket that the wait has ended.
     fileprivate func waited() {
         if case .socket(let handle) = target { handle.waited() }
     }
 }
 
-/// What a wait found: one entry for each item, in the order they were given.
+/// The result of a wait: one entry for each item, in the order in which the items were given.
 public struct PollResult: Sendable {
-    /// What each item is ready for; empty where it is not.
+    /// The states that each item is ready for; empty for an item that is not ready.
     public let found: [PollItem.Interest]
-    /// Whether `Waker.wake()` was called since the last wait that said so.
+    /// Whether `Waker.wake()` was called since the last wait that reported a call.
     public let wasWoken: Bool
 
-    /// Whether the item at this index is ready for anything.
+    /// Returns whether the item at this index is ready for anything.
     public func isReady(_ index: Int) -> Bool { !found[index].isEmpty }
 
-    /// Whether nothing was found: time ran out or a signal arrived.
+    /// Whether nothing was found, because time ran out or a signal arrived.
     public var isEmpty: Bool { !wasWoken && found.allSatisfy(\.isEmpty) }
 }

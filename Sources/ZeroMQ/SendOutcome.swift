@@ -1,8 +1,9 @@
-/// What became of a message that was offered to a socket.
+/// The result of offering a message to a socket.
 public enum SendOutcome: Sendable, Hashable {
-    /// libzmq took the whole message. It may still be lost when the peer's connection is.
+    /// libzmq took the whole message. The message may still be lost together with the peer's
+    /// connection.
     case sent
-    /// Nothing was sent: no peer is connected yet, or its queue is at the high-water mark.
+    /// Nothing was sent: no peer is connected yet, or the peer's queue is at the high-water mark.
     case wouldBlock
     /// Nothing was sent: no connected peer of this ROUTER has the identity in the first frame.
     case unreachable

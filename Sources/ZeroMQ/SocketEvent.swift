@@ -1,42 +1,50 @@
 import CZeroMQ
 
-/// Something that happened to one of a socket's connections.
+/// An event of one of a socket's connections.
 /// Source: the manual page zmq_socket_monitor(3).
 public struct SocketEvent: Sendable, Hashable {
+    /// The kind of an event. Error numbers are values of `errno`.
     public enum Kind: Sendable, Hashable {
-        /// A connection was made; its handshake is still to come.
+        /// A connection was made; its handshake follows.
         case connected
-        /// A connection could not be made at once and is under way.
+        /// A connection could not be made at once and is in progress.
         case connectDelayed
         /// A connection failed and is tried again after this pause.
         case connectRetried(after: Duration)
+        /// The socket accepts connections at an endpoint.
         case listening
+        /// The socket could not be bound.
         case bindFailed(errorNumber: Int32)
-        /// A peer connected; its handshake is still to come.
+        /// A peer connected; its handshake follows.
         case accepted
+        /// A peer's connection could not be accepted.
         case acceptFailed(errorNumber: Int32)
         /// A connection attempt or a listener was closed.
         case closed
+        /// A connection could not be closed.
         case closeFailed(errorNumber: Int32)
-        /// A connection is gone, be it that its handshake never succeeded.
+        /// A connection is gone. The event also comes when its handshake never succeeded.
         case disconnected
+        /// The handshake succeeded; messages can flow.
         case handshakeSucceeded
+        /// The handshake failed for this reason.
         case handshakeFailed(HandshakeFailure)
         /// The last event of a monitor.
         case monitorStopped
-        /// An event of a later libzmq, by its number.
+        /// An event that a later libzmq added, by its number.
         case other(UInt16)
     }
 
-    /// Why a handshake failed.
+    /// The reason why a handshake failed.
     public enum HandshakeFailure: Sendable, Hashable, CustomStringConvertible {
         /// The connection broke, with this `errno`.
         case connection(errorNumber: Int32)
-        /// The peer does not speak ZMTP, or not the mechanism asked for; libzmq's number.
+        /// The peer does not speak ZMTP or not the expected mechanism. The number is libzmq's.
         case protocolViolation(number: Int32)
         /// The ZAP handler refused the peer with this status: 300, 400 or 500.
         case refused(status: Int32)
 
+        /// The reason in words, with advice where the cause is known.
         public var description: String {
             switch self {
             case .connection(let number): String(cString: zmq_strerror(number))
@@ -50,14 +58,17 @@ public struct SocketEvent: Sendable, Hashable {
         }
     }
 
+    /// The kind of the event.
     public let kind: Kind
-    /// What the kind's payload does not say: the connection's file descriptor for most kinds.
+    /// The number that libzmq sent with the event. For most kinds without a payload it is the
+    /// connection's file descriptor.
     public let value: Int32
-    /// The endpoint the event belongs to: of a bound socket its own.
+    /// The endpoint that the event belongs to; for a bound socket it is the socket's own.
     public let endpoint: String
 
-    /// The connection's file descriptor, where the kind has one. The number is that of the moment:
-    /// once a connection is closed, the system gives the same number to a later one.
+    /// The connection's file descriptor, for kinds that have one. The number is valid at the time
+    /// of the event only: once a connection is closed, the system reuses its number for a later
+    /// one.
     public var fileDescriptor: Int32? {
         switch kind {
         case .connected, .listening, .accepted, .closed, .disconnected: value
@@ -65,7 +76,7 @@ public struct SocketEvent: Sendable, Hashable {
         }
     }
 
-    /// Parses the two frames libzmq sends; nil when they are malformed.
+    /// Parses the two frames that libzmq sends; nil when they are malformed.
     init?(frames: [Frame]) {
         guard frames.count == 2, frames[0].byteCount == 6 else { return nil }
         let (number, value) = frames[0].withUnsafeBytes {

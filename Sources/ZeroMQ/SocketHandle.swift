@@ -1,32 +1,37 @@
 import CZeroMQ
 import Glibc
 
-/// An open libzmq socket and the thread that owns it: where every call of a socket ends up.
+/// An open libzmq socket and the thread that owns it. Every call of a socket ends up here.
 ///
-/// A class, so that `PollItem` and `SocketMonitor` can refer to it; it stays inside this module.
-/// Not Sendable, and every entry checks the thread.
+/// It is a class, so that `PollItem` and `SocketMonitor` can refer to it, and it stays inside this
+/// module. It is not Sendable, and every entry checks the thread.
 ///
 /// Source: zmq(7), "ØMQ sockets are not thread safe. Applications MUST NOT use a socket from
-/// multiple threads except after migrating a socket from one thread to another with a 'full
-/// fence' memory barrier." This module does not migrate sockets.
+/// multiple threads except after migrating a socket from one thread to another with a 'full fence'
+/// memory barrier." This module does not migrate sockets.
 final class SocketHandle {
     let kind: SocketKind
-    /// Keeps the context alive as long as its socket.
+    /// The context, which the socket keeps alive.
     let context: Context
     private let owner = ThreadIdentity.current
-    /// Nil once closed.
+    /// libzmq's socket; nil once closed.
     private var socket: UnsafeMutableRawPointer?
-    /// Where messages on their way through libzmq lie; always initialised.
+    /// The message that libzmq receives into; always initialised.
     let incoming = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
+    /// The message that libzmq sends from; always initialised.
     let outgoing = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
+    /// The number of received messages that were dropped.
     var droppedMessageCount = 0
-    /// What it was ready for when it was looked at last; nil when that may have changed since without
-    /// a signal at its descriptor, which is so after every use.
+    /// The states that the socket was ready for when it was last asked. Nil when they may have
+    /// changed since then without a signal at the socket's descriptor, as after every use of the
+    /// socket.
     var knownReadiness: PollItem.Interest?
-    /// The last wait found nothing to receive; holds for one receive.
+    /// Whether the last wait found nothing to receive. The value holds for one receive.
     var isQuiet = false
+    /// The descriptor that libzmq signals (ZMQ_FD); nil until it is first needed.
     var descriptor: Int32?
-    /// Number of the monitor that was started last; an earlier one must not stop a later one.
+    /// The number of the monitor that was started last. An earlier monitor must not stop a later
+    /// one.
     var monitorNumber = 0
 
     init(_ context: Context, _ kind: SocketKind, options: SocketOptions) throws(ZeroMQError) {
@@ -36,7 +41,7 @@ final class SocketHandle {
         zmq_msg_init(outgoing)
         let socket = try context.openSocket(kind)
         self.socket = socket
-        // A throw from here on releases self, and deinit closes.
+        // A throw from here on releases self, and deinit closes the socket.
         try SocketOptionWriter(socket: socket, kind: kind).apply(options)
     }
 
@@ -50,7 +55,8 @@ final class SocketHandle {
 
     var isOpen: Bool { socket != nil }
 
-    /// The socket for a call of libzmq; ends the process on the wrong thread and after close.
+    /// Returns the socket for a call of libzmq. Ends the process on the wrong thread and after
+    /// close.
     func use(_ operation: StaticString) -> UnsafeMutableRawPointer {
         owner.check(operation, of: "a \(kind) socket")
         guard let socket else { fatalError("\(operation) of a \(kind) socket after its close") }
@@ -59,18 +65,18 @@ final class SocketHandle {
         return socket
     }
 
-    /// Ends the process on the wrong thread; for what may be called after close.
+    /// Ends the process on the wrong thread; for operations that are allowed after close.
     func checkThread(_ operation: StaticString) {
         owner.check(operation, of: "a \(kind) socket")
     }
 
-    /// Idempotent.
+    /// Closes the socket; idempotent.
     func close() {
         guard let socket else { return }
         checkThread("close")
         self.socket = nil
         (descriptor, knownReadiness, isQuiet) = (nil, nil, false)
-        // ENOTSOCK is the only failure, and the pointer was valid.
+        // zmq_close fails only with ENOTSOCK, and the pointer was valid.
         _ = zmq_close(socket)
     }
 
@@ -106,7 +112,8 @@ final class SocketHandle {
         }
     }
 
-    /// Refuses tcp ports above 65535, of which libzmq 4.3 would silently use the lower 16 bits.
+    /// Refuses tcp ports above 65535. libzmq 4.3 would silently use the lower 16 bits of such a
+    /// port.
     private static func requirePort(of endpoint: String, _ operation: String) throws(ZeroMQError) {
         guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return }
         let port = endpoint[endpoint.index(after: colon)...]
@@ -116,7 +123,7 @@ final class SocketHandle {
         throw ZeroMQError(number: EINVAL, operation: operation, endpoint: endpoint)
     }
 
-    /// The endpoint last bound or connected, with wildcards resolved.
+    /// Returns the endpoint that was last bound or connected, with wildcards resolved.
     private func lastEndpoint() throws(ZeroMQError) -> String {
         let socket = use("read the last endpoint")
         var characters = [CChar](repeating: 0, count: 1024)
@@ -127,7 +134,7 @@ final class SocketHandle {
         return Z85Key.text(characters)
     }
 
-    /// Waits until the socket is ready or `deadline` has passed.
+    /// Waits until the socket is ready or `deadline` has passed. A signal ends the wait early.
     func wait(
         for interest: PollItem.Interest, until deadline: ContinuousClock.Instant
     ) throws(ZeroMQError) {

@@ -1,15 +1,16 @@
 import CZeroMQ
 import Glibc
 
-/// Sending and receiving whole messages.
+/// Sends and receives whole messages.
 extension SocketHandle {
-    /// Offers a message without waiting. All frames go, or none.
+    /// Offers a message without waiting. Either all frames are sent or none.
     ///
-    /// libzmq decides by the first frame: high-water marks count whole messages, and a message
-    /// shows up at the receiver only when its last frame is written. What is left is a connection
+    /// libzmq decides by the first frame: high-water marks count whole messages, and the receiver
+    /// sees a message only when its last frame is written. The one remaining case is a connection
     /// that breaks between two frames. DEALER and PUSH then report EAGAIN once and swallow the
-    /// remaining frames, which must therefore still be offered; PAIR reports EAGAIN for each, and a
-    /// new peer must not get the tail, so the rest is not offered. Nothing has arrived either way.
+    /// remaining frames, which must therefore still be offered. PAIR reports EAGAIN for each frame;
+    /// the rest is not offered, because a new peer must not get it. In both cases nothing has
+    /// arrived.
     ///
     /// Source: lb.cpp, router.cpp and pair.cpp of libzmq 4.3.
     func send(_ frames: [Frame]) throws(ZeroMQError) -> SendOutcome {
@@ -33,16 +34,18 @@ extension SocketHandle {
         return wasLost ? .wouldBlock : .sent
     }
 
+    /// Offers one frame without waiting.
     private func send(
         _ frame: Frame, on socket: UnsafeMutableRawPointer, isLast: Bool
     ) throws(ZeroMQError) -> SendOutcome {
-        // zmq_msg_send takes the message over when it succeeds and leaves an empty one; when it
-        // fails the message is still ours. Sharing closes what an earlier failure left.
+        // `share` initialises `outgoing` anew, so the empty message in it is closed first.
         zmq_msg_close(outgoing)
         frame.share(into: outgoing)
         let flags = isLast ? ZMQ_DONTWAIT : ZMQ_DONTWAIT | ZMQ_SNDMORE
         defer {
-            // Lets go of the frame's memory now rather than at the next send.
+            // zmq_msg_send takes over a message when it succeeds and leaves an empty one. When it
+            // fails, the message still belongs to this handle. Closing it frees the frame's memory
+            // now rather than at the next send.
             zmq_msg_close(outgoing)
             zmq_msg_init(outgoing)
         }
@@ -58,7 +61,7 @@ extension SocketHandle {
         }
     }
 
-    /// Offers a message again and again until it is taken, unreachable or `deadline` has passed.
+    /// Offers a message repeatedly until it is taken, unreachable or `deadline` has passed.
     func send(
         _ frames: [Frame], until deadline: ContinuousClock.Instant
     ) throws(ZeroMQError) -> SendOutcome {
@@ -66,7 +69,7 @@ extension SocketHandle {
             let outcome = try send(frames)
             if outcome != .wouldBlock || ContinuousClock.now >= deadline { return outcome }
             if kind == .router {
-                // A ROUTER is ready as soon as any peer is, not the one in question.
+                // A ROUTER is ready as soon as any peer is, which need not be the peer in question.
                 usleep(1000)
             } else {
                 try wait(for: .writable, until: deadline)
@@ -74,7 +77,8 @@ extension SocketHandle {
         }
     }
 
-    /// Takes the next whole message without waiting; nil when there is none.
+    /// Takes the next whole message without waiting; returns nil when there is none, or when
+    /// `Socket.maximumDropCountPerReceive` messages in a row were dropped.
     func receive() throws(ZeroMQError) -> [Frame]? {
         let socket = use("receive")
         for _ in 0..<Socket.maximumDropCountPerReceive {
@@ -87,6 +91,7 @@ extension SocketHandle {
         return nil
     }
 
+    /// Waits until `deadline` for a message; returns nil when none came.
     func receive(until deadline: ContinuousClock.Instant) throws(ZeroMQError) -> [Frame]? {
         while true {
             if let frames = try receive() { return frames }
@@ -101,6 +106,7 @@ extension SocketHandle {
         case dropped
     }
 
+    /// Receives all parts of one message and drops a message with too many parts.
     private func receiveMessage(
         from socket: UnsafeMutableRawPointer
     ) throws(ZeroMQError) -> Received {
@@ -110,8 +116,8 @@ extension SocketHandle {
             let outcome = try LibraryCall.attempt("receive a message on a \(kind) socket") {
                 zmq_msg_recv(incoming, socket, ZMQ_DONTWAIT)
             }
-            // libzmq hands out whole messages, so nothing can be missing after the first part; were
-            // it so, the torso is dropped.
+            // libzmq hands out whole messages, so no part can be missing after the first one. If
+            // one were missing, the incomplete message would be dropped.
             guard case .done = outcome else { return partCount == 0 ? .none : .dropped }
             partCount += 1
             let hasMore = zmq_msg_more(incoming) != 0

@@ -1,14 +1,15 @@
 import CZeroMQ
 
-/// What a `PollSet` asks of a socket.
+/// The questions that a `PollSet` asks a socket.
 ///
-/// A socket's descriptor tells of changes that libzmq's threads bring about, once each, and of nothing
-/// else: what a call on the socket has changed or taken note of shows up in its events alone. So the
-/// events are looked at after every use and every signal, and are known otherwise, without a call.
+/// A socket's descriptor signals each change that libzmq's threads bring about, once, and nothing
+/// else. A change that a call on the socket made or noticed shows only in the socket's events. The
+/// events are therefore read after every use of the socket and after every signal. At all other
+/// times they are known without a call.
 ///
 /// Source: zmq_getsockopt(3), ZMQ_FD and ZMQ_EVENTS.
 extension SocketHandle {
-    /// What to wait for when nothing is ready.
+    /// Returns the descriptor to poll when nothing is ready.
     func pollDescriptor() throws(ZeroMQError) -> Int32 {
         checkThread("poll")
         if let descriptor { return descriptor }
@@ -17,23 +18,26 @@ extension SocketHandle {
         return found
     }
 
-    /// What the socket is ready for, as far as it can have changed without a signal.
+    /// Returns the states that the socket is ready for. Calls libzmq only when they can have
+    /// changed without a signal.
     func readiness() throws(ZeroMQError) -> PollItem.Interest {
         if let knownReadiness { return knownReadiness }
         return try readinessAfterSignal()
     }
 
+    /// Reads the states that the socket is ready for from libzmq.
     func readinessAfterSignal() throws(ZeroMQError) -> PollItem.Interest {
         let found = PollItem.Interest(rawValue: Int16(truncatingIfNeeded: try option(ZMQ_EVENTS)))
         knownReadiness = found
         return found
     }
 
-    /// Notes what a wait came to, for `receiveUnlessQuiet`.
+    /// Notes the result of a wait for `receiveUnlessQuiet()`.
     func waited() { isQuiet = knownReadiness.map { !$0.contains(.readable) } ?? false }
 
-    /// For loops that look after every wait, whatever it found: the first look after a wait that found
-    /// nothing here costs no call.
+    /// Takes the next message as `receive()` does, for loops that ask after every wait, whatever it
+    /// found. The first call after a wait that found nothing here returns nil without a call of
+    /// libzmq.
     func receiveUnlessQuiet() throws(ZeroMQError) -> [Frame]? {
         if isQuiet {
             isQuiet = false
@@ -42,6 +46,7 @@ extension SocketHandle {
         return try receive()
     }
 
+    /// Returns the value of an integer option.
     private func option(_ option: Int32) throws(ZeroMQError) -> Int32 {
         let socket = use("poll")
         var value: Int32 = 0

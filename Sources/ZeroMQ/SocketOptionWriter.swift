@@ -1,10 +1,14 @@
 import CZeroMQ
 
-/// Applies `SocketOptions` to a libzmq socket; the only caller of `zmq_setsockopt`.
+/// Applies `SocketOptions` to a new libzmq socket.
 struct SocketOptionWriter {
     let socket: UnsafeMutableRawPointer
     let kind: SocketKind
 
+    /// Sets every option.
+    ///
+    /// - Throws: `.invalidArgument` for a value out of range, naming the option; `.malformed` for a
+    ///   key that is not Z85 text of 40 characters.
     func apply(_ options: SocketOptions) throws(ZeroMQError) {
         try applyQueues(options)
         try applyIdentity(options)
@@ -50,7 +54,7 @@ struct SocketOptionWriter {
         if let timeout = options.heartbeatTimeout {
             try set(ZMQ_HEARTBEAT_TIMEOUT, "heartbeatTimeout", timeout.millisecondsForLibrary)
         }
-        // libzmq keeps tenths of seconds and cuts the rest off, which would turn 99 ms into none.
+        // libzmq keeps tenths of seconds and cuts off the rest, which would turn 99 ms into 0.
         let (tenths, rest) = milliseconds(options.heartbeatTimeToLive)
             .quotientAndRemainder(dividingBy: 100)
         let timeToLive = min(tenths + (rest == 0 ? 0 : 1), Int32(UInt16.max))
@@ -94,6 +98,7 @@ struct SocketOptionWriter {
         }
     }
 
+    /// Returns a duration in milliseconds; 0 for nil.
     private func milliseconds(_ duration: Duration?) -> Int32 {
         duration?.millisecondsForLibrary ?? 0
     }
@@ -106,12 +111,13 @@ struct SocketOptionWriter {
         try set(option, name, Int32(clamping: count))
     }
 
-    /// `size` nil is libzmq's -1: the system's choice.
+    /// Sets a size; nil becomes libzmq's -1, which leaves the choice to the system.
     private func set(_ option: Int32, _ name: String, size: Int?) throws(ZeroMQError) {
         try set(option, name, size.map { Int32(clamping: max(0, $0)) } ?? -1)
     }
 
-    /// `limit` nil is libzmq's -1: none. The one option of 64 bits.
+    /// Sets a limit; nil becomes libzmq's -1, which means no limit. This is the one option of 64
+    /// bits.
     private func set(_ option: Int32, _ name: String, limit: Int?) throws(ZeroMQError) {
         var value = limit.map { Int64(max(0, $0)) } ?? -1
         try write(option, name, &value, MemoryLayout<Int64>.size)

@@ -1,9 +1,10 @@
 import CZeroMQ
 import Glibc
 
-/// Which thread owns a socket.
+/// The identity of the thread that owns a socket.
 ///
-/// Compared by `pthread_self`, which costs no system call; named by the kernel's thread number.
+/// Threads are compared by `pthread_self`, which costs no system call. Errors name them by the
+/// kernel's thread number.
 struct ThreadIdentity {
     private let handle: pthread_t
     private let kernelNumber: Int
@@ -16,9 +17,9 @@ struct ThreadIdentity {
 
     var isCurrent: Bool { pthread_equal(handle, pthread_self()) != 0 }
 
-    /// Ends the process when the calling thread is another one, naming both.
+    /// Ends the process when the calling thread is not this one, and names both threads.
     ///
-    /// `fatalError` rather than `precondition`, whose text an optimised build leaves out.
+    /// `fatalError` is used because an optimised build leaves out the text of a `precondition`.
     @inline(__always)
     func check(_ operation: StaticString, of subject: @autoclosure () -> String) {
         if isCurrent { return }

@@ -1,21 +1,22 @@
 import CZeroMQ
 import Glibc
 
-/// What went wrong in libzmq: which operation, at which endpoint, why, and what to do about it.
+/// An error of libzmq or of this module: the operation, its endpoint, the reason and advice.
 ///
-/// `description` reads like
-/// `cannot bind tcp://127.0.0.1:5555: address already in use (EADDRINUSE); choose another port
-/// ...`.
+/// `description` reads like `cannot bind tcp://127.0.0.1:5555: address already in use (EADDRINUSE);
+/// choose another port ...`.
 public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
     /// The reason as a case to switch over.
     public let code: Code
-    /// What was attempted, as a verb phrase: "bind", "set the option linger of a dealer socket".
+    /// The attempted operation as a verb phrase: "bind", "set the option linger of a dealer
+    /// socket".
     public let operation: String
-    /// The endpoint it was attempted at, where there is one.
+    /// The endpoint of the attempt, where there is one.
     public let endpoint: String?
-    /// The `errno` libzmq reported; 0 when the error did not come from a call of libzmq.
+    /// The `errno` that libzmq reported; 0 when the error did not come from a call of libzmq.
     public let number: Int32
 
+    /// Creates an error from its parts.
     public init(code: Code, operation: String, endpoint: String?, number: Int32) {
         self.code = code
         self.operation = operation
@@ -23,13 +24,14 @@ public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
         self.number = number
     }
 
-    /// Builds the error of an `errno`; the only place where numbers become codes.
+    /// Creates the error of an `errno`. This is the only place where numbers become codes.
     public init(number: Int32, operation: String, endpoint: String? = nil) {
         self.init(
             code: Code.ofNumber[number] ?? .other, operation: operation, endpoint: endpoint,
             number: number)
     }
 
+    /// One line of text: operation, endpoint, reason and advice.
     public var description: String {
         var text = "cannot \(operation)"
         if let endpoint { text += " \(endpoint)" }

@@ -2,7 +2,7 @@ import CZeroMQ
 import Glibc
 
 extension ZeroMQError {
-    /// Every reason libzmq documents, and those this module adds.
+    /// Every reason that libzmq documents, and the reasons that this module adds.
     ///
     /// Source: the ERRORS sections of the zmq_* manual pages, version 4.3.
     public enum Code: Sendable, Hashable, CaseIterable {
@@ -14,17 +14,17 @@ extension ZeroMQError {
         case connectionAborted, connectionReset, notConnected, timedOut, inProgress
         case messageTooLarge, nameTooLong, accessDenied, operationNotPermitted, busy
         case fileExists, readOnlyFileSystem
-        /// The installed libzmq is older than this module needs. Carries no `errno`.
+        /// The installed libzmq is older than this module needs. Has no `errno`.
         case libraryTooOld
-        /// Bytes that another program gave are not what they must be. Carries no `errno`.
+        /// A key or other data from outside is malformed or missing. Has no `errno`.
         case malformed
-        /// An `errno` libzmq does not document; its text is the system's.
+        /// An `errno` that libzmq does not document; its text is the system's.
         case other
     }
 }
 
 extension ZeroMQError.Code {
-    /// What a code means in words, its symbol, and what to try.
+    /// The meaning of a code in words, its number and symbol, and advice.
     struct Facts {
         let number: Int32?
         let symbol: String?
@@ -39,12 +39,12 @@ extension ZeroMQError.Code {
         }
     }
 
-    /// Code of each known `errno`.
+    /// The code of each known `errno`.
     static let ofNumber: [Int32: ZeroMQError.Code] = Dictionary(
         allCases.compactMap { code in code.facts?.number.map { ($0, code) } },
         uniquingKeysWith: { first, _ in first })
 
-    /// Nil for `.other` alone.
+    /// The facts of this code; nil only for `.other`.
     var facts: Facts? { callFacts ?? networkFacts ?? systemFacts }
 
     private var callFacts: Facts? {

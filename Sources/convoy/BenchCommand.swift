@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// Measurements of single parts.
+/// The command `convoy bench`, with a subcommand for each measurement.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure this build on this host.",

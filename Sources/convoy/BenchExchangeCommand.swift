@@ -7,11 +7,12 @@ import Glibc
 import NeuralNetwork
 import RunFiles
 
-/// Trains with gradients that cost nothing, so that a step is the exchange and what controls it.
+/// The command `convoy bench exchange`. It trains with gradients that cost nothing, so that the
+/// time of a step is the time of the exchange and its control.
 ///
-/// Coordinator, servers and workers are real processes; sockets, shards, sums and the optimizer
-/// (SGD, one multiplication and one addition a parameter) are those of every run. A worker's engine
-/// alone is another: `ExchangeEngine`.
+/// Coordinator, servers and workers are real processes. Sockets, shards, sums and the optimizer
+/// (SGD, one multiplication and one addition for each parameter) are those of every run. Only the
+/// engine of a worker is another one: `ExchangeEngine`.
 struct BenchExchangeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exchange",
@@ -21,7 +22,7 @@ struct BenchExchangeCommand: ParsableCommand {
             from one version of the weights to the next, as a worker sees it.
             """)
 
-    /// Steps that are not counted: connections, buffers and caches warm up.
+    /// The number of first steps that are not counted: connections, buffers and caches warm up.
     private static let warmUpCount = 5
     private static let classCount = 2
 
@@ -119,16 +120,18 @@ struct BenchExchangeCommand: ParsableCommand {
         result.optimizer = .sgd(SGD())
         result.cluster.workers = workers
         result.cluster.servers = servers
-        // Half of it without new weights counts as a loss, and all is sent again.
+        // A worker that gets no new weights for half of this time takes messages for lost, and
+        // everything is sent again.
         result.cluster.heartbeatIntervalMilliseconds = bytes > 16_000_000 ? 10_000 : 1000
         return result
     }
 
-    /// Two dense layers behind one pixel, with about as many parameters as asked for.
+    /// Three dense layers behind one pixel, with about as many parameters as asked for.
     private var model: ModelSpecification {
         let wanted = bytes / 4
         let first = max(1, Int(Double(wanted).squareRoot()))
-        // 2 · first, first · second + second, second · classes + classes
+        // The three layers have 2 · first, first · second + second, and second · classes + classes
+        // parameters.
         let rest = wanted - 2 * first - Self.classCount
         let second = max(1, rest / (first + 1 + Self.classCount))
         return ModelSpecification(
@@ -139,7 +142,8 @@ struct BenchExchangeCommand: ParsableCommand {
             ])
     }
 
-    /// IDX files with one pixel a record: a record for each worker and step, all in one epoch.
+    /// Writes IDX files with one pixel in each record. There is one record for each worker and
+    /// step, so that all steps are in one epoch.
     private func writeData(to directory: String) throws(Failure) {
         func write(_ name: String, _ magic: UInt32, _ dimensions: [Int], _ content: [UInt8])
             throws(Failure)
@@ -180,7 +184,7 @@ struct BenchExchangeCommand: ParsableCommand {
     }
 }
 
-/// A worker of `convoy bench exchange`; not to be started by hand.
+/// The worker of `convoy bench exchange`. It is not meant to be started by hand.
 struct BenchExchangeWorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exchange-worker", abstract: "A worker of bench exchange.",

@@ -4,6 +4,7 @@ import ClusterRuntime
 import NeuralNetwork
 import RunFiles
 
+/// The command `convoy bench step`, which breaks down the time of a training step on one core.
 struct BenchStepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "step",

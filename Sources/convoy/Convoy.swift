@@ -5,7 +5,8 @@ import ClusterRuntime
 import Glibc
 import RunFiles
 
-/// Trains convolutional networks data-parallel, with the same bits whatever happens.
+/// The command `convoy`. It trains convolutional networks data-parallel, with the same bits
+/// whatever happens.
 @main
 struct Convoy: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -24,12 +25,13 @@ struct Convoy: ParsableCommand {
         ])
 
     static func main() {
-        // Writes beyond `ulimit -f` then fail with a reason, here and in every child.
+        // Writes beyond `ulimit -f` then fail with an error, in this process and in its children.
         signal(SIGXFSZ, SIG_IGN)
         main(joiningNumbers(Array(CommandLine.arguments.dropFirst())))
     }
 
-    /// `--seed -1` as `--seed=-1`: a number below zero is a value that is out of range, not a flag.
+    /// Joins a flag and the negative number after it: `--seed -1` becomes `--seed=-1`. The number
+    /// is then reported as out of range, not as an unknown flag.
     static func joiningNumbers(_ arguments: [String]) -> [String] {
         var result: [String] = []
         for argument in arguments {
@@ -49,21 +51,25 @@ struct Convoy: ParsableCommand {
     }
 }
 
-/// What subcommands share: errors to standard error, in one line, with their exit code.
+/// The output of the subcommands. An error is one line on standard error and an exit code.
 enum Terminal {
+    /// Reports a failure, and returns the error that ends the process with the exit code of the
+    /// failure.
     static func fail(_ failure: Failure) -> any Error {
         report(failure.text)
         Screen.flush()
         return ArgumentParser.ExitCode(Int32(failure.exitCode))
     }
 
+    /// Writes an error to standard error as one line.
     static func report(_ text: String) {
         Screen.report("convoy: error: \(LineText.printable(text))\n")
     }
 
+    /// Writes a warning to standard error as one line.
     static func warn(_ text: String) { Screen.report("convoy: warning: \(LineText.printable(text))\n") }
 
-    /// Shows a line of a command that is there to show it: it waits for whoever reads.
+    /// Writes a line of results to standard output, and waits until a reader takes it.
     static func show(_ text: String) {
         let bytes = Array((text + "\n").utf8)
         var offset = 0
@@ -77,10 +83,10 @@ enum Terminal {
         }
     }
 
-    /// Runs the body of a subcommand.
+    /// Runs the body of a subcommand and ends the process with the exit code that the body returns.
     static func run(_ body: () throws(Failure) -> Int) throws {
         Screen.claimStandardDescriptors()
-        // A reader that does not read gets no more than a moment.
+        // The process waits only a moment for a reader that does not read.
         defer { Screen.flush() }
         let code: Int
         do throws(Failure) { code = try body() } catch { throw fail(error) }

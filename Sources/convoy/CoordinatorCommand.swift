@@ -4,6 +4,7 @@ import ClusterRuntime
 import Logging
 import RunFiles
 
+/// The command `convoy coordinator`, which coordinates one run.
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "coordinator",
@@ -77,10 +78,11 @@ struct CoordinatorCommand: ParsableCommand {
         }
     }
 
-    /// What this process has made for a run that may never begin.
+    /// What this process has created for a run that may never begin.
     private enum Made { case nothing, directory, contents }
 
-    /// A run that never began leaves nothing in the way of the next try.
+    /// Starts the coordinator. If it cannot start, what this process has created for the run is
+    /// removed, so that nothing stands in the way of the next attempt.
     private func start(
         _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger,
         _ interruptions: Interruptions
@@ -107,7 +109,8 @@ struct CoordinatorCommand: ParsableCommand {
         }
     }
 
-    /// A coordinator started by hand makes its run directory; `convoy train` has made it before.
+    /// Returns the configuration, and creates the run directory if the coordinator was started by
+    /// hand. `convoy train` has created the directory before it starts a coordinator.
     private func prepare(
         _ directory: RunDirectory
     ) throws(Failure) -> (RunConfiguration, Made) {
@@ -130,6 +133,7 @@ struct CoordinatorCommand: ParsableCommand {
     }
 }
 
+/// The command `convoy server`, which hosts shards of a run.
 struct ServerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "server", abstract: "Hold slices of the parameters for a coordinator's run.")
@@ -140,6 +144,7 @@ struct ServerCommand: ParsableCommand {
     func run() throws { try member.run(.server, threadCount: 1, options: role) }
 }
 
+/// The command `convoy worker`, which computes gradients for a run.
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker", abstract: "Compute gradients for a coordinator's run.")
@@ -151,7 +156,7 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Compute threads.")
     var threads: Int = 1
 
-    /// Flips one bit of one gradient in this step, to see an audit catch it.
+    /// A step in which one bit of one gradient is flipped, to test that an audit finds it.
     @Option(help: .hidden)
     var flipBitInStep: Int?
 

@@ -5,7 +5,7 @@ import FoundationEssentials
 import Partitions
 import RunFiles
 
-/// Where a worker finds its data.
+/// The flags that say where a worker finds its data.
 struct DataFlags: ParsableArguments {
     @Flag(help: "Workers have all data streamed from the coordinator, even if it is on their host.")
     var streamData = false
@@ -19,6 +19,7 @@ struct DataFlags: ParsableArguments {
     @Option(help: "Bytes of streamed partitions to keep.")
     var cacheBytes: Int = PartitionDiskCache.defaultByteLimit
 
+    /// Refuses flags that contradict one another or are out of range.
     private func check() throws(Failure) {
         if streamData, !dataRoot.isEmpty {
             throw .usage(
@@ -31,7 +32,8 @@ struct DataFlags: ParsableArguments {
         if let cache, cache.isEmpty { throw .usage("--cache: expected a directory, found nothing") }
     }
 
-    /// The same for a worker that is started with them, in this working directory.
+    /// Returns these flags as arguments for a worker that this process starts in this working
+    /// directory.
     func arguments() throws(Failure) -> [String] {
         try check()
         var arguments = streamData ? ["--stream-data"] : []
@@ -43,6 +45,7 @@ struct DataFlags: ParsableArguments {
         return arguments
     }
 
+    /// Returns what the flags say to a worker in this process.
     func options() throws -> DataOptions {
         do throws(Failure) { try check() } catch { throw Terminal.fail(error) }
         var options = DataOptions()
@@ -53,7 +56,8 @@ struct DataFlags: ParsableArguments {
         return options
     }
 
-    /// Below XDG_CACHE_HOME, which is ~/.cache unless set; none without a home.
+    /// The default cache of partitions: below `XDG_CACHE_HOME`, or below ~/.cache when that is not
+    /// set. It is nil without a home directory.
     private static var defaultCache: String? {
         let environment = ProcessInfo.processInfo.environment
         let home = environment["HOME"].flatMap { $0.isEmpty ? nil : "\($0)/.cache" }

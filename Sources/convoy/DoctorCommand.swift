@@ -10,6 +10,7 @@ import RunFiles
 import Threads
 import ZeroMQ
 
+/// The command `convoy doctor`, which checks this host or the hosts of a cluster file.
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
@@ -76,6 +77,7 @@ struct DoctorCommand: ParsableCommand {
 
     // MARK: Facts
 
+    /// Returns the inspection of this host that the flags ask for.
     private func inspection() throws(Failure) -> HostInspection {
         var inspection = HostInspection()
         inspection.addresses = bind
@@ -92,6 +94,7 @@ struct DoctorCommand: ParsableCommand {
         return inspection
     }
 
+    /// Returns a report as JSON.
     private static func text(_ report: HostReport) throws(Failure) -> String {
         do {
             let encoder = JSONEncoder()
@@ -102,6 +105,7 @@ struct DoctorCommand: ParsableCommand {
         }
     }
 
+    /// Listens at a port for some seconds, so that another host can try to connect to it.
     private func listen(_ probe: HostInspection.ListenProbe) throws(Failure) {
         let interruptions = try Interruptions(watchingParent: exitWithParent)
         let address = bind.first ?? "0.0.0.0"
@@ -121,6 +125,9 @@ struct DoctorCommand: ParsableCommand {
 
     // MARK: A cluster
 
+    /// Checks whether a run can start on the hosts of a cluster file.
+    ///
+    /// - Returns: the exit code.
     private func inspect(_ file: ClusterFile) throws(Failure) -> Int {
         if printPlan {
             for process in file.plan { Terminal.show(process.line) }
@@ -150,8 +157,11 @@ struct DoctorCommand: ParsableCommand {
         return code
     }
 
-    // MARK: This host alone
+    // MARK: This host
 
+    /// Checks what this host has, and shows a line for each check.
+    ///
+    /// - Returns: the exit code.
     private func checkHost() -> Int {
         var failures = 0
         func check(_ what: String, _ body: () throws -> String) {

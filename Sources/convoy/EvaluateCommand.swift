@@ -7,7 +7,7 @@ import Partitions
 import RunFiles
 import SafeTensors
 
-/// Flags of the commands that use a trained model in this process.
+/// The flags of the commands that use a trained model in this process.
 struct ModelOptions: ParsableArguments {
     @Option(help: "A checkpoint, a run directory (its newest checkpoint) or a model file.")
     var checkpoint: String
@@ -18,7 +18,7 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "fp32 or bf16.")
     var precision: String = "fp32"
 
-    /// What decides the last bits of what comes out.
+    /// Returns the backend and the precision, which decide the last bits of the outputs.
     func computation() throws(Failure) -> Model.Computation {
         guard let choice = BackendChoice(rawValue: backend) else {
             throw .usage("--backend: expected \(BackendChoice.list), found \(backend)")
@@ -29,8 +29,12 @@ struct ModelOptions: ParsableArguments {
         return Model.Computation(backend: choice, precision: precision)
     }
 
+    /// Reads the model.
     func load() throws(Failure) -> Model { try Model(contentsOf: checkpoint) }
 
+    /// Opens a data set as one partition.
+    ///
+    /// - Throws: 64 for a specification that is not valid; 65 for data that cannot be opened.
     static func open(data: String) throws(Failure) -> DataSet {
         let specification: DataSpecification
         do throws(DataError) { specification = try DataSpecification(data) } catch {
@@ -44,6 +48,7 @@ struct ModelOptions: ParsableArguments {
     }
 }
 
+/// The command `convoy evaluate`, which computes loss and accuracy on the test records.
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate", abstract: "Loss and accuracy of a checkpoint on the test records.")
@@ -77,6 +82,7 @@ struct EvaluateCommand: ParsableCommand {
         }
     }
 
+    /// Writes the outputs, [count, classes], and the labels, [count], as a safetensors file.
     private func write(
         _ outputs: [Float], _ labels: [Int32], _ classes: Int, to path: String
     ) throws(Failure) {
@@ -94,6 +100,7 @@ struct EvaluateCommand: ParsableCommand {
     }
 }
 
+/// The command `convoy predict`, which predicts the classes of single test records.
 struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict", abstract: "Classes of single test records, with probabilities.")
@@ -111,7 +118,7 @@ struct PredictCommand: ParsableCommand {
             let computation = try model.computation()
             let model = try model.load()
             let data = try ModelOptions.open(data: data)
-            // Those before one that is not there are shown.
+            // The records before the first one that does not exist are shown.
             let range = 0..<data.description.testCount
             let numbers = Array(record.prefix { range.contains($0) })
             var (images, labels) = ([[Float]](), [Int32]())

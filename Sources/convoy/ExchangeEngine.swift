@@ -6,19 +6,20 @@ import RunFiles
 import Synchronization
 import Threads
 
-/// An engine whose gradient is always the same and costs nothing, and which notes when it is given
-/// new weights.
+/// An engine with a constant gradient that costs nothing. It records when it receives new weights.
 final class ExchangeEngine: GradientEngine {
     let network: Network
     private let record: ExchangeRecord
-    /// Those of a version that are here, until all are.
+    /// The layers of the present version that have arrived; empty once all have.
     private var layers: Set<Int> = []
     private var version: UnsafePointer<Float>?
-    /// Buffers that hold the gradient from an earlier step. They go round between a worker's pool
-    /// and its sockets, and nobody writes into a leaf's sum that is sent by itself.
+    /// The buffers that hold the gradient from an earlier step. Buffers circulate between a
+    /// worker's pool and its sockets. No code writes into the sum of a leaf that is sent by itself.
     private var filled: Set<UnsafeMutablePointer<Float>> = []
-    /// About 0.001. Both halves are equal, so that what packing in place as bfloat16 leaves in a
-    /// buffer is this number again.
+    /// Each element of the gradient, about 0.001.
+    ///
+    /// Both halves of its bit pattern are equal. A buffer that was packed in place as bfloat16
+    /// therefore still holds this number.
     private static let element = Float(bitPattern: 0x3A83_3A83)
 
     init(network: Network, record: ExchangeRecord) {
@@ -62,7 +63,8 @@ final class ExchangeEngine: GradientEngine {
     }
 }
 
-/// What one worker saw: when each version of the weights was whole, and how many gradients it gave.
+/// The record of one worker: when each version of the weights was complete, and how many gradients
+/// the worker computed.
 final class ExchangeRecord: Sendable {
     private struct State {
         var versionTimes: [Int64] = []
@@ -71,14 +73,17 @@ final class ExchangeRecord: Sendable {
 
     private let state = Mutex(State())
 
+    /// Records that all layers of a version have arrived.
     func noteVersion() {
         let now = SteadyClock.nanoseconds()
         state.withLock { $0.versionTimes.append(now) }
     }
 
+    /// Counts a gradient.
     func noteGradient() { state.withLock { $0.gradientCount += 1 } }
 
-    /// A file named by the process: the count of gradients, then the times, a line each.
+    /// Writes a file named after the process: the number of gradients, then the times in
+    /// nanoseconds, one number a line.
     func write(directory: String) throws(Failure) {
         let state = state.withLock { $0 }
         let lines = [Int64(state.gradientCount)] + state.versionTimes
@@ -88,17 +93,20 @@ final class ExchangeRecord: Sendable {
     }
 }
 
-/// What all workers saw.
+/// The records of all workers together.
 struct ExchangeTimes {
+    /// The ending of the names of the workers' files.
     static let ending = ".times"
 
-    /// Nanoseconds from one version to the next, of the worker that saw the most versions. One that
-    /// was helped out by another may have gone without computing on some.
+    /// The times from one version of the weights to the next, in nanoseconds, as seen by the worker
+    /// that received the most versions. Another worker may have skipped versions in which others
+    /// computed its share.
     let intervals: [Int64]
-    /// Gradients of all workers together; more than there are workers when some sent a second copy
-    /// of what others were late with.
+    /// The mean number of gradients in a step, over all workers. It is more than the number of
+    /// workers when some workers computed again what others were late with.
     let gradientsPerStep: Double
 
+    /// Reads the files of all workers.
     static func read(directory: String) throws(Failure) -> ExchangeTimes {
         var longest: [Int64] = []
         var gradientCount: Int64 = 0

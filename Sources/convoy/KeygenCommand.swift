@@ -3,6 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 
+/// The command `convoy keygen`, which creates CURVE keys.
 struct KeygenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keygen", abstract: "Make keys for a cluster that spans hosts.",

@@ -5,6 +5,7 @@ import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 
+/// The command `convoy launch`, which starts a run that outlives the terminal.
 struct LaunchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "launch",
@@ -51,10 +52,11 @@ struct LaunchCommand: ParsableCommand {
         }
     }
 
+    /// Adds what the flags say to the settings of the launch.
     private func add(to settings: inout ClusterLaunch.Settings) throws(Failure) {
         let isOnHosts = settings.cluster != nil
         let flags = try SettingFlags(options.settings)
-        // What is wrong shows before any host is asked.
+        // Errors in the flags are reported before any host is contacted.
         settings.data = try options.configuration(isElsewhere: true).data.source
         settings.isForced = force
         settings.changesSettings = options.changeSettings
@@ -82,7 +84,7 @@ struct LaunchCommand: ParsableCommand {
     }
 }
 
-/// Where a coordinator that is launched listens.
+/// The flags that say where a launched coordinator listens.
 struct ListenOptions: ParsableArguments {
     @Option(help: "Endpoint of the coordinator, tcp://ADDRESS:PORT; not with --cluster.")
     var listen: String?
@@ -93,6 +95,10 @@ struct ListenOptions: ParsableArguments {
     @Option(help: "Address or name under which others reach the coordinator; not with --cluster.")
     var announce: String?
 
+    /// Returns these flags as arguments for the coordinator.
+    ///
+    /// - Parameter isOnHosts: whether a cluster file is used. It names the addresses, so flags for
+    ///   them are refused.
     func arguments(isOnHosts: Bool) throws(Failure) -> [String] {
         for (flag, value) in [("--listen", listen), ("--announce", announce)]
         where isOnHosts && value != nil {
@@ -104,6 +110,7 @@ struct ListenOptions: ParsableArguments {
     }
 }
 
+/// The command `convoy stop`, which ends what `convoy launch` started.
 struct StopCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stop",
@@ -139,6 +146,7 @@ struct StopCommand: ParsableCommand {
     }
 }
 
+/// The command `convoy monitor`, which follows a run.
 struct MonitorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "monitor",
@@ -183,7 +191,7 @@ struct MonitorCommand: ParsableCommand {
             }
             let run = RunDirectory(path)
             var transport = try security.transport()
-            // Keys that a launch brought here.
+            // A launch on hosts puts the keys of the run into this directory.
             if transport.keys == nil, FileSystem.exists("\(path).node") {
                 transport = Transport(keys: try KeyRing(directory: "\(path).node"))
             }
@@ -195,7 +203,7 @@ struct MonitorCommand: ParsableCommand {
     }
 }
 
-/// What `convoy launch` and `convoy stop` start on each host.
+/// The helper that `convoy launch` and `convoy stop` start on each host.
 struct HostCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "host", abstract: "Do what a launch asks on standard input.",

@@ -4,13 +4,23 @@ import RunFiles
 
 /// Where a member finds the coordinator, and where others find the member.
 struct MemberPlace {
+    /// The coordinator's endpoint.
     var coordinator: Endpoint
-    /// The coordinator for people: its name with the addresses behind it.
+    /// The coordinator for people: its name and the addresses that the name resolves to.
     var text: String
+    /// The addresses at which the member listens and which it announces.
     var addresses: MemberAddresses
-    /// Where the coordinator may have said that it listens, when that is this host alone.
+    /// The endpoints at which a coordinator on this host may have registered its keys. The list is
+    /// empty when other hosts can reach the coordinator's endpoint.
     var localPlaces: [Endpoint]
 
+    /// Resolves the names in the flags of a member.
+    ///
+    /// - Parameters:
+    ///   - coordinator: the coordinator's endpoint.
+    ///   - bind: the flag `--bind`.
+    ///   - announce: the flag `--announce`.
+    ///   - limit: the longest wait for the name of the coordinator's host.
     init(
         coordinator: String, bind: String?, announce: String?, within limit: Duration,
         _ interruptions: Interruptions
@@ -42,9 +52,12 @@ struct MemberPlace {
     }
 }
 
-/// Addresses that a process is told to listen at or to announce.
+/// Resolves the addresses that a process is told to listen at or to announce.
 enum ListenAddress {
-    /// Puts an address in the place of the name of an interface or of this host.
+    /// Replaces the name of an interface or of this host by its address.
+    ///
+    /// - Throws: 64 when the name is not one of this host, or when other hosts cannot reach its
+    ///   address.
     static func resolve(
         _ endpoint: Endpoint, flag: String, _ interruptions: Interruptions
     ) throws(Failure) -> Endpoint {
@@ -68,6 +81,7 @@ enum ListenAddress {
         return endpoint.at(.address(address))
     }
 
+    /// Returns the host in the flag `--announce`, or nil when the flag was not given.
     static func announced(_ text: String?) throws(Failure) -> Endpoint.Host? {
         guard let text else { return nil }
         guard let host = Endpoint.Host(text), !host.isWildcard else {
@@ -76,6 +90,7 @@ enum ListenAddress {
         return host
     }
 
+    /// Returns a function that waits for a time and returns whether the process was asked to stop.
     static func pause(_ interruptions: Interruptions) -> (Duration) -> Bool {
         { duration in
             switch interruptions.wait(timeout: duration) {

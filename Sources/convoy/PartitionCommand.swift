@@ -4,6 +4,7 @@ import ClusterRuntime
 import Partitions
 import RunFiles
 
+/// The command `convoy partition`, which writes a data set as a partitioned directory.
 struct PartitionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "partition",

@@ -4,7 +4,7 @@ import ClusterRuntime
 import Logging
 import RunFiles
 
-/// Flags of every role that runs as a process of its own.
+/// The flags of every role that runs as a process of its own.
 struct RoleOptions: ParsableArguments {
     @Option(help: "Write the log there, as JSON lines.")
     var logFile: String?
@@ -15,7 +15,9 @@ struct RoleOptions: ParsableArguments {
     @Option(help: "A name for people, in place of a number in the order of joining.")
     var label: String?
 
-    /// - Parameter path: where the log goes without `--log-file`; nil for standard error.
+    /// Directs the log of this process to its destination.
+    ///
+    /// - Parameter path: the log file when `--log-file` is not given; nil for standard error.
     func installLog(role: String, default path: String? = nil) -> Logger {
         let output = (logFile ?? path).map { LogOutput.file($0) } ?? .standardError
         output.install(role: role)
@@ -23,7 +25,7 @@ struct RoleOptions: ParsableArguments {
     }
 }
 
-/// Flags of workers and servers.
+/// The flags of workers and servers.
 struct MemberOptions: ParsableArguments {
     @Option(help: "The coordinator's endpoint, for instance tcp://127.0.0.1:5555.")
     var coordinator: String
@@ -47,7 +49,7 @@ struct MemberOptions: ParsableArguments {
     @Option(help: "Run on these cores alone, for instance 0-3,8; all that the system allows otherwise.")
     var cores: String?
 
-    /// Runs a worker or server to its end.
+    /// Runs a worker or a server to its end.
     func run(
         _ role: Role, threadCount: Int, options: RoleOptions, data: DataOptions = DataOptions(),
         flippingBitInStep: Int? = nil, makeEngine: EngineMaker? = nil
@@ -57,7 +59,7 @@ struct MemberOptions: ParsableArguments {
                 throw .usage(
                     "--connect-timeout: expected seconds above 0, found \(connectTimeout)")
             }
-            // Threads that are started later inherit it.
+            // Threads that are started later inherit the binding.
             try Self.confine(to: cores)
             let interruptions = try Interruptions(watchingParent: options.exitWithParent)
             LifeSigns.begin(isChild: options.exitWithParent)
@@ -97,7 +99,7 @@ struct MemberOptions: ParsableArguments {
             }
             let end = process.join()
             if options.logFile != nil {
-                // On a terminal the one line below, or none, says it.
+                // On a terminal the line below, if any, says the reason.
                 log.info(
                     "ended",
                     metadata: [
@@ -109,6 +111,7 @@ struct MemberOptions: ParsableArguments {
         }
     }
 
+    /// Binds this thread, and all that it starts later, to cores.
     private static func confine(to text: String?) throws(Failure) {
         guard let text else { return }
         let cores = try CoreSet(text, flag: "--cores")

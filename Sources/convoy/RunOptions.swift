@@ -3,7 +3,8 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 
-/// A run's settings: a run file and flags on top. `convoy train` and `convoy coordinator` have the same.
+/// A run's settings: a run file, and flags that override it. `convoy train`, `convoy coordinator`
+/// and `convoy launch` have these flags.
 struct RunOptions: ParsableArguments {
     @Option(help: "A run file (YAML); the flags of settings override it.")
     var config: String?
@@ -15,14 +16,14 @@ struct RunOptions: ParsableArguments {
             """)
     var changeSettings = false
 
-    /// Flags of settings. The table of settings knows them, this parser does not.
+    /// The flags of settings. The table of settings knows them; this parser does not.
     @Argument(parsing: .allUnrecognized, help: .hidden)
     var settings: [String] = []
 
-    /// For the discussion of a command that has these options.
+    /// The text about the flags of settings, for the discussion of a command that has them.
     static let help = SettingFlags.help
 
-    /// What makes no sense for a run that begins, or for one that goes on.
+    /// Refuses flags that make no sense for a new run, or for a resumed one.
     func requireFitting(isResuming: Bool) throws(Failure) {
         if changeSettings, !isResuming {
             throw .usage("--change-settings goes with --resume: a new run has no settings to change")
@@ -33,9 +34,13 @@ struct RunOptions: ParsableArguments {
         }
     }
 
-    /// The run's settings: the file, or `base`, or the defaults, and the flags on top.
+    /// Returns the run's settings: the run file, or `base`, or the defaults, overridden by the
+    /// flags.
     ///
-    /// - Parameter isElsewhere: leaves relative paths as they are, since another host will read them.
+    /// - Parameters:
+    ///   - base: the settings of the run that is resumed; nil for a new run.
+    ///   - isElsewhere: whether to leave relative paths as they are, because another host will read
+    ///     them.
     func configuration(
         over base: RunConfiguration? = nil, isElsewhere: Bool = false
     ) throws(Failure) -> RunConfiguration {
@@ -49,7 +54,8 @@ struct RunOptions: ParsableArguments {
         do throws(Failure) { try result.validate() } catch {
             throw flags.isEmpty ? error : .usage(error.text)
         }
-        // A run that goes on has absolute paths; it may go on from another working directory.
+        // The paths of a resumed run are absolute already. It may be resumed from another working
+        // directory.
         if !isElsewhere, base == nil || flags.has("data.source") { result.makePathsAbsolute() }
         return result
     }

@@ -3,7 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 
-/// Flags of every process that talks to others.
+/// The flags of every process that communicates with others.
 struct SecurityOptions: ParsableArguments {
     @Option(
         help: """
@@ -12,16 +12,16 @@ struct SecurityOptions: ParsableArguments {
             """)
     var keys: String?
 
-    /// With the keys that were given, if any were.
+    /// Returns the transport with the given keys, or without keys when none were given.
     func transport() throws(Failure) -> Transport { Transport(keys: try KeyRing.given(keys)) }
 }
 
-/// The flag of those that others connect to.
+/// The flag of the processes that accept connections.
 struct InsecureOption: ParsableArguments {
     @Flag(help: "Go without encryption and authentication, here and beyond this machine.")
     var insecure = false
 
-    /// Whoever says both means one of them.
+    /// Refuses `--insecure` together with keys: they contradict each other.
     func requireFitting(_ security: SecurityOptions) throws(Failure) {
         guard insecure, security.keys != nil else { return }
         throw .usage("--keys and --insecure exclude each other: with keys everything is encrypted")

@@ -5,6 +5,7 @@ import Glibc
 import RunFiles
 import Threads
 
+/// The command `convoy status`, which shows the state of a run.
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
@@ -32,7 +33,7 @@ struct StatusCommand: ParsableCommand {
     @Option(help: "Seconds to wait for an answer.")
     var timeout: Double = 3
 
-    /// How long `--watch` waits for another coordinator: as long as members do.
+    /// The time that `--watch` waits for another coordinator. Members wait as long.
     private static let watchPatience = Duration.seconds(120)
 
     func run() throws {
@@ -61,7 +62,9 @@ struct StatusCommand: ParsableCommand {
         return .directory(RunDirectory(directory))
     }
 
-    /// - Returns: the exit code that goes with it.
+    /// Shows an answer.
+    ///
+    /// - Returns: the exit code that belongs to it.
     private func show(_ answer: StatusQuery.Answer) -> Int {
         if json {
             Terminal.show(StatusJSON.text(answer))
@@ -77,6 +80,9 @@ struct StatusCommand: ParsableCommand {
         }
     }
 
+    /// Shows an answer every second until the run ends or the user stops the command.
+    ///
+    /// - Returns: the exit code of the last answer.
     private func follow(_ query: StatusQuery) throws(Failure) -> Int {
         let interruptions = try Interruptions()
         var silentSince: Duration?
@@ -88,7 +94,8 @@ struct StatusCommand: ParsableCommand {
                 code = show(answer)
                 if case .finished = answer { return code }
             } catch {
-                // A coordinator that died may get a successor; one never reached is an error.
+                // A coordinator that died may get a successor. A coordinator that was never reached
+                // is an error.
                 guard error.exitCode == ExitCode.lost, code != ExitCode.lost else { throw error }
                 let since = silentSince ?? SteadyClock.now
                 silentSince = since

@@ -6,14 +6,17 @@ import Threads
 
 /// Measures the steps of one engine on the calling thread, part by part.
 ///
-/// Everything is measured in turn in every round (the whole engine, its convolutions alone, its
-/// parts, passes over memory, input and optimizer), so that what else the host does falls on all
-/// of them alike. Times are medians over the rounds, in microseconds a step.
+/// Each round measures everything once: the whole engine, its convolutions only, its parts, copies
+/// of memory, input and optimizer. So other load on the host affects all of them alike. Times are
+/// medians over the rounds, in microseconds for each step.
 struct StepBench {
+    /// The time of one part of a step.
     struct Row {
         let part: EnginePart
+        /// The time in one step.
         let microseconds: Double
-        /// The bare primitive, or a copy of as many bytes; nil where neither says anything.
+        /// The time of the bare primitive, or of a copy of as many bytes; nil where neither is a
+        /// useful limit.
         let limit: Double?
     }
 
@@ -23,21 +26,32 @@ struct StepBench {
     let backend: BackendKind
     let instructionSet: String
     private(set) var rows: [Row] = []
-    /// The engine as a worker uses it: weights in, forward, backward, gradient out.
+    /// The time of the engine as a worker uses it: weights in, forward, backward, gradient out.
     private(set) var engine = 0.0
-    /// The convolution primitives of the same tiles and nothing else.
+    /// The time of the convolution primitives of the same tiles and nothing else.
     private(set) var convolutions = 0.0
+    /// The time to load a microbatch.
     private(set) var input = 0.0
+    /// The time of a copy of as many bytes as loading a microbatch moves.
     private(set) var inputLimit = 0.0
+    /// The time of one update by the optimizer.
     private(set) var optimizer = 0.0
+    /// The time of a copy of as many bytes as the optimizer moves.
     private(set) var optimizerLimit = 0.0
 
+    /// The number of tiles in a microbatch.
     var tileCount: Int { (batchSize + tileSize - 1) / tileSize }
+    /// The throughput of the engine in images a second.
     var engineRate: Double { Double(batchSize) * 1e6 / engine }
+    /// The throughput of the convolutions in images a second; nil for a model without convolutions.
     var convolutionRate: Double? {
         convolutions > 0 ? Double(batchSize) * 1e6 / convolutions : nil
     }
 
+    /// Measures a network.
+    ///
+    /// - Parameter roundCount: the number of rounds that count.
+    /// - Throws: 65 when the backend is not available or has no parts to measure.
     init(
         network: Network, batchSize: Int, precision: Precision, tileSize: Int,
         backend: BackendChoice, roundCount: Int
@@ -103,6 +117,7 @@ struct StepBench {
         take(samples, parts)
     }
 
+    /// Keeps the medians of the samples, in microseconds.
     private mutating func take(_ samples: StepSamples, _ parts: [EnginePart]) {
         func median(_ values: [Int64]) -> Double {
             Double(values.sorted()[values.count / 2]) / 1000
@@ -118,6 +133,7 @@ struct StepBench {
         }
     }
 
+    /// Returns the time that `body` takes, in nanoseconds.
     private func time(_ body: () -> Void) -> Int64 {
         let begin = SteadyClock.nanoseconds()
         body()
@@ -125,7 +141,7 @@ struct StepBench {
     }
 }
 
-/// Nanoseconds, an element a round.
+/// The measured times in nanoseconds, one element for each round.
 private struct StepSamples {
     var engine: [Int64] = []
     var convolutions: [Int64] = []

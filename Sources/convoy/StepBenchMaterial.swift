@@ -5,7 +5,7 @@ import NeuralNetwork
 import Partitions
 import Threads
 
-/// What a measured step works on: random images of bytes, initial weights, optimizer state.
+/// The data of a measured step: random images of bytes, initial weights, optimizer state.
 ///
 /// Safety: the pointers of `batch` and the buffers live as long as this object.
 final class StepBenchMaterial {
@@ -21,7 +21,7 @@ final class StepBenchMaterial {
     private var source: [UInt8]
     private var destination: [UInt8]
 
-    /// More images than the caches hold.
+    /// The size of all images in bytes: more than the caches hold.
     private static let imageByteCount = 48 << 20
 
     init(network: Network, batchSize: Int) {
@@ -48,19 +48,22 @@ final class StepBenchMaterial {
         destination = [UInt8](repeating: 0, count: elementCount)
     }
 
+    /// The present microbatch as the engines take it.
     var view: MicrobatchView {
         MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batchSize)
     }
 
-    /// A byte read and a float written for each pixel.
+    /// The bytes that loading a microbatch moves: one byte read and one float written for each
+    /// pixel.
     var inputByteCount: Int { batchSize * network.inputElementCount * 5 }
-    /// Weights, gradient and state read, weights and state written.
+    /// The bytes that an update moves: weights, gradient and state are read, weights and state are
+    /// written.
     var optimizerByteCount: Int {
         network.parameters.elementCount * 4 * (3 + 2 * state.count)
     }
 
-    /// Another microbatch, from anywhere in the data set.
+    /// Loads a microbatch of records from all over the data set.
     func load(round: Int) {
         let recordCount = max(batchSize, Self.imageByteCount / network.inputElementCount)
         for index in 0..<batchSize {
@@ -71,6 +74,7 @@ final class StepBenchMaterial {
             labels: batch.labels)
     }
 
+    /// Updates the weights once with the optimizer.
     func update(round: Int) {
         optimizer.update(
             step: round + 1, weights: weights.pointer, into: newWeights.pointer,
@@ -78,7 +82,8 @@ final class StepBenchMaterial {
             count: network.parameters.elementCount)
     }
 
-    /// Nanoseconds of a copy that reads and writes `byteCount` bytes together, the second of two.
+    /// Returns the time in nanoseconds of a copy that reads and writes `byteCount` bytes together.
+    /// The second of two copies is measured.
     func copyTime(_ byteCount: Int) -> Int64 {
         let half = min(max(byteCount / 2, 1), source.count)
         return source.withUnsafeBufferPointer { source in

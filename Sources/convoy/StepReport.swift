@@ -2,15 +2,16 @@ import ClusterRuntime
 import NeuralNetwork
 import RunFiles
 
-/// The figures of a ``StepBench`` as text.
+/// The results of a ``StepBench`` as text.
 struct StepReport {
-    /// The share of the convolutions' rate that an engine is to reach.
+    /// The goal for an engine, in percent of the rate of its convolutions.
     static let goalPercent = 88
 
     let bench: StepBench
     let precision: Precision
     let roundCount: Int
 
+    /// A row of the table: times in microseconds for each step.
     private struct Line {
         var name: String
         var kernel: String
@@ -18,10 +19,12 @@ struct StepReport {
         var limit: Double?
     }
 
+    /// The sum of the times of all parts, in microseconds.
     private var sum: Double { bench.rows.reduce(0) { $0 + $1.microseconds } }
 
     // MARK: Table
 
+    /// The results as a table for people.
     var table: String {
         let heading = [
             "\(bench.network.specification.name) \(shape), batch \(bench.batchSize), tile "
@@ -38,7 +41,8 @@ struct StepReport {
         bench.network.specification.inputShape.map { "\($0)" }.joined(separator: "x")
     }
 
-    /// Layers one by one, tensors by phase.
+    /// The rows of the table. The operations of layers have a row each; the other parts are added
+    /// up by phase.
     private var lines: [Line] {
         var lines = [
             Line(
@@ -93,6 +97,7 @@ struct StepReport {
             + pad(limit, 10) + limit + pad(ratio, 10) + ratio
     }
 
+    /// The throughputs, and the ratio of the engine to its convolutions.
     private var conclusion: [String] {
         let rate = NumberText.grouped(Int(bench.engineRate))
         var lines = ["engine                \(rate) images/s"]
@@ -107,6 +112,7 @@ struct StepReport {
 
     // MARK: JSON
 
+    /// The results as one JSON object.
     var json: String {
         let parts = bench.rows.map { row in
             object([

@@ -6,6 +6,7 @@ import FoundationEssentials
 import Glibc
 import RunFiles
 
+/// The command `convoy train`, which trains on this machine with several processes.
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train",
@@ -58,14 +59,14 @@ struct TrainCommand: ParsableCommand {
             settings.changesSettings = options.changeSettings
             settings.workerArguments = try dataFlags.arguments()
             let launcher = LocalLauncher(settings, interruptions: interruptions) {
-                // Who watches over processes waits for no reader.
+                // The thread that supervises processes must not wait for a reader.
                 Screen.show("  \($0)\n")
             }
             return try launcher.run()
         }
     }
 
-    /// `runs/` and the time, in the working directory.
+    /// Returns the default run directory: `runs/`, then the local time and the process identifier.
     static func defaultDirectory() -> String {
         var now = time(nil)
         var parts = tm()

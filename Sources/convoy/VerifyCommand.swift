@@ -4,6 +4,8 @@ import ClusterRuntime
 import Partitions
 import RunFiles
 
+/// The command `convoy verify`, which verifies a run directory, a checkpoint or a partitioned
+/// directory.
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",

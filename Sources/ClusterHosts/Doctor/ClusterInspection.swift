@@ -5,13 +5,14 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Collects the facts of all hosts of a cluster file, then has them connect to one another.
+/// Collects the facts of all hosts of a cluster file, then lets the hosts connect to one another.
 ///
-/// Bounded: so many commands at a time, each with a deadline; whatever was started has ended when
+/// A bounded number of commands runs at a time, each with a deadline. Every command has ended when
 /// `facts` returns.
 package final class ClusterInspection {
     private static let parallelCount = 32
-    /// For a host to say that it listens; then as long to connect.
+    /// The time for a host to report that it listens. Listeners stay open for twice this time and
+    /// the time limit of an answer.
     private static let listenTime = Duration.seconds(20)
 
     private let file: ClusterFile
@@ -19,13 +20,17 @@ package final class ClusterInspection {
     private let limit: Duration
     private let shell: HostShell
     private var number = 0
-    /// What ends a wait early.
+    /// Signals that end a wait early; nil where none may.
     package var interruptions: Interruptions?
 
+    /// Creates an inspection of a cluster.
+    ///
     /// - Parameters:
-    ///   - ssh: what starts a command on another host, in place of ssh.
-    ///   - data: a data set to look for on each host.
-    ///   - limit: for one host to answer.
+    ///   - ssh: Command that starts a command on another host, in place of ssh.
+    ///   - executable: Path of this program.
+    ///   - data: Data set to look for on each host; nil for none.
+    ///   - limit: Time limit for the answer of one host.
+    /// - Throws: 64 when `ssh` is blank.
     package init(
         _ file: ClusterFile, ssh: String? = nil, executable: String, data: String?, limit: Duration
     ) throws(Failure) {
@@ -39,6 +44,9 @@ package final class ClusterInspection {
 
     deinit { FileSystem.remove(shell.scratch) }
 
+    /// Collects the facts. A host that cannot be reached is part of the facts, not an error.
+    ///
+    /// - Throws: 130 when it was interrupted.
     package func facts() throws(Failure) -> ClusterFacts {
         let names = file.hosts.filter { $0.address == nil }.map(\.name)
         var facts = ClusterFacts(hosts: try collect(names))
@@ -56,7 +64,7 @@ package final class ClusterInspection {
     private func collect(_ names: [String]) throws(Failure) -> [ClusterFacts.Host] {
         let results = try run(on: file.hosts, within: limit) { host in
             var words = ["doctor", "--json"]
-            // Alone a host needs no name.
+            // A cluster of one host needs no names resolved.
             if self.file.hosts.count > 1 { words += names.flatMap { ["--resolve", $0] } }
             if let address = host.address { words += ["--bind", address] }
             if let port = host.port { words += ["--free-port", "\(port)"] }
@@ -100,7 +108,7 @@ package final class ClusterInspection {
         return .report(report)
     }
 
-    /// A login shell may have said something before.
+    /// Returns the report in a command's output. A login shell may have printed lines before it.
     private static func report(_ lines: [String]) -> HostReport? {
         guard let line = lines.last(where: { $0.hasPrefix("{") }),
             let report = try? JSONDecoder().decode(HostReport.self, from: Data(line.utf8)),
@@ -109,7 +117,7 @@ package final class ClusterInspection {
         return report
     }
 
-    /// Runs a command on each host, some at a time.
+    /// Runs a command on each host, several at a time.
     private func run(
         on hosts: [ClusterFile.Host], within limit: Duration,
         _ words: (ClusterFile.Host) -> [String]
@@ -136,8 +144,8 @@ package final class ClusterInspection {
 
     // MARK: Ways between hosts
 
-    /// The targets listen, each on a port of the system's choice and the coordinator on its own
-    /// too, while the sources connect.
+    /// Lets each source connect to each target. Every target listens on a port that the system
+    /// chooses; the coordinator also listens on its own port.
     private func links(
         to targets: [ClusterFile.Host], from sources: [ClusterFile.Host]
     ) throws(Failure) -> [ClusterFacts.Link] {
@@ -175,7 +183,8 @@ package final class ClusterInspection {
         return isIPv6 ? "[\(host.reachableAt)]:\(port)" : "\(host.reachableAt):\(port)"
     }
 
-    /// Where they listen; one that does not in time is left out: its own report says why.
+    /// Waits until the listeners report their ports. A listener that does not report in time is
+    /// left out; its host's own report says why.
     private func awaitPorts(
         _ listeners: [HostCommand]
     ) throws(Failure) -> [(host: ClusterFile.Host, port: Int)] {

@@ -1,8 +1,9 @@
-/// Names, addresses and ways between hosts.
+/// Judges host names, addresses and connections between hosts.
 extension ClusterJudgement {
     private var isAlone: Bool { facts.hosts.count == 1 }
 
-    /// A name with `address=` is for ssh only. The coordinator's is what all members connect to.
+    /// Judges the names that this host has to resolve. A name with `address=` is used by ssh only.
+    /// All members connect to the coordinator's name, so trouble with it is an error.
     func names(_ host: ClusterFile.Host, _ report: HostReport) -> [Finding] {
         guard !isAlone else { return [] }
         return facts.hosts.map(\.host).filter { $0.address == nil }.compactMap { other in
@@ -57,12 +58,12 @@ extension ClusterJudgement {
         }
     }
 
-    /// What goes wrong on the way from this host to each other one.
+    /// Returns what is wrong with the connections from this host to each other host.
     func links(_ host: ClusterFile.Host) -> [Finding] {
         let own = facts.links.filter { $0.source == host.name }
         return own.enumerated().compactMap { index, link in
             guard let trouble = link.probe.trouble, !isExplained(link) else { return nil }
-            // One line for all ports of a host that have the same trouble.
+            // All ports of a target with the same trouble share one finding.
             func isAlike(_ other: ClusterFacts.Link) -> Bool {
                 other.target == link.target && other.probe.trouble == trouble
             }
@@ -81,7 +82,8 @@ extension ClusterJudgement {
         }
     }
 
-    /// Members connect to the coordinator, workers also to whoever hosts shards.
+    /// Returns whether the run needs a connection: members connect to the coordinator, and workers
+    /// also connect to hosts with shards.
     private func isNeeded(_ source: ClusterFile.Host, _ targetName: String) -> Bool {
         guard let target = facts.hosts.first(where: { $0.host.name == targetName })?.host else {
             return false
@@ -91,7 +93,8 @@ extension ClusterJudgement {
         return target.isCoordinator || source.workerCount > 0 && hostsShards
     }
 
-    /// The name itself was at fault, or the answer has no way back, which is said once.
+    /// Returns whether another finding explains the trouble: the name does not resolve or resolves
+    /// to loopback, or the answer has no route back.
     private func isExplained(_ link: ClusterFacts.Link) -> Bool {
         if link.probe.trouble == .unresolved { return true }
         if link.probe.trouble == .noAnswer {

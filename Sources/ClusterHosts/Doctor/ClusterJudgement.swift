@@ -1,28 +1,31 @@
 import ClusterProtocol
 import RunFiles
 
-/// Says what is wrong with a cluster, from facts alone: no clock, no file, no network.
+/// Derives findings about a cluster from facts only. It reads no clock, file or network.
 package struct ClusterJudgement {
-    /// Seconds that clocks may differ by.
+    /// The difference of clocks that is accepted, in seconds.
     static let clockTolerance = 1.0
-    /// Free space that a coordinator needs at least, and that it should have.
+    /// The least free space that a coordinator can work with, in bytes.
     static let diskMinimum = 100 << 20
+    /// The free space that a coordinator should have, in bytes.
     static let diskComfort = 1 << 30
+    /// The least entropy that the kernel should have, in bits.
     static let entropyMinimum = 64
-    /// Memory of a process without data, and of each compute thread on top, measured on the
-    /// built-in model and rounded up.
+    /// The memory of a process without data, in bytes. This and `threadByteCount` were measured on
+    /// the built-in model and rounded up.
     static let processByteCount = 128 << 20
+    /// The memory of each compute thread in addition, in bytes.
     static let threadByteCount = 64 << 20
 
     let facts: ClusterFacts
 
-    /// All findings, in the order of the cluster file.
+    /// Returns all findings, in the order of the cluster file.
     package static func findings(_ facts: ClusterFacts) -> [Finding] {
         let judgement = ClusterJudgement(facts: facts)
         return facts.hosts.flatMap { judgement.findings($0) }
     }
 
-    /// Of one host, on which a whole run shall start.
+    /// Returns the findings about a single host on which a whole run is to start.
     package static func findings(_ report: HostReport) -> [Finding] {
         var host = ClusterFile.Host(line: 1, name: report.hostName)
         host.isCoordinator = true
@@ -112,7 +115,8 @@ package struct ClusterJudgement {
         ]
     }
 
-    /// The host's clock read between question and answer: outside of these two it is wrong.
+    /// Compares clocks. The host reads its clock between question and answer, so a time outside of
+    /// these two is wrong.
     private func clock(_ host: ClusterFacts.Host, _ report: HostReport) -> [Finding] {
         let ahead = report.endedAt - host.answeredAt
         let behind = host.askedAt - report.begunAt
@@ -143,10 +147,12 @@ package struct ClusterJudgement {
         ]
     }
 
-    /// What the processes of a host need at least: each worker holds the data.
+    /// Returns the memory that the processes of a host need at least, in bytes. Each worker holds
+    /// the data.
     static func neededByteCount(_ host: ClusterFile.Host, data: Int) -> Int {
         let processes = host.workerCount + host.serverCount + (host.isCoordinator ? 1 : 0)
-        // As a host says it: more than any has, and less than overflows.
+        // The host reports this number, so it is limited: no host has more, and the sum below
+        // cannot overflow.
         let data = min(max(0, data), 1 << 50)
         return processes * processByteCount
             + host.workerCount * (data + host.threadCount * threadByteCount)
@@ -180,7 +186,7 @@ package struct ClusterJudgement {
             ]
         }
         guard directory.freeByteCount < Self.diskComfort else { return [] }
-        // Members write logs; checkpoints are the coordinator's.
+        // Members write only logs; the coordinator also writes checkpoints.
         let fails = host.isCoordinator && directory.freeByteCount < Self.diskMinimum
         let wanted = host.isCoordinator ? Self.diskComfort : Self.diskMinimum
         guard directory.freeByteCount < wanted else { return [] }
@@ -209,7 +215,8 @@ package struct ClusterJudgement {
 
     // MARK: Data
 
-    /// The coordinator needs the data, workers may have it streamed; who has it has the same.
+    /// Judges the data. The coordinator needs the data set; workers may have it streamed. Every
+    /// host that has it must have the same.
     private func data(_ host: ClusterFile.Host, _ report: HostReport) -> [Finding] {
         guard let data = report.data, host.isCoordinator || host.workerCount > 0 else { return [] }
         if let failure = data.failure {

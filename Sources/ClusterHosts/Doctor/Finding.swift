@@ -2,29 +2,37 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 
-/// Something that `convoy doctor` found wrong.
+/// A problem that `convoy doctor` found.
 package struct Finding: Hashable, Sendable {
+    /// How bad a problem is, in ascending order.
     package enum Severity: String, Sendable, Comparable, CaseIterable {
         /// The run works, but not as well as it should.
         case warning
         /// The run would fail.
         case error
-        /// Nothing is known of this host.
+        /// Nothing is known about this host.
         case unreachable
 
+        /// Returns whether the left severity is the lesser one.
         package static func < (left: Self, right: Self) -> Bool {
             allCases.firstIndex(of: left)! < allCases.firstIndex(of: right)!
         }
     }
 
+    /// How bad the problem is.
     package var severity: Severity
     /// The host, as the cluster file names it.
     package var host: String
+    /// The part of the host that has the problem, for instance "clock".
     package var what: String
+    /// What the doctor expected.
     package var expected: String
+    /// What the doctor found.
     package var found: String
+    /// What the user can do.
     package var advice: String
 
+    /// Creates a finding.
     package init(
         _ severity: Severity, _ host: String, _ what: String, expected: String, found: String,
         advice: String
@@ -37,12 +45,14 @@ package struct Finding: Hashable, Sendable {
         self.advice = advice
     }
 
+    /// The finding as one line for people.
     package var line: String {
         TextTable.printable(
             "\(severity.rawValue)  \(host): \(what): expected \(expected), found \(found); "
                 + advice)
     }
 
+    /// The finding as a JSON object.
     package var json: String {
         StatusJSON.object([
             ("severity", JSONText.string(severity.rawValue)), ("host", JSONText.string(host)),
@@ -51,7 +61,8 @@ package struct Finding: Hashable, Sendable {
         ])
     }
 
-    /// What `convoy doctor` ends with.
+    /// Returns the exit code of `convoy doctor`: 69 with an unreachable host, 65 with an error,
+    /// otherwise 0.
     package static func exitCode(_ findings: [Finding]) -> Int {
         switch findings.map(\.severity).max() {
         case .unreachable: ExitCode.lost

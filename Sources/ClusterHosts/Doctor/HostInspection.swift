@@ -5,15 +5,18 @@ import Partitions
 import RunFiles
 import Threads
 
-/// Looks at this host: everything that a cluster's start may founder on.
+/// Inspects this host: everything that can keep a cluster from starting.
 package struct HostInspection: Sendable {
-    /// Where to listen for others to connect.
+    /// A port to listen at, so that other hosts can try to connect.
     package struct ListenProbe: Hashable, Sendable {
-        /// 0 lets the system choose.
+        /// The port; 0 lets the system choose.
         package var port: Int
+        /// The time to listen, in seconds from 1 to 600.
         package var seconds: Int
 
         /// Reads `PORT,SECONDS`.
+        ///
+        /// - Throws: 64 when the text has another form or range.
         package init(_ text: String) throws(Failure) {
             let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
             guard parts.count == 2, let port = parts[0], (0...65_535).contains(port),
@@ -29,6 +32,8 @@ package struct HostInspection: Sendable {
     }
 
     /// Reads `HOST:PORT`, or `[ADDRESS]:PORT` for IPv6.
+    ///
+    /// - Throws: 64 when the text has another form or range.
     package static func target(_ text: String) throws(Failure) -> (host: String, port: Int) {
         guard let colon = text.lastIndex(of: ":"),
             let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port),
@@ -38,23 +43,26 @@ package struct HostInspection: Sendable {
     }
 
     private static let connectTime = Duration.seconds(3)
-    /// For all names together; what is left then counts as unresolved.
+    /// The time for all names together. Names that are left then count as unresolved.
     private static let lookupTime = Duration.seconds(20)
 
-    /// Addresses that processes shall bind to; empty: any.
+    /// The addresses that processes bind to; empty means any address.
     package var addresses: [String] = []
-    /// Ports that must be free.
+    /// The ports that must be free.
     package var ports: [Int] = []
-    /// Names that others are reached by.
+    /// The names by which other hosts are reached.
     package var names: [String] = []
+    /// The hosts and ports to connect to.
     package var targets: [(host: String, port: Int)] = []
+    /// The directory that processes run in; nil when none is inspected.
     package var directory: String?
-    /// A data set, as `--data` takes it; nil: none is looked for.
+    /// The data set, in the form of `--data`; nil when none is looked for.
     package var data: String?
 
+    /// Creates an inspection without addresses, ports, names, targets, directory or data.
     package init() {}
 
-    /// - Throws: never for what is wrong with the host: that stands in the report.
+    /// Inspects the host. Problems of the host stand in the report.
     package func report() -> HostReport {
         let begunAt = SteadyClock.wallSeconds
         let pageSize = sysconf(Int32(_SC_PAGESIZE))
@@ -73,7 +81,7 @@ package struct HostInspection: Sendable {
         ).ended
     }
 
-    /// The first number after `word` in a file of the kernel's.
+    /// Returns the first number after `word` in a file of the kernel.
     private static func kernelNumber(_ path: String, _ word: String) -> Int? {
         let text = String(decoding: (try? FileSystem.read(path)) ?? [], as: UTF8.self)
         for line in text.split(separator: "\n") where line.hasPrefix(word) {
@@ -96,7 +104,8 @@ package struct HostInspection: Sendable {
         }
     }
 
-    /// Each address on a port of the system's choice, and each port that must be free.
+    /// Tries to listen: at each address on a port that the system chooses, and at each port that
+    /// must be free.
     private var binds: [HostReport.Probe] {
         let places =
             addresses.map { ($0, 0) }
@@ -111,7 +120,7 @@ package struct HostInspection: Sendable {
 
     private static func facts(_ path: String) -> HostReport.Directory {
         var existing = FileSystem.absolute(path)
-        // Convoy makes the directories that are missing.
+        // Convoy creates missing directories, so the nearest existing parent is inspected.
         while !FileSystem.exists(existing), existing != "/" {
             existing = FileSystem.parent(of: existing)
         }
@@ -137,9 +146,11 @@ package struct HostInspection: Sendable {
 
     // MARK: Listening for others
 
-    /// Listens, says where with `tell`, and takes connections until the time is over.
+    /// Listens at an address, reports the port with `tell`, and accepts connections until the time
+    /// is over.
     ///
-    /// - Parameter pause: waits that long or less; true when somebody wants this to end.
+    /// - Parameter pause: Waits for at most the given time; returns true to end the listening
+    ///   early.
     package static func listen(
         _ probe: ListenProbe, at address: String, tell: (Int) -> Void, pause: (Duration) -> Bool
     ) -> HostReport.Probe {
@@ -159,7 +170,7 @@ package struct HostInspection: Sendable {
 }
 
 extension HostReport {
-    /// With the time of its end.
+    /// The report with the present time as its end.
     fileprivate var ended: HostReport {
         var copy = self
         copy.endedAt = SteadyClock.wallSeconds

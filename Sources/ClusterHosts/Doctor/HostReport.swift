@@ -1,26 +1,34 @@
 import RunFiles
 
-/// What one host says of itself for `convoy doctor --json`: facts, no judgement.
+/// The facts that one host reports for `convoy doctor --json`, without judgement.
 package struct HostReport: Hashable, Codable, Sendable {
-    /// Of this format.
+    /// The version of the report's format.
     package static let currentVersion = 1
 
+    /// One address of a network interface.
     package struct Interface: Hashable, Codable, Sendable {
+        /// The name of the interface.
         package var name: String
+        /// The IPv4 or IPv6 address.
         package var address: String
 
+        /// Creates an interface.
         package init(name: String, address: String) {
             self.name = name
             self.address = address
         }
     }
 
+    /// The result of resolving a host name.
     package struct Lookup: Hashable, Codable, Sendable {
+        /// The name.
         package var name: String
+        /// The addresses that the name resolves to.
         package var addresses: [String]
-        /// Why there are none.
+        /// The reason when there are no addresses.
         package var failure: String?
 
+        /// Creates the result of a lookup.
         package init(name: String, addresses: [String], failure: String? = nil) {
             self.name = name
             self.addresses = addresses
@@ -28,13 +36,16 @@ package struct HostReport: Hashable, Codable, Sendable {
         }
     }
 
-    /// Whether a TCP port could be listened at, or reached.
+    /// The result of listening at a TCP port, or of connecting to one.
     package struct Probe: Hashable, Codable, Sendable {
+        /// The address or host name.
         package var address: String
+        /// The port.
         package var port: Int
-        /// Nil: it could.
+        /// The trouble; nil when listening or connecting succeeded.
         package var trouble: NetworkTrouble?
 
+        /// Creates a result.
         package init(address: String, port: Int, trouble: NetworkTrouble? = nil) {
             self.address = address
             self.port = port
@@ -42,11 +53,16 @@ package struct HostReport: Hashable, Codable, Sendable {
         }
     }
 
+    /// The directory that the host's processes run in.
     package struct Directory: Hashable, Codable, Sendable {
+        /// The path as it was asked for.
         package var path: String
+        /// Whether this user may write in the directory, or in its nearest existing parent.
         package var isWritable: Bool
+        /// The free space, in bytes.
         package var freeByteCount: Int
 
+        /// Creates the facts about a directory.
         package init(path: String, isWritable: Bool, freeByteCount: Int) {
             self.path = path
             self.isWritable = isWritable
@@ -54,13 +70,18 @@ package struct HostReport: Hashable, Codable, Sendable {
         }
     }
 
+    /// The data set on the host.
     package struct Data: Hashable, Codable, Sendable {
+        /// The data set, in the form of `--data`.
         package var specification: String
-        /// What it holds; nil when it cannot be read.
+        /// The fingerprint of the contents; nil when the data set cannot be read.
         package var fingerprint: String?
+        /// The size of the decoded data in bytes; nil when the data set cannot be read.
         package var byteCount: Int?
+        /// The reason why the data set cannot be read.
         package var failure: String?
 
+        /// Creates the facts about a data set.
         package init(
             specification: String, fingerprint: String?, byteCount: Int?, failure: String? = nil
         ) {
@@ -71,26 +92,42 @@ package struct HostReport: Hashable, Codable, Sendable {
         }
     }
 
+    /// The format's version of this report.
     package var version = Self.currentVersion
+    /// The host's own name.
     package var hostName: String
-    /// See `HostFacts.build`.
+    /// The build of the executable; see `HostFacts.build`.
     package var build: String
+    /// The number of processor cores that are online.
     package var coreCount: Int
+    /// The size of the memory, in bytes.
     package var memoryByteCount: Int
+    /// The memory that is available to new processes, in bytes.
     package var availableByteCount: Int
+    /// The names of the compute backends in this build.
     package var backends: [String]
+    /// The name of the processor's instruction set.
     package var instructionSet: String
-    /// Seconds since 1970 by this host's clock, when the report was begun and ended.
+    /// The time when the report was begun, in seconds since 1970 by this host's clock.
     package var begunAt: Double
+    /// The time when the report was ended, in seconds since 1970 by this host's clock.
     package var endedAt: Double
+    /// The entropy that the kernel has available, in bits; nil when the kernel does not say.
     package var entropyBits: Int?
+    /// The addresses of the interfaces that are up.
     package var interfaces: [Interface]
+    /// The results of resolving names.
     package var lookups: [Lookup]
+    /// The results of listening at addresses and ports.
     package var binds: [Probe]
+    /// The results of connecting to other hosts.
     package var connections: [Probe]
+    /// The directory; nil when none was inspected.
     package var directory: Directory?
+    /// The data set; nil when none was looked for.
     package var data: Data?
 
+    /// Creates a report.
     package init(
         hostName: String, build: String, coreCount: Int, memoryByteCount: Int,
         availableByteCount: Int, backends: [String], instructionSet: String, begunAt: Double,
@@ -117,21 +154,26 @@ package struct HostReport: Hashable, Codable, Sendable {
     }
 }
 
-/// Why a port could not be listened at or reached.
+/// The reason why listening at a port or connecting to one failed.
 package enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertible {
-    /// The name is not known.
+    /// The name does not resolve.
     case unresolved
     /// No interface has this address.
     case addressNotHere
+    /// Another process listens at the port.
     case portInUse
+    /// The system does not permit it.
     case noPermission
+    /// There is no route to the host or network.
     case noRoute
-    /// The other side says that nobody listens.
+    /// The other host answers that no process listens at the port.
     case refused
-    /// No answer at all: dropped on the way.
+    /// There is no answer at all: something on the way drops the packets.
     case noAnswer
+    /// Any other trouble, in the system's words.
     case other(String)
 
+    /// The trouble in words.
     package var description: String {
         switch self {
         case .unresolved: "the name does not resolve"
@@ -147,7 +189,7 @@ package enum NetworkTrouble: Hashable, Codable, Sendable, CustomStringConvertibl
 }
 
 extension HostReport {
-    /// For people, in one line.
+    /// The report in one line for people.
     package var summary: String {
         let disk = directory.map {
             ", \(NumberText.grouped($0.freeByteCount >> 20)) MiB of disk free"
@@ -157,7 +199,7 @@ extension HostReport {
                 + "\(instructionSet)\(disk ?? "")")
     }
 
-    /// Addresses that others may reach, and what the host's name is.
+    /// The addresses that other hosts may reach, and the first lookup's result, for people.
     package var addressText: String {
         let own = interfaces.filter { !NetworkProbe.isLoopback($0.address) }
             .map { "\($0.address) (\($0.name))" }
@@ -172,7 +214,7 @@ extension HostReport {
 }
 
 extension ClusterFacts.Host {
-    /// For people; nil without a report.
+    /// The report in one line for people; nil without a report.
     package var summary: String? {
         report.map { "ok       \(host.name): \($0.summary), build \($0.build)" }
     }

@@ -1,17 +1,17 @@
 import Glibc
 import Threads
 
-/// Tries what a cluster needs of the network: names, addresses, listening, connecting.
+/// Tries the parts of the network that a cluster needs: names, addresses, listening and connecting.
 ///
-/// Safety: socket addresses are handled as the bytes that `getaddrinfo` and `getifaddrs` gave, with
-/// their lengths, copied before the lists are freed.
+/// Safety: socket addresses are handled as the bytes that `getaddrinfo` and `getifaddrs` returned,
+/// with their lengths. They are copied before the lists are freed.
 enum NetworkProbe {
-    /// A socket address as the system's calls take it.
+    /// A socket address in the form that the system's calls take.
     struct Address: Hashable {
         var bytes: [UInt8]
         var family: Int32
 
-        /// In numbers.
+        /// The numeric form of the address.
         var text: String {
             var name = [CChar](repeating: 0, count: 128)
             let code = bytes.withUnsafeBytes { raw in
@@ -32,6 +32,7 @@ enum NetworkProbe {
         }
     }
 
+    /// Returns whether the text is a numeric IPv4 or IPv6 address.
     static func isNumeric(_ text: String) -> Bool {
         (try? addresses(of: text, port: 0, isNumeric: true).get())?.isEmpty == false
     }
@@ -40,11 +41,12 @@ enum NetworkProbe {
         address.hasPrefix("127.") || address == "::1"
     }
 
+    /// A name that does not resolve, with the resolver's reason.
     struct Unresolved: Error {
         var text: String
     }
 
-    /// May take as long as the system's resolver does.
+    /// Resolves a name. This takes as long as the system's resolver does.
     static func addresses(
         of name: String, port: Int, isNumeric: Bool = false
     ) -> Result<[Address], Unresolved> {
@@ -69,7 +71,7 @@ enum NetworkProbe {
         return .success(result)
     }
 
-    /// Addresses of the interfaces that are up, loopback among them.
+    /// The addresses of the interfaces that are up, including loopback.
     static var interfaces: [HostReport.Interface] {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { return [] }
@@ -96,7 +98,7 @@ enum NetworkProbe {
 
     // MARK: Listening
 
-    /// A socket that listens, until it is closed with its last reference.
+    /// A listening socket. It is closed with its last reference.
     final class Listener {
         let descriptor: Int32
         let port: Int
@@ -108,7 +110,7 @@ enum NetworkProbe {
 
         deinit { close(descriptor) }
 
-        /// Takes connections and closes them at once.
+        /// Accepts connections and closes them at once.
         func drain() {
             while true {
                 let connection = accept(descriptor, nil, nil)
@@ -118,18 +120,21 @@ enum NetworkProbe {
         }
     }
 
-    /// Every address of the host, of both families where it has both.
+    /// Every address of the host: of IPv4 and of IPv6, where it has both.
     static let anywhere = "::"
 
+    /// The result of an attempt to listen.
     enum Listening {
         case open(Listener)
         case failed(NetworkTrouble)
     }
 
-    /// - Parameter port: 0 lets the system choose.
+    /// Listens at an address.
+    ///
+    /// - Parameter port: The port; 0 lets the system choose.
     static func listen(_ address: String, port: Int) -> Listening {
         let listening = listenOnce(address, port: port)
-        // A host without IPv6 has no such address, or no such family.
+        // A host without IPv6 lacks this address, or the whole family.
         guard address == anywhere, case .failed(let trouble) = listening, trouble != .portInUse
         else { return listening }
         return listenOnce("0.0.0.0", port: port)
@@ -141,7 +146,7 @@ enum NetworkProbe {
         let descriptor = open(own)
         guard descriptor >= 0 else { return .failed(trouble(errno)) }
         var on: Int32 = 1
-        // A port whose last connections linger is free.
+        // A port whose last connections still linger counts as free.
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
         if address == anywhere {
             var off: Int32 = 0
@@ -169,7 +174,7 @@ enum NetworkProbe {
         return withUnsafeMutableBytes(of: &storage) { raw in
             let code = getsockname(
                 descriptor, raw.baseAddress!.assumingMemoryBound(to: sockaddr.self), &size)
-            // The port stands at the same place in both families.
+            // The port is at the same offset in both families.
             return code == 0 ? Int(raw[2]) << 8 | Int(raw[3]) : 0
         }
     }
@@ -181,7 +186,8 @@ enum NetworkProbe {
         var descriptor: Int32
     }
 
-    /// Connects to all at once, and waits no longer than `limit` for the last.
+    /// Connects to all targets at once. Once the names are resolved, it waits no longer than
+    /// `limit` for the last.
     static func connect(
         _ targets: [(host: String, port: Int)], within limit: Duration
     ) -> [HostReport.Probe] {
@@ -215,7 +221,9 @@ enum NetworkProbe {
         return probes
     }
 
-    /// - Returns: those that are still open.
+    /// Waits for some attempts and closes those that are decided.
+    ///
+    /// - Returns: The attempts that are still open.
     private static func settle(
         _ attempts: [Attempt], into probes: inout [HostReport.Probe], until deadline: Duration
     ) -> [Attempt] {

@@ -1,45 +1,57 @@
 import ClusterProtocol
 import RunFiles
 
-/// The hosts of a cluster, as a file says them, a line a host: `HOST ROLE[,ROLE...] [KEY=VALUE...]`.
+/// The hosts of a cluster, as read from a file with one line for each host: `HOST ROLE[,ROLE...]
+/// [KEY=VALUE...]`.
 ///
-/// The format is documented where users copy it from, in `Cluster/hosts.example`. It is strict:
-/// whatever is not understood is an error that names the line.
+/// `Cluster/hosts.example`, the file that users copy, documents the format. The format is strict:
+/// an unknown word is an error that names its line.
 package struct ClusterFile: Hashable, Sendable {
+    /// One host and what runs on it.
     package struct Host: Hashable, Sendable {
-        /// Line of the file, from 1.
+        /// The line of the file, from 1; 0 for a host that no file names.
         package var line: Int
-        /// As ssh gets it.
+        /// The name or address that ssh gets.
         package var name: String
+        /// Whether the coordinator runs on this host.
         package var isCoordinator = false
+        /// The number of servers on this host.
         package var serverCount = 0
+        /// The number of workers on this host.
         package var workerCount = 0
-        /// Compute threads of each worker.
+        /// The number of compute threads of each worker.
         package var threadCount = 1
+        /// The user that ssh logs in as; nil leaves the choice to ssh.
         package var user: String?
-        /// What its processes bind to and others connect to; nil: what `name` resolves to.
+        /// The address that its processes bind to and other hosts connect to. Nil means the
+        /// addresses that `name` resolves to.
         package var address: String?
-        /// Where the coordinator listens.
+        /// The port that the coordinator listens at; nil on other hosts.
         package var port: Int?
-        /// Where its processes run, and where the executable is.
+        /// The directory that its processes run in and that holds the executable. With nil,
+        /// processes run in the login directory (on this machine: the current directory), and the
+        /// executable has the same path as on this machine.
         package var directory: String?
 
-        /// What others reach it by.
+        /// The name or address by which other hosts reach it.
         package var reachableAt: String { address ?? name }
 
-        /// What ssh is told to connect to.
+        /// The destination that ssh connects to.
         package var destination: String { user.map { "\($0)@\(name)" } ?? name }
     }
 
-    /// One process that the file asks for.
+    /// A process that the file asks for.
     package struct PlannedProcess: Hashable, Sendable {
+        /// The role of the process.
         package var role: Role
-        /// From 1, within its role.
+        /// The number within the role, from 1.
         package var number: Int
+        /// The host that it runs on.
         package var host: Host
 
-        /// A line for shell scripts, fields separated by tabs, never empty: role, number, host,
-        /// user, address, port, threads, directory; `-` for what is not given.
+        /// The process as a line for shell scripts. Fields are separated by tabs and never empty:
+        /// role, number, host, user, address, port, threads, directory. `-` stands for what is not
+        /// given.
         package var line: String {
             let fields = [
                 role.rawValue, "\(number)", host.name, host.user, host.address,
@@ -50,17 +62,29 @@ package struct ClusterFile: Hashable, Sendable {
         }
     }
 
+    /// The largest file that is read, in bytes.
     package static let maximumByteCount = 1 << 20
+    /// The largest number of hosts.
     package static let maximumHostCount = 1024
+    /// The coordinator's port when the file gives none.
     package static let defaultPort = 5555
 
+    /// The file's name, for errors.
     package let fileName: String
+    /// The hosts in the order of the file.
     package let hosts: [Host]
 
+    /// Reads the file at `path`.
+    ///
+    /// - Throws: 65 when the file cannot be read, or its text is not a valid cluster file.
     package static func load(_ path: String) throws(Failure) -> ClusterFile {
         try ClusterFile(FileSystem.read(path), fileName: path)
     }
 
+    /// Reads the contents of a cluster file.
+    ///
+    /// - Throws: 65 when a line is invalid, or there is not exactly one coordinator and at least
+    ///   one worker.
     package init(_ bytes: [UInt8], fileName: String) throws(Failure) {
         guard bytes.count <= Self.maximumByteCount,
             // Some editors begin a file with a byte order mark.
@@ -70,7 +94,7 @@ package struct ClusterFile: Hashable, Sendable {
         else { throw .data("\(fileName): expected UTF-8 text of at most 1 MiB") }
         self.fileName = fileName
         var hosts: [Host] = []
-        // Swift takes CR LF for one character.
+        // Swift treats CR LF as one character.
         let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
         for (index, line) in lines.enumerated() {
             let parser = ClusterLineParser(place: "\(fileName), line \(index + 1)", line: index + 1)
@@ -90,6 +114,7 @@ package struct ClusterFile: Hashable, Sendable {
         try check()
     }
 
+    /// Creates a cluster of given hosts, without checks.
     package init(fileName: String, hosts: [Host]) {
         self.fileName = fileName
         self.hosts = hosts
@@ -108,10 +133,10 @@ package struct ClusterFile: Hashable, Sendable {
         }
     }
 
-    /// The coordinator's; there is exactly one.
+    /// The coordinator's host. There is exactly one.
     package var coordinator: Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
 
-    /// All processes, in the order to start them in: coordinator, servers, workers.
+    /// All processes in the order in which they start: coordinator, servers, workers.
     package var plan: [PlannedProcess] {
         var plan = [PlannedProcess(role: .coordinator, number: 1, host: coordinator)]
         for (role, count) in [(Role.server, \Host.serverCount), (.worker, \.workerCount)] {
@@ -129,19 +154,23 @@ package struct ClusterFile: Hashable, Sendable {
 
 /// Reads one line of a cluster file.
 package struct ClusterLineParser {
-    /// File and line, for errors.
+    /// The file and line, for errors.
     package let place: String
+    /// The line number, from 1.
     package let line: Int
 
     private static let keys = [
         "workers", "servers", "threads", "user", "address", "port", "directory",
     ]
 
+    /// Returns the error for a part of the line.
     package func failure(_ what: String, _ expected: String, _ found: String) -> Failure {
         .data("\(place): \(what): expected \(expected), found \(found)")
     }
 
-    /// Nil for a line that says nothing.
+    /// Returns the host of a line, or nil for an empty line or a comment.
+    ///
+    /// - Throws: 65 when the line is invalid.
     package func host(_ text: Substring) throws(Failure) -> ClusterFile.Host? {
         var words: [Substring] = []
         for word in text.split(whereSeparator: { $0 == " " || $0 == "\t" }) {
@@ -225,7 +254,7 @@ package struct ClusterLineParser {
         return number
     }
 
-    /// No name begins with a hyphen: ssh would take it for a flag.
+    /// Reads a host name. It must not begin with a hyphen, since ssh would take it for a flag.
     private func name(_ text: Substring) throws(Failure) -> String {
         guard (1...253).contains(text.utf8.count), !text.hasPrefix("-"),
             text.utf8.allSatisfy({ Self.isWordByte($0) || $0 == UInt8(ascii: ":") })

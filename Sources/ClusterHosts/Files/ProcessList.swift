@@ -3,35 +3,45 @@ import Glibc
 import RunFiles
 import Threads
 
-/// The processes that a launch started on one host: the file RUN_DIR.pids.
+/// The processes that a launch started on one host, stored in the file RUN_DIR.pids.
 ///
-/// It begins with `launch NUMBER`, has `made` where the run directory was not there or empty before, a
-/// line `NAME PID START` a process, and ends with `complete` once all were started. START is when the
-/// process began, in clock ticks since boot: a number that was given to another process since is never
-/// taken for one of ours.
+/// The file begins with `launch NUMBER`. The line `made` follows when the run directory did not
+/// exist before or was empty. Each process has a line `NAME PID START`. The file ends with
+/// `complete` once all processes were started. START is the time when the process began, in clock
+/// ticks since boot. It keeps a process with a reused number from being taken for one of the run.
 package struct ProcessList {
+    /// A process of the list.
     package struct Entry: Hashable {
+        /// The name, for instance "coordinator" or "worker-2".
         package var name: String
+        /// The process number.
         package var pid: Int32
+        /// The start of the process in clock ticks since boot.
         package var start: UInt64
 
+        /// Whether the process still runs.
         package var isRunning: Bool { RunLock.startTime(of: pid) == start }
     }
 
+    /// The name of the coordinator's entry.
     package static let coordinator = "coordinator"
-    /// Held for moments, so a longer wait means that something is wrong.
+    /// The longest wait for the list's lock. The lock is held for moments, except while processes
+    /// are being ended.
     private static let lockPatience = Duration.seconds(20)
 
+    /// The path of the file.
     package let path: String
 
+    /// Creates the list of a run; reads and writes nothing.
     package init(runDirectory: String) { path = "\(runDirectory).pids" }
 
+    /// The lines of the file; none when it cannot be read.
     package var lines: [Substring] {
         String(decoding: (try? FileSystem.read(path, atMost: 1 << 20)) ?? [], as: UTF8.self)
             .split(separator: "\n")
     }
 
-    /// Those that run.
+    /// The entries of processes that still run.
     package var running: [Entry] {
         lines.compactMap { line in
             let words = line.split(separator: " ")
@@ -43,12 +53,15 @@ package struct ProcessList {
         }
     }
 
+    /// Whether all processes of the launch were started.
     package var isComplete: Bool { lines.last == "complete" }
-    /// Whether a launch began with a run directory that held nothing.
+    /// Whether the launch began with a run directory that did not exist or was empty.
     package var isMade: Bool { lines.contains("made") }
 
+    /// Returns whether the list belongs to this launch.
     package func isOf(launch: String) -> Bool { lines.first == "launch \(launch)" }
 
+    /// Begins the list of a launch anew, with the given entries.
     package func begin(launch: String, isMade: Bool, keeping entries: [Entry] = []) throws(Failure) {
         let all =
             ["launch \(launch)"] + (isMade ? ["made"] : [])
@@ -57,6 +70,7 @@ package struct ProcessList {
             Array((all.joined(separator: "\n") + "\n").utf8), to: path, durably: false)
     }
 
+    /// Appends a line to the file.
     package func append(_ line: String) throws(Failure) {
         let descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileSystem.failure("open", path) }
@@ -67,9 +81,12 @@ package struct ProcessList {
         }
     }
 
+    /// Removes the file.
     package func remove() { unlink(path) }
 
-    /// Does something while nobody else changes the list.
+    /// Runs `body` while no other process changes the list.
+    ///
+    /// - Throws: 70 when the lock was not free within 20 seconds, and the errors of `body`.
     package func locked<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         let lock = "\(path).lock"
         let descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
@@ -98,10 +115,11 @@ package struct ProcessList {
         return true
     }
 
-    /// Ends all. The coordinator is asked first, so that it can take a checkpoint and send the others
-    /// home; those who do not end are killed.
+    /// Ends all processes. The coordinator is asked first, so that it can take a checkpoint and
+    /// tell the other processes to end. Processes that do not end are killed.
     ///
-    /// - Returns: the names of those who were killed.
+    /// - Parameter limit: Time that the coordinator gets.
+    /// - Returns: The names of the processes that were killed.
     package func stopAll(within limit: Duration, note: (String) -> Void) -> [String] {
         let coordinators = running.filter { $0.name == Self.coordinator }
         send(SIGTERM, to: coordinators)

@@ -2,13 +2,16 @@ import ClusterProtocol
 import Glibc
 import RunFiles
 
-/// A file that says what a run has where, held by one launch or stop at a time: the kernel lets go of
-/// the lock with the process.
+/// A file about a run's processes that only one launch holds at a time. The kernel releases the
+/// lock when the process ends.
 package final class HeldFile {
+    /// The path of the file.
     package let path: String
     private let descriptor: Int32
 
-    /// - Throws: 65 when another process holds it.
+    /// Opens or creates the file and locks it.
+    ///
+    /// - Throws: 65 when another process holds the file.
     package init(_ path: String, run: String) throws(Failure) {
         self.path = path
         try FileSystem.makeDirectories(FileSystem.parent(of: path))
@@ -22,45 +25,59 @@ package final class HeldFile {
 
     deinit { close(descriptor) }
 
+    /// Whether the file has no content.
     package var isEmpty: Bool { FileSystem.byteCount(path) == 0 }
 
-    /// Writes it anew, in place: the lock is on this file.
+    /// Replaces the content in place, since the lock belongs to this very file.
     package func write(_ text: String) throws(Failure) {
         let bytes = Array(text.utf8)
         guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count
         else { throw FileSystem.failure("write", path) }
     }
 
+    /// Removes the file.
     package func remove() { unlink(path) }
 }
 
-/// The hosts of a run that was launched by a cluster file: RUN_DIR.hosts.
+/// The hosts of a run that was launched with a cluster file, stored in the file RUN_DIR.hosts.
 ///
-/// A line a host, fields separated by tabs: its name, how it is reached (ssh's destination, or `-` for
-/// this machine), the directory of its processes (`-` where one is logged in), the executable, and
-/// `coordinator` or `members`. The first line is `launch NUMBER`, the last one `complete` once all was
-/// started.
+/// The file has a line for each host, with fields separated by tabs: the host's name, ssh's
+/// destination (`-` for this machine), the directory of its processes (`-` for the login
+/// directory), the executable, and `coordinator` or `members`. The first line is `launch NUMBER`.
+/// The last line is `complete` once all processes were started.
 package struct RunHosts {
+    /// A host and its executable.
     package struct Entry: Hashable {
+        /// The host. An entry read from the file has only its name, user, directory and whether it
+        /// runs the coordinator.
         package var host: ClusterFile.Host
+        /// The path of the executable on the host.
         package var executable: String
     }
 
+    /// The number of the launch.
     package var launch: String
+    /// The hosts in the order of the file.
     package var entries: [Entry]
+    /// Whether all processes of the launch were started.
     package var isComplete: Bool
 
+    /// Returns the path of a run's file.
     package static func path(_ runDirectory: String) -> String { "\(runDirectory).hosts" }
 
+    /// The coordinator's host.
     package var coordinator: Entry? { entries.first { $0.host.isCoordinator } }
 
+    /// Creates the hosts of a launch.
     package init(launch: String, entries: [Entry], isComplete: Bool) {
         self.launch = launch
         self.entries = entries
         self.isComplete = isComplete
     }
 
-    /// - Returns: nil where no launch was begun.
+    /// Reads the file at `path`.
+    ///
+    /// - Returns: Nil when the file cannot be read or lists no host.
     package init?(_ path: String) {
         guard let bytes = try? FileSystem.read(path, atMost: ClusterFile.maximumByteCount) else {
             return nil
@@ -80,6 +97,7 @@ package struct RunHosts {
         guard !entries.isEmpty else { return nil }
     }
 
+    /// The content of the file.
     package var text: String {
         var text = "launch \(launch)\n"
         for entry in entries {

@@ -2,15 +2,20 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 
-/// Follows a run on the hosts of a cluster file: `convoy monitor` on the coordinator's host shows the
-/// run, on the others the warnings of their processes, behind the host's name.
+/// Follows a run on the hosts of a cluster file. `convoy monitor` on the coordinator's host shows
+/// the run. On the other hosts it shows the warnings of their processes, each after the host's
+/// name.
 package struct ClusterFollower {
     private let hosts: RunHosts
     private let runDirectory: String
     private let transport: [String]
     private let show: (String) -> Void
 
-    /// - Returns: nil when the run was not launched by a cluster file from here.
+    /// Creates a follower of a run.
+    ///
+    /// - Parameter show: Shows a line to people.
+    /// - Returns: Nil when no launch with a cluster file was begun here for this run.
+    /// - Throws: 64 when the command that replaces ssh is blank.
     package init?(
         _ runDirectory: String, show: @escaping (String) -> Void
     ) throws(Failure) {
@@ -21,8 +26,15 @@ package struct ClusterFollower {
         transport = try HostShell.transport()
     }
 
-    /// - Parameter options: of `convoy monitor`, for the coordinator's host.
-    /// - Returns: the run's exit code.
+    /// Follows the run until it ends or a signal asks to stop.
+    ///
+    /// - Parameters:
+    ///   - options: Options of `convoy monitor` on the coordinator's host.
+    ///   - isOnce: Whether to show the present state only.
+    ///   - showsLogsAlone: Whether to show only the warnings of all hosts.
+    /// - Returns: The exit code of `convoy monitor` on the coordinator's host. That is the run's
+    ///   exit code once the run has ended.
+    /// - Throws: 69 when ssh does not reach the coordinator's host.
     package func follow(
         options: [String], isOnce: Bool, showsLogsAlone: Bool, _ interruptions: Interruptions
     ) throws(Failure) -> Int {

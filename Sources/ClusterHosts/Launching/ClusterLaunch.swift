@@ -4,40 +4,51 @@ import FoundationEssentials
 import Glibc
 import RunFiles
 
-/// Starts a run whose processes outlive the one that starts them: on this machine, or on the hosts of
-/// a cluster file over ssh.
+/// Starts a run on this machine, or on the hosts of a cluster file over ssh. The run's processes go
+/// on after the launching process has ended.
 ///
-/// 1. A host that has another program or none gets this one.
-/// 2. `convoy doctor` looks at the hosts of a cluster file.
+/// 1. A host that has another program, or none, gets this program.
+/// 2. `convoy doctor` inspects the hosts of a cluster file.
 /// 3. Each host gets its keys.
-/// 4. Coordinator, servers and workers are started by each host's ``HostAgent``.
+/// 4. Each host's ``HostAgent`` starts its coordinator, servers and workers.
 ///
-/// Once more for the same run it goes on from the newest checkpoint, or starts what is gone. What a
-/// launch that did not come to its end has left is ended by it, or by the next one.
+/// A second launch of the same run resumes from the newest checkpoint, or starts the processes that
+/// are missing. A launch that fails ends the processes it has started. If it was killed before it
+/// could do so, the next launch ends them.
 package final class ClusterLaunch {
+    /// What to launch, and how.
     package struct Settings {
+        /// The path of this program.
         package var executable: String
-        /// On this machine; on other hosts from the directory that their processes run in.
+        /// The run directory on this machine. On other hosts it is relative to the directory their
+        /// processes run in.
         package var runDirectory: String
-        /// Nil: this machine alone, as the run file says.
+        /// The cluster file. Nil launches the run on this machine only, with the processes that the
+        /// run file asks for.
         package var cluster: ClusterFile?
-        /// Flags of `convoy coordinator` but those of the launch itself.
+        /// Flags of `convoy coordinator`, without those that the launch sets itself.
         package var coordinatorArguments: [String] = []
         /// Files of this machine that the coordinator of a cluster file reads, by flag.
         package var files: [(flag: String, path: String)] = []
         /// Flags of `convoy worker` that say where its data is.
         package var workerArguments: [String] = []
-        /// A keys directory; with a cluster file one that has a directory a host, or is for all.
+        /// A keys directory. With a cluster file it holds either a directory for each host, or one
+        /// key for all hosts.
         package var keys: String?
+        /// Whether the processes use no keys.
         package var isInsecure = false
-        /// Goes on in spite of the doctor's errors.
+        /// Whether the launch goes on in spite of the doctor's errors.
         package var isForced = false
+        /// Whether the coordinator accepts changed settings that decide bits.
         package var changesSettings = false
-        /// What the doctor looks for on each host.
+        /// The data set that the doctor looks for on each host.
         package var data = "fashion-mnist"
-        /// What starts a command on another host, in place of ssh.
+        /// The command that starts a command on another host, usually ssh.
         package var transport: [String]
 
+        /// Creates settings with defaults for all else. The environment may replace ssh.
+        ///
+        /// - Throws: 64 when the command that replaces ssh is blank.
         package init(
             executable: String, runDirectory: String, cluster: ClusterFile?
         ) throws(Failure) {
@@ -56,15 +67,18 @@ package final class ClusterLaunch {
     private let held: HeldFile
     private let former: RunHosts?
     private var hosts: [ClusterFile.Host]
-    /// Path of the program on each host.
+    /// The path of the program on each host, by host name.
     private var executables: [String: String] = [:]
     private var start = CoordinatorStart.new
-    /// Whether all of an earlier launch was started, and this one adds to it.
+    /// Whether an earlier launch was completed, so that this launch only adds to it.
     private var wasComplete = false
-    /// Processes may be on the hosts.
+    /// Whether there may be processes of this launch on the hosts.
     private var hasBegun = false
 
-    /// - Parameter show: takes a line for people.
+    /// Creates a launch and takes the run's lock against other launches.
+    ///
+    /// - Parameter show: Shows a line to people.
+    /// - Throws: 65 when another launch of the run is under way.
     package init(
         _ settings: Settings, interruptions: Interruptions, show: @escaping (String) -> Void
     ) throws(Failure) {
@@ -94,7 +108,11 @@ package final class ClusterLaunch {
 
     private var head: ClusterFile.Host { hosts.first(where: \.isCoordinator) ?? hosts[0] }
 
-    /// - Returns: what was started, in a few lines.
+    /// Launches the run. On failure it ends what it has started.
+    ///
+    /// - Returns: A short report of what was started.
+    /// - Throws: 69 when a host was not reached, 130 when the launch was interrupted, otherwise the
+    ///   exit code of the failure.
     package func run() throws(Failure) -> String {
         do throws(Failure) { return try begin() } catch {
             giveUp()
@@ -175,7 +193,7 @@ package final class ClusterLaunch {
                 executables[name] = "\(place)/convoy"
             }
         }
-        // Copies run where they lie, unless the file says where.
+        // A copied program runs in its own directory, unless the file names a directory.
         for index in hosts.indices {
             guard let path = executables[hosts[index].name], path != settings.executable else { continue }
             hosts[index].directory = FileSystem.parent(of: path)
@@ -212,8 +230,8 @@ package final class ClusterLaunch {
         }
     }
 
-    /// Names and roles of the servers and workers of a host, numbered within it, so that they keep their
-    /// names when the file gets other hosts.
+    /// Returns names, roles and threads of the servers and workers of a host. They are numbered
+    /// within the host, so that they keep their names when the file gets other hosts.
     private func wanted(_ host: ClusterFile.Host) -> [(name: String, role: Role, threads: Int)] {
         var (servers, workers, threads) = (host.serverCount, host.workerCount, host.threadCount)
         if !isOnHosts {
@@ -248,8 +266,8 @@ package final class ClusterLaunch {
 
     // MARK: - Keys
 
-    /// Contents of each host's keys directory; none without keys, and none for this machine alone, where
-    /// a run makes its own.
+    /// Returns the contents of each host's keys directory, by host name and file name. The result
+    /// is empty without keys, and for a run on this machine only, which makes its own keys.
     private func hostKeys() throws(Failure) -> [String: [String: String]] {
         guard isOnHosts, !settings.isInsecure else { return [:] }
         let directory = settings.keys ?? "\(settings.runDirectory).keys"
@@ -277,7 +295,7 @@ package final class ClusterLaunch {
         return keys
     }
 
-    /// The name of a host's keys: `convoy keygen` takes no addresses.
+    /// Returns the name of a host's keys. `convoy keygen` accepts no addresses as names.
     static func node(_ name: String) -> String {
         let isAddress = name.contains(":") || name.allSatisfy { $0.isNumber || $0 == "." }
         return isAddress ? "host-\(name.replacing(":", with: "-"))" : name
@@ -290,7 +308,7 @@ package final class ClusterLaunch {
         var entries = hosts.map {
             RunHosts.Entry(host: $0, executable: executables[$0.name] ?? settings.executable)
         }
-        // Hosts that are not in the file any more may be at work still.
+        // Hosts that are no longer in the file may still run processes.
         if wasComplete, let former {
             let names = Set(hosts.map(\.name))
             entries += former.entries.filter { !names.contains($0.host.name) }.map {
@@ -308,10 +326,12 @@ package final class ClusterLaunch {
         return ["--keys", keys]
     }
 
-    /// - Returns: where the coordinator listens.
+    /// Starts the coordinator unless it is at work.
+    ///
+    /// - Returns: The endpoint that the coordinator listens at.
     private func startCoordinator() throws(Failure) -> String {
         guard start != .none else {
-            // Members find it where it was.
+            // Members find the coordinator at its present endpoint.
             return configuredEndpoint
         }
         var arguments = settings.coordinatorArguments + security
@@ -394,7 +414,7 @@ package final class ClusterLaunch {
         defer { if held.isEmpty { held.remove() } }
         guard hasBegun else { return }
         if wasComplete {
-            // Who was at work before this launch stays.
+            // Processes that were at work before this launch stay.
             try? writeHosts(isComplete: true)
             if !isOnHosts { try? ProcessList(runDirectory: settings.runDirectory).append("complete") }
             return
@@ -411,6 +431,6 @@ package final class ClusterLaunch {
 }
 
 extension ClusterFile {
-    /// The same file with other facts of its hosts.
+    /// Returns the same file with other properties of its hosts.
     func with(hosts: [Host]) -> ClusterFile { ClusterFile(fileName: fileName, hosts: hosts) }
 }

@@ -2,16 +2,19 @@ import ClusterProtocol
 import Glibc
 import RunFiles
 
-/// Ends what ``ClusterLaunch`` started, here and on the hosts of a cluster file, and nothing else.
+/// Ends the processes that ``ClusterLaunch`` started, here and on the hosts of a cluster file, and
+/// no others.
 package enum ClusterStop {
+    /// The result of a stop.
     package struct Outcome: Sendable {
-        /// How many processes were at work.
+        /// The number of processes that were at work.
         package var count = 0
-        /// Whether all ended by themselves, and all hosts were reached.
+        /// Whether every host was reached and every process ended without being killed.
         package var isClean = true
     }
 
-    /// The run below `parent` that was launched last.
+    /// Returns the run below `parent` that was launched last, judged by the modification time of
+    /// its list.
     package static func newest(in parent: String) -> String? {
         FileSystem.names(in: parent).compactMap { name -> (path: String, time: Int)? in
             guard let ending = [".hosts", ".pids"].first(where: { name.hasSuffix($0) }) else {
@@ -22,9 +25,12 @@ package enum ClusterStop {
         }.max { $0.time < $1.time }?.path
     }
 
+    /// Ends the run's processes.
+    ///
     /// - Parameters:
-    ///   - seconds: what the coordinator gets for a checkpoint.
-    ///   - show: takes a line for people.
+    ///   - seconds: Time that the coordinator gets for a checkpoint.
+    ///   - executable: Path of this program, for a run on this machine.
+    ///   - show: Shows a line to people.
     /// - Throws: 65 when nothing was launched for this run.
     package static func stop(
         _ runDirectory: String, within seconds: Int, executable: String,
@@ -33,14 +39,14 @@ package enum ClusterStop {
         let path = RunHosts.path(runDirectory)
         if FileSystem.exists(path) {
             guard let hosts = RunHosts(path) else {
-                // A launch that was given up before its first process.
+                // This launch was given up before its first process.
                 unlink(path)
                 return Outcome()
             }
             let outcome = try end(
                 runDirectory, hosts, within: seconds, show: show,
                 transport: HostShell.transport())
-            // Who was not reached stays listed, for another try.
+            // Hosts that were not reached stay listed, so that a later stop can try again.
             if outcome.isClean { unlink(path) }
             return outcome
         }
@@ -52,7 +58,8 @@ package enum ClusterStop {
         return try end(runDirectory, hosts, within: seconds, show: show, transport: [])
     }
 
-    /// The coordinator's host first: it sends the others home.
+    /// Ends the processes on all hosts. The coordinator's host comes first, since the coordinator
+    /// tells the other processes to end.
     static func end(
         _ runDirectory: String, _ hosts: RunHosts, within seconds: Int,
         show: @escaping (String) -> Void, transport: [String]

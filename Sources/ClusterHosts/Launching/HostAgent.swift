@@ -5,12 +5,13 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Does on one host what a launcher asks of it; every launch and stop, here and elsewhere, goes
-/// through it.
+/// Carries out a launcher's requests on one host. Every launch and every stop, on this machine and
+/// on others, goes through it.
 package struct HostAgent {
     private static let maximumRequestByteCount = 16 << 20
     private static let startTime = Duration.seconds(120)
-    /// What is wrong with a flag, a key or an address shows at once.
+    /// The time to wait for errors of new members. A wrong flag, key or address ends a process at
+    /// once.
     private static let memberTime = Duration.milliseconds(500)
 
     private let executable: String
@@ -20,6 +21,7 @@ package struct HostAgent {
     /// Shows a line to people.
     private let note: (String) -> Void
 
+    /// Creates an agent for one request. `executable` is the program that it starts.
     package init(_ request: HostRequest, executable: String, note: @escaping (String) -> Void) {
         self.request = request
         self.executable = executable
@@ -29,10 +31,12 @@ package struct HostAgent {
     }
 
     /// Reads a request from standard input, up to the end of its line.
+    ///
+    /// - Throws: 64 when the line is longer than 16 MiB or is not a request.
     package static func readRequest() throws(Failure) -> HostRequest {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
-        // Byte by byte: what follows the line is for whoever asked.
+        // The line is read byte by byte, since the bytes after it belong to the request's handler.
         while read(0, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
             bytes.append(byte)
             guard bytes.count <= maximumRequestByteCount else {
@@ -45,6 +49,7 @@ package struct HostAgent {
         return request
     }
 
+    /// Carries out the request. A failure stands in the answer.
     package func perform() -> HostAnswer {
         var answer = HostAnswer()
         do throws(Failure) { try perform(&answer) } catch {
@@ -104,8 +109,8 @@ package struct HostAgent {
             _ = list.stopAll(within: .seconds(10), note: note)
         }
         var isMade = list.isMade
-        // A run that ended before its first checkpoint has left nothing of value, in a directory that
-        // was not there or empty before.
+        // A run that ended before its first checkpoint has left nothing of value in a directory
+        // that did not exist before or was empty.
         if !hasCheckpoint, FileSystem.exists(run.path) {
             if isMade { run.removeIfUnused(wasThere: true) }
             let names = FileSystem.names(in: run.path)
@@ -144,7 +149,8 @@ package struct HostAgent {
         }
     }
 
-    /// Processes at work may look at any moment whom to let in, so each file is replaced as a whole.
+    /// Replaces the keys. Processes at work may read the allow-list at any moment, so each file is
+    /// replaced as a whole.
     private func replaceKeys(_ files: [String: String]) throws(Failure) {
         let allowed = "\(nodeKeys)/allowed"
         for directory in [nodeKeys, allowed] where mkdir(directory, 0o700) != 0 && errno != EEXIST {
@@ -169,7 +175,7 @@ package struct HostAgent {
 
     // MARK: - Starting
 
-    /// Starts one process and lists it, unless its launch was given up meanwhile.
+    /// Starts one process and adds it to the list, unless its launch was given up in the meantime.
     private func start(
         _ name: String, of launch: String, _ arguments: [String], output: String
     ) throws(Failure) -> Int32 {
@@ -196,8 +202,8 @@ package struct HostAgent {
     private func startCoordinator(
         _ launch: String, _ start: CoordinatorStart, _ arguments: [String]
     ) throws(Failure) -> String {
-        // The run directory must not exist before the coordinator has made it, so what it says moves
-        // in later.
+        // The run directory must not exist before the coordinator has made it, so the coordinator's
+        // output is moved into it later.
         let output = "\(request.runDirectory).out"
         unlink(output)
         if start == .resume { unlink(run.endpoint) }
@@ -213,7 +219,7 @@ package struct HostAgent {
         }
         let pid = try self.start(ProcessList.coordinator, of: launch, words, output: output)
         let end = SteadyClock.now + Self.startTime
-        // The coordinator replaces this file as a whole when it listens.
+        // The coordinator replaces this file as a whole once it listens.
         while FileSystem.identity(run.endpoint) == former {
             var status: Int32 = 0
             if waitpid(pid, &status, WNOHANG) == pid {
@@ -282,7 +288,7 @@ package struct HostAgent {
         try list.locked { () throws(Failure) in
             count = list.running.count
             killed = list.stopAll(within: limit, note: note)
-            // From here no start of this launch finds its list.
+            // From here on no start of this launch finds its list.
             list.remove()
         }
         unlink("\(list.path).lock")

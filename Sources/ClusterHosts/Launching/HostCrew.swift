@@ -5,10 +5,10 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Asks many hosts at the same time, each within its time.
+/// Asks many hosts at the same time, each within a time limit.
 ///
-/// Standard error of a host is shown line by line behind the host's name. Whatever was started has
-/// ended when a method returns.
+/// Standard error of each host is shown line by line after the host's name. Every command has ended
+/// when a method returns.
 final class HostCrew {
     private static let parallelCount = 16
 
@@ -16,12 +16,15 @@ final class HostCrew {
     private let interruptions: Interruptions?
     private let show: (String) -> Void
     private var number = 0
-    /// Goes on when a host is not reached or fails: it is missing among the answers.
+    /// Whether to go on when a host is not reached or fails. Such a host is missing among the
+    /// answers.
     var isPatient = false
 
+    /// Creates a crew with a scratch directory of its own.
+    ///
     /// - Parameters:
-    ///   - interruptions: what ends a wait early; nil where nothing may.
-    ///   - show: takes a line for people.
+    ///   - interruptions: Signals that end a wait early; nil where none may.
+    ///   - show: Shows a line to people.
     init(
         transport: [String], executable: String, interruptions: Interruptions?,
         show: @escaping (String) -> Void
@@ -35,7 +38,7 @@ final class HostCrew {
 
     deinit { FileSystem.remove(shell.scratch) }
 
-    /// What is to run on a host.
+    /// A command line for a host, and the path of a file for its standard input.
     struct Order {
         var line: String
         var input: String?
@@ -43,9 +46,9 @@ final class HostCrew {
 
     /// Runs an order on each host that has one.
     ///
-    /// - Returns: the lines that each said.
-    /// - Throws: 69 when a host was not reached, 65 when one failed; each has been shown by then. 130
-    ///   when the launch was interrupted.
+    /// - Returns: The lines that each host printed, by host name.
+    /// - Throws: 69 when a host was not reached, 65 or 70 when a command failed; every failure has
+    ///   been shown by then. 130 when the launch was interrupted.
     func run(
         on hosts: [ClusterFile.Host], within limit: Duration,
         _ order: (ClusterFile.Host) throws(Failure) -> Order?
@@ -96,10 +99,11 @@ final class HostCrew {
         }
     }
 
-    /// Has each host's agent do what is asked of it.
+    /// Sends each host's agent a request and waits for the answers.
     ///
-    /// - Parameter payload: a file that goes behind the request.
-    /// - Returns: what each answered, by host.
+    /// - Parameter payload: Path of a file that is sent after the request.
+    /// - Returns: The answers by host name.
+    /// - Throws: As `run(on:within:_:)` does, and the first failure that an agent reports.
     func ask(
         _ hosts: [ClusterFile.Host], within limit: Duration, payload: String? = nil,
         _ request: (ClusterFile.Host) throws(Failure) -> HostRequest?
@@ -127,7 +131,8 @@ final class HostCrew {
         return answers
     }
 
-    /// A file for standard input; keys are in it, so it is for this user alone.
+    /// Writes a request into a file for standard input and returns its path. The file may contain
+    /// keys, so only this user may read it.
     private func write(_ request: HostRequest, _ payload: String?) throws(Failure) -> String {
         guard let json = try? JSONEncoder().encode(request) else {
             throw .internalError("cannot write a request")

@@ -1,77 +1,87 @@
-/// What a launcher asks of one host: a line of JSON to `convoy host`, on standard input.
+/// A launcher's request to one host: a line of JSON on the standard input of `convoy host`.
 ///
-/// `runDirectory` is the run's name on all hosts, from the directory that their processes run in.
-/// Beside it lie `RUN_DIR.pids`, the list of its processes there, and `RUN_DIR.node`, its keys.
+/// `runDirectory` is the run's name on all hosts, relative to the directory that their processes
+/// run in. Next to it are `RUN_DIR.pids`, the list of the run's processes on the host, and
+/// `RUN_DIR.node`, the host's keys.
 package struct HostRequest: Codable, Sendable {
+    /// What the host is asked to do.
     package enum Action: Codable, Sendable {
-        /// What is at work, and whether there is a checkpoint.
+        /// Reports the processes at work and whether there is a checkpoint.
         case look
-        /// Ends what an earlier launch has left, and begins a list.
+        /// Ends the processes of an earlier launch and begins a new list.
         case prepare(launch: String)
-        /// Goes on with the list that is there.
+        /// Continues the existing list.
         case join(launch: String)
-        /// Puts a file beside the run directory, as RUN_DIR.NAME; what follows the line is its content.
+        /// Writes a file next to the run directory, as RUN_DIR.NAME. Its content follows the
+        /// request's line.
         case put(name: String)
-        /// Replaces the keys directory: contents by relative path.
+        /// Replaces the keys directory by these contents, by relative path.
         case keys([String: String])
-        /// Starts the coordinator, and waits until it listens.
+        /// Starts the coordinator and waits until it listens.
         case coordinator(launch: String, start: CoordinatorStart, arguments: [String])
         /// Starts those of the members that do not run.
         case members(launch: String, [HostMember])
-        /// Notes that all of a launch were started.
+        /// Records that all processes of the launch were started.
         case complete
-        /// Ends all processes; the coordinator gets so many seconds for a checkpoint.
+        /// Ends all processes. The coordinator gets this many seconds for a checkpoint.
         case stop(within: Int)
     }
 
+    /// The run directory.
     package var runDirectory: String
+    /// What the host is asked to do.
     package var action: Action
 
+    /// Creates a request about a run.
     package init(_ action: Action, of runDirectory: String) {
         self.action = action
         self.runDirectory = runDirectory
     }
 }
 
-/// How a coordinator begins.
+/// How a launch starts the coordinator.
 package enum CoordinatorStart: String, Codable, Sendable {
     /// With a run that has no checkpoint.
     case new
-    /// With the newest checkpoint; nobody is at work.
+    /// From the newest checkpoint, with no process of the run at work.
     case resume
-    /// In the place of one that is gone or hangs; its members are at work.
+    /// In the place of a coordinator that is gone or hangs. Its members are at work.
     case replace
-    /// Not at all: one is at work, and members are missing.
+    /// Not at all. A coordinator is at work, and members are missing.
     case none
 }
 
-/// A server or a worker to be started on a host.
+/// A server or worker to start on a host.
 package struct HostMember: Codable, Sendable, Hashable {
-    /// For instance "worker-2", counted within the host.
+    /// The name, for instance "worker-2". Numbers count within the host.
     package var name: String
-    /// Subcommand and flags.
+    /// The subcommand and its flags.
     package var arguments: [String]
 }
 
-/// What a host answers: a line of JSON, the last one on its standard output.
+/// A host's answer: a line of JSON, the last one on its standard output.
 package struct HostAnswer: Codable, Sendable {
-    /// Names of the processes at work.
+    /// The names of the processes at work.
     package var running: [String] = []
-    /// Whether the list says that all of a launch were started.
+    /// Whether the list says that all processes of a launch were started.
     package var isComplete = false
+    /// Whether the run has a checkpoint on this host.
     package var hasCheckpoint = false
-    /// Whether the coordinator at work answers; one that hangs does not.
+    /// Whether the coordinator at work answers. One that hangs does not.
     package var isCoordinatorAnswering = false
-    /// Where the coordinator listens.
+    /// The endpoint that the coordinator listens at.
     package var endpoint: String?
+    /// The names of the members that were started.
     package var started: [String] = []
-    /// How many processes were ended.
+    /// The number of processes that were at work when the stop began.
     package var stopped = 0
-    /// Processes that had to be killed.
+    /// The names of the processes that had to be killed.
     package var killed: [String] = []
-    /// What went wrong, if anything did, and the exit code that goes with it.
+    /// The failure, if there was one.
     package var problem: String?
+    /// The exit code of the failure; 0 without one.
     package var exitCode = 0
 
+    /// Creates an answer that reports nothing.
     package init() {}
 }

@@ -4,18 +4,20 @@ import Glibc
 import RunFiles
 import Threads
 
-/// A command on each of many hosts, some at a time, each within its time.
+/// Runs one command on each of many hosts, several at a time, each within a time limit.
 struct HostRound {
     let parallelCount: Int
-    /// For one host.
+    /// The time limit of one host.
     let limit: Duration
-    /// What ends a wait early; nil where nothing may.
+    /// Signals that end a wait early; nil where none may.
     let interruptions: Interruptions?
 
+    /// Runs the commands.
+    ///
     /// - Parameters:
-    ///   - start: begins the command of a host; nil where there is none.
-    ///   - ended: told how the command of the host at an index ended, nil: its time was up. The command
-    ///     is stopped after it.
+    ///   - start: Starts the command of a host; returns nil when the host has none.
+    ///   - ended: Called with the index of a host, its command, and how the command ended; nil when
+    ///     its time was over. The command is stopped afterwards.
     /// - Throws: 130 when it was interrupted.
     func run(
         on hosts: [ClusterFile.Host],
@@ -40,7 +42,9 @@ struct HostRound {
         }
     }
 
-    /// A moment, or 130.
+    /// Waits 5 milliseconds.
+    ///
+    /// - Throws: 130 when a signal asks to stop.
     static func pause(_ interruptions: Interruptions?) throws(Failure) {
         guard let interruptions else {
             usleep(5_000)

@@ -3,17 +3,20 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Starts commands on the hosts of a cluster file: here directly, elsewhere over ssh.
+/// Starts commands on the hosts of a cluster file: directly on this machine, over ssh elsewhere.
 ///
-/// What starts it elsewhere is called as ssh is, `WORDS... [USER@]HOST COMMAND`, and ends with 255
-/// when it cannot reach the host.
+/// A command that replaces ssh is called as ssh is, `WORDS... [USER@]HOST COMMAND`. It must end
+/// with 255 when it cannot reach the host.
 struct HostShell: Sendable {
     static let ssh = [
         "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o",
         "ServerAliveCountMax=3",
     ]
 
-    /// ssh, or what the environment names in its place.
+    /// Returns the words of the command that reaches other hosts: `override`, otherwise the
+    /// environment variable CONVOY_SSH, otherwise ssh.
+    ///
+    /// - Throws: 64 when the command is blank.
     static func transport(_ override: String? = nil) throws(Failure) -> [String] {
         guard let text = override ?? ProcessEnvironment.variables["CONVOY_SSH"], !text.isEmpty else {
             return ssh
@@ -23,19 +26,24 @@ struct HostShell: Sendable {
         return words
     }
 
-    /// Exit codes of the command line on the host.
+    /// The exit code of the command line on a host when its directory does not exist.
     static let noDirectory = 125
+    /// The exit code of a shell that cannot execute the program.
     static let notExecutable = 126
+    /// The exit code of a shell that does not find the program.
     static let notFound = 127
+    /// The exit code of ssh when it cannot reach or log in to the host.
     static let loginFailed = 255
 
     var transport = Self.ssh
-    /// Where the executable is on hosts without `directory=`: the same path as here.
+    /// The path of the executable on hosts without `directory=`. It is the same path as on this
+    /// machine.
     var executable: String
-    /// Files for what the hosts say.
+    /// The directory for files with the output of the hosts.
     var scratch: String
 
-    /// Starts it; files are called after `name`, which must differ between those at work.
+    /// Starts the executable on a host. Its output files are called after `name`, which must differ
+    /// between commands at work.
     func start(
         _ arguments: [String], on host: ClusterFile.Host, name: String, input: String? = nil
     ) throws(Failure) -> HostCommand {
@@ -44,11 +52,13 @@ struct HostShell: Sendable {
             on: host, name: name, input: input)
     }
 
-    /// Starts a line for the host's shell.
+    /// Starts a command line for the host's shell.
     ///
     /// - Parameters:
-    ///   - input: a file for its standard input; nil: one that closes when this process ends.
-    ///   - sharesOutput: what it says goes to this process's standard output, however much it is.
+    ///   - input: Path of a file for its standard input. With nil, standard input closes when this
+    ///     process ends.
+    ///   - sharesOutput: Whether standard output goes to this process's standard output, without a
+    ///     limit of its size.
     func start(
         line command: String, on host: ClusterFile.Host, name: String, input: String? = nil,
         sharesOutput: Bool = false
@@ -59,7 +69,7 @@ struct HostShell: Sendable {
         let (output, errors) = ("\(scratch)/\(name).out", "\(scratch)/\(name).err")
         unlink(output)
         unlink(errors)
-        // A host that says more than 8 MiB is cut off.
+        // The output of a host is cut off after 8 MiB.
         let limited =
             "\(sharesOutput ? "" : "ulimit -f 16384; ")exec \"$@\" 2>\"$0\""
             + (input.map { " <\(Self.quoted($0))" } ?? "")
@@ -69,7 +79,7 @@ struct HostShell: Sendable {
         return HostCommand(host: host, child: child, outputPath: output, errorPath: errors)
     }
 
-    /// A line for the host's shell.
+    /// Returns a command line for the host's shell that runs the executable.
     static func command(_ arguments: [String], directory: String?, executable: String) -> String {
         let words = arguments.map(quoted).joined(separator: " ")
         guard let directory else { return "exec \(quoted(executable)) \(words)" }
@@ -82,7 +92,7 @@ struct HostShell: Sendable {
         return "'" + parts.joined(separator: #"'\''"#) + "'"
     }
 
-    /// Whether a name or address is this machine's.
+    /// Returns whether a name or address belongs to this machine.
     static func isHere(_ name: String) -> Bool {
         if name == "localhost" { return true }
         guard case .success(let all) = NetworkProbe.addresses(of: name, port: 0), !all.isEmpty
@@ -92,7 +102,7 @@ struct HostShell: Sendable {
     }
 }
 
-/// A command at work on a host; it ends with its last reference.
+/// A command at work on a host. It is killed when its last reference goes.
 final class HostCommand {
     let host: ClusterFile.Host
     let startedAt = SteadyClock.now
@@ -112,7 +122,7 @@ final class HostCommand {
 
     var end: ChildProcess.End? { child.poll() }
 
-    /// Whole lines of standard output.
+    /// The complete lines of standard output so far.
     var lines: [String] {
         let text = String(decoding: (try? FileSystem.read(outputPath)) ?? [], as: UTF8.self)
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
@@ -120,18 +130,18 @@ final class HostCommand {
         return lines
     }
 
-    /// Whole lines of standard output since this was asked last.
+    /// Returns the complete lines of standard output since the last call.
     func addedLines() -> [Substring] { tail.added() }
 
-    /// What it said on standard error.
+    /// The lines of standard error so far, each cut to 1,000 characters.
     var errors: [String] {
         String(decoding: (try? FileSystem.read(errorPath)) ?? [], as: UTF8.self)
             .split(whereSeparator: \.isNewline).map { String($0.prefix(1000)) }
     }
 
-    /// The last thing it said on standard error.
+    /// The last line of standard error, cut to 200 characters.
     var lastError: String? { errors.last.map { String($0.prefix(200)) } }
 
-    /// Ends it: standard input closes, which the other side sees too.
+    /// Kills the local process. A command on another host sees its standard input close.
     func stop() { child.stop(asking: SIGKILL, within: .zero) }
 }

@@ -1,15 +1,17 @@
-/// Brings the program to a host that has another one, or none: what is done before a host can be asked
-/// by ``HostRequest``. A host needs a POSIX shell, coreutils and ldd for it.
+/// Copies the program to a host that has another one, or none. This comes before a host can answer
+/// a ``HostRequest``. The host needs a POSIX shell, coreutils and ldd.
 enum ProgramCopy {
-    /// What a host says of its program.
+    /// The state of the program on a host.
     enum State: Equatable {
-        /// The same program as here is at this path.
+        /// The host has the same program at this path.
         case ready(String)
-        /// It may be put into this directory.
+        /// The host needs the program, which may be put into this directory.
         case wanted(String)
 
-        /// - Parameter lines: what ``look`` or ``receive`` printed; a login shell may have said
-        ///   something before.
+        /// Reads the state from the last line.
+        ///
+        /// - Parameter lines: Output of ``look`` or ``receive``. A login shell may have printed
+        ///   lines before it.
         init?(_ lines: [String]) {
             guard let line = lines.last else { return nil }
             if line.hasPrefix("ready ") {
@@ -22,18 +24,19 @@ enum ProgramCopy {
         }
     }
 
-    /// A line that prints ``State`` of a host.
+    /// Returns a command line that prints the ``State`` of a host.
     ///
     /// - Parameters:
-    ///   - directory: where the host's processes run; nil: where one is logged in.
-    ///   - executable: the path of the program here.
-    ///   - sum: its SHA-256.
+    ///   - directory: Directory that the host's processes run in. With nil the program is looked for at
+    ///     its path on this machine, then in `$HOME/convoy`.
+    ///   - executable: Path of the program on this machine.
+    ///   - sum: SHA-256 of the program.
     static func look(directory: String?, executable: String, sum: String) -> String {
         line(lookScript, [directory ?? "", executable, sum])
     }
 
-    /// A line that takes the program from standard input into `place`, as `convoy-SUM` with the link
-    /// `convoy` to it.
+    /// Returns a command line that reads the program from standard input and stores it in `place`
+    /// as `convoy-SUM`, with a link `convoy` to it. SUM is the first 16 digits of the SHA-256.
     static func receive(place: String, sum: String) -> String { line(receiveScript, [place, sum]) }
 
     private static func line(_ script: String, _ arguments: [String]) -> String {

@@ -4,14 +4,14 @@ import FoundationEssentials
 import RunFiles
 import Threads
 
-/// Follows a run by its files: a line an epoch, a line every so many steps, the warnings and errors of
-/// every process, and how it ended.
+/// Follows a run by its files. It shows a line for each epoch, a line for every given number of
+/// steps, the warnings and errors of every process, and how the run ended.
 package struct RunFollower {
-    /// So long members wait for another coordinator.
+    /// The time that members wait for another coordinator.
     private static let patience = Duration.seconds(120)
 
     private let run: RunDirectory
-    /// Steps from one shown to the next; 0 for none.
+    /// The number of steps from one shown step to the next; 0 shows none.
     private let stepInterval: Int
     private let showsLogsAlone: Bool
     private let query: StatusQuery
@@ -19,6 +19,13 @@ package struct RunFollower {
     private var metrics: FileTail
     private var logs: [String: FileTail] = [:]
 
+    /// Creates a follower of the run.
+    ///
+    /// - Parameters:
+    ///   - stepInterval: Number of steps from one shown step to the next; 0 shows none.
+    ///   - showsLogsAlone: Whether to show only warnings and errors.
+    ///   - query: Asks the coordinator for its status.
+    ///   - show: Shows a line to people.
     package init(
         _ run: RunDirectory, stepInterval: Int, showsLogsAlone: Bool, query: StatusQuery,
         show: @escaping (String) -> Void
@@ -31,9 +38,10 @@ package struct RunFollower {
         metrics = FileTail(run.metrics)
     }
 
-    /// Shows what there is, and with `isOnce` no more.
+    /// Shows what the files hold so far and, unless `isOnce`, what is added to them until the run
+    /// ends.
     ///
-    /// - Returns: the run's exit code; 0 when it goes on.
+    /// - Returns: The run's exit code; 0 when the run goes on, 130 when a signal asked to stop.
     /// - Throws: 69 when no coordinator has answered for two minutes.
     package mutating func follow(
         isOnce: Bool, _ interruptions: Interruptions
@@ -45,7 +53,8 @@ package struct RunFollower {
         var lastSign = SteadyClock.now
         var lastAsked = lastSign
         while true {
-            // Asked before the files are read: what ends the run is in them then.
+            // The end is checked before the files are read, so that they then hold everything up to
+            // the end.
             let end = showsLogsAlone ? nil : finished()
             showNew()
             if let end {
@@ -70,7 +79,8 @@ package struct RunFollower {
         }
     }
 
-    /// Healthy or not, the table says it; a coordinator that does not answer is no error yet.
+    /// Shows the run's status, healthy or not. A coordinator that does not answer is not yet an
+    /// error.
     private func showStatus() {
         do throws(Failure) {
             let answer = try query.ask(within: .seconds(3))
@@ -118,7 +128,7 @@ package struct RunFollower {
         var images_per_second: Double?
     }
 
-    /// What a line of `metrics.jsonl` says to people; nil for one that is not shown.
+    /// Returns a line of `metrics.jsonl` as text for people; nil when it is not shown.
     static func metric(_ line: some StringProtocol, every interval: Int) -> String? {
         guard let metric = try? JSONDecoder().decode(Metric.self, from: Data(line.utf8)) else {
             return nil
@@ -137,7 +147,7 @@ package struct RunFollower {
         }
     }
 
-    /// What a line of a log says to people; nil unless it is a warning or an error.
+    /// Returns a line of a log as text for people; nil unless it is a warning or an error.
     static func warning(_ line: some StringProtocol, of process: String) -> String? {
         guard let entry = try? JSONDecoder().decode([String: LogValue].self, from: Data(line.utf8)),
             let level = entry["level"]?.text, ["warning", "error", "critical"].contains(level)

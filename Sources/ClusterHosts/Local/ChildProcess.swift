@@ -3,33 +3,42 @@ import Glibc
 import RunFiles
 import Threads
 
-/// A child process of this one, in a process group of its own, that ends when this process does.
+/// A child process in a process group of its own. It ends when this process does.
 ///
-/// Its standard input is a socket that this process holds open: a child started with
-/// `--exit-with-parent` ends when it closes, even if this process was killed, and sends signs of life
-/// over it.
+/// The child's standard input is a socket that this process holds open. A child started with
+/// `--exit-with-parent` ends when the socket closes, even if this process was killed. The child
+/// also sends signs of life over the socket.
 package final class ChildProcess {
+    /// How a process ended: with an exit code, or by a signal.
     package enum End: Hashable, Sendable {
         case exited(Int)
         case signalled(Int)
     }
 
+    /// The number of the process.
     package let processIdentifier: Int32
+    /// The name of the child in messages.
     package let name: String
     private let standardInput: Int32
     private var end: End?
 
+    /// Starts the child.
+    ///
     /// - Parameters:
-    ///   - executable: what the child is called, and what it runs unless `image` is given.
-    ///   - image: the file to run.
-    ///   - output: a path for standard output and error; nil lets the child share this process's.
+    ///   - executable: First word of the child's command line, and the file to run unless `image`
+    ///     is given.
+    ///   - image: Path of the file to run.
+    ///   - output: Path of a file for standard output and error. With nil the child shares those of
+    ///     this process.
+    /// - Throws: 70 when the child cannot be started.
     package init(
         name: String, executable: String, image: String? = nil, arguments: [String],
         environment: [String: String] = [:], output: String? = nil
     ) throws(Failure) {
         self.name = name
         var ends: [Int32] = [0, 0]
-        // The end that this process holds must not reach any child, or none would see it close.
+        // No child may inherit the end that this process holds, or the child would never see it
+        // close.
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
             throw .internalError(
@@ -55,7 +64,7 @@ package final class ChildProcess {
         }
     }
 
-    /// How it ended, if it has; never waits.
+    /// Returns how the child ended, or nil while it runs. Never waits.
     package func poll() -> End? {
         if let end { return end }
         var status: Int32 = 0
@@ -65,7 +74,7 @@ package final class ChildProcess {
         return end
     }
 
-    /// Whether the child has sent signs of life since this was asked last.
+    /// Returns whether the child has sent signs of life since the last call.
     package func hasGivenSign() -> Bool {
         var bytes = [UInt8](repeating: 0, count: 4096)
         var hasGiven = false
@@ -75,11 +84,13 @@ package final class ChildProcess {
         return hasGiven
     }
 
+    /// Sends a signal, unless the child has ended.
     package func send(signal: Int32) {
         if poll() == nil { kill(processIdentifier, signal) }
     }
 
-    /// Waits for its end, but not longer than `limit`.
+    /// Waits until the child ends, but not longer than `limit`. Returns nil when the time was over
+    /// first.
     package func wait(within limit: Duration) -> End? {
         let deadline = SteadyClock.now + limit
         while true {
@@ -89,7 +100,7 @@ package final class ChildProcess {
         }
     }
 
-    /// Asks it to end, and kills it when it does not.
+    /// Asks the child to end, and kills it when it has not ended within `limit`.
     @discardableResult
     package func stop(asking signal: Int32 = SIGTERM, within limit: Duration) -> End {
         send(signal: signal)

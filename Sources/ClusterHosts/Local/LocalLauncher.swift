@@ -4,29 +4,36 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Runs a whole cluster on this machine: starts coordinator, servers and workers as child processes,
-/// replaces those that die, and leaves none behind.
+/// Runs a whole cluster on this machine. It starts coordinator, servers and workers as child
+/// processes, replaces those that die, and leaves none running.
 package final class LocalLauncher {
+    /// What to run, and how.
     package struct Settings: Sendable {
+        /// The path of the program that the children run.
         package var executable: String
+        /// The configuration of the run.
         package var configuration: RunConfiguration
+        /// The run directory.
         package var directory: RunDirectory
+        /// Whether the run goes on from its newest checkpoint.
         package var isResuming: Bool
-        /// Takes settings that decide bits and differ from those that the run has.
+        /// Whether changed settings that decide bits are accepted.
         package var changesSettings = false
-        /// The subcommand that workers are started with.
+        /// The subcommand that starts a worker.
         package var workerCommand = ["worker"]
-        /// Flags of workers alone: where they find their data.
+        /// Flags for workers only. They say where workers find their data.
         package var workerArguments: [String] = []
-        /// Whether workers are bound to cores of their own, where there are enough.
+        /// Whether workers are bound to cores of their own, where there are enough cores.
         package var bindsCores = true
-        /// A file for what the children print; nil lets them share this process's output.
+        /// The path of a file for the output of the children. With nil the children share this
+        /// process's output.
         package var output: String?
-        /// The keys directory of all processes; nil: the coordinator makes one for the run.
+        /// The keys directory of all processes. With nil the coordinator makes one for the run.
         package var keys: String?
-        /// Without keys there shall be none.
+        /// Whether the processes use no keys when `keys` is nil.
         package var isInsecure = false
 
+        /// Creates settings with defaults for all else.
         package init(
             executable: String, configuration: RunConfiguration, directory: RunDirectory,
             isResuming: Bool, keys: String? = nil
@@ -39,16 +46,17 @@ package final class LocalLauncher {
         }
     }
 
-    /// Replacements of members within one minute before the launcher gives up on them.
+    /// The largest number of replacements within one minute before the launcher gives up.
     private static let maximumRestartsPerMinute = 120
-    /// The same without a new step in the ledger: processes that die again and again, at the same
-    /// place maybe, shall not do so for ever.
+    /// The largest number of replacements without a new step in the ledger. Processes that die
+    /// repeatedly, perhaps always at the same place, are then no longer replaced.
     private static let maximumVainRestarts = 60
-    /// However short heartbeats are, a busy machine may keep a process from running for as long.
+    /// The shortest silence after which a child is ended. Heartbeats may be shorter, but a busy
+    /// machine may keep a process from running for this long.
     private static let leastPatience = Duration.seconds(1)
 
     private let settings: Settings
-    /// This very program, when it is what children run.
+    /// The path of the running program itself when the children run the same file, otherwise nil.
     private let image: String?
     private let interruptions: Interruptions
     private let note: (String) -> Void
@@ -63,7 +71,7 @@ package final class LocalLauncher {
     private var coordinatorSilence = Silence()
     private var members: [Member] = []
     private var claim: CoreClaim?
-    /// Cores that no worker is bound to at the moment.
+    /// The cores that no worker is bound to at the moment.
     private var freeCores: [CoreSet] = []
     private var started: [Role: Int] = [:]
     private var restarts: [Duration] = []
@@ -71,12 +79,15 @@ package final class LocalLauncher {
     private var ledgerByteCount = 0
     private var endpoint = ""
     private var stopCount = 0
-    /// Processes that this one has ended because they hung.
+    /// The processes that this launcher has ended because they hung.
     private var hung: Set<Int32> = []
-    /// Why those who ended by themselves leave nobody for their role: nobody will come.
+    /// The run's exit code when the last member of a role has ended by itself with an error. It
+    /// would end the same way again, so it is not replaced.
     private var finalCode: Int?
 
-    /// - Parameter note: shows a line to the person who started this.
+    /// Creates a launcher.
+    ///
+    /// - Parameter note: Shows a line to people.
     package init(
         _ settings: Settings, interruptions: Interruptions, note: @escaping (String) -> Void
     ) {
@@ -87,15 +98,17 @@ package final class LocalLauncher {
         self.note = note
     }
 
-    /// Runs to the end of the run.
+    /// Runs the cluster to the end of the run.
     ///
-    /// - Returns: the exit code of the run.
+    /// - Returns: The exit code of the run.
+    /// - Throws: 65 when the run directory cannot be made, 70 when a process cannot be started or
+    ///   the coordinator does not listen within 120 seconds.
     package func run() throws(Failure) -> Int {
         let directory = settings.directory
         let wasThere = settings.isResuming ? true : try directory.create()
         defer { if !settings.isResuming { directory.removeIfUnused(wasThere: wasThere) } }
         try FileSystem.makeDirectories(directory.logs)
-        // The coordinator takes it over once everything is checked.
+        // The coordinator takes this file over once everything is checked.
         let next = directory.configuration + ".next"
         try FileSystem.replace(next, with: settings.configuration.yaml)
         defer { unlink(next) }
@@ -114,7 +127,10 @@ package final class LocalLauncher {
 
     // MARK: Starting
 
-    /// - Parameter isReplacing: the one before it died, and members of the run are at work.
+    /// Starts a coordinator.
+    ///
+    /// - Parameter isReplacing: Whether the coordinator before it died while members of the run are
+    ///   at work.
     private func startCoordinator(isReplacing: Bool = false) throws(Failure) {
         let number = (started[.coordinator] ?? 0) + 1
         started[.coordinator] = number
@@ -134,23 +150,25 @@ package final class LocalLauncher {
         coordinatorSilence = Silence()
     }
 
-    /// A child runs the program that was there at the start, even when its file was replaced or removed
-    /// since.
+    /// Starts a child. It runs the program of the launcher's start, even when the program's file
+    /// was replaced or removed since then.
     private func child(_ name: String, _ arguments: [String]) throws(Failure) -> ChildProcess {
         try ChildProcess(
             name: name, executable: settings.executable, image: image,
             arguments: arguments, output: settings.output)
     }
 
-    /// Nil where the run has keys of its own.
+    /// The flags about keys; nil when the run has keys of its own.
     private var keyArguments: [String]? {
         settings.keys.map { ["--keys", $0] } ?? (settings.isInsecure ? ["--insecure"] : nil)
     }
 
-    /// Waits until the coordinator listens; its exit code when it ends instead.
+    /// Waits until the coordinator listens, and sets `endpoint`.
     ///
-    /// - Parameter former: the file of the run's coordinator before, which stays where this one is
-    ///   refused: that run may be going on.
+    /// - Parameter former: Identity of the endpoint file before this coordinator was started. The
+    ///   file stays when this coordinator is refused, since the run may be going on in other
+    ///   processes.
+    /// - Returns: Nil when the coordinator listens, otherwise the exit code of the run.
     private func awaitEndpoint(otherThan former: [Int]?) throws(Failure) -> Int? {
         let deadline = SteadyClock.now + .seconds(120)
         while SteadyClock.now < deadline {
@@ -170,8 +188,8 @@ package final class LocalLauncher {
         throw .internalError("the coordinator did not begin to listen within 120 s")
     }
 
-    /// Each worker gets its part of the cores. With several on one core, or another run that has done
-    /// the same, the system knows better.
+    /// Divides the cores among the workers. Nothing is bound when there are too few cores, or when
+    /// another run has bound its workers already; the system then schedules better by itself.
     private func divideCores() {
         let cluster = settings.configuration.cluster
         let allowed = CoreSet.allowed
@@ -227,7 +245,7 @@ package final class LocalLauncher {
         }
     }
 
-    /// A child that hangs is ended; another takes its place, as for one that was killed.
+    /// Ends every child that hangs. Another child takes its place, as for one that was killed.
     private func endSilent() {
         let heartbeat = settings.configuration.cluster.heartbeatInterval
         let limit = max(Self.leastPatience, heartbeat * 3)
@@ -258,8 +276,10 @@ package final class LocalLauncher {
         child.send(signal: SIGKILL)
     }
 
-    /// A coordinator that was killed is replaced; it finds the run in the journal, and the members,
-    /// who have gone on meanwhile, find it at its old address.
+    /// Replaces a coordinator that a signal ended. The new coordinator finds the run in the
+    /// journal. The members have gone on in the meantime and find it at the old address.
+    ///
+    /// - Returns: Whether another coordinator was started.
     private func replaceCoordinator(_ end: ChildProcess.End) throws(Failure) -> Bool {
         guard case .signalled = end, stopCount == 0, mayRestart() else { return false }
         note("the coordinator \(text(end, of: coordinator)); another takes its place")
@@ -267,7 +287,8 @@ package final class LocalLauncher {
         return true
     }
 
-    /// A member that died is replaced; one that ended by itself is not.
+    /// Removes members that have ended. Another member takes the place of each that died or failed.
+    /// A member that ended with exit code 0, 64 or 65 is not replaced.
     private func replaceEnded() throws(Failure) {
         for index in members.indices.reversed() {
             guard let end = members[index].child.poll() else { continue }

@@ -1,25 +1,29 @@
 import Threads
 
-/// How long a child process has given no sign of life.
+/// Measures how long a child process has given no sign of life.
 ///
-/// Only time in which this process itself was at work counts: one that was stopped, or did not get
-/// the processor, first hears what its children have sent meanwhile.
+/// Only time in which this process itself was at work counts. If this process was stopped or did
+/// not get the processor, it must first read what its children have sent in the meantime.
 package struct Silence {
-    /// Until the first sign: a program that starts on a busy machine.
+    /// The least limit before the first sign, for a program that starts on a busy machine.
     private static let startPatience = Duration.seconds(10)
-    /// More than this between two looks was this process's own sleep.
+    /// The most that counts between two looks. The rest of a longer gap was this process's own
+    /// pause.
     private static let longestGap = Duration.milliseconds(100)
 
     private var length = Duration.zero
     private var lastLook: Duration
     private var hasHeard = false
 
+    /// Creates a measurement that begins at `now`.
     package init(now: Duration = SteadyClock.now) { lastLook = now }
 
+    /// Updates the measurement.
+    ///
     /// - Parameters:
-    ///   - hasGivenSign: whether there was a sign since the last look.
-    ///   - limit: longer than this no process that works is silent.
-    /// - Returns: how long it has been silent, when that is too long.
+    ///   - hasGivenSign: Whether there was a sign since the last look.
+    ///   - limit: Longest silence of a process that works.
+    /// - Returns: The length of the silence when it is too long, otherwise nil.
     package mutating func look(
         hasGivenSign: Bool, limit: Duration, now: Duration = SteadyClock.now
     ) -> Duration? {

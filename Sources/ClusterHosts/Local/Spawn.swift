@@ -2,24 +2,24 @@ import ClusterProtocol
 import Glibc
 import RunFiles
 
-/// Starts programs: the one place that calls `posix_spawn`.
+/// Starts programs. No other code calls `posix_spawn`.
 enum Spawn {
-    /// Where a program's standard input comes from.
+    /// The source of a program's standard input.
     enum Input {
         case descriptor(Int32)
-        /// Nothing to read.
+        /// An empty input.
         case null
     }
 
-    /// What a program is apart from the one that starts it.
+    /// What separates a program from the process that starts it.
     enum Group {
-        /// A process group of its own: Ctrl-C does not reach it.
+        /// A process group of its own. Ctrl-C does not reach the program.
         case process
-        /// A session of its own: the end of the terminal does not reach it either.
+        /// A session of its own. The end of the terminal does not reach the program either.
         case session
 
-        /// For `posix_spawnattr_setflags`. glibc's POSIX_SPAWN_SETSID is left out of Swift's map of the
-        /// header.
+        /// The flag for `posix_spawnattr_setflags`. Swift's import of the header lacks glibc's
+        /// POSIX_SPAWN_SETSID, so its number stands here.
         fileprivate var flag: Int32 {
             switch self {
             case .process: Int32(POSIX_SPAWN_SETPGROUP)
@@ -28,12 +28,16 @@ enum Spawn {
         }
     }
 
+    /// Starts a program.
+    ///
     /// - Parameters:
-    ///   - words: what the program is called, and its arguments.
-    ///   - image: the file to run.
-    ///   - environment: variables besides those of this process, or in their place.
-    ///   - output: a file that standard output and error are appended to; nil: those of this process.
-    /// - Returns: the number of the process.
+    ///   - words: Name of the program as it sees it, and its arguments.
+    ///   - image: Path of the file to run.
+    ///   - environment: Variables that are added to those of this process, or replace them.
+    ///   - output: Path of a file that standard output and error are appended to. With nil the
+    ///     program shares those of this process.
+    /// - Returns: The number of the process.
+    /// - Throws: 70 when the program cannot be started.
     static func start(
         _ words: [String], image: String, environment: [String: String], input: Input,
         output: String?, group: Group

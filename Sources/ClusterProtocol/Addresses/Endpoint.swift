@@ -63,9 +63,9 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Length of the longest suffix that `beside` adds, with its dot: `.bulk`.
+    /// The length of the longest suffix that `beside` adds, with its dot: `.bulk`.
     private static let maximumSuffixByteCount = 5
-    /// Length of the longest accepted path: Linux has 108 bytes for a socket's path and its closing
+    /// The length of the longest accepted path. Linux has 108 bytes for a socket's path and its closing
     /// zero.
     private static let maximumPathByteCount = 107 - maximumSuffixByteCount
 

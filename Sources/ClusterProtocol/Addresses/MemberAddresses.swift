@@ -15,7 +15,7 @@ public struct MemberAddresses: Hashable, Sendable {
         /// The address of the interface.
         public var address: NetworkAddress
 
-        /// Creates a host's facts.
+        /// Creates the description of an interface's address.
         public init(interface: String, address: NetworkAddress) {
             self.interface = interface
             self.address = address
@@ -26,23 +26,15 @@ public struct MemberAddresses: Hashable, Sendable {
     public struct Facts: Hashable, Sendable {
         /// The addresses that the host of `--coordinator` resolved to; empty for a Unix socket.
         public var coordinator: [NetworkAddress]
-        /// What the name after `--announce` resolved to; empty for an address.
+        /// The addresses that the name in `--announce` resolved to; empty when `--announce` gives an
+        /// address.
         public var announced: [NetworkAddress] = []
         /// The addresses of the interfaces that are up.
         public var locals: [Local]
         /// The source address of packets from this host to the coordinator; nil without a route.
         public var route: NetworkAddress?
 
-        /// Chooses where a member's shards listen and what the member announces.
-        ///
-        /// - Parameters:
-        ///   - coordinator: The value of `--coordinator`.
-        ///   - bind: The value of `--bind`; nil chooses loopback for a local coordinator, and otherwise
-        ///     the address that packets to the coordinator carry.
-        ///   - announce: The value of `--announce`, if it is given.
-        ///   - facts: What this host knows about the network.
-        /// - Throws: One line that begins with the option at fault, with exit code 64, when no address
-        ///   fits or other hosts could not reach the one announced.
+        /// Creates a host's facts.
         public init(
             coordinator: [NetworkAddress], announced: [NetworkAddress] = [], locals: [Local],
             route: NetworkAddress?
@@ -54,6 +46,16 @@ public struct MemberAddresses: Hashable, Sendable {
         }
     }
 
+    /// Chooses where a member's shards listen and what the member announces.
+    ///
+    /// - Parameters:
+    ///   - coordinator: The value of `--coordinator`.
+    ///   - bind: The value of `--bind`; nil chooses loopback for a local coordinator, and otherwise the
+    ///     address that packets to the coordinator carry.
+    ///   - announce: The value of `--announce`, if it is given.
+    ///   - facts: What this host knows about the network.
+    /// - Throws: One line that begins with the option at fault, with exit code 64, when no address fits
+    ///   or other hosts could not reach the one announced.
     public init(
         coordinator: Endpoint, bind: BindChoice?, announce: Endpoint.Host?, facts: Facts
     ) throws(Failure) {

@@ -1,6 +1,6 @@
-/// What workers have said about the audited leaves of one chunk in one step.
+/// The results that workers have sent for the audited leaves of one chunk in one step.
 ///
-/// A leaf is accepted when two different workers agree on it, to the bit.
+/// A leaf is accepted when two different workers sent the same result, to the bit.
 struct AuditBoard: Hashable, Sendable {
     /// One worker's result: a digest of the gradient's bits, and the totals.
     struct Vote: Hashable, Sendable {
@@ -8,16 +8,19 @@ struct AuditBoard: Hashable, Sendable {
         var totals: ContributionTotals
     }
 
+    /// What is known about a leaf after another vote.
     enum Verdict: Hashable, Sendable {
-        /// One opinion so far.
+        /// There is one result so far.
         case waiting
-        /// Two agree; `liars` had said something else.
+        /// Two workers agree; each of `liars` had sent another result.
         case agreed(by: PeerIdentity, liars: [PeerIdentity])
+        /// These workers have sent different results, and no two agree.
         case disputed([PeerIdentity])
     }
 
     private var history: [Int: [(peer: PeerIdentity, vote: Vote)]] = [:]
 
+    /// Adds a worker's vote on a leaf, and returns what is known about the leaf now.
     mutating func add(_ vote: Vote, leaf: Int, by peer: PeerIdentity) -> Verdict {
         history[leaf, default: []].append((peer, vote))
         let all = history[leaf] ?? []
@@ -29,7 +32,7 @@ struct AuditBoard: Hashable, Sendable {
         return Set(all.map(\.vote)).count > 1 ? .disputed(Set(all.map(\.peer)).sorted()) : .waiting
     }
 
-    /// Leaves on which workers disagree, with those workers.
+    /// The leaves on which workers disagree, in ascending order, with those workers.
     var disputes: [(leaf: Int, peers: [PeerIdentity])] {
         history.keys.sorted().compactMap { leaf in
             let all = history[leaf] ?? []
@@ -38,13 +41,15 @@ struct AuditBoard: Hashable, Sendable {
         }
     }
 
-    /// The first opinion on each leaf, when there is nobody to give a second.
+    /// The first vote on each leaf, for a run that has only one worker left and so can get no second
+    /// vote.
     var firstOpinions: [(leaf: Int, peer: PeerIdentity, vote: Vote)] {
         history.keys.sorted().compactMap { leaf in
             (history[leaf]?.first).map { (leaf, $0.peer, $0.vote) }
         }
     }
 
+    /// Forgets all votes on a leaf.
     mutating func settle(_ leaf: Int) { history[leaf] = nil }
 
     static func == (left: AuditBoard, right: AuditBoard) -> Bool {

@@ -1,6 +1,7 @@
 /// Audits: what the coordinator does when two computations of the same gradient differ.
 extension CoordinatorMachine {
-    /// A third worker decides; where there is none, both compute once more.
+    /// Asks a third worker to compute the leaf; without a third worker, asks all workers to compute it
+    /// once more.
     mutating func settle(_ dispute: AuditFinding) -> [Action] {
         let workers = readyPeers(.worker)
         let others = workers.filter { !dispute.peers.contains($0.hello.identity) }
@@ -15,7 +16,7 @@ extension CoordinatorMachine {
         ] + asked.map { .send(.recompute(order), to: $0.hello.identity) }
     }
 
-    /// Whoever two others contradict is not trusted with this run any more.
+    /// Removes each worker that two others contradict from the run.
     mutating func expel(_ verdict: AuditFinding, now: Moment) -> [Action] {
         verdict.peers.flatMap { peer -> [Action] in
             guard let member = peers[peer], member.hello.role == .worker else { return [] }

@@ -1,19 +1,24 @@
-/// Deals virtual workers to workers. No deal can change a result, only how long it takes.
+/// Deals virtual workers to workers. A deal affects how long a step takes, never its result.
 public enum AssignmentPlanner {
-    /// A worker and how much of the work it should get, relative to the others.
+    /// A worker that can be dealt virtual workers.
     public struct Candidate: Hashable, Sendable {
+        /// The worker's name.
         public var identity: PeerIdentity
+        /// The worker's share of the work, relative to the weights of the others; above 0.
         public var weight: Double
 
+        /// Creates a candidate.
         public init(identity: PeerIdentity, weight: Double) {
             self.identity = identity
             self.weight = weight
         }
     }
 
+    /// The virtual workers of each worker, ascending.
     public typealias Deal = [PeerIdentity: [Int]]
 
-    /// Contiguous shares in the order of `candidates`, as near to their weights as whole numbers allow.
+    /// Deals contiguous shares in the order of `candidates`, as near to their weights as whole numbers
+    /// allow.
     public static func contiguous(leafCount: Int, candidates: [Candidate]) -> Deal {
         guard !candidates.isEmpty else { return [:] }
         var queue = LoadQueue(candidates.map { (0, $0.weight) })
@@ -27,7 +32,8 @@ public enum AssignmentPlanner {
         return deal
     }
 
-    /// Everyone keeps what they have; leaves nobody has go to those who finish them first.
+    /// Returns a deal in which all candidates keep what they have, and each leaf that no candidate has
+    /// goes to the candidate that would be done with it first.
     public static func completed(_ deal: Deal, leafCount: Int, candidates: [Candidate]) -> Deal {
         guard !candidates.isEmpty else { return [:] }
         var result: Deal = [:]

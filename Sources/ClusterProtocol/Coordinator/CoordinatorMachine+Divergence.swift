@@ -1,15 +1,19 @@
-/// Numbers that are none: a loss, or weights, that are not finite.
+/// Divergence: a loss, or weights, that are not finite numbers.
 ///
-/// Shards run ahead of the reports, so when a loss is known not to be finite their weights may be
-/// spoiled already. Contributions are pure functions, so the run goes back to its last checkpoint,
-/// which is finite, computes the steps up to the spoiled one again, takes a checkpoint there and
-/// ends.
+/// Shards run ahead of the reports, so when a loss is known not to be finite the weights may no longer
+/// be finite either. Contributions are pure functions. The run therefore goes back to its last
+/// checkpoint, which is finite, computes the steps up to the one with the flaw again, takes a
+/// checkpoint there and ends.
 extension CoordinatorMachine {
-    /// Where a run ends that has come to numbers that are none.
+    /// Where a run ends when its numbers are no longer finite.
     struct Divergence: Hashable, Sendable {
-        /// Versions whose weights may be the last finite ones, the last of them first.
+        /// The versions that may have the last finite weights, the latest one first.
         var candidates: [Step]
 
+        /// Creates a divergence.
+        ///
+        /// - Parameter step: The version with which the run should end: the latest whose weights may be
+        ///   finite.
         init(after step: Step) {
             candidates = [step, Step(max(0, step.value - 1))]
         }
@@ -18,7 +22,7 @@ extension CoordinatorMachine {
         var target: Step { candidates.first ?? Step(0) }
     }
 
-    /// Whether the run ends because its numbers are none.
+    /// Whether the run ends because its numbers are no longer finite.
     public var hasDiverged: Bool { divergence != nil }
 
     static func lossReason(_ step: Step) -> String {
@@ -31,7 +35,7 @@ extension CoordinatorMachine {
             + "(--keep-going goes on all the same)"
     }
 
-    /// A step was reported with a loss that is not finite.
+    /// Handles the report of a step whose loss is not finite.
     mutating func diverge(_ report: StepReport, now: Moment) -> [Action] {
         guard !hasNotedFlaw else { return [] }
         hasNotedFlaw = true
@@ -41,14 +45,14 @@ extension CoordinatorMachine {
         }
         let note = Action.note(
             .flawedLoss(step: report.step, virtualWorker: leaf, owner))
-        // Somebody has asked the run to stop, and it stops as it is.
+        // A run that a user has asked to stop is not taken back.
         if configuration.keepsGoing || stop != nil { return [note] }
         stop = (65, Self.lossReason(report.step))
         divergence = Divergence(after: report.step)
         return [note, .journal(.diverged(report.step))] + goBack(now: now)
     }
 
-    /// A snapshot was found to hold something that is not a finite number.
+    /// Handles a snapshot that holds a number that is not finite.
     mutating func checkpointNotFinite(_ step: Step, now: Moment) -> [Action] {
         let note = Action.note(.flawedWeights(step))
         hasNotedFlaw = true
@@ -57,15 +61,15 @@ extension CoordinatorMachine {
             divergence?.candidates.removeFirst()
             return [note] + goBack(now: now)
         }
-        // The first sign of it: no loss has told of it.
+        // This is the first sign of it: no loss was reported as not finite.
         let last = Step(max(0, step.value - 1))
         stop = stop ?? (65, Self.weightsReason(step))
         divergence = Divergence(after: last)
         return [note, .journal(.diverged(last))] + goBack(now: now)
     }
 
-    /// Puts the shards back to the last checkpoint, from where they go on to the target; or ends, if
-    /// that is where the checkpoint is.
+    /// Puts the shards back to the last checkpoint, from where they go on to the target; ends the run
+    /// when the checkpoint is at the target already.
     private mutating func goBack(now: Moment) -> [Action] {
         guard let stop, let divergence else { return [] }
         switch phase {

@@ -1,8 +1,9 @@
-/// How a run ends: asked to stop, finished, or given up.
+/// How a run ends: stopped by its user, finished, or given up.
 extension CoordinatorMachine {
+    /// Stops the run. Workers that train first agree on the step at which they all can rest.
     mutating func requestStop(now: Moment) -> [Action] {
         if let stop, divergence != nil, phase != .ended {
-            // It was on its way back to finite weights; the last checkpoint will do.
+            // The run was on its way back to finite weights, and ends with its last checkpoint instead.
             return end(exitCode: stop.exitCode, reason: stop.reason)
         }
         guard stop == nil else { return [] }
@@ -24,6 +25,7 @@ extension CoordinatorMachine {
         }
     }
 
+    /// Takes in a worker's answer to `hold`.
     mutating func held(
         _ answer: ClusterProtocol.Holding, by peer: PeerIdentity, now: Moment
     ) -> [Action] {
@@ -34,8 +36,10 @@ extension CoordinatorMachine {
         return advance(now: now)
     }
 
-    /// Everyone has said which step they will not begin: nobody goes beyond the highest of these, and
-    /// all get to it. A lower one may be behind the shards already, if others helped who is late.
+    /// Ends the holding phase once each worker has said which step it will not begin.
+    ///
+    /// The highest of these steps becomes the limit, and all workers get there. Shards may be beyond a
+    /// lower one already, if others helped a late worker.
     mutating func finishHolding(_ holding: Holding, now: Moment) -> [Action] {
         guard holding.waiting.isEmpty else { return [] }
         phase = .training(since: holding.trainingSince)
@@ -44,7 +48,7 @@ extension CoordinatorMachine {
             + advance(now: now)
     }
 
-    /// Takes the last checkpoint, then ends.
+    /// Takes the last checkpoint, then ends the run.
     mutating func finish(_ exitCode: Int, _ reason: String, now: Moment) -> [Action] {
         phase = .finishing(since: now, exitCode: exitCode, reason: reason)
         guard restingStep != lastCheckpoint else { return advance(now: now) }
@@ -52,14 +56,17 @@ extension CoordinatorMachine {
         return askForSnapshot()
     }
 
+    /// Asks all hosts of shards for their state, if all shards are at the same version.
     func askForSnapshot() -> [Action] {
         guard let step = restingStep else { return [] }
         let hosts = Set(shards.compactMap(\.host)).sorted()
         return hosts.map { .send(.snapshot(Snapshot(step: step)), to: $0) }
     }
 
-    /// The journal first: once members were sent home, a coordinator that takes over could not go
-    /// on.
+    /// Ends the run.
+    ///
+    /// The journal line comes first: once members were sent home, a coordinator that takes over could
+    /// not go on.
     mutating func end(exitCode: Int, reason: String) -> [Action] {
         phase = .ended
         let goodbye = Shutdown(reason: reason, exitCode: exitCode == 130 ? 130 : 0)
@@ -72,8 +79,9 @@ extension CoordinatorMachine {
             + peers.keys.sorted().map { .send(.shutdown(goodbye), to: $0) } + [.end(outcome)]
     }
 
-    /// The run is over, and whoever speaks is told so; nobody is waited for longer than it takes
-    /// members to find a coordinator.
+    /// Tells each process that speaks that the run is over.
+    ///
+    /// The coordinator waits no longer than members take to find it, which is three heartbeats.
     mutating func dismiss(
         _ event: Event, since: Moment, count: Int, told: Set<PeerIdentity>, now: Moment
     ) -> [Action] {
@@ -99,6 +107,7 @@ extension CoordinatorMachine {
 
     // MARK: Waiting
 
+    /// Ends the run when it has waited too long; before that, notes what it waits for.
     mutating func giveUp(
         waitingFor what: String, since: Moment, now: Moment
     ) -> [Action] {
@@ -109,13 +118,14 @@ extension CoordinatorMachine {
         }
         let reason = "gave up after waiting \(limit) for \(what)"
         if let stop, divergence != nil { return end(exitCode: stop.exitCode, reason: stop.reason) }
-        // What has been reached is kept, if the slices are whole.
+        // The weights reached so far are kept if all shards are at the same version.
         if case .training = phase, restingStep != nil, restingStep != lastCheckpoint {
             return finish(69, reason, now: now)
         }
         return end(exitCode: 69, reason: reason)
     }
 
+    /// Notes what the run waits for, at most once in five seconds.
     mutating func notice(_ text: String, now: Moment) -> [Action] {
         if let lastNotice, now - lastNotice < .seconds(5) { return [] }
         lastNotice = now

@@ -1,14 +1,15 @@
-/// Who is in: joining, readiness, loss, and the shares of the work.
+/// Membership: joining, readiness, loss, and the shares of the work.
 extension CoordinatorMachine {
-    /// Whether a process has joined and was found fit.
+    /// Returns whether a process has joined and was found fit.
     public func isMember(_ peer: PeerIdentity) -> Bool { peers[peer]?.state == .ready }
 
+    /// Welcomes or refuses a process.
     mutating func join(
         _ hello: Hello, from peer: PeerIdentity, over connection: Connection, now: Moment
     ) -> [Action] {
         guard hello.identity == peer else { return [.note(.unexpected(kind: "hello", peer))] }
         if peers[peer] != nil {
-            // A hello sent again because the answer was slow or lost.
+            // The hello was sent again because the answer was slow or lost.
             peers[peer]?.lastHeard = now
             return [.send(.welcome(welcome), to: peer)]
         }
@@ -36,7 +37,8 @@ extension CoordinatorMachine {
             data: configuration.data, dataEndpoint: configuration.dataEndpoint)
     }
 
-    /// Why a process may not take part: only equal builds compute equal contributions.
+    /// Returns why a process may not take part; nil when it may. Only equal builds compute equal
+    /// contributions.
     private func refusal(of hello: Hello) -> Failure? {
         func refuse(_ what: String, _ theirs: String, _ ours: String) -> Failure {
             Failure(
@@ -76,7 +78,8 @@ extension CoordinatorMachine {
         return nil
     }
 
-    /// Why what a process says of itself cannot be: others would not reach its shards.
+    /// Returns why other members could not reach the process's shards at the place that it announces;
+    /// nil when they can.
     private func refusal(of hello: Hello, over connection: Connection) -> Failure? {
         func refuse(_ why: String) -> Failure {
             Failure(
@@ -103,6 +106,8 @@ extension CoordinatorMachine {
                 + "others at \(open); start it with --coordinator \(open)")
     }
 
+    /// Takes a process in that has loaded what it needs, or refuses it when it has loaded something
+    /// else than the run's.
     mutating func becomeReady(_ peer: PeerIdentity, _ ready: Ready, now: Moment) -> [Action] {
         guard let member = peers[peer], member.state == .preparing else {
             return sendAssignment(to: peer)
@@ -136,12 +141,12 @@ extension CoordinatorMachine {
         return actions + advance(now: now)
     }
 
-    /// What a heartbeat shows to be lost is said again.
+    /// Takes in a heartbeat, and sends again what the heartbeat shows to be lost.
     mutating func hear(
         _ heartbeat: Heartbeat, from peer: PeerIdentity, now: Moment
     ) -> [Action] {
         peers[peer]?.heartbeat = heartbeat
-        // Added as doubles, which cannot overflow: the numbers came over the network.
+        // Doubles cannot overflow; the numbers came over the network.
         let time = Double(heartbeat.computeMicroseconds) + Double(heartbeat.inputMicroseconds)
         if time > 0 {
             peers[peer]?.busyHeartbeat = heartbeat
@@ -156,6 +161,7 @@ extension CoordinatorMachine {
         return heartbeat.generation < generation ? sendAssignment(to: peer) : []
     }
 
+    /// Sends a worker its present assignment again.
     private func sendAssignment(to peer: PeerIdentity) -> [Action] {
         guard let member = peers[peer], member.state == .ready, member.hello.role == .worker else {
             return []
@@ -168,9 +174,10 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Why a member that was stopped by its user is gone.
+    /// The reason in the journal when a member leaves because its user stopped it.
     static let leftReason = "left"
 
+    /// Lets a member go that its user has stopped.
     mutating func leave(_ peer: PeerIdentity, now: Moment) -> [Action] {
         guard let member = peers[peer] else { return [] }
         let goodbye = Shutdown(reason: "left the run", exitCode: 0)
@@ -178,6 +185,8 @@ extension CoordinatorMachine {
             + [.send(.shutdown(goodbye), to: peer)]
     }
 
+    /// Takes note that a member has failed. While the run gathers its members, the failure ends the
+    /// run.
     mutating func failed(_ peer: PeerIdentity, _ failure: Failure, now: Moment) -> [Action] {
         if case .gathering = phase {
             return end(exitCode: failure.exitCode, reason: failure.text)
@@ -185,9 +194,10 @@ extension CoordinatorMachine {
         return lose(peer, reason: failure.text, now: now)
     }
 
+    /// Removes a member, and gives its work to others.
     mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
-        // What it did for others ends with it too: without a new assignment, a leaf that it was to
-        // check would wait for its opinion for ever.
+        // The member's audits end with it too: without a new assignment, a leaf that it was to check
+        // would wait for its result without end.
         let hadDuties = peers[peer].map {
             !$0.virtualWorkers.isEmpty || !auditDuties(of: $0).isEmpty
         }
@@ -215,7 +225,7 @@ extension CoordinatorMachine {
         return actions + advance(now: now)
     }
 
-    /// Workers with their measured speeds; one that has not worked yet counts as average.
+    /// Workers with their measured speeds; a worker that has not worked yet counts as average.
     var candidates: [AssignmentPlanner.Candidate] {
         let workers = readyPeers(.worker)
         let known = workers.compactMap(\.leafMicroseconds)
@@ -229,9 +239,9 @@ extension CoordinatorMachine {
     /// Gives every worker its share under a new generation.
     ///
     /// - Parameters:
-    ///   - rebalanced: deal anew, from a step a little ahead, rather than only hand out what nobody
-    ///     has, at once.
-    ///   - isFresh: nobody has anything yet, so that a new deal may hold at once.
+    ///   - rebalanced: Whether to deal all virtual workers anew, from a step a little ahead. Otherwise
+    ///     only those that no worker has are dealt, and the deal holds at once.
+    ///   - isFresh: Whether no worker has anything yet, so that a new deal may hold at once.
     mutating func assign(rebalanced: Bool, isFresh: Bool = false) -> [Action] {
         let leafCount = configuration.tree.leafCount
         let interim = AssignmentPlanner.completed(
@@ -263,7 +273,7 @@ extension CoordinatorMachine {
         return actions
     }
 
-    /// Each worker checks the one before it.
+    /// Returns the virtual workers that a worker audits: those of the worker before it.
     private func auditDuties(of peer: Peer) -> [Int] {
         let workers = readyOrder[.worker] ?? []
         guard workers.count > 1, let index = readyIndex(of: peer) else { return [] }
@@ -284,7 +294,8 @@ extension CoordinatorMachine {
 
     // MARK: Relays
 
-    /// Where every worker holds a shard, none hears more than its share, and relays would be no help.
+    /// Returns the relay groups for these workers. Where every worker hosts a shard, each hears only
+    /// its share and relays would not help.
     private func planRelays(for workers: [Peer]) -> [RelayGroup] {
         guard configuration.serverCount > 0 else { return [] }
         let hosts = Set(workers.map(\.hello.host))
@@ -298,7 +309,7 @@ extension CoordinatorMachine {
             }, fanIn: configuration.fanIn ?? usual)
     }
 
-    /// Nil when others could not connect to it.
+    /// Returns how other workers connect to a worker; nil when they cannot.
     private func relay(_ hello: Hello, onOneHost: Bool) -> RelayGroup.Member? {
         guard let text = hello.bulkEndpoint, let endpoint = Endpoint(text),
             onOneHost || !endpoint.isLocal
@@ -307,7 +318,7 @@ extension CoordinatorMachine {
             identity: hello.identity, endpoint: text, publicKey: hello.publicKey)
     }
 
-    /// Those that some of the leaves are below.
+    /// Returns the groups that have some of these leaves below them.
     private func relayGroups(with leaves: [Int]) -> [RelayGroup] {
         guard let level = relayGroups.first?.node.level else { return [] }
         let wanted = Set(leaves.map { $0 >> level })

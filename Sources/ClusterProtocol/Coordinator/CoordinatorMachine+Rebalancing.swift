@@ -1,14 +1,15 @@
 /// Stragglers: virtual workers move from slow to fast workers. No move can change a bit.
 extension CoordinatorMachine {
-    /// A new deal must be better by this factor to be worth the move.
+    /// The factor by which a new deal must be faster to be worth the move.
     private static let gain = 1.15
-    /// Differences below this factor in speed are taken for noise.
+    /// Differences in speed below this factor count as noise.
     static let noise = 1.3
 
-    /// Deals anew when the measured speeds say that steps would take clearly less time.
+    /// Deals the virtual workers anew when the measured speeds say that steps would take clearly less
+    /// time.
     ///
-    /// Speeds are compared a few times a heartbeat, and not with each heartbeat that comes: that
-    /// would cost the square of the count of workers.
+    /// Speeds are compared a few times a heartbeat rather than with each heartbeat that arrives, since
+    /// that would cost the square of the number of workers.
     mutating func rebalance(now: Moment) -> [Action] {
         guard case .training = phase, areSpeedsNew,
             now - lastRebalance >= configuration.heartbeatInterval * 3,
@@ -41,13 +42,14 @@ extension CoordinatorMachine {
         ] + actions
     }
 
-    /// Where a step is mostly exchange, what a better deal saves is little of it.
+    /// Returns whether a deal that saves this much of a step's computation saves enough of the whole
+    /// step: where a step is mostly exchange, it does not.
     private func isWorthwhile(saving microseconds: Double, now: Moment) -> Bool {
         let rate = recent.stepsPerSecond(now: now)
         return rate == 0 || microseconds * rate / 1_000_000 > 1 - 1 / Self.gain
     }
 
-    /// Time of the worker that takes longest, in microseconds.
+    /// Returns the time of the worker that takes longest, in microseconds.
     private func stepTime(_ workers: [Peer], _ count: (Peer) -> Int) -> Double {
         workers.map { worker in
             let threads = max(1, worker.hello.threadCount)

@@ -1,5 +1,6 @@
 /// Where the slices are, and what happens when one is lost.
 extension CoordinatorMachine {
+    /// The host of each shard and how to reach it, in shard order; shards without a host are left out.
     var placements: [ShardPlacement] {
         zip(configuration.plan.shards, shards).compactMap { index, shard in
             guard let host = shard.host, let hello = peers[host]?.hello,
@@ -10,12 +11,13 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Those who may hold slices: dedicated servers, or every worker when there are none.
+    /// The members that may host shards: dedicated servers, or every worker when there are none.
     private var hosts: [Peer] {
         readyPeers(configuration.serverCount > 0 ? .server : .worker)
             .filter { $0.hello.bulkEndpoint != nil }
     }
 
+    /// Whether enough hosts for shards are ready to begin the run.
     var hasHostsForStart: Bool {
         let wanted = configuration.serverCount > 0 ? configuration.serverCount : 1
         let order = readyOrder[configuration.serverCount > 0 ? .server : .worker] ?? []
@@ -23,8 +25,8 @@ extension CoordinatorMachine {
         return fit.prefix(wanted).count >= wanted
     }
 
-    /// Gives every slice without a host to the host with the fewest, and puts all slices at the last
-    /// checkpoint, from which the steps since are replayed.
+    /// Gives every shard without a host to the host with the fewest, and puts all shards back to the
+    /// last checkpoint, from which the steps since are computed again.
     mutating func place(now: Moment) -> [Action] {
         let hosts = self.hosts
         guard !hosts.isEmpty else { return [] }
@@ -49,6 +51,7 @@ extension CoordinatorMachine {
         ] + hostMessages()
     }
 
+    /// The messages that tell each host which shards it has.
     func hostMessages() -> [Action] {
         let hosted = hostedShards
         return hosts.compactMap { host in
@@ -60,6 +63,7 @@ extension CoordinatorMachine {
         }
     }
 
+    /// Takes note that a shard has its state.
     mutating func shardReady(_ ready: ShardReady, from peer: PeerIdentity, now: Moment) -> [Action] {
         guard ready.placement == placement, shards.indices.contains(ready.shard.value),
             shards[ready.shard.value].host == peer, case .placing(let since, var waiting) = phase
@@ -71,7 +75,8 @@ extension CoordinatorMachine {
         return advance(now: now)
     }
 
-    /// Slices that lived in a lost process are gone with their optimizer state.
+    /// Goes back to the last checkpoint when shards are lost with a member: their optimizer state is
+    /// gone with its process.
     mutating func loseShards(of member: Peer, now: Moment) -> [Action] {
         let identity = member.hello.identity
         let lost = configuration.plan.shards.filter { shards[$0.value].host == identity }
@@ -90,6 +95,7 @@ extension CoordinatorMachine {
             + place(now: now)
     }
 
+    /// Takes in a shard's report of progress; passes finished steps on to the ledger, in order.
     mutating func progressed(
         _ progress: Progress, from peer: PeerIdentity, now: Moment
     ) -> [Action] {
@@ -107,14 +113,15 @@ extension CoordinatorMachine {
             if !report.lossSum.isFinite {
                 let flaw = diverge(report, now: now)
                 actions += flaw
-                // The shards are put back, or the run has ended.
+                // The shards were put back, or the run has ended.
                 if !flaw.isEmpty, divergence != nil { return actions }
             }
         }
         return actions + writeWhenRecorded() + advance(now: now)
     }
 
-    /// A checkpoint ahead of the ledger would let a resumed run lose the steps in between.
+    /// Writes the snapshot that has arrived once the ledger has all steps before it. If a checkpoint
+    /// were ahead of the ledger, a resumed run could lose the steps in between.
     mutating func writeWhenRecorded() -> [Action] {
         guard let step = arrivedSnapshot, step <= lastRecorded else { return [] }
         arrivedSnapshot = nil

@@ -1,12 +1,13 @@
-/// How the run is, for whoever asks. Answering changes nothing but the count of answers.
+/// The state of the run, for processes that ask. An answer changes nothing but the count of answers.
 extension CoordinatorMachine {
-    /// Bounds what askers can cost: this many answers at once, and this many a second.
+    /// Bounds what questions can cost: the number of answers in a second.
     struct StatusBudget: Hashable, Sendable {
+        /// The highest number of answers in a second, which may all come at once.
         static let answersPerSecond = 16
         private var left = answersPerSecond
         private var since = Moment.zero
 
-        /// Whether one more answer is due; an asker who gets none asks again.
+        /// Returns whether one more answer may be given; a process that gets none asks again.
         mutating func take(now: Moment) -> Bool {
             if now - since >= .seconds(1) {
                 since = now
@@ -18,6 +19,7 @@ extension CoordinatorMachine {
         }
     }
 
+    /// Answers a question about the run, within the budget.
     mutating func answer(
         _ request: StatusRequest, to asker: PeerIdentity, now: Moment
     ) -> [Action] {
@@ -25,7 +27,11 @@ extension CoordinatorMachine {
         return [.send(.status(status(from: request.firstMember, now: now)), to: asker)]
     }
 
-    /// What is known now; a pure function of the machine.
+    /// Returns what is known now, as a pure function of the machine.
+    ///
+    /// - Parameters:
+    ///   - firstMember: The number of the first member to list; lower ones are left out.
+    ///   - now: The present time.
     public func status(from firstMember: Int = 0, now: Moment) -> ClusterStatus {
         let everyone = peers.values
             .sorted { ($0.hello.role.rawValue, $0.ordinal) < ($1.hello.role.rawValue, $1.ordinal) }
@@ -83,7 +89,7 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Who hosts which shards, ascending.
+    /// The shards of each host, ascending.
     var hostedShards: [PeerIdentity: [Int]] {
         var result: [PeerIdentity: [Int]] = [:]
         for index in shards.indices {
@@ -127,7 +133,8 @@ extension CoordinatorMachine {
         Int(min(max(0, duration / .milliseconds(1)), 1e15))
     }
 
-    /// The first bytes of a text that came over the network, whole characters only.
+    /// Returns the beginning of a text that came over the network: at most this many bytes, whole
+    /// characters only.
     private static func cut(_ text: String, _ byteCount: Int) -> String {
         var kept = ""
         for character in text {

@@ -13,7 +13,7 @@ extension CoordinatorMachine {
         case .holding(let holding): return finishHolding(holding, now: now)
         case .finishing(let since, let exitCode, let reason):
             if lastCheckpoint == restingStep { return end(exitCode: exitCode, reason: reason) }
-            // An earlier checkpoint will do for a run that is cut short.
+            // An earlier checkpoint is good enough for a run that is cut short.
             if exitCode != 0, now - since > max(.seconds(3), configuration.heartbeatInterval * 3) {
                 return end(exitCode: exitCode, reason: reason)
             }
@@ -22,19 +22,21 @@ extension CoordinatorMachine {
         }
     }
 
-    /// The version all shards rest at, if they do.
+    /// The version of all shards; nil when they are at different versions.
     var restingStep: Step? {
         guard let first = shards.first?.version else { return nil }
         return shards.allSatisfy { $0.version == first } ? first : nil
     }
 
-    /// Asked with every report of progress: mostly the first shard has the answer.
+    /// Whether all shards have reached the limit. Every report of progress asks for it, and the first
+    /// shard mostly has the answer.
     private var isRestingAtLimit: Bool {
         shards.first?.version == limit && shards.allSatisfy { $0.version == limit }
     }
 
     // MARK: Beginning
 
+    /// Begins the run once enough workers and servers are ready, or the time to wait for more is up.
     private mutating func gather(since: Moment, now: Moment) -> [Action] {
         let count = readyCount(.worker)
         let isLate = now - since > configuration.startTimeout
@@ -58,8 +60,11 @@ extension CoordinatorMachine {
         ] + place(now: now)
     }
 
-    /// Members of the run that are still at work come back by themselves; when all have, or no more
-    /// do, the run goes on where it is. Slices that did not come back mean going back to a checkpoint.
+    /// Goes on with the run of an earlier coordinator once all its members have come back, or the time
+    /// for that is up.
+    ///
+    /// Members that are still at work come back by themselves, and the run goes on where it is. If a
+    /// slice did not come back, the run goes back to a checkpoint.
     private mutating func takeBack(
         _ recovery: Recovery, since: Moment, now: Moment
     ) -> [Action] {
@@ -79,8 +84,8 @@ extension CoordinatorMachine {
             phase = .gathering(since: now)
             return [.journal(.tookOver)] + advance(now: now)
         }
-        // The same placement once more: shards in place say so, one whose state was still on its way
-        // goes on waiting for it.
+        // The placement is announced once more: shards in place answer at once, and a shard whose state
+        // was still on its way goes on waiting for it.
         for (index, host) in recovery.hosts.enumerated() {
             shards[index] = Shard(host: host, version: lastCheckpoint)
         }
@@ -89,6 +94,8 @@ extension CoordinatorMachine {
         return [.journal(.tookOver)] + hostMessages()
     }
 
+    /// Places the shards that have no host; gives up when no process can host them or their state does
+    /// not arrive.
     private mutating func awaitHosts(since: Moment, now: Moment) -> [Action] {
         guard shards.contains(where: { $0.host == nil }) else {
             return giveUp(waitingFor: "the shards' state to arrive", since: since, now: now)
@@ -98,6 +105,7 @@ extension CoordinatorMachine {
         return placed
     }
 
+    /// Tells members the limit, and deals the virtual workers.
     private mutating func beginTraining(now: Moment) -> [Action] {
         phase = .training(since: now)
         let workers = readyPeers(.worker)
@@ -111,6 +119,7 @@ extension CoordinatorMachine {
 
     // MARK: Training
 
+    /// Rests at the limit; without workers, waits for some.
     private mutating func train(since: Moment, now: Moment) -> [Action] {
         if isRestingAtLimit {
             training += now - since
@@ -120,7 +129,7 @@ extension CoordinatorMachine {
             waitingSince = nil
             return []
         }
-        // Somebody wants the run to stop, and nobody is left who could bring the step to its end.
+        // The run is to stop, and no worker is left that could finish the step.
         if let stop, divergence == nil {
             training += now - since
             return finish(stop.exitCode, stop.reason, now: now)
@@ -130,10 +139,10 @@ extension CoordinatorMachine {
         return giveUp(waitingFor: "workers", since: from, now: now)
     }
 
-    /// All shards have reached the limit.
+    /// Decides what follows when all shards have reached the limit.
     private mutating func rest(now: Moment) -> [Action] {
         if let stop {
-            // On the way to the last finite weights an epoch may end.
+            // An epoch may end on the way to the last finite weights.
             if divergence != nil, limit < lastStep { return continueTraining(now: now) }
             return finish(stop.exitCode, stop.reason, now: now)
         }
@@ -144,7 +153,11 @@ extension CoordinatorMachine {
 
     // MARK: Evaluation
 
-    /// Hands out the chunks that nobody has, or all that are open.
+    /// Deals the chunks of the test records that no present worker has.
+    ///
+    /// - Parameters:
+    ///   - again: Whether to deal all chunks without a result, even those that a worker has.
+    ///   - now: The present time.
     mutating func dealEvaluation(again: Bool = false, now: Moment) -> [Action] {
         guard case .evaluating(var evaluation) = phase, readyCount(.worker) > 0 else { return [] }
         let open = (0..<configuration.evaluationChunkCount).filter { chunk in
@@ -171,6 +184,7 @@ extension CoordinatorMachine {
         return actions
     }
 
+    /// Takes in a worker's results of an evaluation.
     mutating func take(_ evaluated: Evaluated, from peer: PeerIdentity, now: Moment) -> [Action] {
         guard case .evaluating(var evaluation) = phase, evaluation.step == evaluated.step else {
             return []
@@ -183,6 +197,7 @@ extension CoordinatorMachine {
         return advance(now: now)
     }
 
+    /// Adds the results up once all chunks are evaluated, in chunk order.
     private mutating func finishEvaluation(_ evaluation: Evaluation, now: Moment) -> [Action] {
         guard evaluation.results.count == configuration.evaluationChunkCount else {
             guard readyCount(.worker) == 0 else {
@@ -200,7 +215,7 @@ extension CoordinatorMachine {
             lossSum: results.reduce(0) { $0 + Double(bitPattern: $1.lossBits) },
             trainingSeconds: Self.exactSeconds(training))
         evaluated = evaluation.step
-        // The best so far is kept; the shards still rest at it.
+        // The best weights so far are kept in a checkpoint; the shards still rest at them.
         var keepBest: [Action] = []
         if summary.isFinite, summary.correctCount > bestCorrectCount {
             bestCorrectCount = summary.correctCount
@@ -210,7 +225,7 @@ extension CoordinatorMachine {
             + continueTraining(now: now)
     }
 
-    /// On to the next epoch, or to the end.
+    /// Goes on to the next limit, or to the end of the run.
     private mutating func continueTraining(now: Moment) -> [Action] {
         guard limit < lastStep else { return finish(0, "finished", now: now) }
         limit = nextLimit(after: limit)
@@ -219,21 +234,24 @@ extension CoordinatorMachine {
         return [.journal(.limit(limit, trainingSeconds: seconds))] + announceLimit()
     }
 
+    /// Tells all members the step limit.
     func announceLimit() -> [Action] {
         readyPeers().map { .send(alive, to: $0.hello.identity) }
     }
 
     // MARK: Checkpoints
 
+    /// Takes note that a checkpoint is on disk.
     mutating func checkpointed(_ step: Step, now: Moment) -> [Action] {
         lastCheckpoint = max(lastCheckpoint, step)
-        // A disk that is slow, but writes, is given the time it takes.
+        // A disk that is slow but does write gets the time it needs.
         if case .finishing(_, let exitCode, let reason) = phase {
             phase = .finishing(since: now, exitCode: exitCode, reason: reason)
         }
         return [.journal(.checkpoint(step))] + advance(now: now)
     }
 
+    /// Takes note that a checkpoint could not be written; the run ends if it was the last one.
     mutating func checkpointFailed(_ step: Step) -> [Action] {
         guard case .finishing(_, let exitCode, let reason) = phase, step == restingStep else {
             return [.note(.waiting("checkpoint of step \(step) failed; the run goes on"))]

@@ -1,50 +1,70 @@
-/// Decides for the cluster: who is in, who computes what, where the slices are, how far steps may run,
-/// when to evaluate, to checkpoint and to end.
+/// Decides for the cluster: which processes are members, which worker computes what, where the slices
+/// are, how far steps may run, and when to evaluate, to checkpoint and to end.
 ///
-/// The machine takes no part in a step: workers and shards go on by themselves up to the step limit.
-/// It has no clock, no socket and no file; what it wants done it returns as actions.
+/// The machine takes no part in a step: workers and shards go on by themselves up to the step limit. It
+/// has no clock, no socket and no file. It returns what it wants done as actions.
 public struct CoordinatorMachine: Sendable {
+    /// What the coordinator knows about its run from the beginning.
     public struct Configuration: Hashable, Sendable {
+        /// The run's name, which is the path of its run directory.
         public var run: String
+        /// The tree along which gradient sums are added; its leaves are the run's virtual workers.
         public var tree: ReductionTree
+        /// How the flat parameter vector is cut into slices and chunks.
         public var plan: SlicePlan
-        /// Dedicated servers; 0 puts a shard into each of the first workers.
+        /// The number of dedicated servers. With 0, the workers host the shards.
         public var serverCount: Int
-        /// Workers to wait for before the first step.
+        /// The number of workers to wait for before the first step.
         public var workerCount: Int
+        /// The step from which the run starts: 0, or that of a checkpoint.
         public var startStep: Step
+        /// The number of steps in the whole run.
         public var totalSteps: Step
+        /// The number of steps in an epoch.
         public var stepsPerEpoch: Int
+        /// The number of chunks that the test records are evaluated in; 0 without test records.
         public var evaluationChunkCount: Int
+        /// The time between two heartbeats; a member that is silent for three of them counts as lost.
         public var heartbeatInterval: Duration
-        /// With at least one worker there, how long to wait for the rest.
+        /// How long to wait for the other workers once there is at least one.
         public var startTimeout: Duration
-        /// With nobody to work or to hold a slice, how long to wait before the run ends with 69.
+        /// How long to wait without a worker, or without a process that can host a slice, before the
+        /// run ends with exit code 69.
         public var lossTimeout: Duration
+        /// The fingerprint of the coordinator's build, which all members must share.
         public var build: String
+        /// The name of the backend that workers compute with.
         public var backend: String
-        /// Nil: the best that all workers of the start have.
+        /// The instruction set that workers compute with; nil chooses the best that all workers have at
+        /// the start.
         public var instructionSet: String?
+        /// The data set as the coordinator read it.
         public var data: DataSummary
+        /// The fingerprint of the model, which all members must share.
         public var modelFingerprint: String
-        /// Of the settings that decide bits; a member with other ones is turned away.
+        /// The fingerprint of the settings that decide bits; a member with another one is refused.
         public var settingsFingerprint = ""
-        /// What was changed in these on the way.
+        /// The settings that decide bits and were changed during the run.
         public var history = SettingsHistory()
-        /// The run file as workers get it.
+        /// The run file's text as workers get it.
         public var configurationText: String
+        /// Where shards send and fetch their state.
         public var bulkEndpoint: String
-        /// Where workers can have partitions that are not on their host.
+        /// Where workers get partitions that are not on their host; nil when nothing serves them.
         public var dataEndpoint: String?
+        /// The highest number of members; further processes are refused.
         public var maximumPeerCount = 4096
-        /// Beyond so many workers they relay for the servers; 0 for never. Nil: as many as usual,
-        /// and never within one host.
+        /// The number of workers beyond which they relay for the servers; 0 for no relays. With nil,
+        /// the number is `RelayPlanner.usualFanIn`, and there are no relays when all workers are on one
+        /// host.
         public var fanIn: Int?
-        /// Where it listens when other hosts can reach it, for people; nil: this host alone can.
+        /// The endpoint at which other hosts reach the coordinator, for messages to people; nil when
+        /// only this host can reach it.
         public var openEndpoint: String?
-        /// Goes on when a loss or weights are not finite numbers any more.
+        /// Whether the run goes on when a loss or the weights are no longer finite numbers.
         public var keepsGoing = false
 
+        /// Creates a configuration; properties without a parameter keep their defaults.
         public init(
             run: String, tree: ReductionTree, plan: SlicePlan, serverCount: Int, workerCount: Int,
             startStep: Step, totalSteps: Step, stepsPerEpoch: Int, evaluationChunkCount: Int,
@@ -75,52 +95,77 @@ public struct CoordinatorMachine: Sendable {
         }
     }
 
+    /// Something that happened outside of the machine.
     public enum Event: Hashable, Sendable {
+        /// A message has arrived from a peer.
         case message(ControlMessage, from: PeerIdentity, over: Connection = Connection())
         /// The connection over which the peer last spoke is gone.
         case disconnected(PeerIdentity)
-        /// Every part of the state at this version has arrived.
+        /// All parts of the state at this version have arrived.
         case snapshotArrived(Step)
+        /// The checkpoint of this step is on disk.
         case checkpointWritten(Step)
+        /// The checkpoint of this step could not be written.
         case checkpointFailed(Step)
-        /// The snapshot holds something that is not a finite number, so it was not written.
+        /// The snapshot holds a number that is not finite, so it was not written.
         case checkpointNotFinite(Step)
+        /// The user has asked the run to stop.
         case stopRequested
+        /// Time has passed; see `nextDeadline(now:)`.
         case tick
     }
 
+    /// Something that the machine wants done.
     public enum Action: Hashable, Sendable {
+        /// Send a message to a peer.
         case send(ControlMessage, to: PeerIdentity)
+        /// Append a line to the journal.
         case journal(JournalEntry)
-        /// A step is finished everywhere it is reported from; each step comes once, in order.
+        /// Write the report of a finished step to the ledger. Each step comes once, in order.
         case record(StepReport)
         /// Write the snapshot that has arrived: the ledger has every step before it.
         case writeCheckpoint(Step)
-        /// The workers begin (again) to train; the time until `rested` counts as training time.
+        /// Workers begin to train, for the first time or after the shards were put back.
         case began(Plan)
+        /// The test records were evaluated.
         case evaluated(EvaluationSummary)
+        /// Log a transition.
         case note(Note)
+        /// End the process: the run is over.
         case end(Outcome)
     }
 
     /// What the run is about to do, for the start line.
     public struct Plan: Hashable, Sendable {
+        /// The number of workers.
         public var workers: Int
+        /// The number of compute threads of all workers together.
         public var threads: Int
+        /// The instruction set that all workers compute with.
         public var instructionSet: String
+        /// The number of shards.
         public var shardCount: Int
     }
 
+    /// The result of an evaluation of the test records.
     public typealias EvaluationSummary = ClusterProtocol.EvaluationSummary
 
+    /// How the run ended.
     public struct Outcome: Hashable, Sendable {
+        /// The step of the last checkpoint.
         public var step: Step
+        /// The exit code: 0 for a run that is done.
         public var exitCode: Int
+        /// Why the run ended, for people.
         public var reason: String
+        /// The time spent in training steps, in seconds.
         public var trainingSeconds: Double
+        /// The number of workers that were ready when the run ended.
         public var workerCount: Int
+        /// The instruction set that the workers computed with.
         public var instructionSet: String
 
+        /// Creates an outcome.
         public init(
             step: Step, exitCode: Int, reason: String, trainingSeconds: Double, workerCount: Int,
             instructionSet: String
@@ -134,61 +179,92 @@ public struct CoordinatorMachine: Sendable {
         }
     }
 
-    /// A transition worth a line in the log and, for some, on the screen.
+    /// A transition that is worth a line in the log and, for some, on the screen.
     public enum Note: Hashable, Sendable {
+        /// A process has joined and now loads what it needs.
         case joined(PeerSummary)
+        /// A member is ready to work.
         case ready(PeerSummary)
+        /// A process was refused, for this reason.
         case refused(PeerIdentity, Failure)
+        /// A member is gone. The virtual workers `moved` had been its share; `step` is the first that
+        /// is not in the ledger.
         case lost(PeerSummary, reason: String, moved: [Int], step: Step)
+        /// A member leaves because its user stopped it.
         case left(PeerSummary)
+        /// Virtual workers were dealt; the shares are given by the workers' names.
         case assigned(Generation, [String: [Int]])
         /// Sums and weights go by relays from now on.
         case relayed([RelayGroup])
+        /// The shards are being put in place, with their state at the checkpoint of `step`.
         case placing(shards: [ShardIndex], step: Step, placement: Int)
+        /// Shards were lost with the member that hosted them, so that all shards go back to a
+        /// checkpoint.
         case shardsLost([ShardIndex], PeerSummary, backTo: Step)
+        /// The run waits; the text says for what.
         case waiting(String)
+        /// All workers compute with this instruction set.
         case settled(instructionSet: String)
+        /// All members stop at this step.
         case stopping(step: Step)
-        /// Two workers computed different gradients for the same records; who else is asked.
+        /// Two workers computed different gradients for the same records; the workers in `asked`
+        /// compute it again.
         case disputed(step: Step, virtualWorker: Int, [PeerSummary], asked: [PeerSummary])
-        /// A worker's gradient was contradicted by two others.
+        /// Two others have contradicted a worker's gradient.
         case contradicted(PeerSummary, step: Step, virtualWorker: Int)
-        /// Virtual workers move from slow to fast workers; factors are against the fastest.
+        /// Virtual workers move from slow to fast workers. `factor` is the slowest worker's time
+        /// relative to the fastest one's, and `phase` is where the slowest worker spends most of its
+        /// time.
         case rebalanced(slowest: PeerSummary, factor: Double, phase: String, shares: [String: Int])
+        /// A peer has sent a message of a kind that does not belong here.
         case unexpected(kind: String, PeerIdentity)
-        /// The loss of a step is not a finite number. The virtual worker is the first with such a
-        /// loss, the peer is who has it now.
+        /// The loss of a step is not a finite number. The virtual worker is the first with such a loss,
+        /// and the peer is the worker that has it now.
         case flawedLoss(step: Step, virtualWorker: Int?, PeerSummary?)
         /// The weights of a version are not finite numbers.
         case flawedWeights(Step)
-        /// The run goes back, to end with the last weights that are finite.
+        /// The run goes back to its last checkpoint, to end with the last finite weights.
         case goingBack(to: Step)
     }
 
+    /// What log lines say about a member.
     public struct PeerSummary: Hashable, Sendable {
+        /// The name of the member's process.
         public var identity: PeerIdentity
+        /// The member's role.
         public var role: Role
+        /// The member's number among those of its role, in the order in which they joined, from 1.
         public var ordinal: Int
+        /// The name of the member's host.
         public var host: String
+        /// The member's process identifier on its host.
         public var processIdentifier: Int
+        /// The name that the launcher gave the member, if any.
         public var label: String?
 
+        /// The member's name for people: its label, cut to 32 characters, or its role and ordinal.
         public var name: String { label.map { String($0.prefix(32)) } ?? "\(role.rawValue) \(ordinal)" }
     }
 
+    /// A process that has joined.
     struct Peer: Hashable, Sendable {
+        /// How far the process has come; a preparing process still loads what it needs.
         enum State: Hashable, Sendable {
             case preparing, ready
         }
         var hello: Hello
         var ordinal: Int
         var state = State.preparing
+        /// When the last message of the process arrived.
         var lastHeard: Moment
+        /// The virtual workers dealt to it, ascending.
         var virtualWorkers: [Int] = []
+        /// Its last heartbeat.
         var heartbeat: Heartbeat?
-        /// The last one that tells of work.
+        /// Its last heartbeat that reports computed virtual workers.
         var busyHeartbeat: Heartbeat?
-        /// Time of one virtual worker on one of its threads, smoothed; nil before the first step.
+        /// The time of one virtual worker on one of its threads, smoothed, in microseconds; nil before
+        /// the first step.
         var leafMicroseconds: Double?
 
         /// Where most of its time goes.
@@ -204,84 +280,113 @@ public struct CoordinatorMachine: Sendable {
         }
     }
 
+    /// What the run is doing.
     enum Phase: Hashable, Sendable {
+        /// Waiting for enough workers and servers to begin.
         case gathering(since: Moment)
         /// A coordinator that has restarted waits for the members of its run to come back.
         case recovering(since: Moment, Recovery)
-        /// Slices are being put in place.
+        /// The shards in `waiting` do not have their state yet.
         case placing(since: Moment, waiting: Set<ShardIndex>)
+        /// Steps run, up to the limit.
         case training(since: Moment)
+        /// Workers evaluate the test records.
         case evaluating(Evaluation)
-        /// Ctrl-C: finding the step at which everyone can rest.
+        /// The user stops the run: the coordinator finds the step at which all members can rest.
         case holding(Holding)
         /// Waiting for the last checkpoint.
         case finishing(since: Moment, exitCode: Int, reason: String)
-        /// The coordinator before this one had brought the run to its end: whoever is still there
-        /// is sent home.
+        /// The coordinator before this one had brought the run to its end; the members that are left
+        /// are sent home.
         case dismissing(since: Moment, count: Int, told: Set<PeerIdentity>)
+        /// The run is over.
         case ended
     }
 
+    /// An evaluation of the test records that is under way.
     struct Evaluation: Hashable, Sendable {
         var step: Step
+        /// When chunks were last dealt.
         var dealtAt: Moment
+        /// The worker that each chunk was last dealt to.
         var owners: [Int: PeerIdentity] = [:]
+        /// The results that have arrived, by chunk.
         var results: [Int: EvaluationResult] = [:]
     }
 
+    /// A search for the step at which all members can rest.
     struct Holding: Hashable, Sendable {
+        /// The number of the `hold` message, which answers repeat.
         var number: Int
+        /// When the present stretch of training began.
         var trainingSince: Moment
+        /// The workers that have not answered yet.
         var waiting: Set<PeerIdentity>
+        /// The highest step that a worker has said it will not begin.
         var highest: Step?
     }
 
+    /// What the coordinator knows about a shard.
     struct Shard: Hashable, Sendable {
+        /// The member that hosts the shard; nil after its loss.
         var host: PeerIdentity?
+        /// The version that the shard has reached.
         var version: Step
+        /// Whether the shard's state is in place.
         var isReady = false
     }
 
+    /// What was known about the run from the beginning.
     public let configuration: Configuration
     var phase: Phase
     var peers: [PeerIdentity: Peer] = [:]
-    /// Those of them that are ready, by role, in the order in which they joined.
+    /// The members that are ready, by role, in the order in which they joined.
     var readyOrder: [Role: [PeerIdentity]] = [:]
+    /// The ordinal that was last given, by role.
     var nextOrdinal: [Role: Int] = [:]
+    /// The number of the present membership.
     public internal(set) var generation = Generation(0)
-    /// Of the present generation.
+    /// The relays of the present generation.
     var relayGroups: [RelayGroup] = []
+    /// The number of the present placement of the shards.
     var placement = 0
-    /// The checkpoint that all shards were put back to. A later one may be written while some of them
-    /// have yet to hear of it.
+    /// The checkpoint that all shards were put back to. A later checkpoint may be written before all
+    /// shards have heard of this one.
     var placementStep: Step
     var shards: [Shard]
+    /// The step limit: steps below it may run.
     var limit: Step
+    /// Why the run is to stop before its end, if it is.
     var stop: (exitCode: Int, reason: String)?
-    /// The run has come to numbers that are none.
+    /// Where the run ends after numbers that are not finite; nil when all are finite.
     var divergence: Divergence?
-    /// A loss that is not finite was noted.
+    /// Whether a number that is not finite was noted in the log.
     var hasNotedFlaw = false
     var instructionSet: String?
+    /// The step of the newest checkpoint.
     var lastCheckpoint: Step
-    /// Steps in the ledger: all below this one.
+    /// The steps in the ledger: all below this one.
     var lastRecorded: Step
-    /// A snapshot that is here, but ahead of the ledger.
+    /// A snapshot that has arrived but is ahead of the ledger.
     var arrivedSnapshot: Step?
     /// The last step whose weights were evaluated.
     var evaluated: Step?
-    /// Test records that the best weights so far classified correctly.
+    /// The number of test records that the best weights so far classified correctly.
     var bestCorrectCount = -1
+    /// When lost messages were last asked for again.
     var lastAsked: Moment = .zero
+    /// The time spent in training steps, without the present stretch.
     var training = Duration.zero
-    /// Workers of a run that had ended before this coordinator began.
+    /// The number of workers of a run that had ended before this coordinator began.
     var workerCountAtEnd: Int?
     var holdCount = 0
+    /// Since when the run has had no worker; nil while it has one.
     var waitingSince: Moment?
     var lastAlive: Moment = .zero
+    /// When a note last said what the run waits for.
     var lastNotice: Moment?
     var lastRebalance: Moment = .zero
-    /// Heartbeats have told of speeds since those were compared.
+    /// Whether heartbeats have reported speeds since the speeds were last compared.
     var areSpeedsNew = false
     var lastComparison: Moment = .zero
     var lastSilenceCheck: Moment = .zero
@@ -290,7 +395,12 @@ public struct CoordinatorMachine: Sendable {
     var tally = RunTally()
     var statusBudget = StatusBudget()
 
-    /// - Parameter recovery: what is known of the run, for a coordinator that goes on with it.
+    /// Creates a coordinator's state machine.
+    ///
+    /// - Parameters:
+    ///   - configuration: What is known about the run from the beginning.
+    ///   - recovery: What the journal says about the run, for a coordinator that goes on with it.
+    ///   - now: The present time.
     public init(
         _ configuration: Configuration, recovery: Recovery? = nil, now: Moment = .zero
     ) {
@@ -314,7 +424,7 @@ public struct CoordinatorMachine: Sendable {
         placement = recovery.placement
         instructionSet = instructionSet ?? recovery.instructionSet
         bestCorrectCount = recovery.bestCorrectCount
-        // What was evaluated beyond the checkpoint is evaluated again.
+        // Evaluations beyond the checkpoint are done again.
         evaluated = recovery.evaluated.map { min($0, configuration.startStep) }
         tally.lostMembers = recovery.lostMemberCount
         tally.takeovers = recovery.takeoverCount
@@ -341,24 +451,26 @@ public struct CoordinatorMachine: Sendable {
         phase = .recovering(since: now, recovery)
     }
 
-    /// Where steps rest first when they begin at a checkpoint: at once, when it is the end of an epoch
-    /// that is still to be evaluated, since the run was stopped before.
+    /// Returns the first step limit of steps that begin at a checkpoint. It is the checkpoint itself
+    /// when the checkpoint ends an epoch that is still to be evaluated, since the run was stopped
+    /// before.
     func firstLimit(from step: Step) -> Step {
         let isEpochEnd = step > Step(0) && step.value.isMultiple(of: configuration.stepsPerEpoch)
         return isEpochEnd && evaluated ?? Step(0) < step ? step : nextLimit(after: step)
     }
 
-    /// The next place where steps rest: the end of the epoch, or of the run.
+    /// Returns the next step limit: the end of the epoch, or of the run.
     func nextLimit(after step: Step) -> Step {
         let epochEnd = (step.value / configuration.stepsPerEpoch + 1) * configuration.stepsPerEpoch
         return min(Step(epochEnd), lastStep)
     }
 
-    /// Where the run ends.
+    /// The step at which the run ends.
     var lastStep: Step {
         divergence.map { min($0.target, configuration.totalSteps) } ?? configuration.totalSteps
     }
 
+    /// Takes in an event, and returns what is to be done, in order.
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         if phase == .ended { return [] }
         let actions = react(to: event, now: now)
@@ -375,7 +487,7 @@ public struct CoordinatorMachine: Sendable {
             return receive(message, from: peer, over: connection, now: now)
         case .disconnected(let peer): return lose(peer, reason: "connection closed", now: now)
         case .snapshotArrived(let step):
-            // From before the run went back.
+            // The snapshot is from before the run went back.
             if step > lastStep { return [] }
             arrivedSnapshot = max(arrivedSnapshot ?? step, step)
             return writeWhenRecorded()
@@ -414,7 +526,7 @@ public struct CoordinatorMachine: Sendable {
         }
     }
 
-    /// When `tick` is wanted at the latest.
+    /// Returns the time at which `tick` is due at the latest.
     public func nextDeadline(now: Moment) -> Moment { now + configuration.heartbeatInterval / 10 }
 
     private mutating func tick(now: Moment) -> [Action] {
@@ -432,7 +544,8 @@ public struct CoordinatorMachine: Sendable {
         return actions + advance(now: now)
     }
 
-    /// Looking at everyone costs more the more there are, so it is not done in every tick.
+    /// Removes members that have been silent for three heartbeats. The cost grows with the number of
+    /// members, so this is not done at every tick.
     private mutating func loseSilent(now: Moment) -> [Action] {
         guard now - lastSilenceCheck >= configuration.heartbeatInterval / 10 else { return [] }
         lastSilenceCheck = now
@@ -446,6 +559,7 @@ public struct CoordinatorMachine: Sendable {
         }
     }
 
+    /// The coordinator's sign of life.
     var alive: ControlMessage {
         .alive(
             Alive(
@@ -453,8 +567,8 @@ public struct CoordinatorMachine: Sendable {
                 workerCount: readyCount(.worker)))
     }
 
-    /// Messages can be lost with a connection that broke unnoticed: whatever is waited for is asked
-    /// for again. Asking twice changes nothing.
+    /// Asks again for whatever the run waits for, since messages can be lost with a connection that
+    /// broke unnoticed. Asking twice changes nothing.
     private mutating func askAgain(now: Moment) -> [Action] {
         switch phase {
         case .placing: return hostMessages()
@@ -470,39 +584,43 @@ public struct CoordinatorMachine: Sendable {
         }
     }
 
-    /// For reports of simulations.
+    /// The state as text, for the reports of simulations.
     public var stateText: String {
         "\(phase), limit \(limit), recorded \(lastRecorded), checkpoint \(lastCheckpoint), "
             + "placement \(placement), shards \(shards)"
     }
 
+    /// Returns a duration in seconds, rounded down to tenths.
     static func seconds(_ duration: Duration) -> Double {
         let (seconds, attoseconds) = duration.components
         return Double(seconds * 10 + attoseconds / 100_000_000_000_000_000) / 10
     }
 
+    /// Returns a duration in seconds.
     static func exactSeconds(_ duration: Duration) -> Double {
         let (seconds, attoseconds) = duration.components
         return Double(seconds) + Double(attoseconds) * 1e-18
     }
 
-    /// Peers that are ready, in the order in which they joined.
+    /// Returns the members that are ready, in the order in which they joined; without a role, servers
+    /// come before workers.
     func readyPeers(_ role: Role? = nil) -> [Peer] {
         guard let role else { return readyPeers(.server) + readyPeers(.worker) }
         return (readyOrder[role] ?? []).compactMap { peers[$0] }
     }
 
-    /// How many there are, without looking at each.
+    /// Returns how many members of a role are ready, in constant time.
     func readyCount(_ role: Role) -> Int { readyOrder[role]?.count ?? 0 }
 
-    /// Where a ready peer stands among those of its role; nil for others.
+    /// Returns the position of a ready member among those of its role; nil when the member is not
+    /// ready.
     func readyIndex(of peer: Peer) -> Int? {
         let order = readyOrder[peer.hello.role] ?? []
         let index = readyPosition(peer.ordinal, in: order)
         return index < order.count && order[index] == peer.hello.identity ? index : nil
     }
 
-    /// Puts a peer among those that are ready.
+    /// Puts a member among those that are ready.
     mutating func makeReady(_ identity: PeerIdentity) {
         guard let peer = peers[identity], peer.state == .preparing else { return }
         peers[identity]?.state = .ready
@@ -510,14 +628,14 @@ public struct CoordinatorMachine: Sendable {
         readyOrder[peer.hello.role, default: []].insert(identity, at: index)
     }
 
-    /// Takes a peer off the list of members.
+    /// Removes a process from the members, and returns what was known about it.
     mutating func remove(_ identity: PeerIdentity) -> Peer? {
         guard let peer = peers[identity] else { return nil }
         if let index = readyIndex(of: peer) { readyOrder[peer.hello.role]?.remove(at: index) }
         return peers.removeValue(forKey: identity)
     }
 
-    /// The first place whose peer joined at `ordinal` or later.
+    /// Returns the first position whose member has this ordinal or a higher one.
     private func readyPosition(_ ordinal: Int, in order: [PeerIdentity]) -> Int {
         var (low, high) = (0, order.count)
         while low < high {

@@ -1,37 +1,41 @@
-/// Lets nobody be told what the journal does not hold yet.
+/// Holds back what the coordinator decided until the journal line before it is on disk.
 ///
-/// The journal is written by a thread of its own, since a disk may take its time, or hang. What was
-/// decided after a line waits here until that line is on disk, in order. Signs of life and answers
-/// about the run tell nothing new, so they go out meanwhile: heartbeats, `status` and steps go on
-/// while a disk hangs.
+/// A thread of its own writes the journal, since a disk may be slow or hang. What was decided after a
+/// line waits here, in order, until that line is on disk. Signs of life and answers about the run tell
+/// nothing new, so they are sent at once: heartbeats, `status` and steps go on while a disk hangs.
 ///
-/// Bounded: a message that waits already does not wait twice, and of signs of life one a peer waits.
+/// Memory is bounded: a message that waits already does not wait twice, and one sign of life waits for
+/// each peer at most.
 public struct DurabilityGate: Sendable {
+    /// An action that waits for the disk.
     private struct Held {
-        /// The line of the journal that it waits for.
+        /// The journal line that the action waits for, counted from 1.
         var line: Int
         var action: CoordinatorMachine.Action
     }
 
-    /// Lines that were handed to the disk.
+    /// The number of lines handed to the disk so far.
     public private(set) var lineCount = 0
-    /// Of these, the ones that are on it.
+    /// How many of these lines are on disk.
     public private(set) var durableCount = 0
     private var held: [Held] = []
     /// The step limit that members were told last.
     private var toldLimit: Step?
 
+    /// Creates an open gate.
     public init() {}
 
+    /// Whether all lines are on disk.
     public var isOpen: Bool { durableCount == lineCount }
+    /// The number of actions that wait.
     public var heldCount: Int { held.count }
 
     /// Whether the end of the run waits for the disk.
     public var holdsEnd: Bool { held.contains { if case .end = $0.action { true } else { false } } }
 
-    /// Takes what the machine wants done.
+    /// Takes an action that the machine wants done.
     ///
-    /// - Returns: what may be done now.
+    /// - Returns: The actions that may be done now, in order.
     public mutating func pass(
         _ action: CoordinatorMachine.Action
     ) -> [CoordinatorMachine.Action] {
@@ -74,8 +78,10 @@ public struct DurabilityGate: Sendable {
         }
     }
 
-    /// - Parameter count: lines of the journal that are on disk, from the first on.
-    /// - Returns: what may be done now, in order.
+    /// Takes note that lines are on disk.
+    ///
+    /// - Parameter count: How many lines of the journal, from the first on, are on disk.
+    /// - Returns: The actions that may be done now, in order.
     public mutating func becameDurable(_ count: Int) -> [CoordinatorMachine.Action] {
         durableCount = min(max(durableCount, count), lineCount)
         let free = held.prefix { $0.line <= durableCount }.map(\.action)
@@ -84,6 +90,7 @@ public struct DurabilityGate: Sendable {
         return free
     }
 
+    /// Remembers the step limit that a message tells a member.
     private mutating func noteLimit(of message: ControlMessage) {
         switch message {
         case .alive(let alive): toldLimit = alive.stepLimit

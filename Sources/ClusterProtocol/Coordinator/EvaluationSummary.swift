@@ -1,16 +1,20 @@
-/// What an evaluation of the test records has found.
+/// The result of an evaluation of the test records.
 public struct EvaluationSummary: Hashable, Sendable {
+    /// The version of the weights that was evaluated.
     public var step: Step
+    /// The number of test records.
     public var recordCount: Int
+    /// The number of test records whose highest output was their label.
     public var correctCount: Int
-    /// Sum of the losses over the test records, added in chunk order.
+    /// The sum of the losses over the test records, added in chunk order.
     public var lossSum: Double
-    /// Seconds spent in training steps so far.
+    /// The time spent in training steps so far, in seconds.
     public var trainingSeconds: Double
 
-    /// Whether the loss is a finite number; weights without one are never the best.
+    /// Whether the loss is a finite number; weights whose loss is not finite are never the best.
     public var isFinite: Bool { lossSum.isFinite }
 
+    /// Creates a summary.
     public init(
         step: Step, recordCount: Int, correctCount: Int, lossSum: Double, trainingSeconds: Double
     ) {
@@ -22,12 +26,13 @@ public struct EvaluationSummary: Hashable, Sendable {
     }
 }
 
-/// JSON has no word for what is not a finite number: null stands for it.
+/// JSON has no number that is not finite, so null stands for such a loss.
 extension EvaluationSummary: Codable {
     private enum CodingKeys: CodingKey {
         case step, recordCount, correctCount, lossSum, trainingSeconds
     }
 
+    /// Decodes a summary; a loss of null becomes a NaN.
     public init(from decoder: any Decoder) throws {
         let fields = try decoder.container(keyedBy: CodingKeys.self)
         self.init(
@@ -38,6 +43,7 @@ extension EvaluationSummary: Codable {
             trainingSeconds: try fields.decode(Double.self, forKey: .trainingSeconds))
     }
 
+    /// Encodes the summary, with a loss of null when the loss is not finite.
     public func encode(to encoder: any Encoder) throws {
         var fields = encoder.container(keyedBy: CodingKeys.self)
         try fields.encode(step, forKey: .step)

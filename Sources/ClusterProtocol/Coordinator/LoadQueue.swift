@@ -1,9 +1,10 @@
-/// Who gets the next piece of work: whoever would be done with it first, the earlier one of equals.
+/// Deals pieces of work: each goes to the taker that would be done with it first, and among equals to
+/// the first taker.
 ///
-/// A binary heap, so that dealing n pieces to m takers costs (n + m) log m.
+/// The queue is a binary heap, so that dealing n pieces to m takers costs (n + m) log m.
 struct LoadQueue {
     private struct Entry {
-        /// When one more piece would be done.
+        /// When the taker would be done with one more piece.
         var time: Double
         var index: Int
 
@@ -12,13 +13,15 @@ struct LoadQueue {
         }
     }
 
-    /// Pieces of each taker, those it had before included.
+    /// The number of pieces of each taker, including those it had before.
     private(set) var counts: [Int]
     private let weights: [Double]
     private var heap: [Entry]
 
-    /// - Parameter takers: what each has already, and how much of the work it should get relative
-    ///   to the others; at least one.
+    /// Creates a queue.
+    ///
+    /// - Parameter takers: At least one taker: the number of pieces it has already, and its share of
+    ///   the work relative to the others.
     init(_ takers: [(count: Int, weight: Double)]) {
         precondition(!takers.isEmpty, "work for nobody")
         counts = takers.map(\.count)
@@ -29,9 +32,9 @@ struct LoadQueue {
         for parent in (0..<heap.count / 2).reversed() { sink(parent) }
     }
 
-    /// Gives out one piece.
+    /// Deals one piece.
     ///
-    /// - Returns: the index of who gets it.
+    /// - Returns: The index of the taker that gets it.
     mutating func take() -> Int {
         let index = heap[0].index
         counts[index] += 1
@@ -40,6 +43,7 @@ struct LoadQueue {
         return index
     }
 
+    /// Moves an entry down the heap until none below it comes first.
     private mutating func sink(_ start: Int) {
         var parent = start
         while true {

@@ -1,48 +1,65 @@
 extension CoordinatorMachine {
-    /// What a coordinator knows of its run from the journal of the one before it.
+    /// What a coordinator learns about its run from the journal of the coordinator before it.
     public struct Recovery: Hashable, Sendable {
+        /// The last generation that was dealt.
         public var generation = Generation(0)
+        /// The number of the last placement of the shards.
         public var placement = 0
-        /// The checkpoint that it began with.
+        /// The checkpoint with which that placement began.
         public var placementStep = Step(0)
+        /// The host of each shard in that placement, in shard order.
         public var hosts: [PeerIdentity] = []
+        /// The processes that have joined and were not lost.
         public var members: Set<PeerIdentity> = []
-        /// Those of the members who compute.
+        /// The members that are workers.
         public var workers: Set<PeerIdentity> = []
+        /// The last step limit; nil when no step was allowed yet.
         public var limit: Step?
         /// The last evaluation.
         public var evaluation: EvaluationSummary?
-        /// Ends of epochs up to this step were evaluated, of those that still count.
+        /// The last step whose weights were evaluated, among the evaluations that still count: those up
+        /// to the checkpoint at which the run was last resumed, and those since.
         public private(set) var evaluated: Step?
+        /// The highest number of test records that an evaluation found to be classified correctly; -1
+        /// before the first evaluation, and after a change of the data source.
         public var bestCorrectCount = -1
+        /// The time spent in training steps from `countedFrom` on, in seconds.
         public var trainingSeconds = 0.0
-        /// Steps from this one on were trained within `trainingSeconds`.
+        /// The first step that `trainingSeconds` covers.
         public var countedFrom = Step(0)
+        /// The instruction set that all workers compute with.
         public var instructionSet: String?
+        /// The number of members that died or fell silent.
         public var lostMemberCount = 0
+        /// The number of coordinators that took the run over from one that died.
         public var takeoverCount = 0
-        /// Steps in the ledger.
+        /// The steps in the ledger: all below this one.
         public var recorded = Step(0)
-        /// The step whose loss was not a finite number.
+        /// The step whose loss, or whose new weights, were not finite numbers; nil when all numbers
+        /// were finite.
         public var diverged: Step?
         /// The evaluation with the highest accuracy.
         public var best: EvaluationSummary?
-        /// Where the run ended well, when it was not taken further since.
+        /// The step at which the run ended well; nil when it did not, or was taken further since.
         public var finished: Step?
-        /// Whether members of the run may still be at work: false when all were started anew.
+        /// Whether members of the run may still be at work: false when all processes were started anew.
         public var mayHaveMembers = true
-        /// Settings that were changed on the way.
+        /// The settings that were changed during the run.
         public var history = SettingsHistory()
 
+        /// Creates the knowledge of an empty journal.
         public init() {}
 
-        /// Whether a run of so many steps, whose newest checkpoint is this one, has nothing left to
-        /// do.
+        /// Returns whether a run has nothing left to do.
+        ///
+        /// - Parameters:
+        ///   - steps: The run's number of steps.
+        ///   - checkpoint: The run's newest checkpoint.
         public func isComplete(steps: Step, checkpoint: Step) -> Bool {
             finished == steps && checkpoint == steps
         }
 
-        /// Takes in a line of the journal.
+        /// Takes in one line of the journal.
         public mutating func add(_ entry: JournalEntry) {
             switch entry {
             case .started, .checkpoint: break
@@ -59,7 +76,7 @@ extension CoordinatorMachine {
             case .tookOver: takeoverCount += 1
             case .changed(let step, let changes, let source):
                 history.add(.init(step: step, changes: changes, formerSource: source))
-                // Accuracies on other test records say nothing about these.
+                // Accuracies on other test records say nothing about the accuracy on the present ones.
                 if changes.contains(where: { $0.key == "data.source" }) { bestCorrectCount = -1 }
             case .settled(let name): instructionSet = name
             case .joined(let peer, let role, _, _):

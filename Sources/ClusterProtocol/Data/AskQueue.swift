@@ -1,21 +1,28 @@
-/// What workers ask the coordinator's data service for, answered one stretch a worker in turn.
+/// The stretches of data that workers ask the coordinator's data service for, served round-robin.
 ///
-/// A worker that asks for much waits behind its own questions, never before those of others.
+/// Each round answers one question of each worker, so that a worker that asks for much delays only its
+/// own answers.
 public struct AskQueue: Sendable {
-    /// Questions of one peer that wait; more are dropped, and asked again.
+    /// The highest number of waiting questions of one peer; further ones are dropped, and asked again
+    /// by the peer.
     public static let maximumPerPeer = 2 * Download.windowPieceCount
+    /// The highest number of peers with waiting questions.
     public static let maximumPeerCount = 4096
 
     private var asks: [PeerIdentity: [DataHeader]] = [:]
-    /// Peers with questions, next one first.
+    /// The peers that have questions; the next one is at `head`.
     private var turns: [PeerIdentity] = []
     private var head = 0
 
+    /// Creates an empty queue.
     public init() {}
 
+    /// Whether no question waits.
     public var isEmpty: Bool { asks.isEmpty }
 
-    /// Takes a question in, unless it waits already; false when it is one too many.
+    /// Adds a question, unless the same question of the peer waits already.
+    ///
+    /// - Returns: False when the question is dropped because too many wait.
     @discardableResult
     public mutating func add(_ ask: DataHeader, from peer: PeerIdentity) -> Bool {
         guard var waiting = asks[peer] else {
@@ -31,7 +38,7 @@ public struct AskQueue: Sendable {
         return true
     }
 
-    /// The next question: each peer's oldest, the peers in turn.
+    /// Removes and returns the next question: the oldest of the peer whose turn it is.
     public mutating func next() -> (ask: DataHeader, peer: PeerIdentity)? {
         guard head < turns.count else { return nil }
         let peer = turns[head]

@@ -1,49 +1,57 @@
 /// Decides what a worker asks for while it fetches one object: a window of pieces, in order.
 ///
-/// Pieces are taken in order only. After a loss or a restart of the other side all beyond what is
-/// here is asked for again, so that memory never holds more than the window.
+/// Pieces are accepted in order only. After a loss or a restart of the other side, the worker asks
+/// again for everything beyond the bytes that it has, so that memory never holds more than the window.
 public struct Download: Hashable, Sendable {
-    /// Pieces asked for and not here yet: 2 MiB, enough for 10 Gbit/s at 1.5 ms.
+    /// The number of pieces that are asked for and have not arrived: 2 MiB, enough for 10 Gbit/s at a
+    /// round trip of 1.5 ms.
     public static let windowPieceCount = 8
-    /// Silence after which it asks again: twice as long each time, so that a busy network is not
-    /// made busier.
+    /// The silence after which the worker asks again. It doubles each time, so that a busy network does
+    /// not become busier.
     public static let retryInterval = Duration.seconds(1)
+    /// The longest silence after which the worker asks again.
     public static let maximumRetryInterval = Duration.seconds(16)
-    /// Silence after which it gives up.
+    /// The silence after which the worker gives up.
     public static let patience = Duration.seconds(120)
 
+    /// Something that the download wants done.
     public enum Action: Hashable, Sendable {
+        /// Send this question.
         case ask(DataHeader)
         /// Append the payload of the piece just received.
         case append
-        /// The object is whole.
+        /// The object is complete.
         case finish
-        /// Nothing came for so long.
+        /// Nothing has come for `patience`.
         case giveUp
-        /// The other side says another length than before.
+        /// The other side gives another length of the object than before.
         case contradict(expected: Int, found: Int)
     }
 
+    /// The object that is fetched.
     public let object: DataObject
-    /// Bytes that are here.
+    /// The number of bytes that have arrived, which is the offset of the next piece.
     public private(set) var offset = 0
+    /// The length of the object; nil before the first piece.
     public private(set) var totalByteCount: Int?
-    /// The end of what was asked for.
+    /// The end of the bytes that were asked for.
     private var askedEnd = 0
     private var lastAsked: Moment
     private var lastArrival: Moment
     private var retryInterval = Self.retryInterval
     private var isOver = false
 
+    /// Creates a download that has asked for nothing yet.
     public init(_ object: DataObject, now: Moment) {
         self.object = object
         lastAsked = now
         lastArrival = now
     }
 
+    /// Asks for the first piece.
     public mutating func start(now: Moment) -> [Action] { askAgain(now: now) }
 
-    /// Another side answers from now on: asks it for everything beyond what is here.
+    /// Asks for everything beyond the bytes that have arrived, since another side answers from now on.
     public mutating func move(now: Moment) -> [Action] {
         guard !isOver else { return [] }
         retryInterval = Self.retryInterval
@@ -56,6 +64,7 @@ public struct Download: Hashable, Sendable {
         return fillWindow(now: now)
     }
 
+    /// Takes in a piece; pieces that are not the next one are dropped.
     public mutating func receive(_ piece: DataHeader, now: Moment) -> [Action] {
         guard !isOver, piece.kind == .piece, piece.object == object, piece.offset == offset else {
             return []
@@ -80,6 +89,7 @@ public struct Download: Hashable, Sendable {
         return [.append] + fillWindow(now: now)
     }
 
+    /// Asks again, or gives up, after a silence. To be called regularly.
     public mutating func tick(now: Moment) -> [Action] {
         guard !isOver else { return [] }
         if now - lastArrival >= Self.patience {
@@ -93,7 +103,7 @@ public struct Download: Hashable, Sendable {
 
     private mutating func fillWindow(now: Moment) -> [Action] {
         let size = DataHeader.maximumPieceByteCount
-        // Until the length is known one piece is enough to learn it.
+        // Until the length is known, one piece is enough to learn it.
         let window = totalByteCount == nil ? size : size * Self.windowPieceCount
         let end = min(totalByteCount ?? Int.max, offset + window)
         var actions: [Action] = []

@@ -1,12 +1,15 @@
-/// Where a shard lives.
+/// Where a shard is hosted.
 public struct ShardPlacement: Hashable, Codable, Sendable {
+    /// The shard.
     public var shard: ShardIndex
+    /// The process that hosts the shard.
     public var host: PeerIdentity
     /// The bulk endpoint that workers connect to, for instance `tcp://127.0.0.1:40123`.
     public var endpoint: String
-    /// The key that the host must prove to hold; nil without keys.
+    /// The public CURVE key that the host must prove to hold; nil without keys.
     public var publicKey: String?
 
+    /// Creates a placement.
     public init(
         shard: ShardIndex, host: PeerIdentity, endpoint: String, publicKey: String? = nil
     ) {
@@ -19,27 +22,34 @@ public struct ShardPlacement: Hashable, Codable, Sendable {
 
 /// What one worker does from now on; a later generation replaces an earlier one.
 public struct Assignment: Hashable, Codable, Sendable {
+    /// The generation that the assignment belongs to.
     public var generation: Generation
-    /// The virtual workers it runs from `fromStep` on, ascending; empty for a spare.
+    /// The virtual workers that it computes from `fromStep` on, ascending; empty for a spare worker.
     public var virtualWorkers: [Int]
-    /// The virtual workers it runs until then. The shares of all workers cover the whole tree on either
-    /// side of `fromStep`, so that one who never got an earlier assignment leaves no gap.
+    /// The virtual workers that it computes before `fromStep`. The shares of all workers cover the
+    /// whole tree on either side of `fromStep`, so that a worker that never got an earlier assignment
+    /// leaves no gap.
     public var interimVirtualWorkers: [Int]
+    /// The first step with `virtualWorkers`.
     public var fromStep: Step
-    /// Virtual workers of others that it computes too in the steps in which they are audited.
+    /// The virtual workers of another worker that it also computes, in the steps in which they are
+    /// audited.
     public var auditedVirtualWorkers: [Int]
     /// Steps below this one may run; the worker rests when its weights reach it.
     public var stepLimit: Step
-    /// Where the slices are, in shard order.
+    /// Where the shards are, in shard order.
     public var shards: [ShardPlacement]
-    /// Rises when shards were put back to an earlier version: weights held are to be fetched anew.
+    /// The number of the placement. It rises when shards were put back to an earlier version; weights
+    /// that a worker holds are then to be fetched again.
     public var placement: Int
     /// The instruction set that all workers of the run compute with.
     public var instructionSet: String
-    /// The groups it has virtual workers in, in tree order; none: everything goes straight to the
-    /// shards.
+    /// The relay groups in which the worker has virtual workers, in tree order. Without groups, all
+    /// contributions go straight to the shards.
     public var relayGroups: [RelayGroup]
 
+    /// Creates an assignment. Without `interimVirtualWorkers`, the worker has the same virtual workers
+    /// before `fromStep`.
     public init(
         generation: Generation, virtualWorkers: [Int], interimVirtualWorkers: [Int]? = nil,
         fromStep: Step = Step(0), auditedVirtualWorkers: [Int] = [], stepLimit: Step,
@@ -58,7 +68,7 @@ public struct Assignment: Hashable, Codable, Sendable {
         self.relayGroups = relayGroups
     }
 
-    /// The virtual workers it runs in a step.
+    /// Returns the virtual workers that it computes in a step.
     func share(in step: Step) -> [Int] {
         step < fromStep ? interimVirtualWorkers : virtualWorkers
     }

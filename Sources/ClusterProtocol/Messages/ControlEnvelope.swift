@@ -1,5 +1,5 @@
 extension ControlMessage {
-    /// The word that stands in a message's `kind`.
+    /// The word in the `kind` field of the message's frame.
     public var kind: String {
         switch self {
         case .hello: "hello"
@@ -29,7 +29,7 @@ extension ControlMessage {
         }
     }
 
-    /// What stands in a message's `body`.
+    /// The value of the `body` field of the message's frame.
     public var body: any Codable & Sendable {
         switch self {
         case .hello(let body): body
@@ -60,15 +60,19 @@ extension ControlMessage {
     }
 }
 
-/// A control message as it stands in its JSON frame.
+/// A control message as it is decoded from its JSON frame.
 public struct ControlEnvelope: Decodable, Sendable {
+    /// The message.
     public let message: ControlMessage
 
-    /// A frame of another protocol version or of an unknown kind.
+    /// The error for a frame of another protocol version or of an unknown kind.
     public struct Foreign: Error, Hashable, Sendable {
+        /// The frame's protocol version.
         public var version: Int
+        /// The frame's kind.
         public var kind: String
 
+        /// Creates the error.
         public init(version: Int, kind: String) {
             self.version = version
             self.kind = kind
@@ -79,11 +83,15 @@ public struct ControlEnvelope: Decodable, Sendable {
         case version, kind, body
     }
 
+    /// Decodes a frame.
+    ///
+    /// - Throws: `Foreign` for another protocol version or an unknown kind, and `DecodingError` for a
+    ///   frame that is malformed.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)
         let version = try container.decode(Int.self, forKey: .version)
         let kind = try container.decode(String.self, forKey: .kind)
-        // A refusal is understood in every version: it may be the version that is refused.
+        // A refusal is understood in every version, since the version may be what is refused.
         guard version == ControlMessage.version || kind == "refused" else {
             throw Foreign(version: version, kind: kind)
         }

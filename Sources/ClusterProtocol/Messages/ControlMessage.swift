@@ -1,6 +1,7 @@
-/// Everything said between the coordinator and the other processes, a JSON frame each.
+/// All messages between the coordinator and other processes, one JSON frame each.
 ///
-/// Written as `{"version":1,"kind":"hello","body":{...}}`. A kind that is not known is dropped.
+/// A frame is written as `{"version":1,"kind":"hello","body":{...}}`. A frame of an unknown kind is
+/// dropped.
 public enum ControlMessage: Hashable, Sendable {
     // To the coordinator.
     case hello(Hello)
@@ -27,46 +28,55 @@ public enum ControlMessage: Hashable, Sendable {
     case alive(Alive)
     case introduce(Introduce)
     case shutdown(Shutdown)
-    // From the coordinator to whoever asked.
+    // From the coordinator to the process that asked.
     case status(ClusterStatus)
 
-    /// Version of the control protocol; both sides must have the same.
+    /// The version of the control protocol; both sides must have the same.
     public static let version = 1
 }
 
-/// First words of a process that joins.
+/// The first message of a process that joins.
 public struct Hello: Hashable, Codable, Sendable {
-    /// Compute threads of one process; whoever says more is refused.
+    /// The highest number of compute threads in a process; a process with more is refused.
     static let maximumThreadCount = 1 << 16
 
+    /// The name of the process.
     public var identity: PeerIdentity
+    /// The role that the process is to play.
     public var role: Role
+    /// The name of the process's host.
     public var host: String
+    /// The process identifier on that host.
     public var processIdentifier: Int
+    /// The number of compute threads.
     public var threadCount: Int
+    /// The version of the control protocol that the process speaks.
     public var protocolVersion: Int
-    /// Fingerprint of the build: only equal builds compute equal contributions.
+    /// The fingerprint of the build: only equal builds compute equal contributions.
     public var build: String
-    /// Backends this build has.
+    /// The names of the backends in this build.
     public var backends: [String]
-    /// The best instruction set of this host, as oneDNN names it.
+    /// The best instruction set of this host, by oneDNN's name.
     public var instructionSet: String
-    /// Where its shards can be reached.
+    /// Where the shards of the process can be reached; nil when it can host none.
     public var bulkEndpoint: String?
-    /// Its public CURVE key, which its shards prove to hold; nil without keys.
+    /// The process's public CURVE key, which its shards prove to hold; nil without keys.
     public var publicKey: String?
-    /// What its launcher calls it, for people, for instance "worker 2".
+    /// The name that the launcher gave the process, for people, for instance "worker 2".
     public var label: String?
-    /// What an earlier coordinator told it, if this is not its first run in the job.
+    /// What an earlier coordinator told the process; nil when the process joins for the first time.
     public var session: Session?
 
-    /// State of a process that has been at work before the coordinator restarted.
+    /// The state of a process that was at work before the coordinator restarted.
     public struct Session: Hashable, Codable, Sendable {
+        /// The run that the process takes part in.
         public var run: String
+        /// The generation of its last assignment.
         public var generation: Generation
-        /// The placement its shards belong to; 0 when it hosts none.
+        /// The placement that its shards belong to; 0 when it hosts none.
         public var placement: Int
 
+        /// Creates a session.
         public init(run: String, generation: Generation, placement: Int) {
             self.run = run
             self.generation = generation
@@ -74,6 +84,7 @@ public struct Hello: Hashable, Codable, Sendable {
         }
     }
 
+    /// Creates the first message of a process.
     public init(
         identity: PeerIdentity, role: Role, host: String, processIdentifier: Int, threadCount: Int,
         build: String, backends: [String], instructionSet: String, bulkEndpoint: String?,
@@ -97,12 +108,14 @@ public struct Hello: Hashable, Codable, Sendable {
 
 /// A process has loaded what it needs.
 public struct Ready: Hashable, Codable, Sendable {
-    /// Of the data set a worker opened; nil from a server, which opens none.
+    /// The fingerprint of the data set that a worker opened; nil from a server, which opens none.
     public var dataFingerprint: String?
+    /// The fingerprint of the model that the process built.
     public var modelFingerprint: String
-    /// Of the settings that decide bits.
+    /// The fingerprint of the settings that decide bits.
     public var settingsFingerprint: String
 
+    /// Creates the message.
     public init(
         dataFingerprint: String?, modelFingerprint: String, settingsFingerprint: String = ""
     ) {
@@ -112,21 +125,26 @@ public struct Ready: Hashable, Codable, Sendable {
     }
 }
 
-/// A sign of life.
+/// A member's sign of life.
 public struct Heartbeat: Hashable, Codable, Sendable {
+    /// The generation of the member's assignment.
     public var generation: Generation
+    /// The step that a worker is at.
     public var step: Step
-    /// Everything is loaded: said again here in case `ready` was lost.
+    /// Whether everything is loaded: repeated here in case `ready` was lost.
     public var isReady: Bool
-    /// Time a virtual worker took since the last heartbeat, mean, in microseconds; 0 when none ran.
+    /// The mean time that a virtual worker computed since the last heartbeat, in microseconds; 0 when
+    /// none ran.
     public var computeMicroseconds: Int
-    /// Of that, waiting for input.
+    /// The mean time that a virtual worker waited for its records before it computed, in microseconds.
     public var inputMicroseconds: Int
-    /// Time from the last contribution of a step to the first weights of the next, mean.
+    /// The mean time from the last contribution of a step to the first weights of the next, in
+    /// microseconds.
     public var waitMicroseconds: Int
-    /// Memory the process has resident; nil when that is not known.
+    /// The resident memory of the process in bytes; nil when it is not known.
     public var residentByteCount: Int?
 
+    /// Creates a heartbeat.
     public init(
         generation: Generation, step: Step, isReady: Bool = false, computeMicroseconds: Int = 0,
         inputMicroseconds: Int = 0, waitMicroseconds: Int = 0, residentByteCount: Int? = nil
@@ -141,12 +159,16 @@ public struct Heartbeat: Hashable, Codable, Sendable {
     }
 }
 
-/// A shard's state is in place.
+/// A shard has its state.
 public struct ShardReady: Hashable, Codable, Sendable {
+    /// The shard.
     public var shard: ShardIndex
+    /// The number of the placement that the state belongs to.
     public var placement: Int
+    /// The version that the shard is at.
     public var step: Step
 
+    /// Creates the message.
     public init(shard: ShardIndex, placement: Int, step: Step) {
         self.shard = shard
         self.placement = placement
@@ -154,25 +176,31 @@ public struct ShardReady: Hashable, Codable, Sendable {
     }
 }
 
-/// What a finished step says of itself.
+/// The figures of a finished step.
 public struct StepReport: Hashable, Codable, Sendable {
+    /// The step.
     public var step: Step
+    /// The number of records that were trained.
     public var sampleCount: Int
-    /// Bit pattern of the loss sum: JSON numbers are not trusted with the last bit.
+    /// The bit pattern of the loss sum, since JSON numbers may lose the last bit.
     public var lossBits: UInt64
+    /// The number of records whose highest output was their label.
     public var correctCount: Int
+    /// The wrapping sum of one hash for each record: the ledger's evidence of which records were used.
     public var recordDigest: UInt64
 
+    /// The sum of the records' losses, in nats.
     public var lossSum: Double { Double(bitPattern: lossBits) }
 
     /// The first virtual worker whose loss was not a finite number.
     public var flawedLeaf: Int? { ContributionTotals(lossSum: lossSum).flawedLeaf }
 
-    /// Whether the counts can be those of a step at all: they came over the network.
+    /// Whether the counts can be those of a step: they came over the network.
     var isPlausible: Bool {
         (0..<(1 << 40)).contains(sampleCount) && (0...sampleCount).contains(correctCount)
     }
 
+    /// Creates the report of a step from the totals of its tree.
     public init(step: Step, totals: ContributionTotals) {
         self.step = step
         sampleCount = totals.sampleCount
@@ -184,12 +212,16 @@ public struct StepReport: Hashable, Codable, Sendable {
 
 /// How far a shard is; the first shard also reports each step.
 public struct Progress: Hashable, Codable, Sendable {
+    /// The shard.
     public var shard: ShardIndex
+    /// The number of the placement that the shard's state belongs to.
     public var placement: Int
-    /// The version all its chunks have reached.
+    /// The version that all chunks of the shard have reached.
     public var step: Step
+    /// The reports of steps that were finished since the last message.
     public var reports: [StepReport]
 
+    /// Creates the message.
     public init(shard: ShardIndex, placement: Int, step: Step, reports: [StepReport]) {
         self.shard = shard
         self.placement = placement
@@ -198,24 +230,33 @@ public struct Progress: Hashable, Codable, Sendable {
     }
 }
 
-/// The worker will begin no step from `step` on until told; all before it are contributed.
+/// The answer to `hold`: the worker begins no step from `step` on until told to, and has contributed to
+/// all steps before it.
 public struct Holding: Hashable, Codable, Sendable {
+    /// The number of the `hold` message that is answered.
     public var number: Int
+    /// The first step that the worker will not begin.
     public var step: Step
 
+    /// Creates the answer.
     public init(number: Int, step: Step) {
         self.number = number
         self.step = step
     }
 }
 
-/// Result of one evaluation chunk.
+/// The result of one evaluation chunk.
 public struct EvaluationResult: Hashable, Codable, Sendable {
+    /// The number of the chunk of test records.
     public var chunk: Int
+    /// The number of records in the chunk.
     public var recordCount: Int
+    /// The number of records whose highest output was their label.
     public var correctCount: Int
+    /// The bit pattern of the sum of the records' losses.
     public var lossBits: UInt64
 
+    /// Creates a result.
     public init(chunk: Int, recordCount: Int, correctCount: Int, lossSum: Double) {
         self.chunk = chunk
         self.recordCount = recordCount
@@ -223,33 +264,43 @@ public struct EvaluationResult: Hashable, Codable, Sendable {
         lossBits = lossSum.bitPattern
     }
 
-    /// Whether the counts can be those of a chunk at all: they came over the network.
+    /// Whether the counts can be those of a chunk: they came over the network.
     var isPlausible: Bool {
         (0..<(1 << 40)).contains(recordCount) && (0...recordCount).contains(correctCount)
     }
 }
 
+/// A worker has evaluated chunks of the test records.
 public struct Evaluated: Hashable, Codable, Sendable {
+    /// The version of the weights that was evaluated.
     public var step: Step
+    /// The results, one for each chunk.
     public var results: [EvaluationResult]
 
+    /// Creates the message.
     public init(step: Step, results: [EvaluationResult]) {
         self.step = step
         self.results = results
     }
 }
 
+/// A member wants to leave the run.
 public struct Leaving: Hashable, Codable, Sendable {
+    /// Why the member leaves, for people.
     public var reason: String
 
+    /// Creates the message.
     public init(reason: String) { self.reason = reason }
 }
 
-/// Trouble that ends a process, with the exit code that names its kind.
+/// The error that ends a process, with the exit code for its kind.
 public struct Failure: Hashable, Codable, Sendable, Error {
+    /// One line for people: what went wrong, and where it helps, what was expected and what to do.
     public var text: String
+    /// The exit code of the process.
     public var exitCode: Int
 
+    /// Creates a failure.
     public init(text: String, exitCode: Int) {
         self.text = text
         self.exitCode = exitCode
@@ -258,17 +309,20 @@ public struct Failure: Hashable, Codable, Sendable, Error {
 
 /// The coordinator takes a process in.
 public struct Welcome: Hashable, Codable, Sendable {
+    /// The run's name, which is the path of its run directory.
     public var run: String
-    /// The run file, resolved: the same text that stands in the run directory.
+    /// The resolved run file: the same text as in the run directory.
     public var configuration: String
-    /// Where shards send and fetch state.
+    /// Where shards send and fetch their state.
     public var bulkEndpoint: String
+    /// The name of the backend that workers compute with.
     public var backend: String
     /// The data set as the coordinator read it.
     public var data: DataSummary
-    /// Where partitions can be had.
+    /// Where workers get partitions that are not on their host.
     public var dataEndpoint: String?
 
+    /// Creates the message.
     public init(
         run: String, configuration: String, bulkEndpoint: String, backend: String,
         data: DataSummary, dataEndpoint: String? = nil
@@ -282,19 +336,24 @@ public struct Welcome: Hashable, Codable, Sendable {
     }
 }
 
-/// A data set in so many words that a server needs not open it.
+/// What a server needs to know about a data set, so that it need not open the data.
 public struct DataSummary: Hashable, Codable, Sendable {
+    /// The data set's name.
     public var name: String
-    /// [C, H, W].
+    /// The shape of one record, [C, H, W].
     public var shape: [Int]
+    /// The number of classes.
     public var classCount: Int
+    /// The number of test records.
     public var testCount: Int
+    /// The fingerprint of the records that are trained with.
     public var fingerprint: String
-    /// Before any transformation; nil: as `fingerprint`.
+    /// The fingerprint before any transformation; nil when it is the same as `fingerprint`.
     public var sourceFingerprint: String?
-    /// Records of each training partition.
+    /// The number of records in each training partition.
     public var partitionRecordCounts: [Int]
 
+    /// Creates a summary.
     public init(
         name: String, shape: [Int], classCount: Int, testCount: Int, fingerprint: String,
         sourceFingerprint: String? = nil, partitionRecordCounts: [Int]
@@ -309,15 +368,20 @@ public struct DataSummary: Hashable, Codable, Sendable {
     }
 }
 
-/// Host these shards; their state at `step` follows on the bulk socket.
+/// Tells a member to host shards; their state at `step` follows on the bulk socket.
 public struct HostShards: Hashable, Codable, Sendable {
+    /// The shards that the member hosts.
     public var shards: [ShardIndex]
+    /// The number of shards in the run.
     public var shardCount: Int
+    /// The number of the placement; a later one replaces an earlier one.
     public var placement: Int
+    /// The version at which the shards start.
     public var step: Step
-    /// Beyond this version nothing is asked for yet; reports are sent at once when it is reached.
+    /// Steps below this one may run; a shard that reaches this version reports at once.
     public var stepLimit: Step
 
+    /// Creates the message.
     public init(
         shards: [ShardIndex], shardCount: Int, placement: Int, step: Step, stepLimit: Step
     ) {
@@ -329,25 +393,32 @@ public struct HostShards: Hashable, Codable, Sendable {
     }
 }
 
-/// Begin no further step and answer with `holding`.
+/// Tells a worker to begin no further step and to answer with `holding`.
 public struct Hold: Hashable, Codable, Sendable {
+    /// The number of the question, which the answer repeats.
     public var number: Int
 
+    /// Creates the message.
     public init(number: Int) { self.number = number }
 }
 
-/// Send the state of your shards at this version, which they rest at.
+/// Asks a member for the state of its shards at the version at which they rest.
 public struct Snapshot: Hashable, Codable, Sendable {
+    /// The version.
     public var step: Step
 
+    /// Creates the message.
     public init(step: Step) { self.step = step }
 }
 
-/// Evaluate these chunks of the test records with the weights of `step`.
+/// Tells a worker to evaluate chunks of the test records.
 public struct Evaluate: Hashable, Codable, Sendable {
+    /// The version of the weights to evaluate.
     public var step: Step
+    /// The numbers of the chunks.
     public var chunks: [Int]
 
+    /// Creates the message.
     public init(step: Step, chunks: [Int]) {
         self.step = step
         self.chunks = chunks
@@ -356,14 +427,16 @@ public struct Evaluate: Hashable, Codable, Sendable {
 
 /// The coordinator's sign of life.
 public struct Alive: Hashable, Codable, Sendable {
+    /// Steps below this one may run.
     public var stepLimit: Step
-    /// Reports of steps below this one are in the ledger, and need not be kept any longer.
+    /// Reports of steps below this one are in the ledger; shards need not keep them any longer.
     public var recorded: Step
-    /// Reports of steps below this one have arrived, and need not be sent again.
+    /// Reports of steps below this one have arrived; shards need not send them again.
     public var received: Step
-    /// Workers at work; an audit takes two.
+    /// The number of workers that are ready; an audit takes two.
     public var workerCount: Int
 
+    /// Creates the message; without `received`, the reports below `recorded` have arrived.
     public init(stepLimit: Step, recorded: Step, received: Step? = nil, workerCount: Int) {
         self.stepLimit = stepLimit
         self.recorded = recorded
@@ -372,13 +445,17 @@ public struct Alive: Hashable, Codable, Sendable {
     }
 }
 
-/// What an audit found about the gradient of a leaf: the workers who disagree, or those whom two
-/// others contradict.
+/// What an audit found about a leaf's gradient: that workers disagree, or that two workers contradict
+/// others.
 public struct AuditFinding: Hashable, Codable, Sendable {
+    /// The step of the gradient.
     public var step: Step
+    /// The leaf of the gradient.
     public var virtualWorker: Int
+    /// The workers that disagree, or the workers that two others contradict.
     public var peers: [PeerIdentity]
 
+    /// Creates a finding.
     public init(step: Step, virtualWorker: Int, peers: [PeerIdentity]) {
         self.step = step
         self.virtualWorker = virtualWorker
@@ -386,27 +463,36 @@ public struct AuditFinding: Hashable, Codable, Sendable {
     }
 }
 
-/// Compute this leaf (once more) and contribute it: others disagree about it.
+/// Tells a worker to compute and contribute a leaf, once more if it did so already: others disagree
+/// about the leaf.
 public struct Recompute: Hashable, Codable, Sendable {
+    /// The step to compute the leaf for.
     public var step: Step
+    /// The leaf to compute.
     public var virtualWorker: Int
 
+    /// Creates the message.
     public init(step: Step, virtualWorker: Int) {
         self.step = step
         self.virtualWorker = virtualWorker
     }
 }
 
-/// The coordinator does not know the sender (it restarted, or gave the sender up): say hello again.
+/// Asks the sender of a message to say hello again: the coordinator does not know it, since the
+/// coordinator restarted or had given it up.
 public struct Introduce: Hashable, Codable, Sendable {
+    /// Creates the message.
     public init() {}
 }
 
-/// The run is over, or over for the receiver.
+/// Tells a process that the run is over, or over for this process.
 public struct Shutdown: Hashable, Codable, Sendable {
+    /// Why the run is over, for people.
     public var reason: String
+    /// The exit code of the process.
     public var exitCode: Int
 
+    /// Creates the message.
     public init(reason: String, exitCode: Int) {
         self.reason = reason
         self.exitCode = exitCode

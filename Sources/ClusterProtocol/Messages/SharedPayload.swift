@@ -1,18 +1,24 @@
-/// Where a payload lies that is not in the message: in memory that sender and receiver share.
+/// Where a payload lies in memory that sender and receiver share, for messages that do not carry it.
 ///
-/// 40 bytes, little-endian: process, descriptor (UInt32 each), token, slot, byte offset, content
-/// number (UInt64 each). The content number says which content of the slot is meant; memory that
-/// holds another by now is no payload any more.
+/// A description has 40 bytes, little-endian: process and descriptor (UInt32 each), then token, slot,
+/// byte offset and content number (UInt64 each). The content number says which content of the slot is
+/// meant: a payload is gone once its slot has another content.
 public struct SharedPayload: Hashable, Sendable {
+    /// The length of a description in bytes.
     public static let byteCount = 40
 
-    /// Names one piece of shared memory on a host: process, its descriptor, and a number drawn when
-    /// it was made.
+    /// The name of a piece of shared memory on a host: a process, its file descriptor, and a number
+    /// drawn when the memory was made.
     public struct Memory: Hashable, Sendable {
+        /// The process that made the memory.
         public var processIdentifier: Int
+        /// The file descriptor of the memory in that process.
         public var descriptor: Int
+        /// The number drawn when the memory was made: it tells apart memory that had the same process
+        /// identifier and descriptor at different times.
         public var token: UInt64
 
+        /// Creates the name of a piece of memory.
         public init(processIdentifier: Int, descriptor: Int, token: UInt64) {
             self.processIdentifier = processIdentifier
             self.descriptor = descriptor
@@ -20,12 +26,16 @@ public struct SharedPayload: Hashable, Sendable {
         }
     }
 
+    /// The memory in which the payload lies.
     public var memory: Memory
+    /// The number of the memory's slot in which the payload lies.
     public var slot: Int
-    /// From the beginning of the memory.
+    /// Where the payload begins, in bytes from the beginning of the memory.
     public var byteOffset: Int
+    /// The content number of the slot while the payload is there.
     public var content: UInt64
 
+    /// Creates a description.
     public init(memory: Memory, slot: Int, byteOffset: Int, content: UInt64) {
         self.memory = memory
         self.slot = slot
@@ -33,6 +43,7 @@ public struct SharedPayload: Hashable, Sendable {
         self.content = content
     }
 
+    /// The description's 40 bytes.
     public var bytes: [UInt8] {
         var writer = LittleEndianWriter(capacity: Self.byteCount)
         writer.append(UInt32(memory.processIdentifier))
@@ -44,7 +55,7 @@ public struct SharedPayload: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Nil when bytes from outside are no such description.
+    /// Reads a description that came over the network; returns nil when the bytes are not one.
     public init?(bytes: UnsafeRawBufferPointer) {
         guard bytes.count == Self.byteCount else { return nil }
         var reader = LittleEndianReader(bytes)

@@ -1,14 +1,16 @@
 /// Figures that travel with a gradient sum and are added along the same tree.
 public struct ContributionTotals: Hashable, Sendable {
-    /// Records behind the sum.
+    /// The number of records behind the sum.
     public var sampleCount: Int
-    /// Sum of the per-sample losses, in nats; where one is not finite, see `flawedLeaf`.
+    /// The sum of the records' losses, in nats; `flawedLeaf` tells what it holds when a loss is not
+    /// finite.
     public var lossSum: Double
-    /// Records whose highest output was their label.
+    /// The number of records whose highest output was their label.
     public var correctCount: Int
-    /// Wrapping sum of one hash a record: the ledger's evidence of what was used.
+    /// The wrapping sum of one hash for each record: the ledger's evidence of which records were used.
     public var recordDigest: UInt64
 
+    /// Creates totals; without arguments, the totals of no records.
     public init(
         sampleCount: Int = 0, lossSum: Double = 0, correctCount: Int = 0, recordDigest: UInt64 = 0
     ) {
@@ -18,9 +20,11 @@ public struct ContributionTotals: Hashable, Sendable {
         self.recordDigest = recordDigest
     }
 
-    /// The first leaf whose loss is not a finite number; nil when all are, or when that was lost.
+    /// The first leaf whose loss is not a finite number; nil when all losses are finite, or when the
+    /// leaf is not known.
     ///
-    /// It travels as the payload of a NaN, which the sum of two totals keeps, the left one's first.
+    /// The leaf travels as the payload of a NaN. The sum of two totals keeps the payload, the left
+    /// one's if both have one.
     public var flawedLeaf: Int? {
         guard lossSum.isNaN else { return nil }
         let payload = Int(lossSum.bitPattern & Self.payloadMask)
@@ -29,14 +33,14 @@ public struct ContributionTotals: Hashable, Sendable {
 
     private static let payloadMask: UInt64 = 0xFFFF_FFFF
 
-    /// Marks the totals of a leaf, where its loss is not a finite number.
+    /// Marks a leaf's totals when the leaf's loss is not a finite number; otherwise does nothing.
     public mutating func markFlaw(leaf: Int) {
         guard !lossSum.isFinite else { return }
         let payload = UInt64(leaf + 1) & Self.payloadMask
         lossSum = Double(bitPattern: Double.nan.bitPattern | payload)
     }
 
-    /// Adds the right sibling to the left one.
+    /// Adds a node's totals to those of its left sibling.
     public static func + (left: Self, right: Self) -> Self {
         ContributionTotals(
             sampleCount: left.sampleCount + right.sampleCount,
@@ -47,18 +51,21 @@ public struct ContributionTotals: Hashable, Sendable {
     }
 }
 
-/// The tree nodes of one step that are present, and what a further one leads to.
+/// The tree nodes of one step that are present, and the additions that a further node allows.
 ///
-/// Whatever the order of arrival, and however often a node comes, the root is the sum of every leaf
-/// counted once, added in the shape of the tree.
+/// The root is the sum of every leaf counted once, added in the shape of the tree, whatever the order
+/// in which nodes arrive and however often each of them comes.
 public struct NodeSet: Sendable {
     /// An addition of two siblings, always left + right.
     public struct Merge: Hashable, Sendable {
+        /// The left summand.
         public var left: TreeNode
+        /// The right summand.
         public var right: TreeNode
-        /// Where the sum is kept (already canonical).
+        /// Where the sum is kept, as a canonical node.
         public var parent: TreeNode
 
+        /// Creates an addition.
         public init(left: TreeNode, right: TreeNode, parent: TreeNode) {
             self.left = left
             self.right = right
@@ -66,39 +73,42 @@ public struct NodeSet: Sendable {
         }
     }
 
+    /// What an inserted node leads to.
     public enum Insertion: Hashable, Sendable {
-        /// Everything below the node was here before: drop it.
+        /// Everything below the node was present before: drop the node.
         case covered
-        /// Keep it, forget `replaced`, then carry out `merges` in order.
+        /// Keep the node, forget the nodes `replaced`, then carry out `merges` in order.
         case accepted(replaced: [TreeNode], merges: [Merge])
     }
 
     private let tree: ReductionTree
     private var present: [TreeNode: ContributionTotals] = [:]
 
+    /// Creates an empty set for a tree.
     public init(tree: ReductionTree) { self.tree = tree }
 
+    /// Whether no node is present.
     public var isEmpty: Bool { present.isEmpty }
 
-    /// The totals of the whole step, once every leaf is in.
+    /// The totals of the whole step, once every leaf is in; nil before.
     public var rootTotals: ContributionTotals? { present[tree.root] }
 
-    /// The totals of a node that is present.
+    /// Returns the totals of a node; nil when the node is not present.
     public func totals(of node: TreeNode) -> ContributionTotals? { present[node] }
 
-    /// Everything that is present, in order.
+    /// All nodes that are present, by level and index, with their totals.
     public var nodes: [(node: TreeNode, totals: ContributionTotals)] {
         present.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    /// The leaves that no present node covers, in order.
+    /// The leaves that no present node covers, in ascending order.
     public var missingLeaves: [Int] {
         var covered = [Bool](repeating: false, count: tree.leafCount)
         for node in present.keys { for leaf in tree.leaves(of: node) { covered[leaf] = true } }
         return covered.indices.filter { !covered[$0] }
     }
 
-    /// Adds `node`, which must be part of the tree and canonical.
+    /// Adds a node, which must be part of the tree and canonical.
     public mutating func insert(_ node: TreeNode, totals: ContributionTotals) -> Insertion {
         precondition(tree.contains(node) && tree.canonical(node) == node, "foreign node \(node)")
         var ancestor = node
@@ -113,9 +123,11 @@ public struct NodeSet: Sendable {
         return .accepted(replaced: replaced, merges: mergeUpwards(from: node))
     }
 
-    /// Looked for among the nodes that could be there or among those that are, whichever are fewer:
-    /// a step has as many contributions as workers, and each must cost the same however many there
-    /// are.
+    /// Returns the nodes below `node` that are present.
+    ///
+    /// It looks either through the nodes that could be present or through those that are, whichever are
+    /// fewer. A step has as many contributions as workers, and the cost of each must not grow with
+    /// their number.
     private func presentNodes(below node: TreeNode) -> [TreeNode] {
         let leaves = tree.leaves(of: node)
         if present.isEmpty || leaves.count == 1 { return [] }
@@ -129,6 +141,7 @@ public struct NodeSet: Sendable {
         }
     }
 
+    /// Adds siblings that are both present, from `node` up to the root or to the first missing sibling.
     private mutating func mergeUpwards(from node: TreeNode) -> [Merge] {
         var merges: [Merge] = []
         var node = node

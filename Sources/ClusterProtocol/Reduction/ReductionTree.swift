@@ -1,27 +1,35 @@
-/// One node of the reduction tree: level 0 are the virtual workers themselves.
+/// One node of the reduction tree; the nodes of level 0 are the virtual workers.
 public struct TreeNode: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
+    /// The node's height above the leaves, from 0.
     public var level: Int
+    /// The node's position within its level, from 0.
     public var index: Int
 
+    /// Creates a node from its level and its position there.
     public init(level: Int, index: Int) {
         self.level = level
         self.index = index
     }
 
-    /// The leaf of one virtual worker.
+    /// Returns the leaf of one virtual worker.
     public static func leaf(_ virtualWorker: Int) -> TreeNode {
         TreeNode(level: 0, index: virtualWorker)
     }
 
+    /// The node one level up that has this node below it.
     public var parent: TreeNode { TreeNode(level: level + 1, index: index >> 1) }
+    /// The other node with the same parent.
     public var sibling: TreeNode { TreeNode(level: level, index: index ^ 1) }
+    /// Whether this node is the left one of the two below its parent.
     public var isLeft: Bool { index & 1 == 0 }
 
     /// The virtual workers below this node if none were missing.
     public var span: Range<Int> { (index << level)..<((index + 1) << level) }
 
+    /// The level and the index, as `2.5`.
     public var description: String { "\(level).\(index)" }
 
+    /// Returns whether the first node has a lower level or, on the same level, a lower index.
     public static func < (left: Self, right: Self) -> Bool {
         (left.level, left.index) < (right.level, right.index)
     }
@@ -29,17 +37,18 @@ public struct TreeNode: Hashable, Comparable, Codable, Sendable, CustomStringCon
 
 /// The fixed binary tree along which the gradient sums of V virtual workers are added.
 ///
-/// It is the complete tree over the next power of two; leaves from V on are absent, and a node whose
-/// sibling is absent *is* its parent. Because the shape depends on V alone, so do the bits of the sum.
+/// It is the complete tree over the next power of two. Leaves from V on are absent, and a node whose
+/// sibling is absent *is* its parent. The shape depends only on V, and so do the bits of the sum.
 public struct ReductionTree: Hashable, Sendable {
-    /// Most virtual workers a run may have.
+    /// The highest number of virtual workers that a run may have.
     public static let maximumLeafCount = 1 << 16
 
-    /// V, at least 1.
+    /// The number V of virtual workers, at least 1.
     public let leafCount: Int
-    /// Level of the root.
+    /// The level of the root.
     public let height: Int
 
+    /// Creates the tree of V virtual workers, from 1 to `maximumLeafCount`.
     public init(leafCount: Int) {
         precondition(
             (1...Self.maximumLeafCount).contains(leafCount),
@@ -48,34 +57,36 @@ public struct ReductionTree: Hashable, Sendable {
         height = Int.bitWidth - (leafCount - 1).leadingZeroBitCount
     }
 
+    /// The node that has all virtual workers below it.
     public var root: TreeNode { TreeNode(level: height, index: 0) }
 
-    /// The virtual workers below `node`.
+    /// Returns the virtual workers below `node`.
     public func leaves(of node: TreeNode) -> Range<Int> {
         min(node.span.lowerBound, leafCount)..<min(node.span.upperBound, leafCount)
     }
 
-    /// Whether there is such a virtual worker.
+    /// Returns whether the tree has this virtual worker.
     public func hasLeaf(_ virtualWorker: Int) -> Bool { (0..<leafCount).contains(virtualWorker) }
 
-    /// Whether `node` is part of this tree.
+    /// Returns whether `node` is part of this tree.
     public func contains(_ node: TreeNode) -> Bool {
         (0...height).contains(node.level) && node.index >= 0
             && node.index <= (leafCount - 1) >> node.level
     }
 
-    /// The highest node that stands for the same leaves: a node without a sibling is its parent.
+    /// Returns the highest node that stands for the same leaves: a node without a sibling is its
+    /// parent.
     public func canonical(_ node: TreeNode) -> TreeNode {
         var node = node
         while node.level < height, !contains(node.sibling) { node = node.parent }
         return node
     }
 
-    /// The fewest nodes that together have exactly `leaves` below them, in leaf order.
+    /// Returns the fewest nodes that together have exactly `leaves` below them, in leaf order.
     public func maximalNodes(covering leaves: [Int]) -> [TreeNode] {
         let wanted = Set(leaves).filter { (0..<leafCount).contains($0) }.sorted()
         var nodes: [TreeNode] = []
-        // Every node that is visited has a wanted leaf below it: `mine`, those of its leaves.
+        // Every node that is visited has wanted leaves below it: `mine`.
         func visit(_ node: TreeNode, _ mine: ArraySlice<Int>) {
             if mine.count == self.leaves(of: node).count { return nodes.append(canonical(node)) }
             let left = TreeNode(level: node.level - 1, index: node.index << 1)
@@ -87,7 +98,8 @@ public struct ReductionTree: Hashable, Sendable {
         return nodes
     }
 
-    /// `node`, or the highest nodes below it that have so few leaves each, in leaf order.
+    /// Returns `node`, or the highest nodes below it that have at most `limit` leaves each, in leaf
+    /// order.
     public func parts(of node: TreeNode, leafCountAtMost limit: Int) -> [TreeNode] {
         guard node.level > 0, leaves(of: node).count > max(1, limit) else { return [canonical(node)] }
         let left = TreeNode(level: node.level - 1, index: node.index << 1)
@@ -97,7 +109,7 @@ public struct ReductionTree: Hashable, Sendable {
 }
 
 extension ArraySlice<Int> {
-    /// In an ascending slice, where numbers of at least `bound` begin.
+    /// Returns the first position of an ascending slice whose number is at least `bound`.
     fileprivate func partitioningIndex(of bound: Int) -> Int {
         var (low, high) = (startIndex, endIndex)
         while low < high {

@@ -1,33 +1,48 @@
-/// How the flat parameter vector is cut: one contiguous slice a shard, each slice into chunks.
+/// How the flat parameter vector is cut: one contiguous slice for each shard, and each slice into
+/// chunks.
 ///
-/// Chunks are what travels: small enough to stay in cache and to overlap with the work on the next,
-/// but few, because each message wakes several threads in turn, and cores that compute lose more by
-/// that than by the bytes. A gradient becomes final layer by layer, from the end of the vector to its
-/// beginning, so the first layers, which are final last and which everybody waits for then, travel by
-/// themselves: the rest has gone its way meanwhile. Everything done to chunks is elementwise, so no cut
-/// can change a bit.
+/// Each chunk travels as one message. A chunk is small enough to stay in cache and to overlap with the
+/// work on the next one. There are few chunks, because each message wakes several threads one after the
+/// other, which costs busy cores more than the bytes do.
+///
+/// A gradient becomes final layer by layer, from the end of the vector to its beginning. The first
+/// layers are final last, and every process then waits for them. They therefore travel in chunks of
+/// their own; the rest has been sent by then.
+///
+/// Everything that is done to chunks is elementwise, so no cut can change a bit.
 public struct SlicePlan: Hashable, Sendable {
     /// A stretch of the parameter vector that travels as one message.
     public struct Chunk: Hashable, Sendable {
+        /// The chunk's number in the plan, from 0.
         public var index: Int
+        /// The shard whose slice the chunk is part of.
         public var shard: ShardIndex
-        /// Elements of the flat vector.
+        /// The chunk's elements of the flat vector.
         public var range: Range<Int>
     }
 
-    /// Most elements of a chunk unless told otherwise: 512 KiB of fp32.
+    /// The highest number of elements in a chunk by default: 512 KiB of fp32.
     public static let defaultChunkElementCount = 1 << 17
-    /// The first layers travel by themselves as soon as they have so many elements.
+    /// The first layers travel in chunks of their own once they have this many elements together.
     public static let headElementCount = 1 << 14
-    /// Slices and chunks begin at multiples of this many elements, a cache line.
+    /// Slices and chunks begin at multiples of this many elements, which are one cache line of fp32.
     public static let alignment = 16
 
+    /// The number of elements in the flat parameter vector.
     public let parameterCount: Int
-    /// As asked for, or less where that would leave a shard without a parameter.
+    /// The number of shards: as many as asked for, or fewer where a shard would be left without a
+    /// parameter.
     public let shardCount: Int
+    /// All chunks, in the order of the flat vector.
     public let chunks: [Chunk]
 
-    /// - Parameter layerStarts: where the layers' parameters begin, rising; none are known when empty.
+    /// Creates a plan.
+    ///
+    /// - Parameters:
+    ///   - parameterCount: The number of elements in the flat parameter vector, at least 1.
+    ///   - shardCount: The number of shards to cut the vector for, at least 1.
+    ///   - layerStarts: Where the layers' parameters begin, ascending; empty when that is not known.
+    ///   - chunkElementCount: The highest number of elements in a chunk, at least `alignment`.
     public init(
         parameterCount: Int, shardCount: Int, layerStarts: [Int] = [],
         chunkElementCount: Int = SlicePlan.defaultChunkElementCount
@@ -55,15 +70,16 @@ public struct SlicePlan: Hashable, Sendable {
         self.chunks = chunks
     }
 
-    /// Where the first layers end, moved up to the next multiple: what lies before it then is final
-    /// already. Zero when what follows is less than they are.
+    /// Returns where the first layers end, moved up to the next multiple of `alignment`. The elements
+    /// that the move adds belong to the next layer, which is final before the first layers are. Returns
+    /// 0 when the first layers are more than half of the vector.
     private static func head(_ layerStarts: [Int], of parameterCount: Int) -> Int {
         let starts = layerStarts.map { ($0 + alignment - 1) / alignment * alignment }
         let head = starts.first { $0 >= headElementCount } ?? 0
         return head <= parameterCount / 2 ? head : 0
     }
 
-    /// As few as possible, of nearly the same length.
+    /// Cuts a range into as few parts as possible, of nearly equal length.
     private static func pieces(of range: Range<Int>, atMost bound: Int) -> [Range<Int>] {
         let count = (range.count + bound - 1) / bound
         let lines = (range.count + alignment - 1) / alignment
@@ -74,15 +90,19 @@ public struct SlicePlan: Hashable, Sendable {
         }
     }
 
-    /// The chunks of one shard, in order; never empty.
+    /// Returns the chunks of one shard, in order; there is at least one.
     public func chunks(of shard: ShardIndex) -> [Chunk] { chunks.filter { $0.shard == shard } }
 
-    /// The numbers of all chunks in the order that a worker sends them in: those of its own process's
-    /// shards last. Their thread would take the core when it is woken, before the others are told.
+    /// Returns the numbers of all chunks in the order in which a worker sends them: chunks of shards in
+    /// its own process come last.
+    ///
+    /// A shard in the same process would take the core as soon as its thread is woken, before the other
+    /// shards are told.
     public func sendingOrder(own: Set<ShardIndex>) -> [Int] {
         let isOwn = chunks.map { own.contains($0.shard) }
         return chunks.indices.filter { !isOwn[$0] } + chunks.indices.filter { isOwn[$0] }
     }
 
+    /// The indices of all shards, ascending.
     public var shards: [ShardIndex] { (0..<shardCount).map(ShardIndex.init) }
 }

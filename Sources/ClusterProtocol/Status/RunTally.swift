@@ -1,28 +1,31 @@
-/// What has gone wrong in a run so far, as counts.
+/// Counts of what has gone wrong in a run so far.
 public struct RunTally: Hashable, Codable, Sendable {
-    /// Coordinators that took the run over from one that died.
+    /// The number of coordinators that took the run over from one that died.
     public var takeovers = 0
-    /// Members that died or fell silent, over all coordinators of the run.
+    /// The number of members that died or fell silent, under all coordinators of the run.
     public var lostMembers = 0
-    /// Times that slices were lost and the run went back to a checkpoint.
+    /// The number of times that shards were lost and the run went back to a checkpoint.
     public var shardLosses = 0
+    /// The number of times that a process was refused.
     public var refusals = 0
-    /// Times that virtual workers were moved away from a slow worker.
+    /// The number of times that virtual workers were moved away from a slow worker.
     public var rebalances = 0
-    /// Audited leaves on which workers disagreed.
+    /// The number of reports that workers disagree on an audited leaf; one leaf can be reported several
+    /// times.
     public var disputes = 0
-    /// Workers whose gradients two others contradicted, the last ones: name and host.
+    /// The last workers whose gradients two others contradicted, by name and host.
     public var suspects: [String] = []
 
     private static let maximumSuspectCount = 16
 
+    /// Creates a tally of zeros.
     public init() {}
 
-    /// Takes in what the coordinator says of a step of its own.
+    /// Counts the events in what the coordinator decided in one step of its state machine.
     mutating func count(_ actions: [CoordinatorMachine.Action]) {
         for case .note(let note) in actions {
             switch note {
-            // Who leaves on purpose is no failure.
+            // A member that leaves on purpose has not failed.
             case .lost(_, let reason, _, _) where reason != CoordinatorMachine.leftReason:
                 lostMembers += 1
             case .shardsLost: shardLosses += 1

@@ -2,19 +2,22 @@ import CLinux
 import ClusterProtocol
 import RunFiles
 
-/// Cores of this host, by the system's numbers.
+/// A set of this host's processor cores, by the system's numbers.
 package struct CoreSet: Equatable, Sendable, CustomStringConvertible {
-    /// As many as a kernel counts.
+    /// The highest number of cores that a Linux kernel supports.
     private static let maximumCount = 8192
 
-    /// Neighbours are next to each other: the two threads of one core, the cores of one processor.
+    /// The cores' numbers. In `allowed`, neighbours stand next to each other: the two threads of a
+    /// core, and the cores of a processor.
     package let cores: [Int]
 
+    /// Creates a set from the cores' numbers.
     package init(cores: [Int]) { self.cores = cores }
 
-    /// As taskset(1) and cpuset(7) write it: `0-3,8`.
+    /// Reads a set in the format of taskset(1) and cpuset(7): `0-3,8`.
     ///
-    /// - Throws: `.usage` naming the flag when the text is something else.
+    /// - Throws: `.usage`, with the flag, when the text has another format or a number that is too
+    ///   high.
     package init(_ text: String, flag: String) throws(Failure) {
         var cores: Set<Int> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -29,8 +32,8 @@ package struct CoreSet: Equatable, Sendable, CustomStringConvertible {
         self.cores = cores.sorted()
     }
 
-    /// Those that the calling thread, and so usually its process, may run on; empty where the system
-    /// does not say.
+    /// The cores on which the calling thread may run, which usually are those of its process; empty
+    /// where the system does not say.
     package static var allowed: CoreSet {
         var words = [UInt64](repeating: 0, count: maximumCount / 64)
         guard convoy_get_cores(&words, Int32(words.count * 8)) > 0 else {
@@ -41,13 +44,15 @@ package struct CoreSet: Equatable, Sendable, CustomStringConvertible {
         return CoreSet(cores: places.sorted { $0.0.lexicographicallyPrecedes($1.0) }.map(\.1))
     }
 
+    /// Returns a number from the kernel's description of a core's place; 0 when it is not known.
     private static func place(_ core: Int, _ name: String) -> Int {
         let path = "/sys/devices/system/cpu/cpu\(core)/topology/\(name)"
         let text = (try? FileSystem.read(path)).map { String(decoding: $0, as: UTF8.self) }
         return text?.split(separator: "\n").first.flatMap { Int($0) } ?? 0
     }
 
-    /// Cuts it into neighbours, nearly as many each; none where there are fewer cores than parts.
+    /// Divides the set into parts of neighbouring cores, of nearly equal size; returns no part when
+    /// there are fewer cores than parts.
     package func parts(_ count: Int) -> [CoreSet] {
         guard (1...max(1, cores.count)).contains(count), !cores.isEmpty else { return [] }
         return (0..<count).map { part in
@@ -56,14 +61,16 @@ package struct CoreSet: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Lets the calling thread, and those that it starts from now on, run on these cores alone; false
-    /// where the system refuses, for instance because none of them is there.
+    /// Restricts the calling thread, and the threads that it starts from now on, to these cores.
+    ///
+    /// - Returns: False when the system refuses, for instance because the host has none of the cores.
     package func confine() -> Bool {
         var words = [UInt64](repeating: 0, count: Self.maximumCount / 64)
         for core in cores { words[core / 64] |= 1 << UInt64(core % 64) }
         return convoy_set_cores(words, Int32(words.count * 8)) == 0
     }
 
+    /// The set in the format of taskset(1): `0-3,8`.
     package var description: String {
         var ranges: [(first: Int, last: Int)] = []
         for core in cores.sorted() {

@@ -9,36 +9,45 @@ import Threads
 ///
 /// Signals are blocked in all threads and read from a descriptor, so no handler ever runs.
 package final class Interruptions: Sendable {
+    /// Why a wait has ended.
     package enum Event: Sendable {
-        /// SIGINT, SIGTERM, or any other signal that would end the process: a terminal that goes
-        /// away (SIGHUP), a limit that is reached. A second SIGHUP asks for nothing more.
+        /// SIGINT, SIGTERM, or any other signal that would end the process: a terminal that goes away
+        /// (SIGHUP), a limit that is reached. A second SIGHUP is ignored.
         case stopRequested
-        /// Standard input, held open by the parent, was closed.
+        /// Standard input, which the parent held open, was closed.
         case parentGone
         /// `wake` was called.
         case woken
+        /// The time was up.
         case timeout
     }
 
     private let signals: Int32
     private let wakeDescriptor: Int32
     private let watchesParent: Bool
-    /// A shell and the kernel may both tell that the terminal is gone.
+    /// Whether a SIGHUP has come: the shell and the kernel may both send one when the terminal goes
+    /// away.
     private let hasHungUp = Atomic(false)
 
-    /// Signals that end a process unless it takes them.
+    /// Signals that end a process which does not handle them.
     private static let fatal = [
         SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGPOLL, SIGPWR,
         SIGSTKFLT,
     ]
 
-    /// To be made on the main thread before any other thread is started.
+    /// Blocks the signals and creates the descriptors.
+    ///
+    /// To be called on the main thread before any other thread is started.
+    ///
+    /// - Parameter watchingParent: Whether standard input is held open by the parent, so that its end
+    ///   means the parent's end.
+    /// - Throws: `.internalError` when the system gives no descriptor.
     package init(watchingParent: Bool = false) throws(Failure) {
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGINT)
         sigaddset(&set, SIGTERM)
-        // Whoever had one ignored (nohup) wants it ignored.
+        // A signal that was ignored at the start (nohup) stays ignored.
         for number in Self.fatal where !Self.isIgnored(number) { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
         signal(SIGPIPE, SIG_IGN)
@@ -62,12 +71,13 @@ package final class Interruptions: Sendable {
             == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 
-    /// Ends a wait from another thread.
+    /// Ends a wait. Any thread may call this.
     package func wake() {
         var one: UInt64 = 1
         _ = write(wakeDescriptor, &one, 8)
     }
 
+    /// Waits for an event, at most `timeout` and never longer than a minute.
     package func wait(timeout: Duration) -> Event {
         var items = [
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),

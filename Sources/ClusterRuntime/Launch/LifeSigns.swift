@@ -3,28 +3,28 @@ import RunFiles
 import Synchronization
 import Threads
 
-/// Shows whoever started this process that it is not hanging.
+/// Shows the process that started this one that this one is not hanging.
 ///
-/// A thread sends a byte over standard input, which is a socket to the launcher, and `WATCHDOG=1` to
-/// systemd where that asks for it, as long as the socket thread turns. A process under SIGSTOP sends
-/// nothing, nor does one whose socket thread hangs.
+/// A thread sends signs of life as long as the socket thread turns: a byte over standard input, which
+/// is a socket to the launcher, and `WATCHDOG=1` to systemd where it asks for that. A process under
+/// SIGSTOP sends nothing, and neither does a process whose socket thread hangs.
 package enum LifeSigns {
-    /// Time from one to the next.
+    /// The time from one sign to the next.
     package static let interval = Duration.milliseconds(100)
 
-    /// Turns of the socket thread; 0 before the first and after the last, while the process prepares
-    /// itself or tidies up, which has deadlines of its own.
+    /// The number of turns of the socket thread. It is 0 before the first turn and after the last,
+    /// while the process prepares or tidies up; deadlines of their own apply then.
     private static let turns = Atomic(0)
 
-    /// A turn of the socket thread.
+    /// Counts a turn of the socket thread.
     package static func turn() { turns.add(1, ordering: .relaxed) }
 
-    /// The socket thread has done its work.
+    /// Takes note that the socket thread has done its work.
     package static func finish() { turns.store(0, ordering: .relaxed) }
 
-    /// Begins to send signs.
+    /// Starts the thread that sends signs, when a launcher or systemd wants them.
     ///
-    /// - Parameter isChild: standard input leads to a launcher.
+    /// - Parameter isChild: Whether standard input is a socket to a launcher.
     package static func begin(isChild: Bool) {
         let watchdog = Watchdog()
         guard isChild || watchdog != nil else { return }
@@ -34,7 +34,7 @@ package enum LifeSigns {
                 let now = turns.load(ordering: .relaxed)
                 if now == 0 || now != last {
                     var byte: UInt8 = 0
-                    // Nobody who does not read it is waited for.
+                    // A launcher that does not read is not waited for.
                     if isChild { _ = send(0, &byte, 1, Int32(MSG_DONTWAIT | MSG_NOSIGNAL)) }
                     watchdog?.notify()
                 }
@@ -60,7 +60,7 @@ package enum LifeSigns {
             var name = Array(path.utf8)
             guard let first = name.first, name.count < MemoryLayout.size(ofValue: address.sun_path)
             else { return nil }
-            // An abstract name begins with a zero.
+            // An abstract name begins with a zero byte.
             if first == UInt8(ascii: "@") { name[0] = 0 }
             withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
             let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)

@@ -1,12 +1,14 @@
 import Buffers
 import ZeroMQ
 
-/// Elements that arrived, or were made here.
+/// The elements of a message, either received or made in this process.
 enum Payload: Sendable {
+    /// A received frame.
     case frame(Frame)
-    /// The first bytes of a buffer.
+    /// The first bytes of a buffer of this process.
     case buffer(FloatBuffer, byteCount: Int)
 
+    /// The length of the payload in bytes.
     var byteCount: Int {
         switch self {
         case .frame(let frame): frame.byteCount
@@ -14,6 +16,7 @@ enum Payload: Sendable {
         }
     }
 
+    /// Calls a closure with the payload's bytes, which are valid during the call.
     func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         switch self {
         case .frame(let frame): frame.withUnsafeBytes(body)
@@ -22,8 +25,10 @@ enum Payload: Sendable {
         }
     }
 
-    /// The bytes at an address where floats may lie; what libzmq delivers is nearly always aligned
-    /// already.
+    /// Calls a closure with the payload's bytes at an address that is aligned for `Float`. The payload
+    /// must not be empty.
+    ///
+    /// A misaligned frame is copied, but what libzmq delivers is nearly always aligned already.
     func withAlignedPointer<Result>(_ body: (UnsafeRawPointer) -> Result) -> Result {
         withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { preconditionFailure("empty payload") }

@@ -5,24 +5,28 @@ import Threads
 
 /// Turns host names into addresses.
 ///
-/// Threading: the system's resolver may take long and cannot be stopped, so it runs on a thread of its
+/// Threading: the system's resolver may take long and cannot be stopped. It runs on a thread of its
 /// own, which is left behind when it is late.
 package enum HostLookup {
     private typealias Answer = Result<[NetworkAddress], Trouble>
 
+    /// Why a name could not be resolved.
     private struct Trouble: Error {
         var text: String
-        /// The name may come to be known: name servers learn of hosts as these start.
+        /// Whether the name may become known: name servers learn of hosts as these start.
         var mayPass: Bool
     }
 
-    /// Addresses of a host; an address is its own.
+    /// Returns the addresses of a host; an address is returned as it is.
     ///
     /// - Parameters:
-    ///   - flag: what the name was given as, for the error.
-    ///   - isPatient: try again until `limit` when the name is not known.
-    ///   - pause: waits that long, or less; true when the user wants to stop.
-    /// - Throws: one line; exit code 69, or 130 when the user stopped.
+    ///   - host: The name or address.
+    ///   - flag: The option that gave the name, for the error.
+    ///   - limit: How long to try.
+    ///   - isPatient: Whether to try again until `limit` when the name is not known.
+    ///   - pause: Waits that long or less; returns true when the user wants to stop.
+    /// - Throws: One line, with exit code 69 when the name cannot be resolved, or 130 when the user
+    ///   stopped.
     package static func addresses(
         of host: Endpoint.Host, flag: String, within limit: Duration, isPatient: Bool = false,
         pause: (Duration) -> Bool
@@ -50,6 +54,7 @@ package enum HostLookup {
                 + "/etc/hosts, or give an address")
     }
 
+    /// Waits until a moment; throws when the user wants to stop.
     private static func rest(
         until moment: Duration, _ pause: (Duration) -> Bool
     ) throws(Failure) {
@@ -60,6 +65,7 @@ package enum HostLookup {
         }
     }
 
+    /// Returns the resolver's answer; nil when it does not come before the deadline.
     private static func answer(
         _ name: String, until deadline: Duration, pause: (Duration) -> Bool
     ) throws(Failure) -> Answer? {
@@ -78,6 +84,8 @@ package enum HostLookup {
         }
     }
 
+    /// Resolves a name, as long as the resolver takes.
+    ///
     /// Safety: the list that `getaddrinfo` gives is read before it is freed.
     private static func resolve(_ name: String) -> Answer {
         var hints = addrinfo()

@@ -1,12 +1,12 @@
 import ClusterProtocol
 import Glibc
 
-/// What the system knows of this host's addresses.
+/// What the system knows about this host's addresses.
 ///
-/// Safety: pointers of the system's socket calls are read in place, during the call that gives them,
-/// and no further than the address family they name.
+/// Safety: pointers from the system's socket calls are read in place, during the call that gives them,
+/// and no further than the address family that they name.
 package enum HostNetwork {
-    /// Addresses of the interfaces that are up.
+    /// The addresses of the interfaces that are up.
     package static var locals: [MemberAddresses.Local] {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { return [] }
@@ -23,19 +23,20 @@ package enum HostNetwork {
         return result
     }
 
-    /// Whether an address is one of this host's.
+    /// Returns whether an address belongs to this host.
     package static func isOwn(_ address: NetworkAddress) -> Bool {
         address.isLoopback || locals.contains { $0.address == address }
     }
 
-    /// The address of this host that packets to another one carry; nil without a route. Sends nothing.
+    /// Returns the source address of packets from this host to an address; nil without a route. Sends
+    /// nothing.
     package static func route(to address: NetworkAddress) -> NetworkAddress? {
         let family = address.isIPv6 ? AF_INET6 : AF_INET
         let descriptor = socket(
             family, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
-        // Any port: connecting a datagram socket only looks the route up.
+        // The port does not matter: connecting a datagram socket only looks the route up.
         guard withSocketAddress(address, port: 9, { connect(descriptor, $0, $1) }) == 0 else {
             return nil
         }
@@ -43,17 +44,18 @@ package enum HostNetwork {
         return own?.isWildcard == true ? nil : own
     }
 
-    /// The address that other hosts most likely reach this one at; nil where there is but loopback.
+    /// The address at which other hosts most likely reach this one; nil where there is only loopback.
     package static var outward: NetworkAddress? {
-        // Addresses kept for documentation: only the default route leads there.
+        // These addresses are reserved for documentation: only the default route leads there.
         let probes = ["192.0.2.1", "2001:db8::1"].compactMap { NetworkAddress($0) }
         return probes.lazy.compactMap { route(to: $0) }.first { !$0.isLoopback }
             ?? locals.map(\.address).first { !$0.isLoopback && !$0.isLinkLocal }
     }
 
-    /// Who is at the other end of a connection.
+    /// Returns the address at the other end of a connection.
     package static func peer(of descriptor: Int32) -> NetworkAddress? { named(descriptor, getpeername) }
 
+    /// Returns the address that `getsockname` or `getpeername` gives for a socket.
     private static func named(
         _ descriptor: Int32,
         _ call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
@@ -67,6 +69,7 @@ package enum HostNetwork {
         }
     }
 
+    /// Reads an IPv4 or IPv6 socket address; returns nil for another address family.
     package static func address(_ pointer: UnsafePointer<sockaddr>) -> NetworkAddress? {
         let raw = UnsafeRawPointer(pointer)
         switch Int32(pointer.pointee.sa_family) {
@@ -80,6 +83,7 @@ package enum HostNetwork {
         }
     }
 
+    /// Calls a closure with the socket address of an address and a port.
     private static func withSocketAddress<Result>(
         _ address: NetworkAddress, port: UInt16,
         _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result

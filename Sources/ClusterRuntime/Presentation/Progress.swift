@@ -4,17 +4,17 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Where progress is shown: a terminal gets a line that renews itself, anything else plain lines.
+/// Where progress is shown: a line that renews itself on a terminal, plain lines elsewhere.
 package enum ProgressOutput: Sendable {
     case terminal, lines, none
 
-    /// What fits the process's standard output.
+    /// The output that suits the process's standard output.
     package static var standard: ProgressOutput { isatty(1) == 1 ? .terminal : .lines }
 }
 
-/// What a person sees of a run.
+/// What a run shows to a person.
 ///
-/// Threading: the coordinator's socket thread.
+/// Threading: belongs to the coordinator's socket thread.
 final class Progress {
     private let output: ProgressOutput
     private let plan: CoordinatorProcess.Plan
@@ -29,6 +29,7 @@ final class Progress {
         self.plan = plan
     }
 
+    /// Writes a line, in place of an open progress line.
     private func show(_ line: String) {
         guard output != .none else { return }
         let clear = hasOpenLine ? "\r\u{1B}[K" : ""
@@ -36,8 +37,10 @@ final class Progress {
         Screen.show(clear + line + "\n")
     }
 
+    /// Shows a remark.
     func note(_ text: String) { show("  \(text)") }
 
+    /// Shows the run directory and the coordinator's endpoint.
     func begin(_ endpoint: String) {
         let settings = plan.settings
         show("run directory \(settings.directory.path)")
@@ -49,9 +52,9 @@ final class Progress {
         }
     }
 
-    /// The plan, in the words of DESIGN.
+    /// Shows what the run is about to do.
     func began(_ began: CoordinatorMachine.Plan) {
-        // After a loss the run goes on; there is nothing new to say.
+        // After a loss the run goes on, and the plan is the same.
         guard !hasBegun, began.workers > 0 else { return }
         hasBegun = true
         let material = plan.material
@@ -74,7 +77,7 @@ final class Progress {
         }
     }
 
-    /// Renews the progress line, ten times a second on a terminal, every two seconds elsewhere.
+    /// Renews the progress line, ten times a second on a terminal and every two seconds elsewhere.
     func refresh(_ recorder: RunRecorder, machine: CoordinatorMachine, now: Duration) {
         let interval: Duration = output == .terminal ? .milliseconds(100) : .seconds(2)
         guard output != .none, now - lastShown >= interval, let last = recorder.lastReport,
@@ -108,6 +111,7 @@ final class Progress {
         }
     }
 
+    /// Shows the result of an evaluation.
     func evaluated(
         _ summary: CoordinatorMachine.EvaluationSummary, _ recorder: RunRecorder,
         imagesPerSecond: Double
@@ -135,6 +139,7 @@ final class Progress {
                 + "\(NumberText.grouped(Int(imagesPerSecond))) images/s")
     }
 
+    /// Shows how the run ended and where its results are.
     func end(_ end: CoordinatorMachine.Outcome, _ summary: RunSummary) {
         if end.exitCode != ExitCode.done {
             show("\(end.reason) (exit code \(end.exitCode), step \(end.step))")
@@ -154,6 +159,7 @@ final class Progress {
 
     // MARK: Numbers for people
 
+    /// Returns a time in minutes and seconds.
     static func clock(_ seconds: Double) -> String {
         let total = Int(min(max(0, seconds), 359_999))
         let (minutes, rest) = total.quotientAndRemainder(dividingBy: 60)

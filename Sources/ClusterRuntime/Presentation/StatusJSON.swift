@@ -1,8 +1,10 @@
 import ClusterProtocol
 import RunFiles
 
-/// A cluster's status for tools: one object on one line. Field names are part of the interface.
+/// A cluster's status for tools: one JSON object on one line. The field names are part of the
+/// interface.
 package enum StatusJSON {
+    /// Returns the JSON text of an answer.
     package static func text(_ answer: StatusQuery.Answer) -> String {
         switch answer {
         case .live(let status): text(status)
@@ -22,6 +24,7 @@ package enum StatusJSON {
         ])
     }
 
+    /// Returns the JSON text of a running cluster's status.
     package static func text(_ status: ClusterStatus) -> String {
         object([
             ("run", JSONText.string(status.run)),
@@ -83,10 +86,12 @@ package enum StatusJSON {
 
     private static func number(_ value: Int?) -> String { value.map { "\($0)" } ?? "null" }
 
+    /// Returns a JSON array of elements that are JSON texts.
     package static func array(_ elements: [String]) -> String {
         "[" + elements.joined(separator: ",") + "]"
     }
 
+    /// Returns a JSON object of keys and values that are JSON texts.
     package static func object(_ fields: [(String, String)]) -> String {
         "{" + fields.map { "\(JSONText.string($0)):\($1)" }.joined(separator: ",") + "}"
     }

@@ -5,6 +5,7 @@ import RunFiles
 package enum StatusTable {
     private static let none = "-"
 
+    /// Returns the lines for an answer.
     package static func lines(_ answer: StatusQuery.Answer) -> [String] {
         switch answer {
         case .live(let status): lines(status)
@@ -22,6 +23,8 @@ package enum StatusTable {
         ] + changes(run.changes)
     }
 
+    /// Returns the lines for a running cluster: its progress, its failures, a table of its members, its
+    /// health.
     package static func lines(_ status: ClusterStatus) -> [String] {
         var lines = ["run \(TextTable.printable(status.run))", progress(status), cluster(status)]
         if let failures = failures(status.tally) { lines.append(failures) }

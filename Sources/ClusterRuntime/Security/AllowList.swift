@@ -2,23 +2,25 @@ import ClusterProtocol
 import Glibc
 import RunFiles
 
-/// The public keys of those who may connect: files `NAME.public` of one directory, read again when
-/// they change.
+/// The public keys of the nodes that may connect: the files `NAME.public` of one directory, read again
+/// when they change.
 ///
-/// Threading: one thread's.
+/// Threading: belongs to one thread.
 package final class AllowList {
-    /// Keys read at most; a directory of more is refused.
+    /// The highest number of keys; a directory with more is refused.
     package static let maximumCount = 8192
 
     /// What another look at the directory found.
     package struct Change: Sendable {
+        /// The keys that are new.
         package var added: [String] = []
+        /// The keys that are gone.
         package var removed: [String] = []
-        /// Files that hold no key; they let nobody in.
+        /// What is wrong with files that hold no key; such a file lets no node in.
         package var faults: [Failure] = []
     }
 
-    /// Enough to see that a file was replaced or written to.
+    /// The facts that show whether a file was replaced or written to.
     private struct Stamp: Hashable {
         var inode: UInt
         var size: Int
@@ -28,12 +30,15 @@ package final class AllowList {
 
     private let directory: String
     private var stamps: [String: Stamp] = [:]
-    /// Names by key.
+    /// The nodes' names by key.
     package private(set) var names: [String: String] = [:]
 
+    /// The keys of all nodes that may connect.
     package var keys: Set<String> { Set(names.keys) }
 
-    /// - Throws: one line for the first thing that is wrong.
+    /// Reads a directory.
+    ///
+    /// - Throws: One line for the first fault, with exit code 65.
     package init(_ directory: String) throws(Failure) {
         self.directory = directory
         try KeyFile.requireProtected(directory)
@@ -47,7 +52,9 @@ package final class AllowList {
         self.names = names
     }
 
-    /// Looks at the directory again; nil when it is as before. What cannot be read lets nobody in.
+    /// Looks at the directory again. A file that cannot be read lets no node in.
+    ///
+    /// - Returns: What has changed; nil when the directory is as before.
     package func refresh() -> Change? {
         let now = Self.stamps(in: directory)
         guard now != stamps else { return nil }
@@ -61,6 +68,7 @@ package final class AllowList {
         return change
     }
 
+    /// Reads the keys of files, and returns the nodes' names by key and the faults.
     private static func read(
         _ directory: String, _ files: [String]
     ) -> ([String: String], [Failure]) {
@@ -77,6 +85,7 @@ package final class AllowList {
         return (names, faults)
     }
 
+    /// Returns the stamps of a directory's keys by file name.
     private static func stamps(in directory: String) -> [String: Stamp] {
         var result: [String: Stamp] = [:]
         for name in FileSystem.names(in: directory)

@@ -1,11 +1,16 @@
 import Threads
 
-/// Looks at an allow-list again on a thread of its own, since its directory may be on a disk that
-/// hangs: who asks waits for a moment at most, and goes by what is known then.
+/// Looks at an allow-list again on a thread of its own, since the directory's disk may hang.
+///
+/// A caller waits for a short time at most, and then decides by what is known.
+///
+/// Threading: any thread may call.
 package final class AllowListWatch: Sendable {
     /// What another look has found.
     package struct Finding: Sendable {
+        /// What has changed.
         package var change: AllowList.Change
+        /// The nodes' names by key after the change.
         package var names: [String: String]
     }
 
@@ -13,18 +18,19 @@ package final class AllowListWatch: Sendable {
         var isWanted = false
         var isLooking = false
         var isClosed = false
-        /// Findings that nobody has taken yet, in order.
+        /// Findings that no caller has taken yet, in order.
         var findings: [Finding] = []
     }
 
-    /// How long a disk may take; a handshake waits for it.
+    /// How long a look may take before callers go on without it; a handshake waits for it.
     private static let patience = Duration.milliseconds(200)
 
     private let monitor = Monitor(State())
 
+    /// Creates a watch and starts its thread.
     package init(_ list: sending AllowList) {
         let monitor = monitor
-        // The thread alone takes it, for as long as a look lasts.
+        // Only the thread uses the list, for as long as a look lasts.
         let list = Monitor(list)
         _ = WorkThread(name: "allow-list") {
             while true {
@@ -47,15 +53,15 @@ package final class AllowListWatch: Sendable {
         }
     }
 
-    /// Looks again.
+    /// Looks at the directory again.
     ///
-    /// - Returns: what has changed, as far as that is known in time.
+    /// - Returns: What has changed, as far as it is known in time.
     package func look() -> [Finding] {
         let isNew = monitor.change { state -> Bool in
             defer { if !state.isLooking { state.isWanted = true } }
             return !state.isLooking
         }
-        // A look that hangs since earlier is not waited for once more.
+        // An earlier look that hangs is not waited for again.
         guard isNew else { return take() }
         _ = monitor.wait(within: Self.patience) { !$0.isWanted && !$0.isLooking ? true : nil }
         return take()
@@ -68,5 +74,6 @@ package final class AllowListWatch: Sendable {
         }
     }
 
+    /// Ends the thread.
     package func close() { monitor.change { $0.isClosed = true } }
 }

@@ -5,25 +5,32 @@ import ZeroMQ
 
 /// Makes keys directories.
 package struct KeyGenerator {
+    /// What to do with keys that are there already.
     package enum Present: Sendable {
-        /// Anything in the way is an error.
+        /// Report an error.
         case refuse
-        /// Nodes that have keys keep them, and get to know the new ones.
+        /// Keep the keys of nodes that have some, and add the new nodes to their allow-lists.
         case keep
+        /// Replace them.
         case overwrite
     }
 
     private let output: String
     private let present: Present
-    /// Whether keys must be there after a power cut: nobody is at work with those of a run then.
+    /// Whether the keys must survive a power cut. A run's own keys need not, since no process of the
+    /// run is at work after one.
     package var isDurable = true
 
+    /// Creates a generator that writes to the directory `output`.
     package init(output: String, present: Present) {
         self.output = FileSystem.absolute(output)
         self.present = present
     }
 
-    /// One directory that is good for every process of a small cluster.
+    /// Makes one directory that every process of a small cluster can use.
+    ///
+    /// - Throws: Exit code 64 for `keep`, and 65 when there are keys that must be kept or the directory
+    ///   cannot be written.
     package func makeShared() throws(Failure) {
         guard present != .keep else {
             throw .usage("--add: it adds to the nodes of --nodes, which is not given")
@@ -33,10 +40,13 @@ package struct KeyGenerator {
         try write(pair, to: output, coordinator: pair.publicKey, allowed: ["node": pair.publicKey])
     }
 
-    /// A directory a node below the output; every node lets all nodes in.
+    /// Makes one directory for each node below the output directory; every node lets all nodes in.
     ///
-    /// - Parameter names: the first is where the coordinator runs, unless there is one already.
-    /// - Returns: the nodes that keys were made for.
+    /// - Parameter names: The nodes' names. The coordinator runs on the first node, unless there is a
+    ///   coordinator's key already.
+    /// - Returns: The nodes for which keys were made.
+    /// - Throws: Exit code 64 for a name that is malformed or occurs twice, and 65 when there are keys
+    ///   that must be kept or a directory cannot be written.
     package func make(nodes names: [String]) throws(Failure) -> [String] {
         guard Set(names).count == names.count else { throw .usage("--nodes: a name occurs twice") }
         for name in names {
@@ -84,6 +94,7 @@ package struct KeyGenerator {
         do throws(ZeroMQError) { return try .generate() } catch { throw .usage("keygen: \(error)") }
     }
 
+    /// Throws when a directory has keys that may not be replaced.
     private func requireFree(_ directory: String) throws(Failure) {
         let secret = "\(directory)/\(KeyRing.secretName)"
         guard present != .overwrite else { return }
@@ -99,7 +110,7 @@ package struct KeyGenerator {
     ) throws(Failure) {
         try makeDirectory(directory)
         let list = "\(directory)/\(KeyRing.allowedName)"
-        // Who was let in before is let in no longer, once there is something to put in its place.
+        // Nodes on the former list must not be let in any more; the new list follows at once.
         if present == .overwrite { FileSystem.remove(list) }
         try write(allowed, to: list)
         try write(coordinator, to: "\(directory)/\(KeyRing.coordinatorName)")
@@ -114,7 +125,7 @@ package struct KeyGenerator {
         }
     }
 
-    /// A new file of this user's alone takes the place of what had the name.
+    /// Replaces a file by a new one that only this user can read.
     private func write(_ key: String, to path: String) throws(Failure) {
         let temporary = "\(path).tmp"
         unlink(temporary)
@@ -123,6 +134,7 @@ package struct KeyGenerator {
         try FileSystem.rename(temporary, to: path, durably: isDurable)
     }
 
+    /// Creates a directory that only this user can enter, unless it exists.
     private func makeDirectory(_ path: String) throws(Failure) {
         if mkdir(path, 0o700) == 0 { return }
         if errno == ENOENT { try FileSystem.makeDirectories(FileSystem.parent(of: path)) }

@@ -3,27 +3,33 @@ import Glibc
 import RunFiles
 import Threads
 
-/// Where processes of one user on one host find the keys of a run by where its coordinator listens:
-/// a directory that no environment variable moves, with a file an endpoint of loopback.
+/// Where processes of one user on one host find a run's keys, given the endpoint at which its
+/// coordinator listens.
 ///
-/// A file holds the path of a keys directory. Its coordinator keeps it locked (`flock`), which the
-/// kernel ends with the process, so that a file that a dead one has left counts for nothing. Only a
-/// directory that is this user's alone is believed: everyone can make one of any name in /tmp.
+/// The registry is a directory that no environment variable moves, with one file for each loopback or
+/// Unix endpoint. A file holds the path of a keys directory. The coordinator keeps its file locked
+/// (`flock`). The kernel releases the lock when the process ends, so a file that a dead process has
+/// left is ignored.
+///
+/// Every user can create a directory of any name in /tmp. The registry is therefore used only if the
+/// directory belongs to this user and no other user can enter it.
 package struct KeyRegistry: Sendable {
-    /// This user's.
+    /// The registry of this user.
     package static var own: KeyRegistry { KeyRegistry("/tmp/convoy-\(geteuid())") }
 
     private static let lockName = ".lock"
     private static let maximumPathByteCount = 4096
-    /// Others hold the lock for a moment only.
+    /// How long to wait for the registry's lock; other processes hold it for a moment only.
     private static let patience = Duration.seconds(2)
+    /// The time between two looks for a coordinator.
     private static let interval = Duration.milliseconds(50)
 
     private let path: String
 
+    /// Creates the registry in a directory.
     package init(_ path: String) { self.path = path }
 
-    /// What a coordinator has put there; it is taken away with it.
+    /// A coordinator's entry in the registry, which is withdrawn when this object goes away.
     package final class Entry {
         private let registry: KeyRegistry
         private let file: String
@@ -37,6 +43,7 @@ package struct KeyRegistry: Sendable {
 
         deinit { withdraw() }
 
+        /// Removes the entry's file, unless another coordinator has replaced it.
         package func withdraw() {
             guard descriptor >= 0 else { return }
             defer {
@@ -56,9 +63,12 @@ package struct KeyRegistry: Sendable {
 
     // MARK: Places
 
-    /// The places that an endpoint may stand for, if only this host can reach them; none otherwise.
+    /// Returns the endpoints under which a coordinator is found; none when other hosts can reach the
+    /// endpoint.
     ///
-    /// - Parameter addresses: what its name resolved to.
+    /// - Parameters:
+    ///   - endpoint: Where the coordinator listens, as the user wrote it.
+    ///   - addresses: The addresses that its host name resolved to.
     package static func places(
         of endpoint: Endpoint, resolvedTo addresses: [NetworkAddress] = []
     ) -> [Endpoint] {
@@ -74,7 +84,8 @@ package struct KeyRegistry: Sendable {
         return found.map { endpoint.at(.address($0)) }
     }
 
-    /// Network namespaces have ports of their own, and may share /tmp.
+    /// Returns the path of an endpoint's file. The name includes the network namespace: namespaces have
+    /// ports of their own, but may share /tmp.
     package func file(of endpoint: Endpoint) -> String {
         switch endpoint {
         case .tcp(let host, let port):
@@ -89,7 +100,14 @@ package struct KeyRegistry: Sendable {
 
     // MARK: Coordinators
 
-    /// Tells of the keys of the coordinator that listens at an endpoint, in place of one before it.
+    /// Publishes the keys of the coordinator that listens at an endpoint, in place of those of an
+    /// earlier one.
+    ///
+    /// - Parameters:
+    ///   - keys: The path of the keys directory.
+    ///   - endpoint: Where the coordinator listens.
+    /// - Returns: The entry, to be kept for as long as the coordinator listens.
+    /// - Throws: Exit code 65 when the directory is not private to this user or cannot be written.
     package func publish(_ keys: String, at endpoint: Endpoint) throws(Failure) -> Entry {
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw FileSystem.failure("create directory", path)
@@ -114,7 +132,7 @@ package struct KeyRegistry: Sendable {
         return Entry(self, file, descriptor)
     }
 
-    /// Removes what coordinators that are gone have left.
+    /// Removes the files of coordinators that are gone.
     private func sweep() {
         for name in FileSystem.names(in: path) where name != Self.lockName {
             let descriptor = open("\(path)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
@@ -124,7 +142,10 @@ package struct KeyRegistry: Sendable {
         }
     }
 
-    /// Held while names change. A descriptor to close.
+    /// Takes the lock under which names change.
+    ///
+    /// - Returns: A descriptor; closing it releases the lock.
+    /// - Throws: Exit code 65 when another process holds the lock for too long.
     fileprivate func lock() throws(Failure) -> Int32 {
         let file = "\(path)/\(Self.lockName)"
         let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -144,15 +165,16 @@ package struct KeyRegistry: Sendable {
 
     // MARK: Others
 
-    /// The keys directory of the coordinator that listens at one of several places, if one does.
+    /// Returns the keys directory of the coordinator that listens at one of several places; nil when
+    /// there is none.
     ///
-    /// - Throws: 65 for a registry that may be somebody else's.
+    /// - Throws: Exit code 65 for a registry that may belong to another user.
     package func find(_ places: [Endpoint]) throws(Failure) -> String? {
         guard !places.isEmpty, try isThere() else { return nil }
         return places.lazy.compactMap { read(file(of: $0)) }.first
     }
 
-    /// Nil when the file is not there, or its coordinator is gone.
+    /// Returns a file's content; nil when the file does not exist or its coordinator is gone.
     private func read(_ file: String) -> String? {
         let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
@@ -166,9 +188,12 @@ package struct KeyRegistry: Sendable {
     /// Waits for a coordinator of this user at one of several places, and reads its keys.
     ///
     /// - Parameters:
-    ///   - text: the place as it was given, for the error.
-    ///   - pause: waits that long, or less; true when the user wants to stop.
-    /// - Throws: one line; 69 when none has come within `limit`, 130 when the user stopped.
+    ///   - places: Where to look.
+    ///   - text: The place as the user gave it, for the error.
+    ///   - limit: How long to wait.
+    ///   - pause: Waits that long or less; returns true when the user wants to stop.
+    /// - Throws: One line, with exit code 69 when no coordinator has come within `limit`, 130 when the
+    ///   user stopped, and 65 for keys that cannot be used.
     package func keys(
         at places: [Endpoint], _ text: String, within limit: Duration, pause: (Duration) -> Bool
     ) throws(Failure) -> KeyRing {
@@ -185,7 +210,7 @@ package struct KeyRegistry: Sendable {
                 + "within \(limit); start it, or give --keys DIR, or --insecure, as it has it")
     }
 
-    /// - Returns: whether there is one.
+    /// Returns whether the registry exists; throws when it may belong to another user.
     private func isThere() throws(Failure) -> Bool {
         switch PrivateDirectory.state(path) {
         case .good: return true

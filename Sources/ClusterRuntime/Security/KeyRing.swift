@@ -3,31 +3,43 @@ import Glibc
 import RunFiles
 import ZeroMQ
 
-/// A keys directory: who this node is, whom it takes for the coordinator, whom it lets in.
+/// A keys directory: a node's own keys, the coordinator's public key, and the keys of the nodes that
+/// may connect.
 ///
-/// | file | what |
+/// | file | content |
 /// |---|---|
-/// | `node.secret`, `node.public` | this node's pair |
+/// | `node.secret`, `node.public` | this node's key pair |
 /// | `coordinator.public` | the key that the coordinator proves to hold |
-/// | `allowed/NAME.public` | who may connect to this node |
+/// | `allowed/NAME.public` | the key of a node that may connect to this one |
 ///
-/// A file holds one key, 40 characters of Z85. The secret one must be this user's alone.
+/// A file holds one key, 40 characters of Z85. Only this user may be able to read the secret key.
 package struct KeyRing: Sendable {
+    /// The file of this node's secret key.
     package static let secretName = KeyFiles.secretName
+    /// The file of this node's public key.
     package static let publicName = KeyFiles.publicName
+    /// The file of the coordinator's public key.
     package static let coordinatorName = KeyFiles.coordinatorName
+    /// The directory of the keys that may connect.
     package static let allowedName = KeyFiles.allowedName
+    /// The end of the name of a public key's file.
     package static let publicSuffix = ".public"
 
+    /// The directory's absolute path.
     package let directory: String
+    /// This node's key pair.
     package let pair: CurveKeyPair
-    /// What members expect of the coordinator.
+    /// The public key that members expect the coordinator to hold.
     package let coordinatorKey: String
 
+    /// This node's public key.
     package var publicKey: String { pair.publicKey }
+    /// The path of the directory with the keys that may connect.
     package var allowedDirectory: String { "\(directory)/\(Self.allowedName)" }
 
-    /// Reads a directory; the allow-list is read when a socket is to listen.
+    /// Reads a directory, and checks its allow-list, which is read again when a socket is to listen.
+    ///
+    /// - Throws: Exit code 64 when libzmq has no CURVE, and 65 for the first fault in the directory.
     package init(directory path: String) throws(Failure) {
         directory = FileSystem.absolute(path)
         guard LibraryVersion.hasCurve else {
@@ -49,14 +61,15 @@ package struct KeyRing: Sendable {
         _ = try AllowList(allowedDirectory)
     }
 
-    /// The directory that `--keys` or CONVOY_KEYS names; nil without either.
+    /// Reads the directory that `--keys` or CONVOY_KEYS names; returns nil without either.
     package static func given(_ option: String?) throws(Failure) -> KeyRing? {
         let variable = ProcessEnvironment.variables["CONVOY_KEYS"]
         guard let path = option ?? variable, !path.isEmpty else { return nil }
         return try KeyRing(directory: path)
     }
 
-    /// Members look for the coordinator's key: another one would be refused by all of them.
+    /// Throws when the coordinator's key is not this node's own: all members would refuse this node as
+    /// the coordinator.
     package func requireCoordinator() throws(Failure) {
         guard coordinatorKey != publicKey else { return }
         throw .data(
@@ -66,9 +79,14 @@ package struct KeyRing: Sendable {
     }
 }
 
-/// One key in a file.
+/// A file with one key.
 package enum KeyFile {
-    /// - Throws: one line that names the file; 65.
+    /// Reads the key in a file.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - isSecret: Whether the key is secret, so that no other user may be able to read the file.
+    /// - Throws: One line that names the file, with exit code 65.
     package static func read(_ path: String, isSecret: Bool = false) throws(Failure) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
@@ -98,14 +116,17 @@ package enum KeyFile {
         return String(key)
     }
 
-    /// Whether a secret is this user's alone. One that root owns and hands to a user by the group of
-    /// the file, as Kubernetes does with a secret and `fsGroup`, may be read by that group.
+    /// Returns whether only one user can read a secret with this mode and owner.
+    ///
+    /// A secret that root owns may also be readable by its group: Kubernetes hands a secret with
+    /// `fsGroup` to a user in that way.
     package static func isPrivate(mode: mode_t, owner: uid_t, user: uid_t) -> Bool {
         let isHandedOver = owner == 0 && user != 0
         return mode & (isHandedOver ? 0o037 : 0o077) == 0
     }
 
-    /// Whoever can write the directory can let anyone in; on a mount that is read-only nobody can.
+    /// Throws when other users can write a directory, since they could let any node in. A directory on
+    /// a read-only mount cannot be written.
     package static func requireProtected(_ directory: String) throws(Failure) {
         var status = stat()
         guard stat(directory, &status) == 0 else {

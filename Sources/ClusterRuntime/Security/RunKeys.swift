@@ -4,12 +4,19 @@ import Logging
 import RunFiles
 import ZeroMQ
 
-/// The keys that a run makes for itself when it is given none: `RUN_DIR/keys`, which the run's user
-/// alone can read. All processes of the run share them, and whoever asks it as that user.
+/// The keys that a run makes for itself when it is given none: `RUN_DIR/keys`, which only the run's
+/// user can read.
+///
+/// All processes of the run share these keys, and so do processes of the same user that ask about it.
 package enum RunKeys {
-    /// How a coordinator meets others: by the keys it was given, without any when that was asked for,
-    /// otherwise by keys of the run's own. Those that are there are taken up, since members of the run
-    /// may be at work with them; they are made anew, and the former put aside, when they are not this user's alone.
+    /// Returns the keys with which a coordinator listens: the given keys, no keys when that was asked
+    /// for, or otherwise keys of the run's own.
+    ///
+    /// Keys of the run that exist are used again, since members of the run may be at work with them. If
+    /// they are damaged, or other users can read or change them, they are put aside and new ones are
+    /// made.
+    ///
+    /// - Throws: Exit code 64 when libzmq has no CURVE, and 65 when keys cannot be written.
     package static func transport(
         _ given: Transport, in directory: RunDirectory, insecure: Bool, log: Logger
     ) throws(Failure) -> Transport {
@@ -30,7 +37,9 @@ package enum RunKeys {
         return Transport(keys: keys)
     }
 
-    /// - Returns: the keys, and what was wrong with those that were there before.
+    /// Reads a run's own keys, or makes them.
+    ///
+    /// - Returns: The keys, and what was wrong with keys that were there before.
     package static func obtain(_ path: String) throws(Failure) -> (keys: KeyRing, fault: String?) {
         var fault: String?
         switch PrivateDirectory.state(path) {
@@ -52,7 +61,10 @@ package enum RunKeys {
         return (try KeyRing(directory: path), fault)
     }
 
-    /// The keys of the run in a directory, for who asks it; nil when it has none of its own.
+    /// Returns the keys of the run in a directory, for a process that asks about the run; nil when the
+    /// run has none of its own.
+    ///
+    /// - Throws: Exit code 65 when this user cannot read the keys or they are damaged.
     package static func existing(_ directory: RunDirectory) throws(Failure) -> KeyRing? {
         let path = directory.keys
         guard PrivateDirectory.state(path) != .missing else { return nil }
@@ -64,16 +76,20 @@ package enum RunKeys {
         return try KeyRing(directory: path)
     }
 
-    /// Lets other processes of this user find the keys by where the coordinator listens. To be called
-    /// when it does.
+    /// Lets other processes of this user find the keys by the endpoint at which the coordinator
+    /// listens. To be called once it listens.
     ///
-    /// - Parameter warn: is given one line when they will not find them.
-    /// - Returns: to be kept as long as the coordinator is at work; nil when there is nothing to find.
+    /// - Parameters:
+    ///   - transport: The keys with which the coordinator listens.
+    ///   - directory: The run's directory.
+    ///   - warn: Gets one line when other processes will not find the keys.
+    /// - Returns: The entry, to be kept for as long as the coordinator is at work; nil when there is
+    ///   nothing to find.
     package static func publish(
         _ transport: Transport, of directory: RunDirectory, warn: (String) -> Void
     ) -> KeyRegistry.Entry? {
         guard let keys = transport.keys, isBelow(keys.directory, directory.keys) else {
-            // The run goes without keys of its own by now, and nobody shall try them.
+            // The run no longer has keys of its own, and other processes must not try its former ones.
             remove(directory.keys)
             return nil
         }
@@ -88,6 +104,7 @@ package enum RunKeys {
         }
     }
 
+    /// Returns whether a path, with links resolved, is a directory or lies below it.
     private static func isBelow(_ path: String, _ parent: String) -> Bool {
         guard let path = FileSystem.resolved(path), let parent = FileSystem.resolved(parent) else {
             return false
@@ -95,7 +112,8 @@ package enum RunKeys {
         return path == parent || path.hasPrefix("\(parent)/")
     }
 
-    /// What is not this user's alone may hold anything, links among it, so nothing in it is touched.
+    /// Renames a directory whose keys cannot be used. Another user may have put anything into it, links
+    /// too, so nothing in it is touched.
     private static func putAside(_ path: String) throws(Failure) {
         let aside = "\(path).replaced-\(String(UInt32.random(in: .min ... .max), radix: 16))"
         guard Glibc.rename(path, aside) == 0 else { throw FileSystem.failure("rename to", aside) }

@@ -3,13 +3,13 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// Asks a coordinator how its run is, without being a member of it.
+/// Asks a coordinator about its run, without being a member of it.
 ///
-/// Threading: the caller's thread, which waits, but never longer than it says.
+/// Threading: all calls on one thread, which waits, but never longer than the call's limit.
 package final class StatusClient {
-    /// A question or answer that got lost is asked again after this long.
+    /// The time after which a question is asked again, since it or its answer may be lost.
     private static let patience = Duration.milliseconds(500)
-    /// The most members a coordinator takes in, and so the most rows that are asked for.
+    /// The highest number of members in a run, and so of rows to ask for.
     private static let maximumMemberCount = 4096
 
     private let endpoint: String
@@ -17,7 +17,12 @@ package final class StatusClient {
     private let connection: OutgoingConnection
     private var trouble: String?
 
-    /// - Throws: 64 for an endpoint that is none.
+    /// Creates a client and opens its socket.
+    ///
+    /// - Parameters:
+    ///   - endpoint: Where the coordinator listens.
+    ///   - transport: The keys to use, if any.
+    /// - Throws: Exit code 64 when `endpoint` is malformed, 69 when the socket cannot be opened.
     package init(_ endpoint: String, _ transport: Transport) throws(Failure) {
         self.endpoint = endpoint
         do throws(ZeroMQError) {
@@ -28,7 +33,7 @@ package final class StatusClient {
         }
     }
 
-    /// The one place that opens the socket of an asker.
+    /// Opens the socket; no other code opens one that only asks.
     private static func open(
         _ context: Context, _ endpoint: String, _ transport: Transport
     ) throws(ZeroMQError) -> OutgoingConnection {
@@ -43,21 +48,22 @@ package final class StatusClient {
         context.terminate()
     }
 
-    /// All rows, however many answers they take.
+    /// Asks for all rows, in as many answers as that takes.
     ///
-    /// - Throws: 69 when no answer comes within `limit`.
+    /// - Throws: Exit code 69 when no answer comes within `limit`.
     package func ask(within limit: Duration) throws(Failure) -> ClusterStatus {
         let deadline = SteadyClock.now + limit
         var status = try page(from: 0, until: deadline)
         while status.members.count < min(status.memberCount, Self.maximumMemberCount) {
             let next = try page(from: status.members.count, until: deadline)
-            // Members may have gone meanwhile.
+            // Members may have left in the meantime.
             if next.members.isEmpty { break }
             status.members += next.members
         }
         return status
     }
 
+    /// Asks for the rows from a member on, again and again until an answer comes.
     private func page(
         from firstMember: Int, until deadline: Duration
     ) throws(Failure) -> ClusterStatus {
@@ -78,7 +84,7 @@ package final class StatusClient {
                 + (trouble ?? "it may have died, or a firewall is in between"))
     }
 
-    /// Takes what comes until it is the page that was asked for.
+    /// Receives messages until one is the page that was asked for; returns nil at the deadline.
     private func answer(
         _ firstMember: Int, until deadline: Duration
     ) throws(ZeroMQError) -> ClusterStatus? {

@@ -2,28 +2,42 @@ import ClusterProtocol
 import FoundationEssentials
 import RunFiles
 
-/// How a run is: from its coordinator while it goes on, from its files when it has ended.
+/// Asks how a run is: its coordinator while the run goes on, its files once it has ended.
 package struct StatusQuery: Sendable {
+    /// What the question names.
     package enum Target: Sendable {
+        /// A run directory.
         case directory(RunDirectory)
+        /// The endpoint at which a coordinator listens.
         case endpoint(String)
     }
 
+    /// The state of the run.
     package enum Answer: Sendable {
+        /// The run goes on.
         case live(ClusterStatus)
+        /// The run has ended.
         case finished(FinishedRun)
     }
 
-    /// What `summary.json` says of a run that has ended.
+    /// What `summary.json` says about a run that has ended.
     package struct FinishedRun: Sendable {
+        /// The run directory's path.
         package var run: String
+        /// The exit code of the run.
         package var exitCode: Int
+        /// Why the run ended, for people.
         package var reason: String
+        /// The step at which the run ended.
         package var step: Int
+        /// The SHA-256 of the weights.
         package var weightsSHA256: String
+        /// The share of the test records that were classified correctly, from 0 to 1; nil without test
+        /// records.
         package var testAccuracy: Double?
+        /// The mean number of records trained a second; nil when the summary has none.
         package var imagesPerSecond: Double?
-        /// Settings that were changed on the way, as `ClusterStatus.changes`.
+        /// The settings that were changed during the run, as in `ClusterStatus.changes`.
         package var changes: [String] = []
 
         private struct Summary: Decodable {
@@ -35,7 +49,13 @@ package struct StatusQuery: Sendable {
             var images_per_second: Double?
         }
 
-        /// Reads `summary.json`; `file` is only a name for errors.
+        /// Reads `summary.json`.
+        ///
+        /// - Parameters:
+        ///   - bytes: The file's content.
+        ///   - run: The run directory's path.
+        ///   - file: The file's name, which is only used in errors.
+        /// - Throws: Exit code 65 when the content is not a summary.
         package init(_ bytes: [UInt8], run: String, file: String) throws(Failure) {
             guard let summary = try? JSONDecoder().decode(Summary.self, from: Data(bytes)) else {
                 throw .data("\(file): expected a run's summary, found something else")
@@ -50,16 +70,24 @@ package struct StatusQuery: Sendable {
         }
     }
 
+    /// What the question names.
     package var target: Target
     private let transport: Transport
 
-    /// - Parameter transport: without keys, those are taken that the run has made for itself.
+    /// Creates a question.
+    ///
+    /// - Parameters:
+    ///   - target: The run.
+    ///   - transport: The keys to use; without keys, those that the run has made for itself are used.
     package init(_ target: Target, _ transport: Transport = Transport()) {
         self.target = target
         self.transport = transport
     }
 
-    /// - Throws: 69 when nobody answers within `limit`, 65 for what is no run directory.
+    /// Asks.
+    ///
+    /// - Throws: Exit code 69 when no coordinator answers within `limit`, 65 when the directory is not
+    ///   a run directory.
     package func ask(within limit: Duration) throws(Failure) -> Answer {
         switch target {
         case .endpoint(let endpoint):
@@ -73,6 +101,8 @@ package struct StatusQuery: Sendable {
         }
     }
 
+    /// Returns the keys for an endpoint: the given ones, otherwise those that its coordinator has
+    /// published.
     private func transport(to text: String) throws(Failure) -> Transport {
         guard transport.keys == nil, let endpoint = Endpoint(text),
             let keys = try KeyRegistry.own.find(KeyRegistry.places(of: endpoint))
@@ -80,11 +110,13 @@ package struct StatusQuery: Sendable {
         return Transport(keys: try KeyRing(directory: keys))
     }
 
+    /// Returns the keys for a run directory: the given ones, otherwise the run's own.
     private func transport(for directory: RunDirectory) throws(Failure) -> Transport {
         if transport.keys != nil { return transport }
         return Transport(keys: try RunKeys.existing(directory))
     }
 
+    /// Asks the coordinator that was announced in a run directory.
     private func live(
         _ directory: RunDirectory, within limit: Duration
     ) throws(Failure) -> ClusterStatus {
@@ -98,10 +130,10 @@ package struct StatusQuery: Sendable {
         do throws(Failure) {
             status = try StatusClient(endpoint, transport).ask(within: limit)
         } catch {
-            // The run may have ended while it was asked.
+            // The run may have ended while the question was under way.
             throw .init(text: "\(directory.path): \(error.text)", exitCode: error.exitCode)
         }
-        // A port of the system's choice may be another run's by now.
+        // A port that the system chose may belong to another run by now.
         let theirs = FileSystem.resolved(status.run)
         if let theirs, let ours = FileSystem.resolved(directory.path), theirs != ours {
             throw .lost(
@@ -113,7 +145,8 @@ package struct StatusQuery: Sendable {
 
     // MARK: After the end
 
-    /// Nil while the run goes on: a summary older than the endpoint is of an earlier part of it.
+    /// Returns the summary of a run that has ended; nil while the run goes on, when a summary that is
+    /// older than the endpoint file belongs to an earlier part of the run.
     package static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
         guard let written = FileSystem.modificationTime(directory.summary) else { return nil }
         if let begun = FileSystem.modificationTime(directory.endpoint), begun > written {

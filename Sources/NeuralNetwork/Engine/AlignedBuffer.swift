@@ -1,11 +1,14 @@
-/// Zeroed bytes at a multiple of 64, so that nothing depends on where an allocation falls.
+/// A zeroed block of memory that starts at a multiple of 64 bytes, so that nothing depends on the
+/// address of an allocation.
 ///
-/// Safety: the bytes are allocated by `init` and freed by `deinit`; whoever keeps `bytes` keeps the
-/// buffer. One thread uses it at a time.
+/// Safety: `init` allocates the bytes and `deinit` frees them. Code that keeps `bytes` must keep
+/// the buffer too. One thread uses a buffer at a time.
 final class AlignedBuffer {
     let bytes: UnsafeMutableRawPointer
+    /// The size that was asked for, in bytes; the allocation is rounded up to a multiple of 64.
     let byteCount: Int
 
+    /// Creates a buffer of `byteCount` zero bytes.
     init(byteCount: Int) {
         self.byteCount = byteCount
         let rounded = max((byteCount + 63) / 64 * 64, 64)
@@ -15,6 +18,8 @@ final class AlignedBuffer {
 
     deinit { bytes.deallocate() }
 
+    /// The memory as single-precision numbers.
     var floats: UnsafeMutablePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }
+    /// The memory as 16-bit values: bfloat16 numbers, or the choices of a max-pool.
     var halves: UnsafeMutablePointer<UInt16> { bytes.assumingMemoryBound(to: UInt16.self) }
 }

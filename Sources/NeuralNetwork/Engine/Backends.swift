@@ -1,19 +1,24 @@
-/// A backend that cannot do what is asked of it here.
+/// A request that a backend cannot carry out in this build or on this host.
 public struct BackendError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The backend that refused.
     public let backend: BackendKind
+    /// The reason and what to do, as a phrase that follows the backend's name.
     public let problem: String
 
+    /// Creates an error of a backend.
     public init(backend: BackendKind, problem: String) {
         self.backend = backend
         self.problem = problem
     }
 
+    /// The message for the user: "backend NAME: PROBLEM".
     public var description: String { "backend \(backend.rawValue): \(problem)" }
 }
 
-/// The one place that decides a backend.
+/// The only place that chooses backends and creates engines.
 public enum Backends {
-    /// What this build has.
+    /// The backends that are part of this build. oneDNN is one of them where its header was
+    /// installed.
     public static var available: [BackendKind] {
         #if CONVOY_ONEDNN
             [.reference, .native, .oneDNN]
@@ -22,12 +27,17 @@ public enum Backends {
         #endif
     }
 
-    /// The backend a choice comes to, in this build and on this host.
+    /// Returns the backend that a choice stands for in this build and on this host.
     ///
-    /// `auto`: our own kernels on a host with AVX2, since they need half the products of oneDNN's
-    /// (`convoy bench step` measures both). They compute tiles of eight, so with other tiles oneDNN is
-    /// the choice, and in bf16 where the processor has instructions for it. It depends on the host, so
-    /// the coordinator decides it once, for all.
+    /// A named backend stands for itself. `auto` stands for:
+    /// - `native` in fp32 with tiles of eight images, on hosts where ``NativeEngine/isFastHere``:
+    ///   its kernels need half the products that oneDNN's need (`convoy bench step` measures both);
+    /// - `native` in bf16 with tiles of eight images, unless oneDNN has instructions for bf16 here;
+    /// - otherwise oneDNN where it is part of the build, and `reference` where it is not.
+    ///
+    /// The result of `auto` depends on the host, so the coordinator resolves it once for all
+    /// workers.
+    /// - Throws: ``BackendError`` when the backend is not part of this build.
     public static func resolve(
         _ choice: BackendChoice, precision: Precision = .fp32,
         tileSize: Int = EngineConfiguration().tileSize
@@ -49,8 +59,10 @@ public enum Backends {
         return kind
     }
 
-    /// The backend's name for what this host can run: oneDNN says "sse41", "avx2", "avx512_core",
-    /// "avx512_core_bf16" and so on; the other backends compute the same everywhere:
+    /// Returns the backend's name for the best instruction set of this host.
+    ///
+    /// oneDNN's names are "sse41", "avx2", "avx512_core", "avx512_core_bf16" and so on; in a build
+    /// without oneDNN the name is "none". The other backends compute the same on every host:
     /// "generic".
     public static func hostInstructionSet(_ backend: BackendKind) -> String {
         switch backend {
@@ -74,9 +86,15 @@ public enum Backends {
         return true
     }
 
-    /// Refuses a precision that a backend lacks the instructions for.
+    /// Checks that the processor has the instructions that a backend needs for a precision.
     ///
-    /// - Parameter instructionSet: what it computes with; nil for this host's best.
+    /// Only oneDNN in bf16 needs instructions of its own: avx512_core_bf16.
+    /// - Parameters:
+    ///   - backend: the backend that will compute.
+    ///   - precision: the number format that it will compute in.
+    ///   - instructionSet: the instruction set that it will compute with, by its own name; nil
+    ///     means the best of this host.
+    /// - Throws: ``BackendError`` when the instructions are missing.
     public static func requireInstructions(
         _ backend: BackendKind, precision: Precision, instructionSet: String? = nil
     ) throws(BackendError) {
@@ -91,7 +109,10 @@ public enum Backends {
         #endif
     }
 
-    /// An engine for one compute thread.
+    /// Creates an engine for one compute thread.
+    ///
+    /// - Throws: ``BackendError`` for a tile size below 1, for a backend that is not part of this
+    ///   build, and for a configuration that the backend does not support.
     public static func makeEngine(
         _ backend: BackendKind, network: Network, configuration: EngineConfiguration
     ) throws(BackendError) -> any GradientEngine {

@@ -1,44 +1,56 @@
-/// The arithmetic of convolutions and dense layers; everything else is single precision.
+/// The number format of weights, activations and the gradients of activations in a network.
+///
+/// Biases, the network's outputs and the gradients of parameters are single precision in any case.
 public enum Precision: String, Sendable, Hashable, Codable, CaseIterable {
+    /// IEEE 754 single precision.
     case fp32
+    /// bfloat16: the upper 16 bits of a single-precision number.
     case bf16
 }
 
 /// The code that computes gradients.
 public enum BackendKind: String, Sendable, Hashable, Codable, CaseIterable {
-    /// Plain Swift: the oracle, and what runs anywhere.
+    /// Plain Swift: it runs on every host, and the other backends are tested against it.
     case reference
-    /// Our own vector kernels: the same bits on every processor.
+    /// Convoy's own vector kernels: they give the same bits on every processor.
     case native
     /// Intel's oneDNN library.
     case oneDNN = "onednn"
 }
 
-/// What a user may ask for.
+/// A backend as a user asks for it: by name, or `auto`.
 public enum BackendChoice: String, Sendable, Hashable, Codable, CaseIterable {
-    /// The choices, for messages.
+    /// The names of all choices as one phrase for messages: "auto, onednn, native or reference".
     public static var list: String {
         let names = allCases.map(\.rawValue)
         return names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
     }
 
-    /// The fastest here for what is to be computed.
+    /// The backend that ``Backends/resolve(_:precision:tileSize:)`` expects to be the fastest here.
     case auto
+    /// Intel's oneDNN library: ``BackendKind/oneDNN``.
     case oneDNN = "onednn"
+    /// Convoy's own vector kernels: ``BackendKind/native``.
     case native
+    /// Plain Swift: ``BackendKind/reference``.
     case reference
 }
 
-/// What, besides the network, decides an engine's bits. It comes from the run, never from the host.
+/// The values besides the network that determine an engine's bits. They come from the run, never
+/// from the host.
 public struct EngineConfiguration: Sendable, Hashable {
-    /// The run's seed; dropout is keyed by it.
+    /// The run's seed. It keys the dropout masks.
     public var seed: UInt64
-    /// Samples that are computed together; a backend may ignore it.
+    /// The number of images that are computed together, at least 1. `native` accepts only 8, and
+    /// `reference` ignores it.
     public var tileSize: Int
+    /// The number format to compute in. `reference` accepts only fp32.
     public var precision: Precision
-    /// The instruction set every worker agreed on, in the backend's words; nil is this host's best.
+    /// The instruction set that all workers agreed on, by the backend's name for it; nil means the
+    /// best of this host.
     public var instructionSet: String?
 
+    /// Creates a configuration.
     public init(
         seed: UInt64 = 0, tileSize: Int = 8, precision: Precision = .fp32,
         instructionSet: String? = nil

@@ -1,56 +1,81 @@
-/// One part of an engine's step, for breakdowns of its time.
+/// One part of an engine's step, for a breakdown of the step's time.
 public struct EnginePart: Sendable, Hashable {
+    /// The phases of a step, in order; the raw values are their names in a table.
     public enum Phase: String, Sendable, Hashable, CaseIterable {
+        /// The parameters of the flat vector are copied or packed for the kernels.
         case weights = "weights in"
+        /// The forward pass of a tile, with the copying of its images.
         case forward
+        /// The loss of a tile and the gradient of its outputs.
         case loss
+        /// The backward pass of a tile.
         case backward
+        /// The parameter gradients of a tile are added to those of the tiles before it.
         case sum = "tile sums"
+        /// The gradient sums are copied to the flat vector.
         case gradient = "gradient out"
     }
 
+    /// The phase that the part belongs to.
     public let phase: Phase
-    /// The layer's or the tensor's name.
+    /// The name of the layer or of the tensor.
     public let name: String
+    /// The work that is done, for instance "weight gradient" or "reorder".
     public let operation: String
-    /// The library's name of the code, or "own".
+    /// The library's name for the code that runs, or "own" for Convoy's own kernels.
     public let kernel: String
-    /// Bytes read and written each time.
+    /// The bytes that are read and written each time the part runs.
     public let byteCount: Int
-    /// Once a tile; otherwise once a step.
+    /// Whether the part runs once a tile; otherwise it runs once a step.
     public let isPerTile: Bool
+    /// Whether the part computes a convolution or a gradient of one.
     public let isConvolution: Bool
 }
 
-/// An engine's step, part by part, with a clock around each.
+/// A profile runs an engine's step part by part and measures the time of each part.
 ///
-/// It runs the operations that ``GradientEngine`` runs, in the same order on the same buffers, and
-/// is apart from it, so that it costs nothing where nobody asks for it. Threading: as the engine.
+/// It runs the operations that ``GradientEngine`` runs, in the same order and on the same buffers.
+/// It is separate from the engine so that an engine that is not measured pays nothing for it.
+/// Threading: a profile belongs to the thread that owns its engine.
 public protocol EngineProfile: AnyObject {
+    /// The parts of a step, in the order in which they run.
     var parts: [EnginePart] { get }
 
-    /// One step: `setParameters`, then `computeGradient` into `gradient`. Adds each part's time to
-    /// `times`, which has an element for each of ``parts``, in units of `clock`.
+    /// Runs one training step, as `setParameters` and `computeGradient` would, and adds the time of
+    /// each part to `times`.
+    ///
+    /// - Parameters:
+    ///   - parameters: the flat parameter vector.
+    ///   - batch: the records of the step.
+    ///   - epoch: the number of the epoch; it keys dropout.
+    ///   - gradient: receives the flat gradient, summed over the records.
+    ///   - clock: returns the time, in any unit.
+    ///   - times: has one element for each of ``parts``, in the unit of `clock`.
+    /// - Returns: the sums over the records of `batch`.
     func run(
         parameters: UnsafePointer<Float>, batch: MicrobatchView, epoch: Int,
         into gradient: UnsafeMutablePointer<Float>, clock: @escaping () -> Int64,
         times: inout [Int64]
     ) -> BatchStatistics
 
-    /// The bare convolution primitives of `tileCount` tiles and nothing else, on whatever lies in
-    /// the buffers: what no engine made of them can beat.
+    /// Runs only the convolutions of `tileCount` tiles, on the values that happen to lie in the
+    /// buffers, and adds their times to `times`.
+    ///
+    /// The sum of these times is a lower bound for the step of any engine built from these
+    /// convolutions.
     func runConvolutions(tileCount: Int, clock: @escaping () -> Int64, times: inout [Int64])
 }
 
-/// An engine whose time can be broken down.
+/// An engine whose time can be broken down into parts.
 public protocol ProfiledEngine: GradientEngine {
-    /// Uses the engine's own buffers: not while the engine computes.
+    /// Creates a profile. It uses the engine's own buffers, so it must not run while the engine
+    /// computes.
     func makeProfile() -> any EngineProfile
 }
 
-/// Times of parts that follow one another: each lap ends one and begins the next.
+/// A clock for parts that follow one another: each lap ends one part and begins the next.
 struct Stopwatch {
-    /// The part that runs.
+    /// The index of the part that is running.
     var index = 0
     private let clock: () -> Int64
     private var begin: Int64
@@ -60,6 +85,7 @@ struct Stopwatch {
         begin = clock()
     }
 
+    /// Adds the time since the last lap to `times[index]`, and begins the next part.
     mutating func lap(_ times: inout [Int64]) {
         let end = clock()
         times[index] += end - begin

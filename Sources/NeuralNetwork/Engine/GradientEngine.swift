@@ -1,12 +1,18 @@
-/// What an engine asks and tells while it computes one gradient.
+/// The callbacks of one gradient computation. The engine calls them on the thread that computes.
 public struct GradientObserver {
-    /// Asked before each tile, or sample.
+    /// Returns whether the gradient is still wanted; on false the engine gives up. Engines ask
+    /// before each tile, or before each record if they have no tiles.
     public var isWanted: () -> Bool
-    /// Told while the backward pass of the last tile runs, layer by layer: from this element of the
-    /// flat gradient on nothing changes any more. The statistics are final too. An engine need not
-    /// tell; what it tells falls from call to call.
+    /// Receives the index of the first element of the flat gradient that is final, together with
+    /// every element after it.
+    ///
+    /// An engine calls this layer by layer while the backward pass of the last tile runs, and the
+    /// index falls from call to call. The statistics are final too. An engine need not call this at
+    /// all.
     public var isFinal: (_ element: Int, _ statistics: BatchStatistics) -> Void
 
+    /// Creates an observer. By default the gradient is wanted to the end, and what is final is
+    /// ignored.
     public init(
         isWanted: @escaping () -> Bool = { true },
         isFinal: @escaping (_ element: Int, _ statistics: BatchStatistics) -> Void = { _, _ in }
@@ -16,54 +22,82 @@ public struct GradientObserver {
     }
 }
 
-/// Computes losses and gradients of one network, one sample after another.
+/// An engine computes losses and gradients of one network over the records of a microbatch.
 ///
-/// Determinism: results are functions of (parameters, batch, epoch, configuration), to the bit;
-/// sums run in the order of the samples. Threading: one compute thread owns one engine; an engine
-/// uses no other thread.
+/// Determinism: every result is a function of (parameters, batch, epoch, configuration), to the
+/// bit. Records are computed in their order, and sums run in an order that the network and the
+/// number of records fix. Threading: one compute thread owns one engine, and an engine uses no
+/// other thread.
 public protocol GradientEngine: AnyObject {
+    /// The network that the engine computes.
     var network: Network { get }
 
-    /// Takes a layer's parameters out of the flat vector; the engine copies or reorders whatever it
-    /// needs. In any order, and maybe of several versions in turn: before something is computed, the
-    /// last that each layer was given are of one version.
+    /// Takes one layer's parameters from the flat vector. The engine copies or reorders what it
+    /// needs.
     ///
-    /// - Parameter layer: an index into ``ParameterLayout/layers``.
+    /// Layers may be set in any order, and from several versions of the vector in between. Before
+    /// anything is computed, the parameters that each layer was given last must be of one version.
+    /// - Parameters:
+    ///   - parameters: the whole flat parameter vector.
+    ///   - layer: an index into ``ParameterLayout/layers``.
     func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int)
 
-    /// Training mode: overwrites `gradient` (a flat parameter vector) with the sum over the samples
-    /// of d(loss)/d(parameter). Dropout is keyed by (seed, epoch, record, layer index). No samples:
-    /// zeros.
+    /// Computes the gradient of the summed loss in training mode, with dropout.
     ///
-    /// - Returns: nil when it was given up for not being wanted any more; what of `gradient` was
-    ///   not final then means nothing.
+    /// Overwrites `gradient`, a flat vector in the layout of the parameters, with the sum over the
+    /// records of d(loss)/d(parameter). Without records the sum is zero. Dropout is keyed by (seed,
+    /// epoch, record, layer index).
+    /// - Parameters:
+    ///   - batch: the records.
+    ///   - epoch: the number of the epoch.
+    ///   - gradient: receives the flat gradient.
+    ///   - observer: says whether the gradient is still wanted, and is told what is final.
+    /// - Returns: the sums over the records; nil when the engine gave up because the gradient was
+    ///   no longer wanted. Elements of `gradient` that were not final by then have no meaning.
     func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
     ) -> BatchStatistics?
 
-    /// Inference mode. `logits`, when given, receives [count, classes].
+    /// Computes the losses of the records in inference mode, without dropout.
+    ///
+    /// - Parameters:
+    ///   - batch: the records.
+    ///   - logits: receives the outputs, row-major [count, classes]; nil where they are not needed.
+    /// - Returns: the sums over the records.
     func evaluate(_ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?) -> BatchStatistics
 
-    /// For tests and tools: the last layer's outputs, [count, outputs], of any network. No dropout.
+    /// Returns the last layer's outputs of any network, row-major [count, outputs], without
+    /// dropout. For tests and tools.
+    ///
+    /// - Parameters:
+    ///   - images: row-major [count, C, H, W].
+    ///   - count: the number of images.
     func outputs(images: UnsafePointer<Float>, count: Int) -> [Float]
 
-    /// For tests and tools: given d(loss)/d(output) [count, outputs], the gradient of the images
-    /// [count, C, H, W] and, summed over the samples, of the parameters. No loss, no dropout.
+    /// Computes gradients from a given gradient of the outputs, without a loss and without dropout.
+    /// For tests and tools.
+    ///
+    /// - Parameters:
+    ///   - images: row-major [count, C, H, W].
+    ///   - count: the number of images.
+    ///   - outputGradient: d(loss)/d(output), row-major [count, outputs].
+    /// - Returns: the gradient of the images, [count, C, H, W], and the gradient of the flat
+    ///   parameter vector, summed over the images.
     func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
     ) -> (input: [Float], parameters: [Float])
 }
 
 extension GradientEngine {
-    /// Takes the whole flat parameter vector.
+    /// Takes the parameters of all layers from the flat vector.
     public func setParameters(_ parameters: UnsafePointer<Float>) {
         for layer in network.parameters.layers.indices {
             setParameters(parameters, ofLayer: layer)
         }
     }
 
-    /// The same, to the end.
+    /// Computes the gradient without asking whether it is still wanted.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
     ) -> BatchStatistics {

@@ -1,9 +1,10 @@
-/// Layers as an engine's plan sees them: a ReLU that follows a layer with weights is part of it, flattening
-/// is only a way to read a shape.
+/// A layer as an engine plans it. A ReLU that follows a layer with weights is part of that layer's
+/// stage. Flatten has no stage, because it changes only how a shape is read.
 enum LayerStage {
     case convolution(NetworkLayer, hasReLU: Bool)
     case dense(NetworkLayer, hasReLU: Bool)
-    /// `masksReLU`: the stage before ends in a ReLU whose gradient is taken here.
+    /// A max-pool. With `masksReLU` the stage before it ends in a ReLU, and the pool computes the
+    /// gradient of that ReLU too.
     case pool(NetworkLayer, masksReLU: Bool)
     case relu(NetworkLayer)
     case dropout(NetworkLayer, rate: Double)
@@ -16,6 +17,7 @@ enum LayerStage {
         }
     }
 
+    /// Returns the stages of a network, in order.
     static func list(_ network: Network) -> [LayerStage] {
         var stages: [LayerStage] = []
         for layer in network.layers {

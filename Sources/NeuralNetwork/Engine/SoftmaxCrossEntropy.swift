@@ -1,14 +1,18 @@
 import CKernels
 
-/// The loss: softmax cross-entropy, summed over samples.
+/// The loss: softmax cross-entropy, summed over records.
 public enum SoftmaxCrossEntropy {
-    /// Adds `count` samples' losses and hits to `statistics`, in order, and writes their gradients.
+    /// Adds the losses and the correct predictions of `count` records to `statistics`, and writes
+    /// the gradients of their logits.
     ///
-    /// Shapes: logits and gradient [count, classCount]; labels [count].
-    /// Math: loss = log Σ exp(z) - z[label], gradient = softmax(z) - onehot(label), for the sum
-    /// (not the mean) of the losses. `gradient` may be nil, or `logits` itself.
-    /// Determinism: exp and log are our own, in double, so no host's library decides a bit; the
-    /// loss is added sample by sample, so cutting a batch into tiles changes nothing.
+    /// Shapes: logits and gradient [count, classCount]; labels [count]. A label outside
+    /// 0..<classCount is a programming error and stops the process.
+    /// Math: loss = log Σ exp(z) - z[label]. gradient = softmax(z) - onehot(label), which is the
+    /// gradient of the sum of the losses, not of their mean. `gradient` may be nil, or `logits`
+    /// itself.
+    /// Determinism: exp and log are Convoy's own, in double precision, so the host's C library
+    /// decides no bit. The loss is added record by record, so cutting a batch into tiles changes
+    /// nothing.
     public static func evaluate(
         logits: UnsafePointer<Float>, labels: UnsafePointer<Int32>, count: Int, classCount: Int,
         gradient: UnsafeMutablePointer<Float>?, into statistics: inout BatchStatistics
@@ -25,7 +29,7 @@ public enum SoftmaxCrossEntropy {
         statistics.correctCount += Int(correctCount)
     }
 
-    /// The softmax of one sample's outputs.
+    /// Returns the softmax of one record's logits, [classes].
     public static func probabilities(_ logits: [Float]) -> [Float] {
         let largest = Double(logits.max() ?? 0)
         let powers = logits.map { convoy_exp(Double($0) - largest) }

@@ -1,6 +1,6 @@
 import CKernels
 
-/// Output positions of a correlation, in groups that look at the same kernel places.
+/// A group of output positions of a correlation that read the same places of the kernel.
 ///
 /// Safety: the C structure borrows the arrays, which live as long as the object.
 final class LaneGroup {
@@ -10,10 +10,13 @@ final class LaneGroup {
     private let targets: UnsafeMutableBufferPointer<Int32>
     let native: convoy_lane_group
 
+    /// Creates a group.
+    ///
     /// - Parameters:
-    ///   - taps: for each kernel place that counts, its offset from a source position.
-    ///   - positions: offsets of source and target, in floats.
-    ///   - kernelSize: places of the whole kernel.
+    ///   - taps: for each kernel place that counts, the place and its offset from a source
+    ///     position, in floats.
+    ///   - positions: the offsets of source and target, in floats.
+    ///   - kernelSize: the number of places of the whole kernel.
     init(
         taps: [(place: Int, offset: Int)], positions: [(source: Int, target: Int)], kernelSize: Int
     ) {
@@ -31,6 +34,7 @@ final class LaneGroup {
 
     deinit { for buffer in [taps, weights, sources, targets] { buffer.deallocate() } }
 
+    /// Returns the values in memory of their own. The caller frees it.
     static func copy(_ values: [Int]) -> UnsafeMutableBufferPointer<Int32> {
         let buffer = UnsafeMutableBufferPointer<Int32>.allocate(capacity: values.count)
         _ = buffer.initialize(from: values.map { Int32($0) })
@@ -38,9 +42,9 @@ final class LaneGroup {
     }
 }
 
-/// How a kernel moves over an image, for both directions.
+/// The way a kernel moves over an image, for the forward and the backward pass.
 struct LaneWindow {
-    /// Of the images the kernel sees, padding included.
+    /// The size of the images that the kernel reads, padding included.
     let input: Size2D
     let output: Size2D
     let kernel: Size2D
@@ -48,7 +52,7 @@ struct LaneWindow {
 
     var kernelSize: Int { kernel.height * kernel.width }
 
-    /// Every output position, each with the whole kernel.
+    /// Returns one group: every output position, with the whole kernel.
     func forward() -> [LaneGroup] {
         let lanes = Int(CONVOY_LANES)
         let taps = (0..<kernelSize).map { place in
@@ -63,10 +67,12 @@ struct LaneWindow {
         return [LaneGroup(taps: taps, positions: positions, kernelSize: kernelSize)]
     }
 
-    /// Every input position, with the kernel places through which it reached an output: fewer at
-    /// the edges, and with strides.
+    /// Returns every input position, grouped by the kernel places through which it reached an
+    /// output. Positions at the edges have fewer such places, and so have all positions where the
+    /// stride is above 1.
     ///
-    /// - Returns: the groups, and the input positions that reached none.
+    /// - Returns: the groups, and the offsets of the input positions that reached no output, in
+    ///   floats.
     func backward() -> (groups: [LaneGroup], untouched: [Int]) {
         struct Reach: Hashable {
             var rows: [Int]

@@ -1,13 +1,14 @@
 import CKernels
 
-/// A convolution with the ReLU and the max-pool that follow it.
+/// A convolution, with the ReLU and the max-pool that follow it.
 ///
 /// Math: output[o, p] = bias[o] + Σ weights[o, c, k] · input[c, s·p + k], as `torch.nn.Conv2d`.
-/// ``NativeWinograd`` computes what it can; the direct way takes a few output channels at a time,
-/// so that what the convolution writes for the pool stays in the cache.
+/// ``NativeWinograd`` computes the convolutions that it supports. All others are computed directly,
+/// a few output channels at a time, so that the values between the convolution and its pool stay in
+/// the cache.
 final class NativeConvolution: NativeStage {
-    /// Bytes of the convolution's own output that are worked on at a time, well below a
-    /// second-level cache.
+    /// The bytes of the convolution's own output that are computed before they are pooled: well
+    /// below the size of a second-level cache.
     private static let groupByteCount = 96 << 10
 
     let layer: NetworkLayer
@@ -27,8 +28,9 @@ final class NativeConvolution: NativeStage {
     private let packed: AlignedBuffer?
     private let packedTransposed: AlignedBuffer?
     private let bias: AlignedBuffer
-    /// The convolution's output, or its gradient: all channels where the input's gradient is
-    /// wanted, otherwise those worked on. Nil where ``NativeWinograd`` does everything.
+    /// The convolution's output before its pool, and later the gradient of that output. It holds
+    /// all channels where the input's gradient is wanted, otherwise the channels of one group. Nil
+    /// where no pool follows, and where ``NativeWinograd`` computes both passes.
     private let scratch: AlignedBuffer?
     private let paddedGradient: AlignedBuffer?
     private let taps: UnsafeMutableBufferPointer<Int32>
@@ -127,7 +129,7 @@ final class NativeConvolution: NativeStage {
         (flat + biasSlot.offset).update(from: bias.floats, count: outputChannels)
     }
 
-    /// Floats of one channel of the convolution's output.
+    /// The number of floats of one channel of the convolution's output.
     private var plane: Int { window.output.height * window.output.width * AlignedBuffer.lanes }
 
     /// Calls `body` with the first channel and the number of channels of each group.
@@ -184,7 +186,8 @@ final class NativeConvolution: NativeStage {
         }
     }
 
-    /// Calls `body` with channel, row, and where that row begins in the padded tensor, in floats.
+    /// Calls `body` with a channel, a row, and the offset of that row in the padded tensor, in
+    /// floats.
     private func forEachRow(_ height: Int, _ body: (Int, Int, Int) -> Void) {
         for channel in 0..<inputChannels {
             for row in 0..<height {
@@ -260,7 +263,8 @@ final class NativeConvolution: NativeStage {
         }
     }
 
-    /// The gradient of the sums of some channels, behind ReLU and pool.
+    /// Returns the gradient of the convolution's own output for some channels, after the gradients
+    /// of the pool and the ReLU have been taken.
     private func convolutionGradient(
         _ outputGradient: AlignedBuffer, first: Int, count: Int
     ) -> UnsafeMutablePointer<Float> {

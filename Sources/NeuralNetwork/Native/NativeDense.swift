@@ -1,12 +1,12 @@
 import CKernels
 
-/// A dense layer, with its ReLU.
+/// A dense layer, with the ReLU that follows it.
 ///
-/// Math: output[o] = bias[o] + Σ weights[o, i] · input[i], as `torch.nn.Linear`. The weights'
-/// gradient is made of several tiles at a time, since every element of it is touched each time: the
-/// tiles' inputs and output gradients are kept as rows until then.
+/// Math: output[o] = bias[o] + Σ weights[o, i] · input[i], as `torch.nn.Linear`. The gradient of
+/// the weights is computed for several tiles together, because each computation touches every
+/// element of it. Until then the tiles' inputs and output gradients are kept as rows.
 final class NativeDense: NativeStage {
-    /// Tiles whose part of the weights' gradient is computed together.
+    /// The number of tiles whose part of the weights' gradient is computed together.
     private static let tilesTogether = 8
 
     let layer: NetworkLayer

@@ -1,29 +1,36 @@
 import CKernels
 
-/// Our own kernels: eight images side by side, one in each lane of a vector.
+/// The backend of Convoy's own kernels: eight images side by side, one in each lane of a vector.
 ///
-/// Determinism: bits depend on the network, the seed, the parameters and the batch alone. Every
-/// output is made by additions and fused multiply-adds in a fixed order, so all processors give the
-/// same bits, whatever their instruction set. In bf16 numbers are rounded where one layer gives them
-/// to another, and computed with as in fp32: that takes no instructions of its own, and saves no time.
-/// A microbatch is cut into tiles of eight in record order; the last is filled up with zero images
-/// whose output gradient is zero, so they add exact zeros.
+/// Determinism: the bits depend only on the network, the seed, the precision, the parameters and
+/// the batch. Every output is made by additions and fused multiply-adds in a fixed order, so all
+/// processors give the same bits, whatever their instruction set. In bf16 numbers are rounded where
+/// one layer passes them to another, and are computed with as in fp32. That needs no special
+/// instructions and saves no time.
+/// A microbatch is cut into tiles of eight in record order. The last tile is filled up with zero
+/// images whose output gradient is zero, so that they add exact zeros.
 /// Threading: one thread at a time uses an engine, and the calling thread does all of the work.
 public final class NativeEngine: GradientEngine {
-    /// It computes the same everywhere.
+    /// The only instruction set of this backend, since it computes the same on every host.
     public static let instructionSet = "generic"
-    /// The only size of tiles.
+    /// The only supported number of images in a tile: 8.
     public static var tileSize: Int { AlignedBuffer.lanes }
-    /// False where every fused multiply-add is a call of a function.
+    /// Whether the kernels are fast on this processor: on x86-64 they need AVX2 and FMA, and
+    /// without them each fused multiply-add is a function call. True on all other processors.
     public static var isFastHere: Bool { convoy_lanes_are_fast() == 1 }
 
+    /// The network that the engine computes.
     public let network: Network
+    /// The run's seed. It keys the dropout masks.
     let seed: UInt64
     private let precision: Precision
     let plan: NativePlan
     private var inputGradientPlan: NativePlan?
 
-    /// Throws: ``BackendError`` for another tile size or instruction set.
+    /// Creates an engine and allocates all the memory that training and evaluation use. All
+    /// parameters are zero until they are set.
+    ///
+    /// - Throws: ``BackendError`` for a tile size other than 8, and for another instruction set.
     public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
         if let problem = Self.problem(configuration) {
             throw BackendError(backend: .native, problem: problem)
@@ -35,7 +42,7 @@ public final class NativeEngine: GradientEngine {
             network: network, precision: precision, wantsInputGradient: false)
     }
 
-    /// Why it cannot compute this; nil when it can.
+    /// Returns the reason why the backend does not support a configuration; nil when it does.
     static func problem(_ configuration: EngineConfiguration) -> String? {
         if configuration.tileSize != tileSize {
             return "computes tiles of \(tileSize) images only, asked for \(configuration.tileSize)"
@@ -46,10 +53,14 @@ public final class NativeEngine: GradientEngine {
         return nil
     }
 
+    /// Takes one layer's parameters from the flat vector.
     public func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
         plan.loadParameters(parameters, ofLayer: layer)
     }
 
+    /// Computes the gradient of the summed loss, tile by tile; see ``GradientEngine``. It asks the
+    /// observer before each tile, and tells it what is final during the backward pass of the last
+    /// one.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
@@ -76,7 +87,7 @@ public final class NativeEngine: GradientEngine {
         return statistics
     }
 
-    /// A tile of a training step.
+    /// Returns the tile of a training step that begins at record `start`.
     func tile(
         _ batch: MicrobatchView, _ start: Int, _ count: Int, _ epoch: Int,
         into gradient: UnsafeMutablePointer<Float>
@@ -88,6 +99,7 @@ public final class NativeEngine: GradientEngine {
             gradient: gradient)
     }
 
+    /// Computes the losses of the records in inference mode. `logits` receives [count, classes].
     public func evaluate(
         _ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?
     ) -> BatchStatistics {
@@ -105,6 +117,7 @@ public final class NativeEngine: GradientEngine {
         return statistics
     }
 
+    /// Returns the last layer's outputs, row-major [count, outputs], without dropout.
     public func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
         var values: [Float] = []
         let outputCount = network.outputElementCount
@@ -115,6 +128,9 @@ public final class NativeEngine: GradientEngine {
         return values
     }
 
+    /// Computes the gradients of the images and the parameters from the gradient of the outputs,
+    /// [count, outputs], without a loss and without dropout. The first call allocates a second
+    /// plan.
     public func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
     ) -> (input: [Float], parameters: [Float]) {

@@ -1,6 +1,6 @@
 import CKernels
 
-/// A ReLU that follows neither a convolution nor a dense layer; in place.
+/// A ReLU that follows neither a convolution nor a dense layer. It works in place.
 final class NativeReLU: NativeStage {
     let layer: NetworkLayer
     let output: AlignedBuffer
@@ -33,14 +33,14 @@ final class NativeReLU: NativeStage {
 
 /// Inverted dropout in place, with the masks of ``DropoutMask``.
 ///
-/// A layer before it that looks at its own output for its ReLU's mask still finds zero where it was
-/// zero, or where the gradient is zero anyway.
+/// A layer before it that derives its ReLU's mask from its own output still finds zero where that
+/// output was zero, or where the gradient is zero anyway.
 final class NativeDropout: NativeStage {
     let layer: NetworkLayer
     let output: AlignedBuffer
     private(set) var inputGradient: AlignedBuffer?
     private let rate: Double
-    /// The padding's rows stay zero or finite.
+    /// The masks as rows, [8, elements]. The padding's rows stay zero or finite.
     private let rows: AlignedBuffer
     private let mask: AlignedBuffer
 

@@ -1,7 +1,8 @@
 import CKernels
 
-/// Everything one network needs for tiles of eight images: stages, their buffers, and the order of
-/// work. Made once; a step allocates nothing.
+/// The stages, buffers and order of work of one network for tiles of eight images.
+///
+/// A plan is made once; a step allocates nothing.
 final class NativePlan {
     let network: Network
     private let input: AlignedBuffer
@@ -10,21 +11,28 @@ final class NativePlan {
     private let logitGradients: AlignedBuffer
     private let outputGradient: AlignedBuffer
     private let inputGradient: AlignedBuffer?
-    /// As many as there are layers with parameters, in their order.
+    /// The loading of parameters: one entry for each layer with parameters, in the order of those
+    /// layers.
     let loads: [(name: String, run: (UnsafePointer<Float>) -> Void)]
     let forwardOperations: [(layer: String, operation: NativeOperation)]
     let backwardOperations: [(layer: String, operation: NativeOperation)]
     private let precision: Precision
-    /// The flat vector with its weights rounded; nil where they are not.
+    /// The flat vector with its weights rounded to bfloat16; nil in fp32.
     private let rounded: AlignedBuffer?
-    /// For each backward operation the first element of the gradient that is final with it.
+    /// For each backward operation, the first element of the flat gradient that is final once it
+    /// has run; nil where the operation makes nothing final.
     private let finalElements: [Int?]
 
+    /// Creates a plan and allocates its buffers.
+    ///
     /// - Parameters:
-    ///   - precision: with bf16 weights, images, the outputs' gradient, and what one stage gives to
-    ///     another in either direction are rounded to bfloat16. Products and sums are fp32's, and so are
-    ///     biases, outputs and the parameters' gradients.
-    ///   - wantsInputGradient: also computes the images' gradient, which training never needs.
+    ///   - network: the network to compute.
+    ///   - precision: with bf16 the weights, the images, the gradient of the outputs, and the
+    ///     tensors that stages pass to each other in either direction are rounded to bfloat16.
+    ///     Products and sums stay single precision, and so do biases, outputs and the gradients of
+    ///     parameters.
+    ///   - wantsInputGradient: whether the gradient of the images is computed too, which training
+    ///     never needs.
     init(network: Network, precision: Precision, wantsInputGradient: Bool) {
         self.network = network
         self.precision = precision
@@ -103,9 +111,10 @@ final class NativePlan {
         return stages
     }
 
-    /// [8, outputs], row-major, after ``forward(_:count:_:)``.
+    /// The network's outputs, row-major [8, outputs], after ``forward(_:count:_:)``.
     var outputs: UnsafeMutablePointer<Float> { logits.floats }
-    /// [8, outputs], row-major, read by ``takeOutputGradients(count:)``.
+    /// The gradient of the outputs, row-major [8, outputs], read by
+    /// ``takeOutputGradients(count:)``.
     var outputGradients: UnsafeMutablePointer<Float> { logitGradients.floats }
 
     private static func round(_ tensor: AlignedBuffer) -> NativeOperation {
@@ -130,7 +139,7 @@ final class NativePlan {
         loads[layer].run(rounded)
     }
 
-    /// The parameters in force.
+    /// Returns the flat vector of the parameters in force.
     func copyParameters() -> [Float] {
         var flat = [Float](repeating: 0, count: network.parameters.elementCount)
         flat.withUnsafeMutableBufferPointer { flat in
@@ -140,24 +149,32 @@ final class NativePlan {
         return flat
     }
 
-    /// Computes `count` images, at most eight; zeros stand for the rest of the tile.
+    /// Computes `count` images, at most eight. Zero images fill the rest of the tile.
     func forward(_ images: UnsafePointer<Float>, count: Int, _ tile: NativeTile) {
         takeImages(images, count: count)
         for (_, operation) in forwardOperations { operation.run(tile) }
         giveOutputs()
     }
 
+    /// Copies images [count, C, H, W] to the input's lanes, with zeros for the rest of the tile.
     func takeImages(_ images: UnsafePointer<Float>, count: Int) {
         convoy_lanes_from_rows(images, count, network.inputElementCount, input.floats)
         if precision == .bf16 { input.roundToBFloat16() }
     }
 
+    /// Copies the last stage's output from lanes to the rows of ``outputs``.
     func giveOutputs() {
         let last = stages.last?.output ?? input
         convoy_lanes_to_rows(last.floats, network.outputElementCount, logits.floats)
     }
 
-    /// - Parameter isFinal: told, in the last tile, from which element on the gradient is final.
+    /// Computes the gradients of one tile from ``outputGradients``.
+    ///
+    /// - Parameters:
+    ///   - count: the number of images in the tile.
+    ///   - tile: the pass; it names the flat gradient that is written.
+    ///   - isFinal: receives, in the last tile, the first element of the flat gradient that is
+    ///     final.
     func backward(count: Int, _ tile: NativeTile, isFinal: (Int) -> Void = { _ in }) {
         takeOutputGradients(count: count)
         for (index, entry) in backwardOperations.enumerated() {
@@ -166,14 +183,15 @@ final class NativePlan {
         }
     }
 
-    /// Images beyond `count` have zero gradients, so that they add exact zeros to every sum.
+    /// Copies ``outputGradients`` to lanes. Images from `count` on get zero gradients, so that they
+    /// add exact zeros to every sum.
     func takeOutputGradients(count: Int) {
         convoy_lanes_from_rows(
             logitGradients.floats, count, network.outputElementCount, outputGradient.floats)
         if precision == .bf16 { outputGradient.roundToBFloat16() }
     }
 
-    /// The images' gradient as rows [8, C, H, W].
+    /// Returns the gradient of the images as rows [8, C, H, W].
     func copyInputGradients() -> [Float] {
         guard let inputGradient else { return [] }
         let count = network.inputElementCount
@@ -185,14 +203,14 @@ final class NativePlan {
 }
 
 extension AlignedBuffer {
-    /// Images that lie side by side in a lane tensor.
+    /// The number of images that lie side by side in a lane tensor.
     static let lanes = Int(CONVOY_LANES)
     static let laneByteCount = lanes * MemoryLayout<Float>.size
 
-    /// Zeros for so many numbers of each of eight images.
+    /// Creates a lane tensor of zeros: `laneCount` numbers for each of eight images.
     convenience init(laneCount: Int) { self.init(byteCount: laneCount * Self.laneByteCount) }
 
-    /// Each float becomes the bfloat16 next to it, ties to even.
+    /// Rounds each float to the nearest bfloat16, ties to even.
     func roundToBFloat16() { convoy_bf16_round(floats, floats, byteCount / 4) }
 
     var integers: UnsafeMutablePointer<Int32> { bytes.assumingMemoryBound(to: Int32.self) }

@@ -1,15 +1,20 @@
 import CKernels
 
-/// Max-pooling of lane tensors; also the part of a convolution's stage that pools.
+/// Max-pooling of lane tensors, on its own or as part of a convolution's stage.
 final class NativePool {
     let layer: NetworkLayer
     private let masksReLU: Bool
     private var shape: convoy_lane_pool
     private let choice: AlignedBuffer
 
+    /// Creates a pool.
+    ///
     /// - Parameters:
-    ///   - masksReLU: the input comes from a ReLU, whose gradient is taken here.
-    ///   - choice: of somebody else, who computes the forward pass.
+    ///   - layer: a max-pool layer.
+    ///   - masksReLU: whether the input comes from a ReLU, whose gradient the pool then computes
+    ///     too.
+    ///   - choice: the buffer of choices of the code that computes the forward pass; nil where this
+    ///     pool computes it.
     init(_ layer: NetworkLayer, masksReLU: Bool, choice: AlignedBuffer? = nil) {
         guard case .maxPool2D(let size, let stride, _) = layer.specification else {
             preconditionFailure("\(layer.name) is no pool")
@@ -29,8 +34,7 @@ final class NativePool {
         shape.output_height * shape.output_width * AlignedBuffer.lanes
     }
 
-    /// Pools `count` channels, the first of `input`, into the channels of `output` from `first`
-    /// on.
+    /// Pools the first `count` channels of `input` into the channels of `output` from `first` on.
     func forward(_ input: AlignedBuffer, into output: AlignedBuffer, first: Int, count: Int) {
         let start = first * outputPlane
         convoy_lanes_max_pool(
@@ -38,6 +42,8 @@ final class NativePool {
             masksReLU ? 1 : 0)
     }
 
+    /// Computes the gradient of the input for `count` channels, from `first` on. `inputGradient`
+    /// begins with channel `first`.
     func backward(
         _ outputGradient: AlignedBuffer, into inputGradient: UnsafeMutablePointer<Float>,
         first: Int, count: Int
@@ -48,7 +54,7 @@ final class NativePool {
     }
 }
 
-/// A pool that follows no convolution.
+/// A max-pool that does not follow a convolution.
 final class NativePoolStage: NativeStage {
     let output: AlignedBuffer
     let inputGradient: AlignedBuffer?

@@ -1,4 +1,7 @@
 /// The parts of a ``NativePlan`` and their times.
+///
+/// In bf16 a profile does not round the weights when it loads them, so its gradient differs from
+/// the engine's.
 final class NativeProfile: EngineProfile {
     let parts: [EnginePart]
     private let engine: NativeEngine
@@ -100,5 +103,6 @@ final class NativeProfile: EngineProfile {
 }
 
 extension NativeEngine: ProfiledEngine {
+    /// Creates a profile that uses this engine's buffers.
     public func makeProfile() -> any EngineProfile { NativeProfile(self) }
 }

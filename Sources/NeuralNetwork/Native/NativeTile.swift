@@ -1,21 +1,23 @@
-/// One pass over one tile: what its operations must know.
+/// The facts about one pass over one tile that its operations need.
 struct NativeTile {
-    /// Nil where nothing is dropped.
+    /// The key of the dropout masks; nil where nothing is dropped.
     var dropout: DropoutKey?
-    /// Whether gradients are wanted afterwards.
+    /// Whether a backward pass follows.
     var isTraining = false
-    /// The first tile of a microbatch overwrites gradients, the others add to them.
+    /// Whether this is the first tile of a microbatch. It overwrites gradients; the other tiles add
+    /// to them.
     var isFirst = true
+    /// Whether this is the last tile of a microbatch.
     var isLast = true
-    /// The flat gradient; nil in a forward pass.
+    /// The flat gradient; nil in a forward pass without a backward pass.
     var gradient: UnsafeMutablePointer<Float>?
 }
 
-/// One thing to do to a tile.
+/// One operation on a tile.
 struct NativeOperation {
     let name: String
     let isConvolution: Bool
-    /// Bytes read and written each time.
+    /// The bytes that are read and written each time.
     let byteCount: Int
     let run: (NativeTile) -> Void
 
@@ -30,21 +32,26 @@ struct NativeOperation {
     }
 }
 
-/// A layer, or several that are computed as one, on lane tensors of its own.
+/// A stage is a layer, or several layers that are computed as one, with lane tensors of its own.
 ///
-/// Threading: as the engine it belongs to.
+/// Threading: a stage belongs to the thread that owns its engine.
 protocol NativeStage: AnyObject {
     var layer: NetworkLayer { get }
-    /// [C, H, W, 8]; where a stage works in place, its input.
+    /// The output, [C, H, W, 8]. Where a stage works in place, this is its input.
     var output: AlignedBuffer { get }
-    /// The gradient of the input; nil when nobody wants it.
+    /// The gradient of the input; nil where it is not wanted.
     var inputGradient: AlignedBuffer? { get }
-    /// Takes what it needs of the flat parameter vector; nil for a stage without parameters.
+    /// Takes the stage's parameters from the flat parameter vector; nil for a stage without
+    /// parameters.
     var load: ((UnsafePointer<Float>) -> Void)? { get }
     /// Writes the parameters in force to their places in the flat vector.
     func copyParameters(into flat: UnsafeMutablePointer<Float>)
+    /// Returns the operations of the forward pass, in order.
     func forward() -> [NativeOperation]
-    /// - Parameter outputGradient: may be changed.
+    /// Returns the operations of the backward pass, in order. The first one computes the gradient
+    /// of the stage's parameters, if it has any.
+    ///
+    /// - Parameter outputGradient: the gradient of the output; the operations may change it.
     func backward(_ outputGradient: AlignedBuffer) -> [NativeOperation]
 }
 

@@ -1,33 +1,38 @@
 import CKernels
 
-/// The work of a 3 × 3 convolution with stride 1 by Winograd's minimal filtering, a block of tiles
-/// of 2 × 2 outputs at a time: what a block needs stays in the second-level cache.
+/// A 3 × 3 convolution with stride 1, computed by Winograd's minimal filtering.
 ///
-/// A max-pool of 2 × 2 with stride 2 has the tiles for windows and is computed with them; outputs
-/// that such a pool leaves out are never computed. Source: winograd_kernels.h names it.
+/// It works on a block of tiles of 2 × 2 outputs at a time, so that the values of a block stay in
+/// the second-level cache. A max-pool of 2 × 2 with stride 2 has these tiles as its windows and is
+/// computed with them; outputs that such a pool leaves out are never computed. Source: see
+/// winograd_kernels.h.
 final class NativeWinograd {
-    /// With it, sums and factors fill the sixteen registers of AVX2.
+    /// The largest number of tiles in a block. With 6, sums and factors fill the sixteen registers
+    /// of AVX2.
     private static let widestBlock = 6
-    /// Below it the maps cost more than the products that they save.
+    /// The smallest number of tiles for which this is used. Below it the maps cost more than the
+    /// products that they save.
     private static let fewestTiles = 4
 
-    /// The places of the maxima, where the pool is computed along with the convolution.
+    /// The places of the maxima, where the pool is computed with the convolution; nil without a
+    /// pool.
     let choice: AlignedBuffer?
-    /// Whether the backward pass is computed here too: eight channels are one vector of it.
+    /// Whether the backward pass is computed here too. That needs a multiple of eight input
+    /// channels, since eight channels are one of its vectors.
     let hasBackward: Bool
     private var shape: convoy_winograd_shape
     private let hasReLU: Bool
-    /// First tile and number of tiles of each block.
+    /// The first tile and the number of tiles of each block.
     private let blocks: [(first: Int, count: Int)]
     private let weights: AlignedBuffer
     private let transposedWeights: AlignedBuffer?
     private let inputPoints: AlignedBuffer
     private let outputPoints: AlignedBuffer
     private let inputGradientPoints: AlignedBuffer?
-    /// Sums over the tiles of a microbatch.
+    /// The gradient of the weights at the points, summed over the tiles of a microbatch.
     private let weightGradientPoints: AlignedBuffer?
 
-    /// Nil where the direct way is the faster or the only one.
+    /// Creates the computation, or returns nil where the direct way is faster or the only one.
     init?(
         window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: NetworkLayer?,
         wantsInputGradient: Bool
@@ -71,11 +76,13 @@ final class NativeWinograd {
         inputGradientPoints = hasTransposed ? tilePoints(channels) : nil
     }
 
-    /// Bytes that a tile of images moves, beside those of the input and the output.
+    /// The bytes that one tile of images moves, without those of the input and the output.
     var byteCount: Int {
         weights.byteCount + 2 * blocks.count * (inputPoints.byteCount + outputPoints.byteCount)
     }
 
+    /// Takes the weights.
+    ///
     /// - Parameter kernels: [outputs, channels, 3, 3].
     func load(_ kernels: UnsafePointer<Float>) {
         convoy_winograd_pack(
@@ -87,7 +94,7 @@ final class NativeWinograd {
         for point in 0..<Int(CONVOY_WINOGRAD_POINTS) { body(point) }
     }
 
-    /// Multiplies at each point `height` rows of weights with a block of tiles.
+    /// Multiplies, at each point, `height` rows of weights by a block of tiles.
     private func multiply(
         _ weights: AlignedBuffer, _ from: AlignedBuffer, height: Int, depth: Int, width: Int,
         to target: AlignedBuffer
@@ -102,9 +109,12 @@ final class NativeWinograd {
         }
     }
 
+    /// Computes the convolution, the ReLU and the pool of one tile of images.
+    ///
     /// - Parameters:
+    ///   - input: the padded images, in lanes.
     ///   - bias: [outputs].
-    ///   - output: pooled, where the pool is computed here.
+    ///   - output: receives the outputs, pooled where the pool is computed here.
     func forward(_ input: AlignedBuffer, bias: AlignedBuffer, into output: AlignedBuffer) {
         for (first, count) in blocks {
             convoy_winograd_input(input.floats, &shape, first, count, inputPoints.floats)
@@ -123,12 +133,17 @@ final class NativeWinograd {
         }
     }
 
+    /// Computes the gradients of one tile of images.
+    ///
     /// - Parameters:
-    ///   - outputGradient: behind the ReLU, or behind the pool where that is computed here.
-    ///   - tile: tells when sums start and when they are written.
-    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile.
+    ///   - input: the padded images, in lanes.
+    ///   - outputGradient: the gradient of the convolution's output with the ReLU's mask applied,
+    ///     or of the pool's output where the pool is computed here.
+    ///   - tile: says when sums start and when they are written.
+    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile of a microbatch.
     ///   - biasGradient: [outputs].
-    ///   - inputGradient: overwritten; nil where nobody wants it.
+    ///   - inputGradient: overwritten with the gradient of the padded input; nil where it is not
+    ///     wanted.
     func backward(
         _ input: AlignedBuffer, _ outputGradient: AlignedBuffer, _ tile: NativeTile,
         weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
@@ -150,7 +165,7 @@ final class NativeWinograd {
             }
             let adds: Int32 = tile.isFirst && first == 0 ? 0 : 1
             addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
-            // At the sixth point lies the sum of a tile's gradients.
+            // The sum of a tile's gradients lies at the sixth point.
             let gradientPoint = convoy_winograd_point(shape.outputs * count * AlignedBuffer.lanes)
             convoy_lanes_bias_gradient(
                 outputPoints.floats + 5 * gradientPoint, shape.outputs, count, biasGradient, adds)

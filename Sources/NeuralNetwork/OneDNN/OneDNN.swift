@@ -3,16 +3,16 @@ import Synchronization
 
 /// The oneDNN library in this process.
 public enum OneDNN {
-    /// The instruction set this process computes with, once an engine exists.
+    /// The instruction set that this process computes with, once an engine exists.
     private static let settled = Mutex<String?>(nil)
 
-    /// oneDNN's name for the best this host runs: "sse41", "avx2", "avx512_core_bf16" and so on;
-    /// "default" on processors other than x86-64. Asking settles nothing.
+    /// The best instruction set of this host, by oneDNN's name: "sse41", "avx2", "avx512_core_bf16"
+    /// and so on; "default" on processors other than x86-64. Reading it settles nothing.
     public static var hostInstructionSet: String {
         String(cString: convoy_dnnl_host_instruction_set())
     }
 
-    /// What this process computes with; nil before the first engine.
+    /// The instruction set that this process computes with; nil before the first engine.
     public static var settledInstructionSet: String? { settled.withLock { $0 } }
 
     /// The library's version at run time, such as "2.6.3".
@@ -22,18 +22,22 @@ public enum OneDNN {
         return "\(major).\(minor).\(patch)"
     }
 
-    /// True where the second set has every instruction of the first.
+    /// Returns whether the second instruction set has every instruction of the first. For a name
+    /// that oneDNN does not know, only an equal name gives true.
     public static func instructionSet(_ first: String, runsOn second: String) -> Bool {
         if first == second { return true }
         let needed = convoy_dnnl_instruction_set_bits(first)
         return needed != 0 && needed & convoy_dnnl_instruction_set_bits(second) == needed
     }
 
-    /// Caps the process's instruction set, before anything else of oneDNN is used.
+    /// Caps the process's instruction set. It must be called before anything else of oneDNN is
+    /// used.
     ///
-    /// oneDNN takes one cap in the life of a process, so a second, different one is an error; nil
-    /// means whatever was settled before, or this host's best.
+    /// oneDNN accepts one cap in the life of a process, so a second, different one is an error. Nil
+    /// means the set that was settled before, or the best of this host.
     /// - Returns: the instruction set in force.
+    /// - Throws: ``BackendError`` for a set that this host lacks, that oneDNN does not know, or
+    ///   that differs from the one settled before.
     static func settle(_ wanted: String?) throws(BackendError) -> String {
         try settled.withLock { (settled) throws(BackendError) -> String in
             if let settled {
@@ -69,11 +73,14 @@ public enum OneDNN {
         }
     }
 
-    /// Makes the calling thread run everything by itself.
+    /// Makes oneDNN run all of its work for the calling thread on that thread.
     static func useOneThread() throws(BackendError) {
         try check(convoy_dnnl_use_one_thread(), "holding oneDNN to one thread")
     }
 
+    /// Throws oneDNN's last failure on this thread unless the status is 0.
+    ///
+    /// - Parameter doing: the work that failed, for the message.
     static func check(
         _ status: Int32, _ doing: @autoclosure () -> String
     ) throws(BackendError) {
@@ -81,6 +88,7 @@ public enum OneDNN {
         throw failure("\(doing()): \(String(cString: convoy_dnnl_message()))")
     }
 
+    /// Returns an error of this backend.
     static func failure(_ problem: String) -> BackendError {
         BackendError(backend: .oneDNN, problem: problem)
     }

@@ -1,11 +1,12 @@
 import COneDNN
 
-/// What an operation reads or writes.
+/// The role of a tensor that an operation reads or writes.
 enum OneDNNArgument {
     case source, destination, weights, bias
     case sourceGradient, destinationGradient, weightsGradient, biasGradient
     case scratchpad
 
+    /// The C shim's number for the role.
     var code: convoy_dnnl_argument {
         switch self {
         case .source: convoy_dnnl_argument_source

@@ -1,9 +1,9 @@
 import COneDNN
 
-/// oneDNN's engine and stream.
+/// The engine and the stream of oneDNN that one Convoy engine uses.
 ///
-/// Safety: owns one handle of the C shim and keeps alive what it refers to; the objects of one
-/// engine stay on its thread.
+/// Safety: a context owns one handle of the C shim and keeps alive what the handle refers to. The
+/// objects of one engine stay on its thread.
 final class OneDNNContext {
     let handle: OpaquePointer
 

@@ -1,8 +1,9 @@
 import CKernels
 
-/// Inverted dropout in place, on tensors in the order of ``DropoutMask``.
+/// Inverted dropout in place, on tensors in the element order of ``DropoutMask``.
 ///
-/// Safety: `mask` has an element for each element of the tile; the padding's stay zero or finite.
+/// Safety: `mask` has an element for each element of the tile. The padding's elements stay zero or
+/// finite.
 final class OneDNNDropout {
     private let mask: AlignedBuffer
     private let elementCount: Int
@@ -18,11 +19,13 @@ final class OneDNNDropout {
         mask = AlignedBuffer(byteCount: tileSize * elementCount * 4)
     }
 
+    /// Draws the masks of a tile's records.
     func fill(_ key: DropoutKey) {
         DropoutMask.fill(
             mask.floats, count: elementCount, rate: rate, key: key, layerIndex: layerIndex)
     }
 
+    /// Multiplies a tile's elements by their masks.
     func scale(_ tensor: OneDNNTensor) {
         let count = tileSize * elementCount
         switch tensor.layout.element {

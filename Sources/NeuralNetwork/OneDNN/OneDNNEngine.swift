@@ -1,23 +1,27 @@
-/// The fast backend: Intel's oneDNN, one thread, tiles of a fixed number of images.
+/// The backend of Intel's oneDNN: one thread, and tiles of a fixed number of images.
 ///
-/// Determinism: bits depend on the network, the configuration (tile size, precision, instruction
-/// set), the parameters and the batch; never on the thread, the address of a buffer, or what the
-/// engine computed before. A microbatch is cut into tiles in record order; the last is filled up
-/// with zero images whose output gradient is zero, so they add exact zeros.
-/// Threading: one thread at a time uses an engine, and the calling thread does all of the work:
-/// every call holds OpenMP to one thread on the thread it is made on.
+/// Determinism: the bits depend on the network, the configuration (seed, tile size, precision,
+/// instruction set), the parameters and the batch. They do not depend on the thread, on the address
+/// of a buffer, or on earlier computations of the engine. A microbatch is cut into tiles in record
+/// order. The last tile is filled up with zero images whose output gradient is zero, so that they
+/// add exact zeros.
+/// Threading: one thread at a time uses an engine, and the calling thread does all of the work.
+/// Every call holds OpenMP to one thread on the thread that makes the call.
 public final class OneDNNEngine: GradientEngine {
+    /// The network that the engine computes.
     public let network: Network
+    /// The configuration that the engine was created with.
     public let configuration: EngineConfiguration
-    /// The instruction set in force.
+    /// The instruction set in force, by oneDNN's name.
     public let instructionSet: String
     let plan: OneDNNPlan
     private var inputGradientPlan: OneDNNPlan?
 
-    /// Plans the network: seconds at most, and all the memory the engine will use.
+    /// Creates an engine and plans the network. This takes seconds at most, and allocates all the
+    /// memory that training and evaluation use. All parameters are zero until they are set.
     ///
-    /// Throws: ``BackendError`` for an instruction set that this host or process cannot have, for
-    /// bf16 without the instructions, and for what oneDNN refuses.
+    /// - Throws: ``BackendError`` for an instruction set that this host or process cannot have, for
+    ///   bf16 without its instructions, and for a network that oneDNN refuses.
     public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
         let instructionSet = try OneDNN.settle(configuration.instructionSet)
         try Backends.requireInstructions(
@@ -33,11 +37,15 @@ public final class OneDNNEngine: GradientEngine {
         plan.loadParameters([Float](repeating: 0, count: network.parameters.elementCount))
     }
 
+    /// Takes one layer's parameters from the flat vector.
     public func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
         holdOneThread()
         plan.loadParameters(parameters, ofLayer: layer)
     }
 
+    /// Computes the gradient of the summed loss, tile by tile; see ``GradientEngine``. It asks the
+    /// observer before each tile, and tells it what is final during the backward pass of the last
+    /// one.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
@@ -76,6 +84,7 @@ public final class OneDNNEngine: GradientEngine {
         return statistics
     }
 
+    /// Computes the losses of the records in inference mode. `logits` receives [count, classes].
     public func evaluate(
         _ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?
     ) -> BatchStatistics {
@@ -94,6 +103,7 @@ public final class OneDNNEngine: GradientEngine {
         return statistics
     }
 
+    /// Returns the last layer's outputs, row-major [count, outputs], without dropout.
     public func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
         holdOneThread()
         var values: [Float] = []
@@ -105,6 +115,8 @@ public final class OneDNNEngine: GradientEngine {
         return values
     }
 
+    /// Computes the gradients of the images and the parameters from the gradient of the outputs,
+    /// [count, outputs], without a loss and without dropout. The first call makes a second plan.
     public func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
     ) -> (input: [Float], parameters: [Float]) {
@@ -140,13 +152,14 @@ public final class OneDNNEngine: GradientEngine {
         }
     }
 
+    /// Holds oneDNN to one thread on the calling thread; a failure stops the process.
     func holdOneThread() {
         do throws(BackendError) { try OneDNN.useOneThread() } catch {
             preconditionFailure("\(error)")
         }
     }
 
-    /// A second plan, made when it is first asked for, with the parameters of the first.
+    /// Returns a second plan with the parameters of the first. It is made on the first call.
     private func planWithInputGradient() -> OneDNNPlan {
         do throws(BackendError) {
             if inputGradientPlan == nil {

@@ -1,22 +1,25 @@
 import COneDNN
 
-/// An element type, a shape, and the order of the elements in memory.
+/// The element type, the shape, and the order of the elements of a tensor in memory.
 ///
-/// Safety: owns one handle of the C shim and keeps alive what it refers to; the objects of one
-/// engine stay on its thread.
+/// Safety: a layout owns one handle of the C shim and keeps alive what the handle refers to. The
+/// objects of one engine stay on its thread.
 final class OneDNNLayout {
     enum Order {
-        /// The operation chooses.
+        /// The operation chooses the order.
         case any
+        /// The last dimension is contiguous.
         case rowMajor
-        /// [N, C/b, H, W, b]; b = 1 is row-major, b = C channels last.
+        /// [N, C/b, H, W, b]. b = 1 is row-major; b = C is channels last.
         case channelBlock(Int)
     }
 
     let handle: OpaquePointer
     let element: OneDNNElement
     let shape: [Int]
+    /// The shape as stored, with the padding that the order needs.
     let paddedShape: [Int]
+    /// The bytes in memory, padding included.
     let byteCount: Int
     /// The b of [N, C/b, H, W, b]; nil where the order is not one of these.
     let channelBlock: Int?
@@ -46,7 +49,8 @@ final class OneDNNLayout {
         self.init(adopting: handle!, element: element)
     }
 
-    /// The layout that an operation wants for an argument, or nil where it has no such argument.
+    /// Creates the layout that an operation wants for an argument, or returns nil where the
+    /// operation has no such argument.
     convenience init?(
         of operation: OneDNNOperation, _ argument: OneDNNArgument, element: OneDNNElement
     ) {
@@ -58,10 +62,12 @@ final class OneDNNLayout {
 
     deinit { convoy_dnnl_layout_destroy(handle) }
 
+    /// The number of elements without padding.
     var elementCount: Int { shape.reduce(1, *) }
-    /// Elements with their padding.
+    /// The number of elements in memory, padding included.
     var storedElementCount: Int { byteCount / element.byteCount }
-    /// Row-major and without padding: the elements lie in the order of the flat vector.
+    /// Whether the layout is row-major without padding, so that the elements lie in the order of
+    /// the flat vector.
     var isPlain: Bool { channelBlock == 1 && shape == paddedShape }
 
     func isEqual(_ other: OneDNNLayout) -> Bool {

@@ -2,13 +2,14 @@ import COneDNN
 
 /// A layout over bytes.
 ///
-/// Safety: owns one handle of the C shim and keeps alive what it refers to; the objects of one
-/// engine stay on its thread.
+/// Safety: a memory owns one handle of the C shim and keeps alive what the handle refers to. The
+/// objects of one engine stay on its thread.
 final class OneDNNMemory {
     let handle: OpaquePointer
     let byteCount: Int
     private let buffer: AlignedBuffer?
 
+    /// Creates a memory over the bytes of a buffer, and keeps the buffer alive.
     init(
         _ context: OneDNNContext, _ layout: OneDNNLayout, _ buffer: AlignedBuffer
     ) throws(BackendError) {
@@ -24,7 +25,7 @@ final class OneDNNMemory {
         self.buffer = buffer
     }
 
-    /// Over nobody's bytes yet; see ``point(at:)``.
+    /// Creates a memory without bytes; ``point(at:)`` gives it some.
     init(_ context: OneDNNContext, pointing layout: OneDNNLayout) throws(BackendError) {
         precondition(layout.shape == layout.paddedShape, "a pointing memory has no padding")
         var handle: OpaquePointer?
@@ -38,7 +39,7 @@ final class OneDNNMemory {
 
     deinit { convoy_dnnl_memory_destroy(handle) }
 
-    /// Borrows bytes until the next call.
+    /// Borrows bytes until the next call of this function.
     func point(at bytes: UnsafeMutableRawPointer) {
         let status = convoy_dnnl_memory_set_bytes(handle, bytes)
         precondition(status == 0, String(cString: convoy_dnnl_message()))

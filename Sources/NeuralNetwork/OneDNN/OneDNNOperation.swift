@@ -1,9 +1,9 @@
 import COneDNN
 
-/// A primitive, ready to run.
+/// A primitive of oneDNN that is ready to run.
 ///
-/// Safety: owns one handle of the C shim and keeps alive what it refers to; the objects of one
-/// engine stay on its thread.
+/// Safety: an operation owns one handle of the C shim and keeps alive what the handle refers to.
+/// The objects of one engine stay on its thread.
 final class OneDNNOperation {
     enum Kind: String {
         case convolution
@@ -14,11 +14,13 @@ final class OneDNNOperation {
     let handle: OpaquePointer
     let kind: Kind
 
+    /// Creates an operation that owns the handle from now on.
     init(adopting handle: OpaquePointer, kind: Kind) {
         self.handle = handle
         self.kind = kind
     }
 
+    /// Creates a reorder: a copy from one layout to another.
     convenience init(
         reorder source: OneDNNLayout, to destination: OneDNNLayout, _ context: OneDNNContext
     ) throws(BackendError) {
@@ -35,6 +37,7 @@ final class OneDNNOperation {
     /// oneDNN's name of the kernel, such as "jit:avx512_core".
     var implementation: String { String(cString: convoy_dnnl_operation_implementation(handle)) }
 
-    /// A plain loop of oneDNN's, far slower than its kernels.
+    /// Whether the kernel is one of oneDNN's plain loops, which are far slower than its other
+    /// kernels.
     var isSlow: Bool { implementation.hasPrefix("ref") }
 }

@@ -1,8 +1,9 @@
-/// One tensor's way between the flat vector and the layout it is used in.
+/// The copying of one tensor between the flat vector and the layout that the tensor is used in.
 struct OneDNNParameterMove {
     enum Kind {
-        /// The memory to point into the flat vector, and the call that reads or writes it.
+        /// The memory to point into the flat vector, and the call that reads or writes that memory.
         case reorder(OneDNNMemory, OneDNNCall)
+        /// A plain copy, since both layouts are the same.
         case copy
     }
 
@@ -10,17 +11,19 @@ struct OneDNNParameterMove {
     let kind: Kind
     let tensor: OneDNNTensor
 
+    /// Copies the tensor from the flat parameter vector.
     func load(_ parameters: UnsafePointer<Float>, _ context: OneDNNContext) {
         let values = parameters + slot.offset
         switch kind {
         case .reorder(let flat, let call):
-            // Only read: it is a reorder's source.
+            // The values are only read, since they are the source of a reorder.
             flat.point(at: UnsafeMutableRawPointer(mutating: values))
             call.run(context)
         case .copy: tensor.buffer.floats.update(from: values, count: slot.elementCount)
         }
     }
 
+    /// Copies the tensor to the flat gradient.
     func store(into gradient: UnsafeMutablePointer<Float>, _ context: OneDNNContext) {
         let values = gradient + slot.offset
         switch kind {
@@ -31,6 +34,6 @@ struct OneDNNParameterMove {
         }
     }
 
-    /// Bytes read and written.
+    /// The bytes that are read and written each time.
     var byteCount: Int { slot.elementCount * 4 + tensor.layout.byteCount }
 }

@@ -1,9 +1,10 @@
-/// Everything one network needs for tiles of one size: operations, buffers, and the order of work.
+/// The operations, buffers and order of work of one network for tiles of one size.
 ///
-/// Made once, with every buffer; a step allocates none. Layouts: activations stay in the layout
-/// that the convolutions chose from layer to layer; a reorder stands only where the layout changes.
-/// Threading: one thread. Determinism: a fixed list of single-threaded operations on buffers that
-/// start at multiples of 64 bytes.
+/// A plan is made once, with every buffer; a step allocates none. Layouts: activations stay in the
+/// layout that the convolutions chose from layer to layer, and a reorder stands only where the
+/// layout changes.
+/// Threading: one thread uses a plan. Determinism: a plan is a fixed list of single-threaded
+/// operations on buffers that start at multiples of 64 bytes.
 final class OneDNNPlan {
     let network: Network
     let tileSize: Int
@@ -17,12 +18,18 @@ final class OneDNNPlan {
     let stores: [OneDNNParameterMove]
     let forwardSteps: [OneDNNStep]
     let backwardSteps: [OneDNNStep]
-    /// Layers' names, one a step; for breakdowns of the time.
+    /// The names of the steps' layers, one for each step; for breakdowns of the time.
     let forwardLayerNames: [String]
     let backwardLayerNames: [String]
 
-    /// - Parameter wantsInputGradient: also computes the images' gradient, which training never
-    ///   needs.
+    /// Creates a plan and allocates its buffers.
+    ///
+    /// - Parameters:
+    ///   - network: the network to compute.
+    ///   - tileSize: the number of images in a tile.
+    ///   - element: the type of weights, activations and the gradients of activations.
+    ///   - wantsInputGradient: whether the gradient of the images is computed too, which training
+    ///     never needs.
     init(
         network: Network, tileSize: Int, element: OneDNNElement, wantsInputGradient: Bool
     ) throws(BackendError) {
@@ -48,12 +55,14 @@ final class OneDNNPlan {
         backwardLayerNames = planner.backwardSteps.layerNames
     }
 
-    /// [tileSize, outputs], row-major, after ``forward(_:count:dropout:)``.
+    /// The network's outputs, row-major [tileSize, outputs], after ``forward(_:count:dropout:)``.
     var outputs: UnsafeMutablePointer<Float> { output.buffer.floats }
-    /// [tileSize, outputs], row-major, read by ``backward(isFirstTile:dropout:)``. Rows of padding
-    /// must be zero: then all they add to any sum is zero.
+    /// The gradient of the outputs, row-major [tileSize, outputs], read by
+    /// ``backward(isFirstTile:dropout:)``. Rows of padding must be zero: then they add only zeros
+    /// to any sum.
     var outputGradients: UnsafeMutablePointer<Float> { outputGradient.buffer.floats }
-    /// [tileSize, C, H, W], after ``backward(isFirstTile:dropout:)``, in plans that want it.
+    /// The gradient of the images, [tileSize, C, H, W], after ``backward(isFirstTile:dropout:)``;
+    /// nil in plans that do not compute it.
     var inputGradients: UnsafeMutablePointer<Float>? { inputGradient?.buffer.floats }
 
     func loadParameters(_ parameters: UnsafePointer<Float>) {
@@ -67,19 +76,19 @@ final class OneDNNPlan {
         }
     }
 
-    /// Writes the sums over the tiles since the first to the flat gradient.
+    /// Writes the sums over the tiles since the first one to the flat gradient.
     func storeGradient(into gradient: UnsafeMutablePointer<Float>) {
         for store in stores { store.store(into: gradient, context) }
     }
 
-    /// Computes `count` images, at most a tile; zeros fill the rest of the tile.
+    /// Computes `count` images, at most a tile. Zero images fill the rest of the tile.
     func forward(_ images: UnsafePointer<Float>, count: Int, dropout: DropoutKey?) {
         load(images, count: count)
         for step in forwardSteps { step.run(context, isFirstTile: true, dropout: dropout) }
     }
 
-    /// Gives the first step its images: a whole tile is read where it lies, until the next load;
-    /// the last one, and what a step changes in place, is copied.
+    /// Gives the first step its images. A whole tile is read where it lies, until the next load. A
+    /// tile that is not full is copied, and so are images that a step changes in place.
     func load(_ images: UnsafePointer<Float>, count: Int) {
         precondition(count <= tileSize, "\(count) images in a tile of \(tileSize)")
         if count == tileSize && readsImagesInPlace {
@@ -93,23 +102,30 @@ final class OneDNNPlan {
             .update(repeating: 0, count: (tileSize - count) * imageElementCount)
     }
 
-    /// Lets go of the caller's images.
+    /// Points the input at the plan's own buffer again, so that it no longer refers to the caller's
+    /// images.
     func useOwnImages() { input.memory.point(at: input.buffer.bytes) }
 
+    /// Computes the gradients of one tile from ``outputGradients``.
     func backward(isFirstTile: Bool, dropout: DropoutKey?) {
         for step in backwardSteps {
             step.run(context, isFirstTile: isFirstTile, dropout: dropout)
         }
     }
 
-    /// The last tile: a layer's sums go to the flat gradient as soon as they are complete.
+    /// Computes the gradients of the last tile, and copies each layer's sums to the flat gradient
+    /// as soon as they are complete.
     ///
-    /// - Parameter isFinal: told from which element on the gradient is final.
+    /// - Parameters:
+    ///   - isFirstTile: whether the tile is also the first one.
+    ///   - dropout: the key of the masks; nil where nothing is dropped.
+    ///   - gradient: the flat gradient.
+    ///   - isFinal: receives the first element of the flat gradient that is final.
     func backward(
         isFirstTile: Bool, dropout: DropoutKey?,
         storingInto gradient: UnsafeMutablePointer<Float>, isFinal: (Int) -> Void
     ) {
-        // Two moves, weights and biases, for each weight gradient, in the same order.
+        // Each weight gradient has two moves, for weights and bias, in the same order.
         var next = 0
         for step in backwardSteps {
             step.run(context, isFirstTile: isFirstTile, dropout: dropout)
@@ -120,13 +136,13 @@ final class OneDNNPlan {
         }
     }
 
-    /// Zeroes the output gradients of a tile's padding, images `count` and beyond.
+    /// Zeroes the output gradients of a tile's padding: images `count` and beyond.
     func clearOutputGradients(from count: Int) {
         (outputGradients + count * network.outputElementCount)
             .update(repeating: 0, count: (tileSize - count) * network.outputElementCount)
     }
 
-    /// The parameters in force, as far as the element type kept them.
+    /// Returns the flat vector of the parameters in force, as the element type keeps them.
     func copyParameters() throws(BackendError) -> [Float] {
         var flat = [Float](repeating: 0, count: network.parameters.elementCount)
         for load in loads {

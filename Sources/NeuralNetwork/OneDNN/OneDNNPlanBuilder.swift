@@ -1,8 +1,8 @@
-/// Works out the steps of a plan, stage by stage: forward in order, then backward.
+/// A builder works out the steps of a plan, stage by stage: forward in order, then backward.
 ///
-/// ReLU and dropout work in place. A layer before them that looks at its own output for its ReLU's
-/// mask still finds zero where it was zero, or where the gradient is zero anyway; and images that
-/// are changed in place are copied first; see ``onlyReadsItsInput``.
+/// ReLU and dropout work in place. A layer before them that derives its ReLU's mask from its own
+/// output still finds zero where that output was zero, or where the gradient is zero anyway. Images
+/// that are changed in place are copied first; see ``onlyReadsItsInput``.
 struct OneDNNPlanBuilder {
     private enum Planned {
         case weighted(OneDNNWeightedLayer, OneDNNForward, isReLUMasked: Bool)
@@ -22,10 +22,12 @@ struct OneDNNPlanBuilder {
         stages = LayerStage.list(network)
     }
 
-    /// True where oneDNN reads the images; our own kernels know their buffers' addresses, and some
-    /// change them.
+    /// Whether oneDNN reads the images, which may then lie anywhere. Convoy's own kernels know only
+    /// the addresses of the plan's buffers, and some of them change their input.
     var onlyReadsItsInput: Bool { stages.first?.hasParameters ?? false }
 
+    /// Plans the forward pass.
+    ///
     /// - Returns: the output, float32 and row-major.
     mutating func planForward(_ input: OneDNNTensor) throws(BackendError) -> OneDNNTensor {
         var tensor = input
@@ -88,8 +90,8 @@ struct OneDNNPlanBuilder {
             layer: layer, size: size, stride: stride, input: input, output: output,
             masksReLU: masksReLU)
         planner.forwardSteps.append(.pool(pool))
-        // What a convolution or a pool wrote only for this pool is dead when its gradient is made,
-        // so the gradient takes its place, which is in the cache.
+        // What a convolution or a pool wrote only for this pool is no longer needed when its
+        // gradient is made. So the gradient takes that buffer, which is in the cache.
         var reusesInput = false
         switch planned.last {
         case .weighted(let layer, _, let isReLUMasked):
@@ -101,7 +103,9 @@ struct OneDNNPlanBuilder {
         return output
     }
 
-    /// - Returns: the images' gradient, float32 and row-major, where wanted.
+    /// Plans the backward pass.
+    ///
+    /// - Returns: the gradient of the images, float32 and row-major; nil where it is not wanted.
     mutating func planBackward(
         _ outputGradient: OneDNNTensor, wantsInputGradient: Bool
     ) throws(BackendError) -> OneDNNTensor? {

@@ -1,8 +1,8 @@
-/// Collects a plan's steps and buffers while the stages are worked out.
+/// A planner collects a plan's steps and buffers while the stages are worked out.
 final class OneDNNPlanner {
     let context: OneDNNContext
     let tileSize: Int
-    /// Of activations, their gradients, and the weights that are multiplied with them.
+    /// The type of activations, of their gradients, and of the weights that are multiplied by them.
     let element: OneDNNElement
     var forwardSteps = OneDNNStepList()
     var backwardSteps = OneDNNStepList()
@@ -17,7 +17,7 @@ final class OneDNNPlanner {
         self.element = element
     }
 
-    /// The tensor in another layout: itself, or a copy made by a step.
+    /// Returns the tensor in another layout: the tensor itself, or a copy that a new step makes.
     func convert(
         _ tensor: OneDNNTensor, to layout: OneDNNLayout, in steps: inout OneDNNStepList
     ) throws(BackendError) -> OneDNNTensor {
@@ -28,7 +28,7 @@ final class OneDNNPlanner {
         return copy
     }
 
-    /// The tensor in row-major order.
+    /// Returns the tensor in row-major order.
     func convertToPlain(
         _ tensor: OneDNNTensor, element: OneDNNElement, in steps: inout OneDNNStepList
     ) throws(BackendError) -> OneDNNTensor {
@@ -36,7 +36,8 @@ final class OneDNNPlanner {
         return try convert(tensor, to: plain, in: &steps)
     }
 
-    /// A slot's weights as `operation` wants them, filled by every `setParameters`.
+    /// Returns a slot's weights in the layout that `operation` wants. Every `setParameters` fills
+    /// them.
     func loadWeights(
         _ slot: ParameterSlot, _ shape: [Int], _ operation: OneDNNOperation
     ) throws(BackendError) -> OneDNNTensor {
@@ -59,13 +60,15 @@ final class OneDNNPlanner {
         return weights
     }
 
+    /// Returns a slot's bias, in float32. Every `setParameters` fills it.
     func loadBias(_ slot: ParameterSlot) throws(BackendError) -> OneDNNTensor {
         let bias = try OneDNNTensor(context, OneDNNLayout(.float32, slot.shape, .rowMajor))
         loads.append(OneDNNParameterMove(slot: slot, kind: .copy, tensor: bias))
         return bias
     }
 
-    /// Has a layer's gradient sums written to the flat gradient at the end of a microbatch.
+    /// Adds the copying of a layer's gradient sums to the flat gradient, at the end of a
+    /// microbatch.
     func store(
         _ sum: OneDNNWeightGradient, _ weightSlot: ParameterSlot, _ shape: [Int],
         _ biasSlot: ParameterSlot
@@ -82,6 +85,7 @@ final class OneDNNPlanner {
         stores.append(OneDNNParameterMove(slot: biasSlot, kind: .copy, tensor: sum.bias))
     }
 
+    /// Notes that a call needs scratch memory, if it does; ``finish()`` allocates it.
     func bindScratchpad(
         _ call: OneDNNCall, _ operation: OneDNNOperation
     ) throws(BackendError) {
@@ -91,7 +95,7 @@ final class OneDNNPlanner {
         scratchpads.append((call, layout))
     }
 
-    /// Gives every call the buffers that all of them share.
+    /// Gives every call the buffers that all calls share.
     func finish() throws(BackendError) {
         let scratch = AlignedBuffer(
             byteCount: scratchpads.reduce(0) { max($0, $1.1.byteCount) })

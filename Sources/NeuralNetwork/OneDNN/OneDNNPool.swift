@@ -1,6 +1,6 @@
 import CKernels
 
-/// Max-pooling in whatever channel-blocked layout the input has; see `convoy_max_pool`.
+/// Max-pooling in the channel-blocked layout of its input; see `convoy_max_pool`.
 ///
 /// Safety: `choice` has an element for each stored element of `output`.
 final class OneDNNPool {
@@ -10,7 +10,10 @@ final class OneDNNPool {
     private var shape: convoy_pool_shape
     private let masksReLU: Bool
 
-    /// - Parameter masksReLU: the input comes from a ReLU, whose gradient is taken here.
+    /// Creates a pool.
+    ///
+    /// - Parameter masksReLU: whether the input comes from a ReLU, whose gradient the pool then
+    ///   computes too.
     init(
         layer: NetworkLayer, size: Size2D, stride: Size2D, input: OneDNNTensor,
         output: OneDNNTensor, masksReLU: Bool
@@ -30,7 +33,7 @@ final class OneDNNPool {
             padding_left: layer.padding.left)
     }
 
-    /// Bytes of input, output and choices; the backward half touches as many.
+    /// The bytes of the input, the output and the choices. The backward pass touches as many.
     var byteCount: Int { input.layout.byteCount + output.layout.byteCount + choice.byteCount }
 
     func forward() {

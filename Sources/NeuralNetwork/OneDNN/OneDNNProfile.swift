@@ -138,5 +138,6 @@ final class OneDNNProfile: EngineProfile {
 }
 
 extension OneDNNEngine: ProfiledEngine {
+    /// Creates a profile that uses this engine's buffers.
     public func makeProfile() -> any EngineProfile { OneDNNProfile(self) }
 }

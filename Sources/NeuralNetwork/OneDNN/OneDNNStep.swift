@@ -1,6 +1,6 @@
 import CKernels
 
-/// One thing to do to a tile. A plan is a list of these; running one allocates no buffer.
+/// One operation on a tile. A plan is a list of these steps; running one allocates no buffer.
 enum OneDNNStep {
     case call(OneDNNCall)
     case weightGradient(OneDNNWeightGradient)
@@ -11,9 +11,12 @@ enum OneDNNStep {
     case dropout(OneDNNDropout, OneDNNTensor)
     case dropoutBackward(OneDNNDropout, OneDNNTensor)
 
+    /// Runs the operation.
+    ///
     /// - Parameters:
-    ///   - isFirstTile: weight gradients are overwritten rather than added to.
-    ///   - dropout: nil where nothing is dropped.
+    ///   - context: oneDNN's engine and stream.
+    ///   - isFirstTile: whether weight gradients are overwritten rather than added to.
+    ///   - dropout: the key of the masks; nil where nothing is dropped.
     func run(_ context: OneDNNContext, isFirstTile: Bool, dropout: DropoutKey?) {
         switch self {
         case .call(let call): call.run(context)
@@ -32,7 +35,7 @@ enum OneDNNStep {
         }
     }
 
-    /// What is done, for breakdowns of the time.
+    /// The name of the work that is done, for breakdowns of the time.
     var operation: String {
         switch self {
         case .call(let call): call.kind.rawValue
@@ -44,7 +47,7 @@ enum OneDNNStep {
         }
     }
 
-    /// oneDNN's name of the kernel; "own" for one of CKernels.
+    /// oneDNN's name of the kernel, or "own" for a kernel of CKernels.
     var kernel: String {
         switch self {
         case .call(let call): call.implementation
@@ -53,7 +56,7 @@ enum OneDNNStep {
         }
     }
 
-    /// Bytes read and written.
+    /// The bytes that are read and written each time.
     var byteCount: Int {
         switch self {
         case .call(let call): call.byteCount

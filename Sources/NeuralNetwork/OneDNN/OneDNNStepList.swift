@@ -1,7 +1,7 @@
-/// Steps in order, each with the layer it is part of.
+/// Steps in order, each with the name of the layer that it is part of.
 struct OneDNNStepList {
     private(set) var steps: [OneDNNStep] = []
-    /// Names, one a step; the hot path never looks at them.
+    /// The layers' names, one for each step. They are used only for breakdowns of the time.
     private(set) var layerNames: [String] = []
     /// The layer that the next steps belong to.
     var layerName = ""

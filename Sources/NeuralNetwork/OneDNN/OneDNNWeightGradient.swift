@@ -2,8 +2,9 @@ import CKernels
 
 /// The gradient of one layer's weights and bias, summed over tiles in tile order.
 ///
-/// The first tile of a microbatch writes the sums; the others write beside them and are added. Both
-/// stay in the layout that the primitive likes; see ``OneDNNPlan/storeGradient(into:)``.
+/// The first tile of a microbatch writes its gradient to the sums. Later tiles write to temporary
+/// tensors, which are then added to the sums. Both stay in the layout that the primitive prefers;
+/// see ``OneDNNPlan/storeGradient(into:)``.
 final class OneDNNWeightGradient {
     let weights: OneDNNTensor
     let bias: OneDNNTensor
@@ -24,11 +25,12 @@ final class OneDNNWeightGradient {
         first.bind(.biasGradient, self.bias.memory)
     }
 
-    /// Both calls.
+    /// The call for the first tile, and the call for later tiles.
     var calls: [OneDNNCall] { [first, next] }
     var implementation: String { first.implementation }
 
-    /// Where later tiles' gradients go before they are added; all layers may share the two.
+    /// Sets the buffers that the gradients of later tiles are written to before they are added. All
+    /// layers may share the two buffers.
     func bindTemporaries(
         _ context: OneDNNContext, weights: AlignedBuffer, bias: AlignedBuffer
     ) throws(BackendError) {
@@ -39,17 +41,19 @@ final class OneDNNWeightGradient {
         (self.nextWeights, self.nextBias) = (nextWeights, nextBias)
     }
 
+    /// Computes the tile's gradient and adds it to the sums.
     func run(_ context: OneDNNContext, isFirstTile: Bool) {
         compute(context, isFirstTile: isFirstTile)
         if !isFirstTile { accumulate() }
     }
 
-    /// The tile's own gradient.
+    /// Computes the tile's own gradient: into the sums for the first tile, otherwise into the
+    /// temporaries.
     func compute(_ context: OneDNNContext, isFirstTile: Bool) {
         (isFirstTile ? first : next).run(context)
     }
 
-    /// Adds the gradient of a tile after the first to the sums.
+    /// Adds the gradient of a tile after the first one to the sums.
     func accumulate() {
         Self.add(nextWeights!, to: weights)
         Self.add(nextBias!, to: bias)

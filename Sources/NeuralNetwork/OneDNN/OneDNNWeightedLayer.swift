@@ -1,15 +1,16 @@
 import COneDNN
 
-/// A convolution or a dense layer: makes its three operations in the layouts that suit it.
+/// A convolution or a dense layer. It makes its three operations (forward, weight gradient, input
+/// gradient) in the layouts that suit them.
 struct OneDNNWeightedLayer {
     let layer: NetworkLayer
     let hasReLU: Bool
-    /// nil for a dense layer.
+    /// The stride and the padding; nil for a dense layer.
     private let window: convoy_dnnl_window?
     private let weightSlot: ParameterSlot
     private let biasSlot: ParameterSlot
-    /// [out, in, kh, kw], or [out, in] and [out, C, H, W] for dense layers on flat and other
-    /// inputs.
+    /// The shape of the weights: [out, in, kh, kw] for a convolution, [out, in] for a dense layer
+    /// on a flat input, [out, C, H, W] for a dense layer on another input.
     private let weightShape: [Int]
 
     init(_ layer: NetworkLayer, hasReLU: Bool, inputShape: [Int], parameters: ParameterLayout) {
@@ -31,7 +32,8 @@ struct OneDNNWeightedLayer {
     }
 
     /// Plans the forward pass.
-    /// - Parameter isLast: the output is what the engine hands out, in float32.
+    ///
+    /// - Parameter isLast: whether the output is the network's output, which is float32.
     func planForward(
         _ planner: OneDNNPlanner, input: OneDNNTensor, isLast: Bool
     ) throws(BackendError) -> (output: OneDNNTensor, forward: OneDNNForward) {
@@ -64,7 +66,9 @@ struct OneDNNWeightedLayer {
         return (y, OneDNNForward(operation: operation, input: x, output: y))
     }
 
-    /// Plans the weights' gradient and, where wanted, the input's.
+    /// Plans the gradient of the weights and, where wanted, the gradient of the input.
+    ///
+    /// - Returns: the gradient of the input; nil where it is not wanted.
     func planBackward(
         _ planner: OneDNNPlanner, _ forward: OneDNNForward, outputGradient: OneDNNTensor,
         isReLUMasked: Bool, wantsInputGradient: Bool
@@ -135,19 +139,22 @@ struct OneDNNWeightedLayer {
         return inputGradient
     }
 
-    /// Layouts of one operation; those of gradients in the backward directions.
+    /// The layouts of one operation. In the backward directions they are those of the gradients.
     private struct Layouts {
         let source: OneDNNLayout
         let weights: OneDNNLayout
         let destination: OneDNNLayout
     }
 
-    /// A dense layer's weights are many and its activations few, so its weights stay as they lie in
-    /// the flat vector: other orders of oneDNN's choice cost more to make than they gain.
+    /// The order to ask for in the output.
     private var preferredOrder: OneDNNLayout.Order { window == nil ? .rowMajor : .any }
+    /// The orders of inputs and weights to try. A dense layer has many weights and few activations,
+    /// so its weights stay as they lie in the flat vector: another order of oneDNN's choice costs
+    /// more to make than it gains.
     private var orders: [OneDNNLayout.Order] { window == nil ? [.rowMajor, .any] : [.any] }
 
-    /// To try: activations as they lie, then as the operation likes.
+    /// Returns the layouts to try, in order: activations as they lie first, then as the operation
+    /// prefers.
     private func backwardOptions(
         _ planner: OneDNNPlanner, _ forward: OneDNNForward, _ outputGradient: OneDNNTensor,
         weights element: OneDNNElement
@@ -169,7 +176,8 @@ struct OneDNNWeightedLayer {
         return options
     }
 
-    /// The first option that oneDNN has a fast kernel for, otherwise the first that works at all.
+    /// Returns the first option that oneDNN has a fast kernel for, otherwise the first that works
+    /// at all.
     private func choose(
         _ options: [Layouts], _ make: (Layouts) throws(BackendError) -> OneDNNOperation
     ) throws(BackendError) -> OneDNNOperation {
@@ -212,10 +220,10 @@ struct OneDNNWeightedLayer {
     }
 }
 
-/// What the backward pass needs of the forward pass.
+/// The parts of the forward pass that the backward pass needs.
 struct OneDNNForward {
     let operation: OneDNNOperation
-    /// In the layout the operation took it in.
+    /// The input, in the layout in which the operation took it.
     let input: OneDNNTensor
     let output: OneDNNTensor
 }

@@ -1,10 +1,11 @@
-/// A number that some optimizer has: its key in a run file, what it may be, and what it means.
+/// A numeric setting of one or several optimizers: its key in a run file, its range and its
+/// meaning.
 public struct OptimizerNumber: Sendable {
-    /// The run file's key, for instance "learning-rate".
+    /// The key in a run file, for instance "learning-rate".
     public let key: String
-    /// A value must be below it.
+    /// The number that a value must be below; nil where there is no such limit.
     let limit: Double?
-    /// Whether 0 is refused.
+    /// Whether 0 is refused. Negative values are always refused.
     let mustBePositive: Bool
     /// One sentence for help texts and documents.
     public let summary: String
@@ -16,19 +17,20 @@ public struct OptimizerNumber: Sendable {
         self.summary = summary
     }
 
-    /// What ``isAllowed(_:)`` asks, in words: "of at least 0".
+    /// The range that ``isAllowed(_:)`` checks, in words, for instance "of at least 0 and below 1".
     public var requirement: String {
         let lower = mustBePositive ? "above 0" : "of at least 0"
         return limit.map { "\(lower) and below \($0)" } ?? lower
     }
 
+    /// Returns whether the value is finite and lies in the range.
     public func isAllowed(_ value: Double) -> Bool {
         value.isFinite && (mustBePositive ? value > 0 : value >= 0) && value < limit ?? .infinity
     }
 }
 
 extension OptimizerSpecification {
-    /// The optimizers' names in a run file.
+    /// The names of the optimizers in a run file.
     public static let names = ["adam", "adamw", "sgd"]
 
     /// The numbers of all optimizers together, in the order of a run file.
@@ -46,7 +48,8 @@ extension OptimizerSpecification {
             "weight-decay", "L2 penalty on all weights; decoupled from the gradient in adamw."),
     ]
 
-    /// The optimizer of that name with its defaults, or nil when there is none.
+    /// Creates the optimizer of that name with its default numbers, or returns nil for an unknown
+    /// name.
     public init?(named name: String) {
         switch name {
         case "sgd": self = .sgd(SGD())
@@ -56,8 +59,8 @@ extension OptimizerSpecification {
         }
     }
 
-    /// The number under a run file's key; nil where this optimizer has none, and then setting it does
-    /// nothing.
+    /// The number under a key of a run file; nil when this optimizer has no such number, and then
+    /// setting it does nothing.
     public subscript(key: String) -> Double? {
         get {
             switch self {
@@ -85,8 +88,8 @@ extension OptimizerSpecification {
         }
     }
 
-    /// Whether the step looks ahead by the momentum; nil for an optimizer without that choice, and then
-    /// setting it does nothing.
+    /// Whether SGD uses Nesterov momentum; nil for the other optimizers, and then setting it does
+    /// nothing.
     public var nesterov: Bool? {
         get { if case .sgd(let sgd) = self { sgd.nesterov } else { nil } }
         set {
@@ -96,7 +99,9 @@ extension OptimizerSpecification {
         }
     }
 
-    /// Refuses numbers that make no sense, naming the key.
+    /// Checks that every number is in its range, and that Nesterov momentum has a momentum above 0.
+    ///
+    /// - Throws: ``OptimizerError`` with the key of the first number that is wrong.
     public func validate() throws(OptimizerError) {
         for number in Self.numbers {
             guard let value = self[number.key], !number.isAllowed(value) else { continue }

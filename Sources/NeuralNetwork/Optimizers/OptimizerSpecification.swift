@@ -1,13 +1,16 @@
 /// The optimizer of a run, with its numbers.
 ///
-/// Its state is a list of flat vectors of the parameters' length, named by ``stateNames``, zero at
-/// first.
+/// The state of an optimizer is a list of flat vectors, each as long as the parameter vector, with
+/// the names in ``stateNames``. All are zero at the start of a run.
 public enum OptimizerSpecification: Sendable, Hashable {
+    /// Stochastic gradient descent, with or without momentum.
     case sgd(SGD)
+    /// Adam, with weight decay as an L2 penalty.
     case adam(Adam)
+    /// Adam with decoupled weight decay.
     case adamW(AdamW)
 
-    /// What a run file calls it: "sgd", "adam", "adamw".
+    /// The name in a run file: "sgd", "adam" or "adamw".
     public var name: String {
         switch self {
         case .sgd: "sgd"
@@ -16,8 +19,8 @@ public enum OptimizerSpecification: Sendable, Hashable {
         }
     }
 
-    /// The state's vectors, by PyTorch's names: [], ["momentum_buffer"] or ["exp_avg",
-    /// "exp_avg_sq"].
+    /// The names of the state vectors, as in PyTorch: [] for SGD without momentum,
+    /// ["momentum_buffer"] for SGD with momentum, and ["exp_avg", "exp_avg_sq"] for Adam and AdamW.
     public var stateNames: [String] {
         switch self {
         case .sgd(let sgd): sgd.momentum == 0 ? [] : ["momentum_buffer"]
@@ -26,12 +29,15 @@ public enum OptimizerSpecification: Sendable, Hashable {
     }
 }
 
-/// An optimizer's number that makes no sense.
+/// A setting of an optimizer that is out of its range.
 public struct OptimizerError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The optimizer's name in a run file.
     public let optimizer: String
-    /// The run file's key, for instance "learning-rate".
+    /// The key in a run file, for instance "learning-rate".
     public let key: String
+    /// The values that were expected, and the value that was found.
     public let problem: String
 
+    /// The message for the user: "optimizer NAME: KEY: PROBLEM".
     public var description: String { "optimizer \(optimizer): \(key): \(problem)" }
 }

@@ -1,15 +1,21 @@
 import CKernels
 
 extension OptimizerSpecification {
-    /// One update of a stretch of the flat vector.
+    /// Computes one update of `count` consecutive elements of the flat vector.
     ///
     /// The gradient is gradientSum / sampleCount, the mean over the global batch. `newWeights` may
-    /// be
-    /// `weights`; no other two of the vectors may overlap. `state` has a vector for each of
-    /// ``stateNames`` and is updated in place.
-    /// Determinism: elementwise, so cutting the vector into stretches anywhere gives the same bits;
-    /// plain IEEE operations, so every host does; powers of β are our own products in double.
-    /// - Parameter step: the number of this update, the first being 1.
+    /// be `weights`; no other two of the vectors may overlap.
+    /// Determinism: the update is elementwise, so the bits do not depend on where the vector is
+    /// cut. It consists of plain IEEE operations, so every host gives the same bits. Powers of β
+    /// are products in double precision that Convoy computes without the host's C library.
+    /// - Parameters:
+    ///   - step: the number of this update; the first is 1.
+    ///   - weights: the elements before the update.
+    ///   - newWeights: receives the elements after the update.
+    ///   - gradientSum: the gradient, summed over the records of the global batch.
+    ///   - sampleCount: the number of records in the global batch, at least 1.
+    ///   - state: one vector of `count` elements for each of ``stateNames``, updated in place.
+    ///   - count: the number of elements.
     public func update(
         step: Int, weights: UnsafePointer<Float>, into newWeights: UnsafeMutablePointer<Float>,
         gradientSum: UnsafePointer<Float>, sampleCount: Int, state: [UnsafeMutablePointer<Float>],
@@ -53,7 +59,7 @@ extension OptimizerSpecification {
             epsilon: Float(epsilon), weight_decay: 0, weight_factor: 1)
     }
 
-    /// base to the power of a positive whole number, by squaring.
+    /// Returns the base to the power of a positive whole number, by squaring.
     private static func power(_ base: Double, _ exponent: Int) -> Double {
         var result = 1.0
         var square = base

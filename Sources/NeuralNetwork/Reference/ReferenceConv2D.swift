@@ -1,11 +1,11 @@
-/// A convolution of one sample.
+/// A convolution of one image.
 ///
 /// Math: out[o, y, x] = bias[o] + Σ over c, ky, kx of weight[o, c, ky, kx] ·
 /// in[c, y·stride + ky - top, x·stride + kx - left], where cells outside the image are zero
 /// (cross-correlation, as in PyTorch and Keras).
 /// Shapes: in [C, H, W], weight [O, C, kh, kw], out [O, H', W'].
-/// Both halves first lay the cells under each kernel position out as the rows of `patches`
-/// [C·kh·kw, H'·W'] (in the scratch memory), which leaves plain products of matrices.
+/// `forward` first lays out the cells under each kernel position as the rows of `patches` [C·kh·kw,
+/// H'·W'] in the scratch memory. Both passes are then plain products of matrices.
 struct ReferenceConv2D<Scalar: ReferenceScalar> {
     let channels: Int
     let height: Int
@@ -16,12 +16,14 @@ struct ReferenceConv2D<Scalar: ReferenceScalar> {
     let kernel: Size2D
     let stride: Size2D
     let padding: PaddingAmounts
+    /// The index of the weight's first element in the flat vector.
     let weightOffset: Int
+    /// The index of the bias's first element in the flat vector.
     let biasOffset: Int
 
     private var patchLength: Int { channels * kernel.height * kernel.width }
     private var positionCount: Int { outputHeight * outputWidth }
-    /// patches, and as much again for their gradients.
+    /// The elements of scratch memory: the patches, and as many elements for their gradients.
     var scratchCount: Int { 2 * patchLength * positionCount }
 
     func forward(
@@ -39,8 +41,8 @@ struct ReferenceConv2D<Scalar: ReferenceScalar> {
         }
     }
 
-    /// Adds to `parameterGradient`; overwrites `inputGradient` when it is wanted. Reads the patches
-    /// that `forward` left in the scratch memory.
+    /// Adds to `parameterGradient`, and overwrites `inputGradient` unless it is nil. Reads the
+    /// patches that `forward` left in the scratch memory.
     func backward(
         outputGradient: UnsafePointer<Scalar>, parameters: UnsafePointer<Scalar>,
         parameterGradient: UnsafeMutablePointer<Scalar>,
@@ -72,7 +74,8 @@ struct ReferenceConv2D<Scalar: ReferenceScalar> {
         scatter(patchGradient, into: inputGradient)
     }
 
-    /// Copies the cells under each kernel position; zeros outside the image.
+    /// Copies the cells under each kernel position to the patches, and zeros for cells outside the
+    /// image.
     private func gather(
         _ input: UnsafePointer<Scalar>, into patches: UnsafeMutablePointer<Scalar>
     ) {
@@ -83,7 +86,8 @@ struct ReferenceConv2D<Scalar: ReferenceScalar> {
         }
     }
 
-    /// The reverse: adds each kernel position's gradients back to the cells they came from.
+    /// Adds the gradient of each kernel position back to the cell that it was copied from: the
+    /// reverse of `gather`.
     private func scatter(
         _ patchGradient: UnsafePointer<Scalar>, into inputGradient: UnsafeMutablePointer<Scalar>
     ) {
@@ -94,9 +98,9 @@ struct ReferenceConv2D<Scalar: ReferenceScalar> {
         }
     }
 
-    /// Calls `body` with each stretch of patches that lies inside the image: the offset of its
-    /// first element in the patches and in the image, and its length. Patches step by 1, the image
-    /// by stride.
+    /// Calls `body` for each range of a patch row that lies inside the image. The arguments are the
+    /// offset of its first element in the patches, the offset of that element in the image, and its
+    /// length. Patches step by 1, the image by the stride.
     @inline(__always)
     private func forEachRow(_ body: (Int, Int, Int) -> Void) {
         for channel in 0..<channels {

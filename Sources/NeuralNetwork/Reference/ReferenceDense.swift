@@ -1,10 +1,12 @@
-/// A fully connected layer on one sample.
+/// A fully connected layer on one record.
 ///
 /// Math: out = weight · in + bias. Shapes: in [I], weight [O, I], bias [O], out [O].
 struct ReferenceDense<Scalar: ReferenceScalar> {
     let inputCount: Int
     let outputCount: Int
+    /// The index of the weight's first element in the flat vector.
     let weightOffset: Int
+    /// The index of the bias's first element in the flat vector.
     let biasOffset: Int
 
     func forward(
@@ -18,7 +20,7 @@ struct ReferenceDense<Scalar: ReferenceScalar> {
         }
     }
 
-    /// Adds to `parameterGradient`; overwrites `inputGradient` when it is wanted.
+    /// Adds to `parameterGradient`, and overwrites `inputGradient` unless it is nil.
     func backward(
         _ input: UnsafePointer<Scalar>, outputGradient: UnsafePointer<Scalar>,
         parameters: UnsafePointer<Scalar>, parameterGradient: UnsafeMutablePointer<Scalar>,

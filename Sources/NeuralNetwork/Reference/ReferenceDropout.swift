@@ -1,12 +1,12 @@
-/// Inverted dropout: in training each element is dropped, or kept and scaled by 1/(1-rate); in
-/// inference nothing happens. ``DropoutMask`` draws the mask.
+/// Inverted dropout: in training each element is dropped, or kept and scaled by 1 / (1 - rate); in
+/// inference all elements stay as they are. ``DropoutMask`` draws the mask.
 struct ReferenceDropout<Scalar: ReferenceScalar> {
     let count: Int
     let rate: Double
     let layerIndex: Int
     let seed: UInt64
 
-    /// The mask, kept from forward to backward.
+    /// The elements of scratch memory: the mask, kept from forward to backward.
     var scratchCount: Int { count }
 
     func forward(

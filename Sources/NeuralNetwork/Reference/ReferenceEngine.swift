@@ -1,13 +1,18 @@
-/// The reference backend: plain Swift in single precision, sample by sample. It is the oracle that
-/// the other backends are compared with, and what runs where no other does.
+/// The reference backend: plain Swift in single precision, one record at a time.
+///
+/// It is the oracle that the other backends are compared with, and it runs on hosts that no other
+/// backend supports.
 public final class ReferenceEngine: GradientEngine {
-    /// It is the same code on every host.
+    /// The only instruction set of this backend, since its code is the same on every host.
     public static let instructionSet = "generic"
 
+    /// The network that the engine computes.
     public let network: Network
     private let reference: ReferenceNetwork<Float>
 
-    /// Throws: ``BackendError`` for a precision other than fp32 or a foreign instruction set.
+    /// Creates an engine. All parameters are zero until they are set.
+    ///
+    /// - Throws: ``BackendError`` for a precision other than fp32, and for another instruction set.
     public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
         guard configuration.precision == .fp32 else {
             throw BackendError(
@@ -23,10 +28,13 @@ public final class ReferenceEngine: GradientEngine {
         reference = ReferenceNetwork(network: network, seed: configuration.seed)
     }
 
+    /// Copies one layer's parameters from the flat vector.
     public func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
         reference.setParameters(parameters, network.parameters.layers[layer])
     }
 
+    /// Computes the gradient of the summed loss, one record after another; see ``GradientEngine``.
+    /// It asks the observer before each record, and never tells it what is final.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
@@ -52,6 +60,7 @@ public final class ReferenceEngine: GradientEngine {
         }
     }
 
+    /// Computes the losses of the records in inference mode. `logits` receives [count, classes].
     public func evaluate(
         _ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?
     ) -> BatchStatistics {
@@ -68,6 +77,7 @@ public final class ReferenceEngine: GradientEngine {
         return statistics
     }
 
+    /// Returns the last layer's outputs, row-major [count, outputs], without dropout.
     public func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
         var values: [Float] = []
         for sample in 0..<count {
@@ -78,6 +88,8 @@ public final class ReferenceEngine: GradientEngine {
         return values
     }
 
+    /// Computes the gradients of the images and the parameters from the gradient of the outputs,
+    /// [count, outputs], without a loss and without dropout.
     public func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
     ) -> (input: [Float], parameters: [Float]) {

@@ -1,4 +1,4 @@
-/// The largest value under each window of one sample; cells outside the image do not take part.
+/// The largest value under each window of one image; cells outside the image do not take part.
 ///
 /// Shapes: in [C, H, W], out [C, H', W']. The gradient goes to the first largest cell in row-major
 /// order within the window, as in PyTorch.
@@ -26,7 +26,8 @@ struct ReferenceMaxPool2D<Scalar: ReferenceScalar> {
         }
     }
 
-    /// Calls `body` with each output's index and the index of its window's first largest cell.
+    /// Calls `body` with the index of each output and the index of the first largest cell of its
+    /// window.
     @inline(__always)
     private func forEachWindow(_ input: UnsafePointer<Scalar>, _ body: (Int, Int) -> Void) {
         for channel in 0..<channels {

@@ -1,23 +1,28 @@
-/// A network that computes one sample at a time, forward and then backward, in plain loops.
+/// A network that computes one record at a time, forward and then backward, in plain loops.
 ///
-/// Generic over the scalar so that central differences in Double can check the very code that runs
-/// in Float. Threading: used by one thread.
+/// It is generic over the scalar, so that central differences in Double can check the code that
+/// runs in Float. Threading: one thread uses it.
 ///
-/// Safety: the five buffers are allocated by `init` with the sizes that the stages' offsets were
-/// planned with, initialised there, touched by this class alone and freed by `deinit`.
+/// Safety: `init` allocates the five buffers with the sizes that the stages' offsets were planned
+/// with, and initialises them. Only this class writes to them, and `deinit` frees them.
 public final class ReferenceNetwork<Scalar: ReferenceScalar> {
+    /// The network that is computed.
     public let network: Network
     private let stages: [ReferenceStage<Scalar>]
     private let outputOffset: Int
     private let parameters: UnsafeMutablePointer<Scalar>
-    /// The image, then every stage's output.
+    /// The image, followed by the output of every stage.
     private let activations: UnsafeMutablePointer<Scalar>
     private let scratch: UnsafeMutablePointer<Scalar>
-    /// The gradients of a stage's output and of its input, exchanged from stage to stage.
+    /// The gradient of a stage's output, and that of its input. They are swapped after each stage.
     private var gradient: UnsafeMutablePointer<Scalar>
     private var nextGradient: UnsafeMutablePointer<Scalar>
 
-    /// - Parameter seed: the run's seed; dropout is keyed by it.
+    /// Creates the network with all parameters zero.
+    ///
+    /// - Parameters:
+    ///   - network: the network to compute.
+    ///   - seed: the run's seed; it keys dropout.
     public init(network: Network, seed: UInt64) {
         self.network = network
         let stages = ReferenceStage<Scalar>.plan(network, seed: seed)
@@ -42,17 +47,18 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
         }
     }
 
+    /// Takes all parameters from the flat vector.
     func setParameters(_ values: UnsafePointer<Scalar>) {
         setParameters(values, 0..<network.parameters.elementCount)
     }
 
-    /// Takes these elements of the flat vector.
+    /// Takes the elements of `range` from the flat vector.
     func setParameters(_ values: UnsafePointer<Scalar>, _ range: Range<Int>) {
         (parameters + range.lowerBound)
             .update(from: values + range.lowerBound, count: range.count)
     }
 
-    /// The network's output for one image; valid until the next call.
+    /// Returns the network's output for one image [C, H, W]. It is valid until the next call.
     func forward(_ image: UnsafePointer<Scalar>, mode: ReferenceMode) -> UnsafePointer<Scalar> {
         activations.update(from: image, count: network.inputElementCount)
         for stage in stages {
@@ -72,8 +78,11 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
         return UnsafePointer(activations + outputOffset)
     }
 
-    /// Takes the gradient of the last `forward` call's output; adds to the parameters' gradient and
-    /// returns the image's (meaningless when not wanted), valid until the next call.
+    /// Propagates the gradient of the output of the last `forward` call back through the network,
+    /// and adds the gradients of the parameters to `parameterGradient`.
+    ///
+    /// - Returns: the gradient of the image, valid until the next call; without meaning unless
+    ///   `wantsInputGradient`.
     func backward(
         outputGradient: UnsafePointer<Scalar>, parameterGradient: UnsafeMutablePointer<Scalar>,
         wantsInputGradient: Bool
@@ -107,7 +116,12 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
 }
 
 extension ReferenceNetwork where Scalar == Double {
-    /// One sample's output in double precision, for checking gradients.
+    /// Returns one record's output in double precision, for checking gradients.
+    ///
+    /// - Parameters:
+    ///   - parameters: the flat parameter vector.
+    ///   - image: [C, H, W].
+    ///   - mode: whether dropout drops elements.
     public func output(parameters: [Double], image: [Double], mode: ReferenceMode) -> [Double] {
         requireCounts(parameters, image)
         setParameters(parameters)
@@ -116,7 +130,14 @@ extension ReferenceNetwork where Scalar == Double {
                 start: forward(image, mode: mode), count: network.outputElementCount))
     }
 
-    /// One sample's gradients in double precision, given d(loss)/d(output).
+    /// Returns one record's gradients in double precision.
+    ///
+    /// - Parameters:
+    ///   - parameters: the flat parameter vector.
+    ///   - image: [C, H, W].
+    ///   - outputGradient: d(loss)/d(output), [outputs].
+    ///   - mode: whether dropout drops elements.
+    /// - Returns: the gradients of the image and of the flat parameter vector.
     public func gradients(
         parameters: [Double], image: [Double], outputGradient: [Double], mode: ReferenceMode
     ) -> (input: [Double], parameters: [Double]) {

@@ -1,4 +1,4 @@
-/// max(x, 0), element by element; not-a-number stays what it is. The gradient at 0 is 0.
+/// max(x, 0), element by element. A NaN stays a NaN. The gradient at 0 is 0.
 struct ReferenceReLU<Scalar: ReferenceScalar> {
     let count: Int
 

@@ -1,4 +1,4 @@
-/// The numbers the reference layers compute with: Float, or Double for checking them.
+/// A number that the reference layers compute with: Float, or Double to check them.
 public protocol ReferenceScalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {}
 
 extension Float: ReferenceScalar {}
@@ -6,9 +6,10 @@ extension Double: ReferenceScalar {}
 
 /// The two inner loops of the reference layers.
 ///
-/// Determinism: fixed order, no contraction: the same bits on every host.
+/// Determinism: the order is fixed and nothing is contracted to fused multiply-adds, so every host
+/// gives the same bits.
 enum ReferenceLoops {
-    /// out[i] += factor · x[i].
+    /// Computes out[i] += factor · x[i].
     @inline(__always)
     static func addScaled<Scalar: ReferenceScalar>(
         _ out: UnsafeMutablePointer<Scalar>, _ factor: Scalar, _ x: UnsafePointer<Scalar>,
@@ -17,7 +18,8 @@ enum ReferenceLoops {
         for i in 0..<count { out[i] += factor * x[i] }
     }
 
-    /// Σ x[i] · y[i]: eight sums over every eighth element, added from the first to the last.
+    /// Returns Σ x[i] · y[i]. Eight sums, each over every eighth element, are added from the first
+    /// to the last; elements beyond the last whole group of eight follow one by one.
     @inline(__always)
     static func dot<Scalar: ReferenceScalar>(
         _ x: UnsafePointer<Scalar>, _ y: UnsafePointer<Scalar>, _ count: Int

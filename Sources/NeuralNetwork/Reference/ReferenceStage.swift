@@ -1,10 +1,13 @@
-/// Whether dropout drops, and for which record.
+/// Whether dropout drops elements, and for which record.
 public enum ReferenceMode: Sendable, Hashable {
+    /// Dropout drops nothing.
     case inference
+    /// Dropout drops elements by the mask of this epoch and this record, given by its global
+    /// number.
     case training(epoch: Int, record: UInt64)
 }
 
-/// One step of the reference network: a layer, or the activation that follows it.
+/// One computation of the reference network: a layer, or the activation that follows it.
 enum ReferenceLayer<Scalar: ReferenceScalar> {
     case conv2D(ReferenceConv2D<Scalar>)
     case maxPool2D(ReferenceMaxPool2D<Scalar>)
@@ -21,7 +24,7 @@ enum ReferenceLayer<Scalar: ReferenceScalar> {
     }
 }
 
-/// A reference layer with the places of its input, output and scratch memory.
+/// A reference layer with the places of its input, output and scratch memory, all in elements.
 struct ReferenceStage<Scalar: ReferenceScalar> {
     let layer: ReferenceLayer<Scalar>
     let inputOffset: Int
@@ -29,7 +32,8 @@ struct ReferenceStage<Scalar: ReferenceScalar> {
     let outputCount: Int
     let scratchOffset: Int
 
-    /// The stages of a network. Flatten needs none: values are stored in C, H, W order already.
+    /// Returns the stages of a network. Flatten needs no stage, because values are stored in C, H,
+    /// W order already.
     static func plan(_ network: Network, seed: UInt64) -> [ReferenceStage] {
         var stages: [ReferenceStage] = []
         var offset = 0

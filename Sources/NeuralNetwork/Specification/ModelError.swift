@@ -1,14 +1,15 @@
 import StrictYAML
 
-/// A model that cannot be built, and why.
+/// The reason why a model cannot be built.
 public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The text is not a model file.
     case settings(SettingsError)
-    /// A layer does not fit what comes before it. `number` counts from 1.
+    /// A layer is invalid, or does not fit the layers before it. `number` counts layers from 1.
     case layer(model: String, number: Int, name: String, problem: String)
-    /// The model as a whole is not usable.
+    /// The model as a whole cannot be used.
     case model(model: String, problem: String)
 
+    /// The message for the user. It names the file or the model, and the line or the layer.
     public var description: String {
         switch self {
         case .settings(let error): error.description
@@ -18,7 +19,7 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The same error with the file named in place of the model.
+    /// Returns the error with the file's name in place of the model's name.
     func inFile(_ fileName: String) -> ModelError {
         switch self {
         case .settings: self

@@ -1,10 +1,10 @@
 import StrictYAML
 
 extension ModelSpecification {
-    /// Reads a model file; the model is named by the file's name without its ending.
+    /// Reads a model file. The model's name is the file's name without its ending.
     ///
-    /// Throws: ``ModelError`` naming the file, and the line or the layer, when it is not a model
-    /// file or when its layers do not fit one another.
+    /// - Throws: ``ModelError`` that names the file, and the line or the layer, when the file is
+    ///   not a model file or when its layers do not fit one another.
     public static func load(file path: String) throws(ModelError) -> Self {
         let fileName = path.split(separator: "/").last.map(String.init) ?? path
         let stem = fileName.lastIndex(of: ".").map { String(fileName[..<$0]) } ?? fileName
@@ -17,9 +17,10 @@ extension ModelSpecification {
         return try ModelSpecification(name: stem, mapping: mapping)
     }
 
-    /// Reads the keys `input` and `layers` of a model file or of the `model` key of a run file.
+    /// Creates a model from the keys `input` and `layers` of a model file, or of the key `model` of
+    /// a run file.
     ///
-    /// Throws: ``ModelError`` like ``load(file:)``.
+    /// - Throws: ``ModelError``, as ``load(file:)`` does.
     public init(name: String, mapping: StrictMapping) throws(ModelError) {
         let read: ModelSpecification
         do throws(SettingsError) {
@@ -43,7 +44,7 @@ extension ModelSpecification {
         self.init(name: name, inputShape: inputShape, layers: layers)
     }
 
-    /// The same specification, once its shapes are known to fit.
+    /// Returns the specification when its shapes fit.
     private static func checked(
         _ specification: ModelSpecification, fileName: String
     ) throws(ModelError) -> Self {
@@ -55,8 +56,8 @@ extension ModelSpecification {
         }
     }
 
-    /// The model file in its canonical form: every key written out; it reads back to an equal
-    /// value.
+    /// The model file in its canonical form: every key is written out, and the text reads back to
+    /// an equal value.
     public var yaml: String {
         var text = "input: [\(inputShape.map(String.init).joined(separator: ", "))]\nlayers:\n"
         for layer in layers { text += "  - \(layer.yaml)\n" }
@@ -67,7 +68,7 @@ extension ModelSpecification {
 extension LayerSpecification {
     private static let kinds = ["conv2d", "max-pool2d", "flatten", "dense", "relu", "dropout"]
 
-    /// Reads one entry of `layers`: a mapping with the kind as its one key, or the kind alone.
+    /// Reads one entry of `layers`: a mapping whose only key is the kind, or only the kind.
     fileprivate init(_ value: StrictValue) throws(SettingsError) {
         let kind: String
         let settings: StrictMapping
@@ -120,7 +121,7 @@ extension LayerSpecification {
         }
     }
 
-    /// `3` or `[3, 5]`: height, width.
+    /// Reads a height and a width: `[3, 5]`, or `3` for a square.
     private static func size(_ value: StrictValue) throws(SettingsError) -> Size2D {
         guard value.isList else { return Size2D(try value.integer(in: 1...4096)) }
         let sides = try value.list()

@@ -1,35 +1,44 @@
 import CounterRandom
 
-/// One layer with its shapes, its name and its place in the parameter vector.
+/// One layer with its shapes, its name and its slots in the flat vector.
 public struct NetworkLayer: Sendable, Hashable {
+    /// The layer's kind and settings.
     public let specification: LayerSpecification
-    /// Its place among the layers, from 0. Dropout masks are keyed by it.
+    /// The layer's place in the network, counted from 0. It keys the dropout masks.
     public let index: Int
-    /// "conv1", "pool1", "flatten1", "dense1", "relu1", "dropout1": kind and order.
+    /// The layer's kind and its number among the layers of that kind: "conv1", "pool1", "flatten1",
+    /// "dense1", "relu1", "dropout1".
     public let name: String
-    /// [C, H, W], or [N] when flat.
+    /// The shape of one input: [C, H, W], or [N] when flat.
     public let inputShape: [Int]
+    /// The shape of one output: [C, H, W], or [N] when flat.
     public let outputShape: [Int]
-    /// What `same` padding comes to; zeros otherwise.
+    /// The cells that `same` padding adds; zeros for all other layers.
     public let padding: PaddingAmounts
-    /// Indices into ``ParameterLayout/slots``; nil for layers without parameters.
+    /// The weight's index in ``ParameterLayout/slots``; nil for a layer without parameters.
     public let weightSlot: Int?
+    /// The bias's index in ``ParameterLayout/slots``; nil for a layer without parameters.
     public let biasSlot: Int?
 
+    /// The number of elements of one input.
     public var inputElementCount: Int { inputShape.reduce(1, *) }
+    /// The number of elements of one output.
     public var outputElementCount: Int { outputShape.reduce(1, *) }
 }
 
-/// A specification with every shape worked out.
+/// A model with every shape computed and every parameter placed in the flat vector.
 public struct Network: Sendable, Hashable {
+    /// The model that the network was made from.
     public let specification: ModelSpecification
+    /// The layers, from the input to the output; at least one.
     public let layers: [NetworkLayer]
+    /// The layout of the flat parameter vector.
     public let parameters: ParameterLayout
 
-    /// Works out every shape.
+    /// Creates the network of a model and computes every shape.
     ///
-    /// Throws: ``ModelError`` that names the layer (number, kind, name) and the shapes that do not
-    /// fit.
+    /// - Throws: ``ModelError`` that names the layer (number, kind, name) and the shapes that do
+    ///   not fit.
     public init(_ specification: ModelSpecification) throws(ModelError) {
         var builder = try NetworkBuilder(specification)
         for layer in specification.layers { try builder.append(layer) }
@@ -38,17 +47,19 @@ public struct Network: Sendable, Hashable {
         parameters = ParameterLayout(slots: builder.slots)
     }
 
-    /// Elements of one input image: C · H · W.
+    /// The number of elements of one input image: C · H · W.
     public var inputElementCount: Int { layers[0].inputElementCount }
 
-    /// Elements of one output: the number of classes, for a classifier.
+    /// The number of elements of one output; for a classifier, the number of classes.
     public var outputElementCount: Int { layers[layers.count - 1].outputElementCount }
 
     /// The shape of one output.
     public var outputShape: [Int] { layers[layers.count - 1].outputShape }
 
-    /// Checks that the last layer gives one number a class. More are good too: a sample of a data
-    /// set may lack some classes.
+    /// Checks that the last layer gives at least one number a class.
+    ///
+    /// More outputs than classes are allowed, because a subset of a data set may lack some classes.
+    /// - Throws: ``ModelError`` that names the last layer.
     public func requireClassifier(classCount: Int) throws(ModelError) {
         if outputShape.count == 1, outputShape[0] >= classCount { return }
         let last = layers[layers.count - 1]
@@ -58,9 +69,11 @@ public struct Network: Sendable, Hashable {
                 + "classes; end with flatten and dense: {units: \(classCount)}")
     }
 
-    /// The flat vector a run starts from.
+    /// Returns the flat vector that a run starts from.
     ///
-    /// Determinism: each tensor is a function of (seed, its slot's index), whatever the others are.
+    /// Weights are drawn by their slot's ``ParameterSlot/initializer``; biases are zero.
+    /// Determinism: each tensor is a function of (seed, index of its slot), so other tensors do not
+    /// change it.
     public func initialParameters(seed: UInt64) -> [Float] {
         var values = [Float](repeating: 0, count: parameters.elementCount)
         for (index, slot) in parameters.slots.enumerated() where slot.kind == .weight {
@@ -72,8 +85,8 @@ public struct Network: Sendable, Hashable {
         return values
     }
 
-    /// A name for this architecture that is the same in every process: 16 hexadecimal digits of the
-    /// FNV-1a hash (64 bits) of the canonical model file.
+    /// An identifier of this architecture that is the same in every process: the FNV-1a hash (64
+    /// bits) of the canonical model file, as 16 hexadecimal digits.
     public var fingerprint: String {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in specification.yaml.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }

@@ -1,7 +1,7 @@
-/// Works out a network's shapes layer by layer; see ``Network/init(_:)``.
+/// A builder computes a network's shapes layer by layer; see ``Network/init(_:)``.
 struct NetworkBuilder {
-    /// The most elements of an image, of a layer's output, of a model: keeps every index in 32
-    /// bits.
+    /// The largest number of elements of an image, of a layer's output and of a model's parameters.
+    /// It keeps every index within 32 bits.
     static let maximumElementCount = 1 << 30
 
     private let modelName: String
@@ -25,6 +25,7 @@ struct NetworkBuilder {
         }
     }
 
+    /// Adds a layer after the last one.
     mutating func append(_ layer: LayerSpecification) throws(ModelError) {
         countOfKind[layer.namePrefix, default: 0] += 1
         let name = "\(layer.namePrefix)\(countOfKind[layer.namePrefix]!)"
@@ -73,8 +74,8 @@ struct NetworkBuilder {
         return shape
     }
 
-    /// The output's height and width and the padding, for a window that moves over the current
-    /// shape.
+    /// Returns the output's height and width, and the padding, for a window that moves over the
+    /// current shape.
     private func window(
         _ size: Size2D, _ stride: Size2D, _ padding: Padding, _ noun: String, _ name: String
     ) throws(ModelError) -> (Size2D, PaddingAmounts) {
@@ -108,7 +109,7 @@ struct NetworkBuilder {
         }
     }
 
-    /// Adds a weight and its bias, and gives the weight's slot.
+    /// Adds a weight and its bias, and returns the index of the weight's slot.
     private mutating func addParameters(
         _ name: String, weightShape: [Int], _ initializer: Initializer
     ) throws(ModelError) -> Int {
@@ -148,7 +149,8 @@ struct NetworkBuilder {
         shape = output
     }
 
-    /// The product of positive numbers, or nil when one is not, or when it exceeds the limit.
+    /// Returns the product of the numbers; nil when one of them is below 1, or when the product
+    /// exceeds ``maximumElementCount``.
     private static func product(_ numbers: [Int]) -> Int? {
         var result = 1
         for number in numbers {

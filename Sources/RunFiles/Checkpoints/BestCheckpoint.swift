@@ -1,9 +1,11 @@
 import ClusterProtocol
 import FoundationEssentials
 
-/// What `checkpoints/best.json` says: the step whose weights did best on the test records.
+/// The content of `checkpoints/best.json`: the checkpoint with the highest test accuracy.
 package struct BestCheckpoint: Codable {
+    /// The step of the checkpoint.
     package var step: Int
+    /// The accuracy on the test records, 0 to 1.
     package var accuracy: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -11,15 +13,19 @@ package struct BestCheckpoint: Codable {
         case accuracy = "test_accuracy"
     }
 
+    /// Creates the entry for the weights of one evaluation.
     package init(_ summary: CoordinatorMachine.EvaluationSummary) {
         step = summary.step.value
         accuracy = Double(summary.correctCount) / Double(max(1, summary.recordCount))
     }
 
+    /// The text of the file.
     package var json: String { "{\"step\": \(step), \"test_accuracy\": \(accuracy)}\n" }
 
-    /// What a resumed run begins with: what the file says, or the journal, where it has got further
-    /// and the checkpoint is there.
+    /// Returns the best checkpoint that a resumed run begins with, or nil when none is known.
+    ///
+    /// It is the one in the file, or the one in the journal if that has a higher accuracy and its
+    /// checkpoint exists.
     package static func newest(
         _ directory: RunDirectory, _ recovery: CoordinatorMachine.Recovery?,
         _ store: CheckpointStore
@@ -32,6 +38,7 @@ package struct BestCheckpoint: Codable {
         return journaled
     }
 
+    /// Reads the file of a run, or returns nil when it cannot be read.
     package static func read(_ directory: RunDirectory) -> BestCheckpoint? {
         guard let bytes = try? FileSystem.read(directory.bestCheckpoint) else { return nil }
         return try? JSONDecoder().decode(BestCheckpoint.self, from: Data(bytes))

@@ -7,14 +7,19 @@ import Partitions
 import SafeTensors
 import StrictYAML
 
-/// Reads checkpoint directories and model files of which nothing is known beforehand.
+/// Reads checkpoint directories and model files without knowing their model beforehand.
 public enum CheckpointReader {
+    /// Reads the `state.json` of a checkpoint directory.
+    ///
+    /// - Throws: 65 when it cannot be read or does not describe a checkpoint of version 1.
     public static func state(_ path: String) throws(Failure) -> CheckpointState {
         let file = "\(path)/\(CheckpointStore.stateFile)"
         return try state(FileSystem.read(file), file: file)
     }
 
-    /// The same from memory; `file` is only a name for errors.
+    /// Reads the content of a `state.json` from memory.
+    ///
+    /// - Parameter file: the name for error messages.
     package static func state(_ bytes: [UInt8], file: String) throws(Failure) -> CheckpointState {
         guard let state = try? JSONDecoder().decode(CheckpointState.self, from: Data(bytes)),
             state.format == "convoy-checkpoint", state.version == 1
@@ -22,7 +27,10 @@ public enum CheckpointReader {
         return state
     }
 
-    /// Reads every file through and compares it with its checksum.
+    /// Reads the model and optimizer files of a checkpoint and compares them with their lengths and
+    /// checksums.
+    ///
+    /// - Throws: 65 when a file is missing or differs.
     public static func verify(_ path: String, _ state: CheckpointState) throws(Failure) {
         for name in [CheckpointStore.modelFile, CheckpointStore.optimizerFile] {
             guard let expected = state.files[name] else {
@@ -43,17 +51,24 @@ public enum CheckpointReader {
         }
     }
 
+    /// Reads a safetensors file.
     package static func tensors(_ path: String) throws(Failure) -> SafeTensorsFile {
         do throws(SafeTensorsError) { return try SafeTensorsFile.read(path: path) } catch {
             throw .data("\(error)")
         }
     }
 
-    /// Gathers named tensors into a flat vector; names and shapes must be the layout's.
+    /// Gathers named tensors into a flat vector.
+    ///
+    /// - Parameters:
+    ///   - prefix: the text before each slot's name in the file.
+    ///   - file: the name for error messages.
+    /// - Throws: 65 when a tensor is missing, or when its shape is not the slot's.
     public static func flat(
         _ tensors: SafeTensorsFile, prefix: String, layout: ParameterLayout, file: String
     ) throws(Failure) -> FloatBuffer {
-        // Before memory is taken: what the model says of itself may be more than there is.
+        // All tensors are checked before memory is allocated: the model in the metadata may claim a
+        // size that the file does not have.
         let found = try layout.slots.map { slot throws(Failure) in
             guard let tensor = tensors[prefix + slot.name] else {
                 let names = tensors.tensors.map(\.name).joined(separator: ", ")
@@ -77,7 +92,10 @@ public enum CheckpointReader {
         return buffer
     }
 
-    /// Initial weights from any safetensors file with the right tensors.
+    /// Reads initial weights from any safetensors file that has the right tensors.
+    ///
+    /// - Throws: 65 when a tensor is missing, has another shape or holds a number that is not
+    ///   finite.
     public static func weights(
         file: String, layout: ParameterLayout
     ) throws(Failure) -> FloatBuffer {
@@ -93,7 +111,11 @@ public enum CheckpointReader {
         return weights
     }
 
-    /// A model with its weights, from a checkpoint directory, a run directory (its newest), or a file.
+    /// Reads a model and its weights.
+    ///
+    /// - Parameter path: a checkpoint directory, a run directory (its newest checkpoint is read) or
+    ///   a model file.
+    /// - Throws: 65 for a file that is damaged or does not hold a model.
     public static func model(
         _ path: String
     ) throws(Failure) -> (
@@ -120,6 +142,8 @@ public enum CheckpointReader {
         }
     }
 
+    /// Returns the safetensors file of a checkpoint, of the newest checkpoint of a run, or `path`
+    /// itself. A checkpoint is verified first.
     private static func modelFile(_ path: String) throws(Failure) -> String {
         if FileSystem.exists("\(path)/\(CheckpointStore.stateFile)") {
             try verify(path, state(path))

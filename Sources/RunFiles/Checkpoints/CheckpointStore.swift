@@ -6,28 +6,37 @@ import NeuralNetwork
 import SafeTensors
 import StrictYAML
 
-/// Reads and writes `checkpoints/step-NNNNNNNN/`.
+/// Reads and writes the checkpoints of a run, the directories `checkpoints/step-NNNNNNNN/`.
 ///
-/// A checkpoint is written under a temporary name, synced file by file, renamed, and the directory
-/// synced: a name without `.tmp` is whole, whatever happened. Which one is newest is decided by its
-/// number, never by its time.
+/// A checkpoint is written under a temporary name. Each file is synced, the directory is renamed,
+/// and the parent directory is synced. So a checkpoint without `.tmp` in its name is complete, even
+/// after a crash. The number of the step decides which checkpoint is the newest, not the file's
+/// time.
 public struct CheckpointStore: Sendable {
+    /// The file with the weights.
     public static let modelFile = "model.safetensors"
+    /// The file with the optimizer's state.
     public static let optimizerFile = "optimizer.safetensors"
+    /// The file with the description of the checkpoint, a ``CheckpointState``.
     public static let stateFile = "state.json"
-    /// Checkpoints that are kept: the last ones.
+    /// The number of checkpoints that are kept: the newest ones.
     public static let keptCount = 3
 
+    /// The directory that contains the checkpoints.
     public let directory: String
     private let material: RunMaterial
     private let history: SettingsHistory
     private let mayDiffer: Bool
-    /// Asked before each write; nil for who only reads.
+    /// The fence that is asked before each write; nil for a store that is only read.
     private let fence: RunFence?
 
+    /// Creates a store for reading and writing without a fence.
+    ///
     /// - Parameters:
-    ///   - history: settings that were changed since a checkpoint was written.
-    ///   - mayDiffer: also reads what was written with other settings.
+    ///   - directory: the directory that contains the checkpoints.
+    ///   - material: the run that the checkpoints must fit.
+    ///   - history: the settings that were changed during the run.
+    ///   - mayDiffer: whether to read checkpoints that were written with other settings too.
     public init(
         _ directory: String, material: RunMaterial, history: SettingsHistory = SettingsHistory(),
         mayDiffer: Bool = false
@@ -36,6 +45,7 @@ public struct CheckpointStore: Sendable {
             directory, material: material, history: history, mayDiffer: mayDiffer, fence: nil)
     }
 
+    /// Creates a store that asks `fence` before each write.
     package init(
         _ directory: String, material: RunMaterial, history: SettingsHistory = SettingsHistory(),
         mayDiffer: Bool = false, fence: RunFence?
@@ -47,24 +57,33 @@ public struct CheckpointStore: Sendable {
         self.fence = fence
     }
 
+    /// Returns the name of a checkpoint's directory, for instance "step-00000500".
     public static func name(step: Int) -> String {
         let digits = "\(step)"
         return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
     }
 
+    /// Returns the step in a checkpoint's name, or nil for other names and for unfinished
+    /// checkpoints.
     public static func step(name: String) -> Int? {
         guard name.hasPrefix("step-"), !name.hasSuffix(".tmp") else { return nil }
         return Int(name.dropFirst(5))
     }
 
+    /// Returns the steps of all complete checkpoints in a directory, in ascending order.
     public static func steps(in directory: String) -> [Int] {
         FileSystem.names(in: directory).compactMap(step(name:)).sorted()
     }
 
+    /// Returns the path of a checkpoint's directory.
     public func path(step: Int) -> String { "\(directory)/\(Self.name(step: step))" }
 
     // MARK: Writing
 
+    /// Writes a checkpoint and waits until it is on disk.
+    ///
+    /// - Parameter instructionSet: the instruction set that the workers settled on.
+    /// - Throws: 65 when it cannot be written; 69 when another coordinator has taken the run over.
     public func write(_ checkpoint: Checkpoint, instructionSet: String) throws(Failure) {
         let final = path(step: checkpoint.step)
         let temporary = "\(final).tmp"
@@ -146,7 +165,8 @@ public struct CheckpointStore: Sendable {
             weightsSHA256: checkpoint.weightsSHA256, files: files)
     }
 
-    /// With the instruction set that the workers settled on, where it decides bits.
+    /// Returns the settings that decide bits, with the instruction set that the workers settled on
+    /// where it decides bits.
     private func settings(instructionSet: String) -> [String: String] {
         var settings = Dictionary(
             material.decisions.map { ($0.key, $0.text) }, uniquingKeysWith: { first, _ in first })
@@ -159,18 +179,22 @@ public struct CheckpointStore: Sendable {
     private static func encode(_ state: CheckpointState) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        // A plain value; encoding it cannot fail.
+        // This is a plain value, so encoding cannot fail.
         return (try? encoder.encode(state)).map { Array($0) } ?? []
     }
 
-    /// Removes all but the last few, and what unfinished writes have left.
+    /// Removes all but the newest ``keptCount`` checkpoints, and the remains of unfinished writes.
+    ///
+    /// Nothing is removed once another coordinator has taken the run over.
+    ///
+    /// - Parameter extra: the steps of further checkpoints that stay.
     public func prune(keeping extra: Set<Int> = []) {
         guard fence?.isHeld ?? true else { return }
         for name in FileSystem.names(in: directory) where name.hasSuffix(".tmp") {
             FileSystem.remove("\(directory)/\(name)")
         }
         for step in Self.steps(in: directory).dropLast(Self.keptCount) where !extra.contains(step) {
-            // Half removed it must not have a name that promises a whole one.
+            // A partly removed checkpoint must not keep a name that promises a complete one.
             let temporary = "\(path(step: step)).tmp"
             try? FileSystem.rename(path(step: step), to: temporary)
             FileSystem.remove(temporary)
@@ -179,7 +203,10 @@ public struct CheckpointStore: Sendable {
 
     // MARK: Reading
 
-    /// Reads a checkpoint and checks everything about it.
+    /// Reads a checkpoint and checks its files, its model and, unless `mayDiffer` is set, its
+    /// settings.
+    ///
+    /// - Throws: 65 when a file is damaged, or when the checkpoint does not fit the run.
     public func read(step: Int) throws(Failure) -> Checkpoint {
         let path = path(step: step)
         let state = try CheckpointReader.state(path)
@@ -213,7 +240,8 @@ public struct CheckpointStore: Sendable {
         return Checkpoint(step: step, parts: parts)
     }
 
-    /// What is wrong with the newest checkpoint, as the end of a sentence; empty when there is none.
+    /// What is wrong with the newest checkpoint, as the end of a sentence. It is empty when the
+    /// checkpoint can be read or when there is no checkpoint.
     package var newestFault: String {
         guard let step = Self.steps(in: directory).last else { return "" }
         do throws(Failure) {
@@ -224,8 +252,8 @@ public struct CheckpointStore: Sendable {
         }
     }
 
-    /// What decides the bits must be as it was when the checkpoint was written, or as it was changed
-    /// to since.
+    /// Checks that the settings that decide bits are those of the checkpoint, or those that they
+    /// were changed to since.
     private func requireSameRun(_ state: CheckpointState, _ path: String) throws(Failure) {
         let changes = unannounced(state)
         guard !changes.isEmpty else { return }
@@ -237,19 +265,22 @@ public struct CheckpointStore: Sendable {
                 + "that decide its bits, or takes new ones from here on with --change-settings")
     }
 
-    /// What differs from the settings that hold for this checkpoint by what the run has said so far.
+    /// Returns the differences between this run's settings and those that the run's history gives
+    /// for the checkpoint.
     package func unannounced(_ state: CheckpointState) -> [SettingChange] {
         material.changes(
             from: history.settings(settings(state), at: Step(state.step)),
             isComplete: state.settings != nil)
     }
 
-    /// What differs from the settings that the checkpoint was written with.
+    /// Returns the differences between this run's settings and those that the checkpoint was
+    /// written with.
     package func changes(since state: CheckpointState) -> [SettingChange] {
         material.changes(from: settings(state), isComplete: state.settings != nil)
     }
 
-    /// Those that a checkpoint of today lists, or those that one of earlier days did.
+    /// Returns the settings that a checkpoint lists. For a checkpoint without a list, they are
+    /// derived from its other fields.
     private func settings(_ state: CheckpointState) -> [String: String] {
         if let settings = state.settings { return settings }
         return [
@@ -265,7 +296,10 @@ public struct CheckpointStore: Sendable {
         ]
     }
 
-    /// Another optimizer, or one that had no state, begins with zeros.
+    /// Returns whether the optimizer begins with zeros instead of the checkpoint's state.
+    ///
+    /// This is so after a change of the optimizer, and when the former optimizer had no momentum
+    /// and so no state.
     package func beginsAnew(_ state: CheckpointState) -> Bool {
         let optimizer = material.configuration.optimizer
         guard !optimizer.stateNames.isEmpty else { return false }
@@ -273,7 +307,10 @@ public struct CheckpointStore: Sendable {
         return state.optimizer != optimizer.name || momentum == 0
     }
 
-    /// The newest checkpoint that is whole, and what was wrong with newer ones.
+    /// Reads the newest checkpoint that is complete and fits the run.
+    ///
+    /// - Returns: the checkpoint and the errors of the newer ones, or nil when no checkpoint can be
+    ///   read.
     public func newest() -> (checkpoint: Checkpoint, skipped: [Failure])? {
         var skipped: [Failure] = []
         for step in Self.steps(in: directory).reversed() {

@@ -2,15 +2,19 @@ import ClusterProtocol
 import FoundationEssentials
 import Partitions
 
-/// Transformations as text in a checkpoint's metadata, so that a model is evaluated on what it was
-/// trained on.
+/// Writes transformations as text into a checkpoint's metadata, so that a model is evaluated on
+/// images that are prepared as in its training.
 package enum TransformationText {
+    /// Returns the JSON of a list of transformations.
     package static func encode(_ transformations: [Transformation]) -> String {
-        // Plain values; encoding them cannot fail.
+        // These are plain values, so encoding cannot fail.
         (try? JSONEncoder().encode(transformations)).map { String(decoding: $0, as: UTF8.self) }
             ?? "[]"
     }
 
+    /// Reads a list of transformations. Nil stands for an empty list.
+    ///
+    /// - Parameter file: the name for error messages.
     package static func decode(_ text: String?, file: String) throws(Failure) -> [Transformation] {
         guard let text else { return [] }
         guard let list = try? JSONDecoder().decode([Transformation].self, from: Data(text.utf8))

@@ -5,7 +5,7 @@ import NeuralNetwork
 import Partitions
 import SafeTensors
 
-/// A trained network: its architecture, its weights, and what is done to an image before it sees it.
+/// A trained network: its architecture, its weights, and the transformations of its input images.
 ///
 /// ```swift
 /// let model = try Model(contentsOf: "runs/first")
@@ -13,42 +13,53 @@ import SafeTensors
 /// print(try model.evaluate(data).accuracy)
 /// ```
 public struct Model: Sendable {
-    /// How a model computes; it decides the last bits of what comes out.
+    /// The backend and the precision that a model computes with. They decide the last bits of its
+    /// outputs.
     public struct Computation: Sendable, Hashable {
+        /// The backend that computes the outputs.
         public var backend: BackendChoice
+        /// The precision of the arithmetic.
         public var precision: Precision
 
+        /// Creates a choice of backend and precision.
         public init(backend: BackendChoice = .auto, precision: Precision = .fp32) {
             self.backend = backend
             self.precision = precision
         }
     }
 
-    /// What the test records of a data set gave.
+    /// The result of evaluating the test records of a data set.
     public struct Evaluation: Sendable, Hashable {
+        /// The number of test records.
         public var records: Int
-        /// Mean cross-entropy.
+        /// The mean cross-entropy over the records.
         public var loss: Double
-        /// Share of the records whose first largest output is their label's, 0 to 1.
+        /// The share of records whose predicted class is their label, 0 to 1. The predicted class
+        /// is the first with the largest output.
         public var accuracy: Double
     }
 
-    /// What a model says of one image.
+    /// The result of a model for one image.
     public struct Prediction: Sendable, Hashable {
-        /// The class with the first largest probability.
+        /// The predicted class: the first with the largest probability.
         public var label: Int
-        /// One a class, adding up to 1.
+        /// The probability of each class. They add up to 1.
         public var probabilities: [Float]
+        /// The probability of the predicted class.
         public var probability: Float { probabilities[label] }
     }
 
+    /// The architecture.
     public let network: Network
     /// All parameters as one flat vector, in the order of ``Network/parameters``.
     public let weights: [Float]
-    /// Those that are not random are done to test records and predicted images.
+    /// The transformations of the training images. Those that are not random also apply to test
+    /// records and predicted images.
     public let transformations: [Transformation]
 
-    /// - Throws: 65 when there are not as many weights as the network has parameters.
+    /// Creates a model from its parts.
+    ///
+    /// - Throws: 65 when the number of weights is not the network's number of parameters.
     public init(
         _ network: Network, weights: [Float], transformations: [Transformation] = []
     ) throws(Failure) {
@@ -61,9 +72,10 @@ public struct Model: Sendable {
         self.transformations = transformations
     }
 
-    /// Reads a checkpoint, a run directory (its newest checkpoint) or a file that ``save(to:)`` wrote.
+    /// Reads a checkpoint, the newest checkpoint of a run directory, or a file that ``save(to:)``
+    /// wrote.
     ///
-    /// - Throws: 65 for what cannot be read, is damaged, or was not written by Convoy.
+    /// - Throws: 65 for a file that cannot be read, is damaged, or was not written by Convoy.
     public init(contentsOf path: String) throws(Failure) {
         let (network, weights, transformations) = try CheckpointReader.model(path)
         self.network = network
@@ -71,8 +83,8 @@ public struct Model: Sendable {
         self.transformations = transformations
     }
 
-    /// Writes a safetensors file, which PyTorch reads as a `state_dict`, with the architecture in its
-    /// metadata.
+    /// Writes a safetensors file that PyTorch reads as a `state_dict`. Its metadata holds the
+    /// architecture.
     ///
     /// - Throws: 65 when the file cannot be written.
     public func save(to path: String) throws(Failure) {
@@ -93,18 +105,18 @@ public struct Model: Sendable {
         try FileSystem.write(bytes, to: path)
     }
 
-    /// SHA-256 of the flat weights, as a run's `summary.json` has it.
+    /// The SHA-256 of the flat weights in hexadecimal digits, as in a run's `summary.json`.
     public var weightsSHA256: String { weights.withUnsafeBytes { SHA256.hexadecimal(of: $0) } }
 
     // MARK: - Computing
 
-    /// Loss and accuracy over the test records of a data set, whose images go through the model's
-    /// transformations first.
+    /// Computes the loss and the accuracy over the test records of a data set. The model's
+    /// transformations are applied to the images first.
     ///
-    /// - Parameter logits: takes the outputs of some records, [count, classes], and their labels, part
-    ///   by part.
+    /// - Parameter logits: receives the outputs of some records, [count, classes], and their
+    ///   labels, batch by batch in the order of the records.
     /// - Throws: 65 for a data set without test records, with images of another shape, or with more
-    ///   classes than the network has outputs; for a backend that is not there.
+    ///   classes than the network has outputs; 65 for a backend that is not available.
     public func evaluate(
         _ data: DataSet, _ computation: Computation = Computation(),
         logits: (_ outputs: [Float], _ labels: [Int32]) -> Void = { _, _ in }
@@ -134,11 +146,11 @@ public struct Model: Sendable {
             accuracy: Double(sums.correctCount) / total)
     }
 
-    /// Classes of images.
+    /// Predicts the classes of images.
     ///
-    /// - Parameter images: each [C, H, W] in rows, as many numbers as the network's input has, before
-    ///   the model's transformations: 0 to 1 for pixels.
-    /// - Throws: 65 for an image of another length, or a backend that is not there.
+    /// - Parameter images: the images, each [C, H, W] in row-major order and of the network's input
+    ///   size, before the model's transformations. Pixels range from 0 to 1.
+    /// - Throws: 65 for an image of another length, or for a backend that is not available.
     public func predict(
         _ images: [[Float]], _ computation: Computation = Computation()
     ) throws(Failure) -> [Prediction] {
@@ -161,7 +173,7 @@ public struct Model: Sendable {
         }
     }
 
-    /// Images computed together.
+    /// The number of images that are computed together.
     private static let batchSize = 256
 
     private func engine(_ computation: Computation) throws(Failure) -> any GradientEngine {
@@ -178,7 +190,9 @@ public struct Model: Sendable {
         }
     }
 
-    /// The data set behind the model's transformations, if its records fit the network.
+    /// Returns the data set with the model's transformations applied.
+    ///
+    /// - Throws: 65 when the records do not fit the network.
     private func fitting(_ data: DataSet) throws(Failure) -> DataSet {
         let description = data.description
         guard description.testCount > 0 else {
@@ -196,6 +210,7 @@ public struct Model: Sendable {
         }
     }
 
+    /// Returns the records of a microbatch as the engines take them.
     static func view(_ batch: Microbatch) -> MicrobatchView {
         MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)

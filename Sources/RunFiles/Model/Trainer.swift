@@ -5,8 +5,8 @@ import Partitions
 import Synchronization
 import Threads
 
-/// Trains a model in this process. The weights after each step have the bits that every cluster gives
-/// for the same settings, whatever the number of threads.
+/// Trains a model in this process. After each step the weights have the same bits as in any cluster
+/// with the same settings, for any number of threads.
 ///
 /// ```swift
 /// var settings = RunConfiguration()
@@ -16,27 +16,28 @@ import Threads
 /// try trainer.model().save(to: "fashion.safetensors")
 /// ```
 ///
-/// Nothing is written, nobody else takes part, and what is lost is lost: that is what `convoy train` is
-/// for. Threading: used by one thread.
+/// A trainer writes no files, uses no other process and does not recover from a crash. The command
+/// `convoy train` does all of that. Threading: used by one thread.
 public final class Trainer {
-    /// What one step found in training mode.
+    /// The result of one step. Loss and accuracy are computed in training mode.
     public struct Progress: Sendable, Hashable {
-        /// Updates so far; the first step's is 1.
+        /// The number of updates so far, from 1.
         public var step: Int
-        /// From 1.
+        /// The number of the epoch, from 1.
         public var epoch: Int
-        /// Mean over the step's records.
+        /// The mean loss over the step's records.
         public var loss: Double
-        /// Share of the step's records, 0 to 1.
+        /// The share of the step's records that are classified correctly, 0 to 1.
         public var accuracy: Double
     }
 
+    /// The settings of the training.
     public let configuration: RunConfiguration
-    /// The records it trains on, behind the configuration's transformations.
+    /// The data set that it trains on, with the configuration's transformations applied.
     public let data: DataSet
-    /// Steps that the configuration asks for.
+    /// The number of steps that the configuration asks for.
     public var totalSteps: Int { material.totalSteps }
-    /// Updates so far.
+    /// The number of updates so far.
     public private(set) var step = 0
 
     private let material: RunMaterial
@@ -45,10 +46,10 @@ public final class Trainer {
     private var next: FloatBuffer
     private let state: [FloatBuffer]
     private let leaves: [FloatBuffer]
-    /// What the engines compute with: the weights as they would travel.
+    /// The weights that the engines compute with, rounded as they would be for the wire.
     private let published: FloatBuffer
 
-    /// What one compute thread owns.
+    /// The objects that one compute thread owns.
     private final class Worker {
         let engine: any GradientEngine
         let batch: Microbatch
@@ -59,9 +60,10 @@ public final class Trainer {
         }
     }
 
-    /// Opens the data set and draws the first weights, or reads those of `training.init`.
+    /// Opens the data set and draws the initial weights, or reads those of `training.init`.
     ///
-    /// - Parameter threadCount: at most as many as there are virtual workers are busy.
+    /// - Parameter threadCount: the number of compute threads, at least 1. No more threads than
+    ///   virtual workers are used.
     /// - Throws: 65 for settings, data or files that cannot be used.
     public init(_ configuration: RunConfiguration, threadCount: Int = 1) throws(Failure) {
         precondition(threadCount >= 1, "expected at least one thread, found \(threadCount)")
@@ -115,7 +117,7 @@ public final class Trainer {
         self.threads = threads
     }
 
-    /// The weights of now.
+    /// Returns a model with the present weights.
     public func model() throws(Failure) -> Model {
         try Model(
             material.network,
@@ -123,11 +125,13 @@ public final class Trainer {
             transformations: configuration.data.transformations)
     }
 
-    /// Trains for some steps more, or to the end that the configuration asks for.
+    /// Trains for a number of steps, or to the end that the configuration asks for.
     ///
-    /// - Parameter progress: told after each step.
-    /// - Throws: 65 when records cannot be read, and at the first loss that is not a finite number;
-    ///   the weights are then those of before that step.
+    /// - Parameters:
+    ///   - steps: the number of steps; nil for all that are left.
+    ///   - progress: called after each step.
+    /// - Throws: 65 when records cannot be read, and at the first loss that is not a finite number.
+    ///   The weights are then those from before that step.
     public func train(
         steps: Int? = nil, _ progress: (Progress) -> Void = { _ in }
     ) throws(Failure) {
@@ -160,7 +164,8 @@ public final class Trainer {
     /// - Returns: the sums of the step's statistics, added along the tree.
     private func computeLeaves() throws(Failure) -> BatchStatistics {
         let count = leaves.count
-        // Safety: each index is written by the one thread that drew it, and read after all are joined.
+        // Safety: each index is written only by the thread that drew it, and read after all threads
+        // are joined.
         nonisolated(unsafe) let statistics = UnsafeMutablePointer<BatchStatistics>.allocate(
             capacity: count)
         statistics.initialize(repeating: BatchStatistics(), count: count)
@@ -183,7 +188,7 @@ public final class Trainer {
         if threads.count == 1 {
             work(threads[0])
         } else {
-            // Safety: this thread waits for all of them before it goes on.
+            // Safety: this thread waits for all the other threads before it goes on.
             nonisolated(unsafe) let work = work
             let all = threads.map { worker in
                 nonisolated(unsafe) let worker = worker
@@ -197,6 +202,7 @@ public final class Trainer {
 
     private var wire: WirePrecision { configuration.training.wirePrecision }
 
+    /// Computes the gradient of one virtual worker and rounds it as for the wire.
     private func compute(_ leaf: Int, _ worker: Worker) throws(DataError) -> BatchStatistics {
         let plan = material.batchPlan
         let epoch = plan.epoch(ofStep: step)
@@ -211,14 +217,15 @@ public final class Trainer {
         return found
     }
 
-    /// Nodes below `node`, the left one first; nil for a leaf.
+    /// Returns the children of a node, the left one first, or nil for a leaf.
     private func children(of node: TreeNode) -> (left: TreeNode, right: TreeNode?)? {
         guard node.level > 0 else { return nil }
         let left = TreeNode(level: node.level - 1, index: node.index << 1)
         return (left, material.tree.contains(left.sibling) ? left.sibling : nil)
     }
 
-    /// Adds the leaves below a node where they lie, into the leftmost one.
+    /// Returns the sum of the leaves below a node. The sum is computed in place, in the buffer of
+    /// the leftmost leaf.
     private func sum(of node: TreeNode) -> FloatBuffer {
         guard let (left, right) = children(of: node) else { return leaves[node.index] }
         let sum = sum(of: left)
@@ -228,6 +235,7 @@ public final class Trainer {
         return sum
     }
 
+    /// Returns the sum of the leaves' statistics below a node, in the order of the tree.
     private func total(
         of node: TreeNode, _ leaves: UnsafePointer<BatchStatistics>
     ) -> BatchStatistics {

@@ -1,26 +1,29 @@
 import ClusterProtocol
 import Glibc
 
-/// A file that lines are appended to; written in whole lines, now and then.
+/// A file to which lines are appended. It is written from time to time, in whole lines.
 ///
-/// What a full disk does not take is kept and tried again with the next flush, in order.
+/// Lines that a full disk does not take are kept. The next flush tries them again, in order.
 ///
-/// Threading: one thread.
+/// Threading: used by one thread.
 package final class AppendingFile {
     private let path: String
     private let descriptor: Int32
     private var pending: [UInt8] = []
-    /// Why lines wait or, once too many have waited, are lost. The run goes on.
+    /// The reason why lines wait or, once too many have waited, are lost. The run goes on.
     private(set) var failure: Failure?
     private var hasLostLines = false
 
-    /// Hours of steps; more than that is not kept for a disk that stays full.
+    /// The most bytes that wait for a full disk: the lines of hours of steps.
     private static let maximumPendingByteCount = 64 << 20
 
+    /// Opens a file, or creates it.
+    ///
     /// - Parameters:
-    ///   - keeping: bytes of the present content that stay; nil for all.
-    ///   - isNew: what stays is copied to a new file, so that whoever has the present one open
-    ///     writes into nothing.
+    ///   - keeping: the number of bytes of the present content that stay; nil for all.
+    ///   - isNew: whether to copy what stays to a new file. A process that has the present file
+    ///     open then writes into a file that is no longer used.
+    /// - Throws: 65 when the file cannot be opened or cut.
     package init(_ path: String, keeping byteCount: Int? = nil, isNew: Bool = false) throws(Failure) {
         self.path = path
         if isNew, FileSystem.exists(path) {
@@ -38,14 +41,18 @@ package final class AppendingFile {
 
     deinit { close(descriptor) }
 
-    /// - Parameter lines: whole ones, each with its newline.
+    /// Adds lines, which are written with the next flush or when more than 64 KiB wait.
+    ///
+    /// - Parameter lines: whole lines, each with its newline.
     package func append(_ lines: String) {
         guard !hasLostLines else { return }
         pending += Array(lines.utf8)
         if pending.count > 1 << 16 { flush() }
     }
 
-    /// - Parameter durable: also waits for the disk.
+    /// Writes the lines that wait.
+    ///
+    /// - Parameter durable: whether to wait until they are on disk.
     package func flush(durable: Bool = false) {
         var offset = 0
         var found: Failure?
@@ -65,7 +72,7 @@ package final class AppendingFile {
             hasLostLines = true
         }
         if pending.count > Self.maximumPendingByteCount {
-            // The line that a full disk has torn must stay the last one.
+            // A line that a full disk has cut off must stay the last one.
             hasLostLines = true
             pending = []
         }

@@ -1,18 +1,24 @@
 import Glibc
 
-/// Reads the whole lines that were added to a file since it was read last.
+/// Reads the whole lines that were added to a file since the last read.
 package struct FileTail {
-    /// More than this at once is left for the next time.
+    /// The most bytes of one read; the rest is left for the next one.
     private static let maximumByteCount = 4 << 20
 
+    /// The path of the file.
     package let path: String
     private var offset = 0
 
+    /// Creates a reader that begins at the start of the file.
     package init(_ path: String) { self.path = path }
 
+    /// Returns the lines that were added since the last call, without their newlines.
+    ///
+    /// The list is empty when the file does not exist.
     package mutating func added() -> [Substring] {
         let size = FileSystem.byteCount(path)
-        // Shorter than before: the run was taken up at an earlier step.
+        // A file that has become shorter belongs to a run that went on from an earlier step. It is
+        // read from its start again.
         if size < offset { offset = 0 }
         guard size > offset else { return [] }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -20,7 +26,7 @@ package struct FileTail {
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: min(size - offset, Self.maximumByteCount))
         let count = pread(descriptor, &bytes, bytes.count, off_t(offset))
-        // The last line may still be being written.
+        // The last line may be incomplete: the writer may still be at it.
         guard count > 0,
             let end = bytes[..<count].lastIndex(of: UInt8(ascii: "\n"))
         else { return [] }

@@ -4,12 +4,16 @@ import Logging
 import Synchronization
 import Threads
 
-/// Where a process logs: a file of JSON lines, or plain lines on standard error.
+/// The destination of a process's log: a file of JSON lines, or plain lines on standard error.
 public enum LogOutput: Sendable {
+    /// A file of this path, to which JSON lines are appended.
     case file(String)
+    /// Standard error, in plain lines.
     case standardError
 
-    /// Directs all loggers of this process here; once a process.
+    /// Directs all loggers of this process to this output. It must be called once in a process.
+    ///
+    /// - Parameter role: the name of the process's role, which each line shows.
     public func install(role: String) {
         let sink: LogSink
         switch self {
@@ -23,20 +27,20 @@ public enum LogOutput: Sendable {
 
     private static let installed = Mutex<LogSink?>(nil)
 
-    /// Waits until what was logged is written, but not longer than `limit`.
+    /// Waits until the log is written, but not longer than `limit`.
     package static func flush(within limit: Duration) {
         _ = installed.withLock { $0 }?.flush(within: limit)
     }
 }
 
-/// Takes whole lines, and never lets who logs wait: a thread of its own writes them.
+/// Takes whole lines, which its own thread writes. A thread that logs never waits.
 private final class LogSink: Sendable {
     let isJSON: Bool
     let role: String
-    /// Nil: standard error, which others write to as well.
+    /// The file; nil for standard error, which other code of the process writes to as well.
     private let file: DeferredOutput?
 
-    /// Lines that wait at most, in bytes.
+    /// The most bytes that wait to be written.
     private static let bound = 1 << 20
 
     init(descriptor: Int32?, isJSON: Bool, role: String) {
@@ -51,7 +55,8 @@ private final class LogSink: Sendable {
         }
     }
 
-    /// A log that cannot be opened must not stop the run: it goes to standard error then.
+    /// Opens a log file, or returns the descriptor of standard error when the file cannot be
+    /// opened. A log must not stop the run.
     static func open(_ path: String) -> Int32 {
         let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         return descriptor >= 0 ? descriptor : 2
@@ -64,6 +69,7 @@ private final class LogSink: Sendable {
     func flush(within limit: Duration) -> Bool { file?.flush(within: limit) ?? true }
 }
 
+/// Turns each log event into one line.
 private struct LineLogHandler: LogHandler {
     let sink: LogSink
     var metadata: Logger.Metadata = [:]
@@ -92,8 +98,9 @@ private struct LineLogHandler: LogHandler {
     }
 }
 
-/// JSON pieces for lines that are written by hand.
+/// Writes values as JSON, for lines that are composed by hand.
 public enum JSONText {
+    /// Returns a JSON string with its quotation marks. Control characters are escaped.
     public static func string(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
@@ -103,7 +110,8 @@ public enum JSONText {
             case "\n": result += "\\n"
             case "\t": result += "\\t"
             case "\r": result += "\\r"
-            // Some terminals take those after ASCII for the beginning of an order.
+            // Some terminals take the control characters after ASCII for the beginning of a
+            // command.
             case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
                 let digits = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
@@ -113,7 +121,7 @@ public enum JSONText {
         return result + "\""
     }
 
-    /// A number that JSON can hold; null for one it cannot.
+    /// Returns a JSON number, or `null` for a number that JSON cannot hold: an infinity or a NaN.
     public static func number(_ value: some BinaryFloatingPoint & CustomStringConvertible) -> String {
         value.isFinite ? "\(value)" : "null"
     }

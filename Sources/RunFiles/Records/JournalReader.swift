@@ -4,20 +4,24 @@ import Threads
 
 /// A line of `journal.jsonl`.
 package struct JournalLine: Codable {
-    /// Seconds since 1970.
+    /// The time of the entry in seconds since 1970.
     package var time: Double
+    /// The event.
     package var entry: JournalEntry
 
+    /// Creates a line.
     package init(time: Double, entry: JournalEntry) {
         self.time = time
         self.entry = entry
     }
 }
 
-/// Reads `journal.jsonl`: what an earlier coordinator of the run has said of itself.
+/// Reads what earlier coordinators of a run have left: `journal.jsonl` and the endpoint file.
 package enum JournalReader {
-    /// A line that a crash has torn is not there (`WholeLines`); one that cannot be read is passed
-    /// over.
+    /// Reads the journal of a run. The result is empty when there is no journal.
+    ///
+    /// A last line that a crash left incomplete is ignored (see `WholeLines`). A line that cannot
+    /// be decoded, or holds numbers that no run can have, is ignored too.
     package static func recovery(
         _ directory: RunDirectory
     ) throws(Failure) -> CoordinatorMachine.Recovery {
@@ -25,7 +29,11 @@ package enum JournalReader {
         return recovery(try FileSystem.read(directory.journal), now: SteadyClock.wallSeconds)
     }
 
-    /// - Parameter now: seconds since 1970.
+    /// Returns what a journal says.
+    ///
+    /// - Parameters:
+    ///   - journal: the content of the file.
+    ///   - now: the present time in seconds since 1970.
     package static func recovery(
         _ journal: [UInt8], now: Double
     ) -> CoordinatorMachine.Recovery {
@@ -38,19 +46,20 @@ package enum JournalReader {
             recovery.add(line.entry)
             switch line.entry {
             case .limit: lastLimit = line.time
-            // Everyone rests until there is another limit.
+            // The workers rest until the next limit.
             case .evaluated, .resumed, .finished: lastLimit = nil
             default: break
             }
         }
-        // Steps went on while nobody coordinated, so that time counts.
+        // The workers went on with steps while there was no coordinator, so that time counts.
         if let lastLimit {
             recovery.trainingSeconds += max(0, now - lastLimit)
         }
         return recovery
     }
 
-    /// Whether the numbers of a line can be those of a run: sums of others would not hold.
+    /// Returns whether the numbers of an entry can be those of a run. Sums of other numbers would
+    /// overflow.
     private static func isPlausible(_ entry: JournalEntry) -> Bool {
         switch entry {
         case .placed(let placement, _, _): (0..<1 << 48).contains(placement)
@@ -63,16 +72,20 @@ package enum JournalReader {
         }
     }
 
-    /// At most thirty thousand years.
+    /// Returns whether a time is between 0 and 1e12 seconds, about thirty thousand years.
     private static func isPlausible(_ seconds: Double) -> Bool { (0...1e12).contains(seconds) }
 
-    /// Where the run's last coordinator said that it is reached.
+    /// Returns the endpoint that the run's last coordinator announced, or nil when none is known.
     package static func announced(_ directory: RunDirectory) -> String? {
         guard let bytes = try? FileSystem.read(directory.endpoint) else { return nil }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first.map(String.init)
     }
 
-    /// Where the run's last coordinator listened, which its members know: the last three lines.
+    /// Returns the endpoints that the run's last coordinator listened at, which its members know.
+    /// They are the third to fifth line of the endpoint file.
+    ///
+    /// - Returns: the endpoints for control messages, for state and, if the file names it, for
+    ///   data; nil when the file cannot be read.
     package static func endpoints(
         _ directory: RunDirectory
     ) -> (control: Endpoint, state: Endpoint, data: Endpoint?)? {

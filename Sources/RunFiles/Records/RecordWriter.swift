@@ -1,22 +1,26 @@
 import ClusterProtocol
 import Threads
 
-/// Writes a run's `metrics.jsonl`, `ledger.jsonl` and `journal.jsonl` on a thread of its own, in the
-/// order in which lines are handed over: a disk may take its time, or hang.
+/// Writes a run's `metrics.jsonl`, `ledger.jsonl` and `journal.jsonl` on its own thread, in the
+/// order in which lines are handed over. So a slow or hanging disk does not stop the coordinator.
 ///
-/// Bounded: what waits is the file's own backlog (`AppendingFile`) and at most `maximumByteCount`
-/// here; beyond that lines of steps are lost, and `Progress.failure` says so.
+/// The memory is bounded. The files keep a backlog (`AppendingFile`), and at most
+/// `maximumByteCount` bytes of steps wait here. Beyond that, lines of steps are lost, and
+/// `Progress.failure` says so.
+///
+/// Threading: called by any thread.
 package final class RecordWriter: Sendable {
     /// How far the files are.
     package struct Progress: Hashable, Sendable {
-        /// Steps whose lines were handed to the operating system.
+        /// The number of steps whose lines were handed to the operating system.
         package var recordedCount: Int
-        /// Lines of the journal that were synced to the disk, or could not be.
+        /// The number of journal lines that were synced to the disk or could not be.
         package var journalCount = 0
-        /// Requests to sync the ledger that were carried out, or could not be.
+        /// The number of requests to sync the ledger that were carried out or could not be.
         package var durableCount = 0
+        /// The present error of the files, if any.
         package var failure: Failure?
-        /// Another coordinator has taken the run over: nothing more is written.
+        /// Whether another coordinator has taken the run over. Nothing more is written then.
         package var isFenced = false
     }
 
@@ -32,19 +36,22 @@ package final class RecordWriter: Sendable {
         var byteCount = 0
         var isClosed = false
         var hasLostLines = false
-        /// When the job began that the thread is at.
+        /// The start of the job that the thread is working on; nil when the thread waits.
         var workingSince: Duration?
         var progress = Progress(recordedCount: 0)
 
         var isIdle: Bool { jobs.isEmpty && workingSince == nil }
     }
 
-    /// Hours of steps.
+    /// The most bytes that wait for the thread: the lines of hours of steps.
     private static let maximumByteCount = 64 << 20
 
     private let monitor = Monitor(State())
 
+    /// Starts the writer's thread.
+    ///
     /// - Parameters:
+    ///   - recordedCount: the number of steps whose lines the files already hold.
     ///   - fence: asked before each write whether this process is still the run's coordinator.
     ///   - onProgress: called on the writer's thread when `progress` has changed.
     package init(
@@ -57,7 +64,7 @@ package final class RecordWriter: Sendable {
         let files = Files(
             metrics: metrics, ledger: ledger, journal: journal, fence: fence,
             progress: Progress(recordedCount: recordedCount))
-        // It ends when it is closed; nobody can end a write that hangs.
+        // The thread ends when the writer is closed. Nothing can end a write that hangs.
         _ = WorkThread(name: "records") {
             while let job = Self.next(monitor) {
                 files.carryOut(job)
@@ -72,6 +79,7 @@ package final class RecordWriter: Sendable {
         }
     }
 
+    /// Waits for the next job. Returns nil when the writer is closed and no job is left.
     private static func next(_ monitor: Monitor<State>) -> Job? {
         monitor.wait { state -> Job?? in
             guard !state.jobs.isEmpty else { return state.isClosed ? .some(nil) : nil }
@@ -84,15 +92,21 @@ package final class RecordWriter: Sendable {
 
     // MARK: Handing over
 
+    /// Hands over lines of steps.
+    ///
+    /// - Parameter recordedCount: the number of steps that are recorded with these lines.
     package func write(metrics: String, ledger: String, recordedCount: Int) {
         add(.steps(metrics: metrics, ledger: ledger, recordedCount: recordedCount))
     }
 
+    /// Hands over a line of the journal, without its newline.
     package func write(journal line: String) { add(.journal(line)) }
 
-    /// Asks for the ledger to be synced; `Progress.durableCount` counts it when it is.
+    /// Asks for the ledger to be synced. `Progress.durableCount` counts the request once it is
+    /// carried out.
     package func makeDurable() { add(.makeDurable) }
 
+    /// Replaces a file atomically, after all that was handed over before.
     package func replace(_ path: String, with text: String) { add(.replace(path: path, text: text)) }
 
     private func add(_ job: Job) {
@@ -109,28 +123,36 @@ package final class RecordWriter: Sendable {
     /// Lets the thread end once everything is written, and waits for that, but not longer than
     /// `limit`.
     ///
-    /// - Returns: whether all is written.
+    /// - Returns: whether everything is written.
     package func close(within limit: Duration) -> Bool {
         monitor.change { $0.isClosed = true }
         return waitUntilIdle(within: limit)
     }
 
+    /// Waits until everything is written, but not longer than `limit`.
+    ///
+    /// - Returns: whether everything is written.
     package func waitUntilIdle(within limit: Duration) -> Bool {
         monitor.wait(within: limit) { $0.isIdle ? true : nil } ?? false
     }
 
+    /// How far the files are now.
     package var progress: Progress { monitor.look { $0.progress } }
 
-    /// How long the disk has not answered.
+    /// The time that the present job has taken so far, zero when there is none. A long time means
+    /// that the disk does not answer.
     package var stalledFor: Duration {
         monitor.look { $0.workingSince.map { SteadyClock.now - $0 } ?? .zero }
     }
 
     // MARK: The thread's side
 
-    /// Threading: the writer's thread, from its beginning on.
+    /// The files as the writer's thread sees them.
+    ///
+    /// Threading: used by the writer's thread, from its beginning on.
     private final class Files: @unchecked Sendable {
-        // Safety: made by `init` and handed to the thread, which alone touches it.
+        // Safety: `init` of the writer creates this object and hands it to the thread. No other
+        // thread uses it.
         private let metrics: AppendingFile
         private let ledger: AppendingFile
         private let journal: AppendingFile
@@ -198,7 +220,7 @@ extension RecordWriter.Job {
         }
     }
 
-    /// Few and short, so that they are kept whatever waits.
+    /// Whether the job is kept however much waits. Such jobs are few and short.
     fileprivate var isEssential: Bool {
         if case .steps = self { false } else { true }
     }

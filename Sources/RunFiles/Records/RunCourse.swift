@@ -1,20 +1,26 @@
 import ClusterProtocol
 import Partitions
 
-/// How a run's records were dealt from its first step on: by one plan, or by one after the other
-/// where settings were changed on the way.
+/// How the records of a run were dealt from its first step on.
+///
+/// One plan deals all steps, or several plans one after the other where settings were changed
+/// during the run.
 package struct RunCourse {
     private typealias Key = RunConfiguration.Key
 
+    /// The plans and the steps at which they begin, in the order of their steps.
     private(set) var stretches: [LedgerStretch] = []
-    /// A line each change.
+    /// The changes of settings, one line each.
     private(set) var changes: [String] = []
-    /// Training records of the last plan.
+    /// The number of training records in the last plan.
     private(set) var recordCount = 0
 
+    /// Reconstructs the plans of a run.
+    ///
     /// - Parameters:
-    ///   - configuration: as it is now.
-    ///   - history: what was changed before.
+    ///   - configuration: the settings of the run as they are now.
+    ///   - history: the changes of settings during the run.
+    /// - Throws: 65 when the present data set cannot be opened.
     package init(_ configuration: RunConfiguration, _ history: SettingsHistory) throws(Failure) {
         var dealing = Dealing(configuration)
         do throws(DataError) {
@@ -24,7 +30,7 @@ package struct RunCourse {
         } catch {
             throw .data("\(error)")
         }
-        // From the last change back to the first.
+        // The loop goes from the last change back to the first.
         for entry in history.entries.reversed() {
             let after = stretches[0].plan
             guard dealing.goBack(entry) else {
@@ -34,7 +40,8 @@ package struct RunCourse {
             var lines = Self.lines(entry)
             let step = entry.step.value
             stretches[0].firstStep = step
-            // What cannot be opened any more cannot be compared.
+            // The records of these steps cannot be compared when their data cannot be opened any
+            // more.
             var before: BatchPlan?
             do throws(DataError) { before = try dealing.plan() } catch {
                 lines.append("steps before \(step) were not compared with their data: \(error)")
@@ -57,7 +64,7 @@ package struct RunCourse {
     /// The settings that decide which records a step uses.
     private struct Dealing {
         private var source: String
-        /// What the source must be found to be; nil: as it is.
+        /// The fingerprint that the data must have; nil accepts any.
         private var fingerprint: String?
         private var partitions: Int
         private var batchSize: Int
@@ -72,6 +79,9 @@ package struct RunCourse {
             seed = configuration.training.seed
         }
 
+        /// Returns the plan of these settings.
+        ///
+        /// - Throws: when the data cannot be opened or is not the data of that time.
         mutating func plan() throws(DataError) -> BatchPlan {
             let (description, counts) = try DataSource.survey(
                 DataSpecification(source), partitionCount: partitions)
@@ -80,14 +90,16 @@ package struct RunCourse {
                     .sizeMismatch, file: source, what: "fingerprint of the data",
                     expected: fingerprint, found: description.fingerprint)
             }
-            // A partitioned directory has its own, whatever the run file says.
+            // A partitioned directory has its own number of partitions, whatever the run file says.
             partitions = counts.count
             return try BatchPlan(
                 partitionRecordCounts: counts, batchSize: batchSize,
                 virtualWorkerCount: virtualWorkers, seed: seed)
         }
 
-        /// Takes a change back; false when it has nothing to do with the order of records.
+        /// Undoes a change of settings.
+        ///
+        /// - Returns: whether the change affects the order of records.
         mutating func goBack(_ entry: SettingsHistory.Entry) -> Bool {
             var isOrder = false
             for change in entry.changes {

@@ -2,19 +2,25 @@ import ClusterProtocol
 import Partitions
 import Threads
 
-/// Puts a run's lines into words and keeps the running sums; a `RecordWriter` writes them.
+/// Composes the lines of a run's records and keeps running sums. A `RecordWriter` writes the lines.
 ///
-/// Threading: the coordinator's socket thread, which never waits for a disk here.
+/// Threading: used by the coordinator's socket thread, which never waits for a disk here.
 package final class RunRecorder {
-    /// Sums over the steps of one epoch.
+    /// The sums over the steps of one epoch.
     package struct Sums {
+        /// The number of records.
         package var recordCount = 0
+        /// The sum of the records' losses.
         package var lossSum = 0.0
+        /// The number of records that were classified correctly.
         package var correctCount = 0
 
+        /// The mean loss; 0 without records.
         package var meanLoss: Double { lossSum / Double(max(1, recordCount)) }
+        /// The share of correct records, 0 to 1; 0 without records.
         package var accuracy: Double { Double(correctCount) / Double(max(1, recordCount)) }
 
+        /// Adds the sums of a step.
         package mutating func add(_ report: StepReport) {
             recordCount += report.sampleCount
             lossSum += report.lossSum
@@ -24,24 +30,30 @@ package final class RunRecorder {
 
     private let plan: BatchPlan
     private let writer: RecordWriter
-    /// Lines that were not handed to the writer yet.
+    /// The lines that were not handed to the writer yet.
     private var metrics = ""
     private var ledger = ""
-    /// Steps that have a line.
+    /// The number of steps that have a line.
     private var stepCount: Int
     private var durableRequestCount = 0
+    /// The sums of the present epoch.
     package private(set) var epochSums = Sums()
+    /// The sums of the last whole epoch; nil before the first one ends.
     package private(set) var lastEpochSums: Sums?
-    /// Records trained by this process's part of the run.
+    /// The number of records trained since the step `countingFrom`.
     package private(set) var recordCount = 0
-    /// Records of all steps that are recorded.
+    /// The number of records of all steps that are recorded.
     package private(set) var recordCountOfAll = 0
+    /// The last step that was recorded by this process.
     package private(set) var lastReport: StepReport?
 
+    /// Opens the records of a run, and removes lines of steps that the run will do again.
+    ///
     /// - Parameters:
-    ///   - firstStep: lines of later steps, from an interrupted run, are removed.
-    ///   - countingFrom: records of steps from this one on count as trained here.
-    ///   - lock: of the run directory.
+    ///   - firstStep: the step that the run goes on with. Lines of it and of later steps are
+    ///     removed.
+    ///   - countingFrom: records of steps from this one on are counted in ``recordCount``.
+    ///   - lock: the lock of the run directory.
     ///   - onProgress: called on the writer's thread when the files have got further.
     package init(
         _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int,
@@ -83,13 +95,14 @@ package final class RunRecorder {
         return sums
     }
 
-    /// Mean loss of the last whole epoch, or of what there is of the first; nil when nothing is
-    /// known.
+    /// The mean loss of the last whole epoch, or of the present one before the first ends. It is
+    /// nil when no step is known.
     package var trainLoss: Double? {
         let sums = lastEpochSums ?? epochSums
         return sums.recordCount > 0 ? sums.meanLoss : nil
     }
 
+    /// Records a finished step in the metrics and in the ledger. Steps must come in order.
     package func record(_ report: StepReport) {
         let step = report.step.value
         if plan.stepInEpoch(step) == 0 { epochSums = Sums() }
@@ -113,9 +126,12 @@ package final class RunRecorder {
         if plan.stepInEpoch(step + 1) == 0 { lastEpochSums = epochSums }
     }
 
+    /// Records an evaluation in the metrics, as the line of its epoch.
+    ///
+    /// - Parameter imagesPerSecond: the records trained so far per second of training.
     package func record(_ evaluation: CoordinatorMachine.EvaluationSummary, imagesPerSecond: Double) {
         let sums = lastEpochSums ?? epochSums
-        // Of no records there is no mean.
+        // Without test records the mean is NaN, which JSON shows as null.
         let count = Double(evaluation.recordCount)
         let epoch = plan.epoch(ofStep: max(0, evaluation.step.value - 1)) + 1
         metrics.append(
@@ -129,11 +145,11 @@ package final class RunRecorder {
         flush()
     }
 
-    /// Hands a line of the journal over; `RecordWriter.Progress.journalCount` counts it once it is on
-    /// disk.
+    /// Hands over a line of the journal. `RecordWriter.Progress.journalCount` counts it once it is
+    /// on disk.
     package func journal(_ line: String) { writer.write(journal: line) }
 
-    /// Hands over what there is of steps.
+    /// Hands the waiting lines of steps to the writer.
     package func flush() {
         guard !metrics.isEmpty || !ledger.isEmpty else { return }
         writer.write(metrics: metrics, ledger: ledger, recordedCount: stepCount)
@@ -141,9 +157,9 @@ package final class RunRecorder {
         ledger = ""
     }
 
-    /// Hands over what there is of steps, to be synced.
+    /// Hands the waiting lines of steps to the writer and asks for them to be synced.
     ///
-    /// - Returns: what `RecordWriter.Progress.durableCount` is once that is done.
+    /// - Returns: the value that `RecordWriter.Progress.durableCount` has once that is done.
     @discardableResult
     package func makeDurable() -> Int {
         flush()
@@ -155,17 +171,17 @@ package final class RunRecorder {
     /// Replaces a small file of the run, after all that was handed over before.
     package func replace(_ path: String, with text: String) { writer.replace(path, with: text) }
 
-    /// Waits until all that was handed over is written, but not longer than `limit`.
+    /// Waits until everything that was handed over is written, but not longer than `limit`.
     ///
-    /// - Returns: whether it is.
+    /// - Returns: whether everything is written.
     package func settle(within limit: Duration) -> Bool {
         flush()
         return writer.waitUntilIdle(within: limit)
     }
 
-    /// Writes what is left and ends the writer, within `limit`.
+    /// Writes the lines that are left and ends the writer, within `limit`.
     ///
-    /// - Returns: whether all is written.
+    /// - Returns: whether everything is written.
     package func close(within limit: Duration) -> Bool {
         flush()
         return writer.close(within: limit)
@@ -174,17 +190,19 @@ package final class RunRecorder {
     /// How far the files are.
     package var progress: RecordWriter.Progress { writer.progress }
 
-    /// How long the disk has not answered.
+    /// The time that the writer's present job has taken so far, zero when there is none. A long
+    /// time means that the disk does not answer.
     package var stalledFor: Duration { writer.stalledFor }
 
-    /// Steps, from the first on, that both records hold whole lines of.
+    /// Returns the number of steps, counted from the first, that have a whole line in both the
+    /// metrics and the ledger.
     package static func stepCount(_ directory: RunDirectory) throws(Failure) -> Int {
         let ledger = try lines(directory.ledger, before: .max, isOneBased: false).last
         let metrics = try lines(directory.metrics, before: .max, isOneBased: true).last
         return min(ledger + 1, metrics)
     }
 
-    // MARK: Taking up an interrupted run
+    // MARK: Resuming an interrupted run
 
     private struct StepLine {
         var step: Int
@@ -197,7 +215,11 @@ package final class RunRecorder {
         try WholeLines(FileSystem.exists(path) ? FileSystem.read(path) : [])
     }
 
-    /// How much of a file holds lines of steps below `step`.
+    /// Returns the lines of steps before `step`, their length in bytes in the file, and the number
+    /// of the last step among them.
+    ///
+    /// - Parameter isOneBased: whether the file counts steps from 1, as the metrics do. The ledger
+    ///   counts from 0.
     private static func lines(
         _ path: String, before step: Int, isOneBased: Bool
     ) throws(Failure) -> (byteCount: Int, steps: [StepLine], last: Int) {
@@ -221,7 +243,7 @@ package final class RunRecorder {
         return (byteCount, steps, last)
     }
 
-    /// The text of a number in a line that this class wrote.
+    /// Returns the text of a number in a line that this class wrote.
     private static func field(_ name: String, in line: String) -> String? {
         guard let key = line.range(of: "\"\(name)\":") else { return nil }
         return String(line[key.upperBound...].prefix { $0 != "," && $0 != "}" })
@@ -229,7 +251,7 @@ package final class RunRecorder {
 }
 
 extension String {
-    /// Where `other` stands in this text, if it does.
+    /// Returns the first range of `other` in this text, or nil when it does not occur.
     fileprivate func range(of other: String) -> Range<String.Index>? {
         var start = startIndex
         while start < endIndex {

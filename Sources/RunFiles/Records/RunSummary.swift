@@ -1,10 +1,17 @@
 import ClusterProtocol
 
-/// What `summary.json` says.
+/// The content of `summary.json`.
 package struct RunSummary {
+    /// The keys and their values as JSON, in the order of the file.
     package let fields: [(String, String)]
 
-    /// - Parameter recordCount: records of all steps; nil: what the plan says.
+    /// Creates the summary of a run that has ended.
+    ///
+    /// - Parameters:
+    ///   - end: how the run ended.
+    ///   - evaluation: the last evaluation; it counts only if it is of the last step.
+    ///   - trainLoss: the mean loss of the last epoch; nil when it is not known.
+    ///   - recordCount: the number of records of all steps; nil derives it from the plan.
     package init(
         _ end: CoordinatorMachine.Outcome, material: RunMaterial,
         evaluation: CoordinatorMachine.EvaluationSummary?, trainLoss: Double?,
@@ -16,7 +23,7 @@ package struct RunSummary {
         let partial = (0..<inEpoch).reduce(0) { $0 + plan.recordCount(step: steps - inEpoch + $1) }
         let records = recordCount ?? plan.epoch(ofStep: steps) * plan.recordCount + partial
         let known = evaluation?.step.value == steps ? evaluation : nil
-        // Of no records there is no mean.
+        // Without test records there is no mean.
         let current = known?.recordCount == 0 ? nil : known
         let count = Double(max(1, current?.recordCount ?? 1))
         let training = material.configuration.training
@@ -43,8 +50,10 @@ package struct RunSummary {
         ]
     }
 
+    /// Returns the value of a key as JSON, or nil for an unknown key.
     package subscript(name: String) -> String? { fields.first { $0.0 == name }?.1 }
 
+    /// The text of the file.
     package var json: String {
         "{\n" + fields.map { "  \(JSONText.string($0)): \($1)" }.joined(separator: ",\n") + "\n}\n"
     }

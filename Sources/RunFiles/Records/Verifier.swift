@@ -1,10 +1,12 @@
 import ClusterProtocol
 import Partitions
 
-/// Reads what a run or `convoy partition` has written, and says what is good.
+/// Verifies the files that a run or `convoy partition` has written.
 public enum Verifier {
+    /// Verifies a run directory, a checkpoint or a partitioned directory.
+    ///
     /// - Returns: a line for each thing that was found to be good.
-    /// - Throws: the first thing that is not.
+    /// - Throws: 65 for the first fault.
     public static func verify(_ path: String) throws(Failure) -> [String] {
         if FileSystem.exists("\(path)/\(PartitionManifest.fileName)") {
             return [try partitions(path)]
@@ -43,7 +45,8 @@ public enum Verifier {
             + "weights_sha256 \(found): good"
     }
 
-    /// Every checkpoint, and the ledger against the plan: each record exactly once an epoch.
+    /// Verifies every checkpoint of a run, and compares the ledger with the plan: each epoch must
+    /// use each record exactly once.
     private static func run(_ path: String) throws(Failure) -> [String] {
         let directory = RunDirectory(path)
         var lines: [String] = []

@@ -3,8 +3,11 @@ import ClusterProtocol
 import FoundationEssentials
 import Glibc
 
-/// The few operations on files that need more than Foundation gives: durable, atomic, with errno.
+/// File operations that Foundation does not offer: durable and atomic writes, and errors with their
+/// `errno`.
 public enum FileSystem {
+    /// Returns a failure with exit code 65 that names the operation, the path and the system's
+    /// reason, and advises on what to do where that is known.
     package static func failure(_ what: String, _ path: String, code: Int32 = errno) -> Failure {
         let advice: String
         switch code {
@@ -16,7 +19,7 @@ public enum FileSystem {
         return .data("cannot \(what) \(path): \(String(cString: strerror(code)))\(advice)")
     }
 
-    /// What this process may write into one file.
+    /// The limit of this process on the size of one file, in words.
     private static var fileSizeLimit: String {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0,
@@ -25,43 +28,50 @@ public enum FileSystem {
         return "the limit of file sizes (ulimit -f) is \(limit.rlim_cur / 1024) KiB"
     }
 
+    /// Returns whether a file or a directory of this name exists. Links are followed.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// Differs from that of the file that replaces it; nil when there is none.
+    /// Returns numbers that tell a file from the file that replaces it: the inode and the time of
+    /// its last change. Returns nil when the file does not exist.
     package static func identity(_ path: String) -> [Int]? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
         return [Int(status.st_ino), status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
     }
 
-    /// When a file was last written, in nanoseconds since 1970; nil when it is not there.
+    /// Returns the time of the last write in nanoseconds since 1970, or nil when the file does not
+    /// exist.
     package static func modificationTime(_ path: String) -> Int? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
         return status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
     }
 
-    /// How long a file is; 0 when it is not there.
+    /// Returns the length of a file in bytes, or 0 when the file does not exist.
     package static func byteCount(_ path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// A path without links, `.` and `..`; nil when nothing is there.
+    /// Returns the absolute path without symbolic links, `.` and `..`, or nil when the path does
+    /// not exist.
     package static func resolved(_ path: String) -> String? {
         guard let real = realpath(path, nil) else { return nil }
         defer { free(real) }
         return String(cString: real)
     }
 
-    /// What a symbolic link says; nil for anything else.
+    /// Returns the target of a symbolic link, or nil when the path is not a symbolic link.
     public static func target(ofLink path: String) -> String? {
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress!, $0.count) }
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
     }
 
-    /// Makes a directory of its own for this process, below TMPDIR or /tmp.
+    /// Creates a new directory for this process below `TMPDIR`, or below /tmp when `TMPDIR` is not
+    /// set.
+    ///
+    /// - Returns: the path of the directory.
     package static func makeTemporaryDirectory() throws(Failure) -> String {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/convoy-XXXXXX".utf8CString)
@@ -70,7 +80,9 @@ public enum FileSystem {
             decoding: template.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// Makes a directory and those above it.
+    /// Creates a directory and its missing parents. An existing directory is left as it is.
+    ///
+    /// - Throws: 65 when a directory cannot be created, or when a file has its name.
     public static func makeDirectories(_ path: String) throws(Failure) {
         var built = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
@@ -85,7 +97,8 @@ public enum FileSystem {
         }
     }
 
-    /// Names in a directory, sorted; empty when it cannot be read.
+    /// Returns the names in a directory, sorted, without `.` and `..`. The list is empty when the
+    /// directory cannot be read.
     public static func names(in path: String) -> [String] {
         guard let directory = opendir(path) else { return [] }
         defer { closedir(directory) }
@@ -99,7 +112,11 @@ public enum FileSystem {
         return names.sorted()
     }
 
-    /// Writes a whole file and, unless told otherwise, waits until it is on disk.
+    /// Writes a whole file. It is not atomic: a crash may leave a part of the content.
+    ///
+    /// - Parameters:
+    ///   - mode: the permissions of a file that is created.
+    ///   - durably: whether to wait until the content is on disk.
     package static func write(
         _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644,
         durably: Bool = true
@@ -120,13 +137,19 @@ public enum FileSystem {
         if code != 0 { throw failure("write", path, code: code) }
     }
 
-    /// Replaces a file as a whole: readers see the old or the new content, even after a crash.
+    /// Replaces a file atomically and durably: readers see the old or the new content, even after a
+    /// crash.
+    ///
+    /// The new content is first written to `path` with the suffix `.tmp`.
     public static func replace(_ path: String, with text: String) throws(Failure) {
         let temporary = "\(path).tmp"
         try write(Array(text.utf8), to: temporary)
         try rename(temporary, to: path)
     }
 
+    /// Renames a file or a directory atomically. An existing file `target` is replaced.
+    ///
+    /// - Parameter durably: whether to wait until the new name is on disk.
     package static func rename(
         _ source: String, to target: String, durably: Bool = true
     ) throws(Failure) {
@@ -135,10 +158,14 @@ public enum FileSystem {
         try synchronize(directory: parent(of: target))
     }
 
-    /// Puts a directory in the place of another: one of the two has the name at any moment.
+    /// Puts the directory `source` in the place of the directory `target` and removes the former
+    /// `target`.
+    ///
+    /// One of the two has the name `target` at any moment where the file system can exchange names.
     package static func replaceDirectory(_ target: String, with source: String) throws(Failure) {
         guard convoy_exchange(source, target) == 0 else {
-            // This file system cannot exchange names (NFS, for instance).
+            // Some file systems cannot exchange names, NFS for instance. The name is then missing
+            // for a moment.
             remove(target)
             return try rename(source, to: target)
         }
@@ -154,12 +181,16 @@ public enum FileSystem {
         if fsync(descriptor) != 0, errno != EINVAL { throw failure("sync directory", path) }
     }
 
+    /// Returns the path of the directory that contains `path`.
     package static func parent(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// - Parameter limit: bytes that are read at most; a longer file is an error.
+    /// Reads a whole file.
+    ///
+    /// - Parameter limit: the largest accepted length in bytes; a longer file is an error.
+    /// - Throws: 65 when the file cannot be read or is too long.
     public static func read(_ path: String, atMost limit: Int = .max) throws(Failure) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure("read", path) }
@@ -180,13 +211,13 @@ public enum FileSystem {
         }
     }
 
-    /// Removes a file, or a directory of files.
+    /// Removes a file, or a directory that contains files only. Errors are ignored.
     package static func remove(_ path: String) {
         for name in names(in: path) { unlink("\(path)/\(name)") }
         if rmdir(path) != 0 { unlink(path) }
     }
 
-    /// The path with the working directory before it, if it is relative.
+    /// Returns the path with the working directory in front of it if the path is relative.
     public static func absolute(_ path: String) -> String {
         if path.hasPrefix("/") { return path }
         guard let current = getcwd(nil, 0) else { return path }

@@ -1,16 +1,24 @@
 import ClusterProtocol
 import Glibc
 
-/// What memory a process of this host can still have.
+/// The memory that a process on this host can still allocate.
 package enum HostMemory {
-    /// The least of what the system has free, what the process may have, and what its control group
-    /// may have; nil where nothing tells.
+    /// The available memory in bytes, or nil where the host does not tell.
+    ///
+    /// It is the smallest of three amounts: the free memory of the system, the rest of the limit of
+    /// this process, and the rest of the limit of its control group.
     package static var availableByteCount: Int? {
         [systemByteCount, processByteCount, groupByteCount].compactMap { $0 }.min()
     }
 
-    /// Refuses before it is allocated what cannot be had: a failed allocation would end the process
-    /// without a word.
+    /// Refuses an allocation that cannot succeed, before it is tried.
+    ///
+    /// A failed allocation would end the process without a message.
+    ///
+    /// - Parameters:
+    ///   - byteCount: the memory that is needed, in bytes.
+    ///   - what: the subject of the error message.
+    /// - Throws: 65 when less memory is available.
     package static func require(_ byteCount: Int, for what: String) throws(Failure) {
         guard let available = availableByteCount, byteCount > available else { return }
         throw .data(
@@ -21,13 +29,14 @@ package enum HostMemory {
 
     private static func mebibytes(_ byteCount: Int) -> Int { (byteCount + (1 << 20) - 1) >> 20 }
 
-    /// Swap counts: it is slow, but not refused.
+    /// The free memory of the system, in bytes. Swap counts: it is slow, but an allocation
+    /// succeeds.
     private static var systemByteCount: Int? {
         guard let free = kibibytes("MemAvailable:", in: "/proc/meminfo") else { return nil }
         return (free + (kibibytes("SwapFree:", in: "/proc/meminfo") ?? 0)) << 10
     }
 
-    /// `ulimit -v`, less what is used of it.
+    /// The limit of this process on its address space (`ulimit -v`) less what is in use, in bytes.
     private static var processByteCount: Int? {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
@@ -37,7 +46,9 @@ package enum HostMemory {
         return max(0, Int(limit.rlim_cur) - used)
     }
 
-    /// What its files hold in memory makes room when that is wanted.
+    /// The limit of the control group less what is in use, in bytes.
+    ///
+    /// The page cache of the group counts as free: the kernel drops it when memory is needed.
     private static var groupByteCount: Int? {
         let group = "/sys/fs/cgroup"
         guard let limit = number("\(group)/memory.max"), let used = number("\(group)/memory.current")
@@ -55,7 +66,7 @@ package enum HostMemory {
 
     private static func kibibytes(_ key: String, in path: String) -> Int? { first(key, in: path) }
 
-    /// The number behind a word at the beginning of a line.
+    /// Returns the number after a word at the beginning of a line.
     private static func first(_ key: String, in path: String) -> Int? {
         guard let bytes = try? FileSystem.read(path) else { return nil }
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n")
@@ -72,17 +83,27 @@ extension RunMaterial {
         "model \(network.specification.name), \(network.parameters.elementCount) parameters"
     }
 
+    /// The size of one flat fp32 vector of all parameters, in bytes.
     private var vectorByteCount: Int { network.parameters.elementCount * 4 }
 
-    /// Refuses a model that the coordinator cannot hold: its state, and what is written of it.
+    /// Refuses a model that is too large for the coordinator.
+    ///
+    /// The coordinator holds the weights, the optimizer state and the buffers for writing a
+    /// checkpoint.
+    ///
+    /// - Throws: 65 when the host has too little memory.
     package func requireMemoryOfCoordinator() throws(Failure) {
         try HostMemory.require(
             vectorByteCount * (partCount + 2),
             for: modelText)
     }
 
-    /// Refuses what a worker cannot hold: two versions of the weights, and of each thread its own
-    /// weights, gradient, and the output of its largest layer.
+    /// Refuses a model that is too large for a worker.
+    ///
+    /// A worker holds two versions of the weights. Each of its threads holds weights, a gradient
+    /// and the output of the largest layer for one tile of images.
+    ///
+    /// - Throws: 65 when the host has too little memory.
     package func requireMemoryOfWorker(threadCount: Int) throws(Failure) {
         let output = network.layers.map { $0.outputShape.reduce(1, *) }.max() ?? 0
         let images = min(configuration.training.tileSize, batchPlan.microbatchCapacity)
@@ -91,7 +112,11 @@ extension RunMaterial {
             for: "\(modelText), in \(threadCount) threads")
     }
 
-    /// More threads than there are shares of a step, or of an evaluation, would never have work.
+    /// Returns the number of compute threads to start: `wanted`, or less where threads would never
+    /// have work.
+    ///
+    /// A step has one share of work for each virtual worker, an evaluation has one for each chunk
+    /// of test records.
     package func usefulThreadCount(_ wanted: Int) -> Int {
         min(wanted, max(1, tree.leafCount, evaluationChunkCount))
     }

@@ -1,14 +1,20 @@
 import Glibc
 
-/// Whether a directory is one user's alone: what lies in it can be believed, and stays secret.
+/// Checks that a directory belongs to one user and that no other user can read or change it.
+///
+/// The content of such a directory can be trusted and stays secret.
 package enum PrivateDirectory {
+    /// The result of the check.
     package enum State: Equatable {
+        /// The path does not exist.
         case missing
+        /// The path is a directory of the user, without permissions for anyone else.
         case good
-        /// What was found instead.
+        /// The path is something else, which the text describes.
         case wrong(String)
     }
 
+    /// Checks the directory at `path`. Symbolic links are not followed.
     package static func state(_ path: String, user: uid_t = geteuid()) -> State {
         var status = stat()
         guard lstat(path, &status) == 0 else {

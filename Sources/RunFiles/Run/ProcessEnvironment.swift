@@ -1,7 +1,8 @@
 import Glibc
 
-/// This process's environment.
+/// The environment of this process.
 package enum ProcessEnvironment {
+    /// The environment variables by name.
     package static var variables: [String: String] {
         var result: [String: String] = [:]
         var entry = environ

@@ -1,39 +1,52 @@
 import ClusterProtocol
 import Glibc
 
-/// The directory that holds everything of a run; see DESIGN, "What other tools rely on".
+/// The directory that holds all files of a run. Tools rely on the names in it.
 public struct RunDirectory: Sendable, Hashable {
+    /// The absolute path of the directory.
     public let path: String
 
-    /// A path without slashes behind it, so that files beside the directory can be named after it.
+    /// Returns a path without slashes at its end, so that files beside the directory can be named
+    /// after it.
     public static func name(_ path: String) -> String {
         var name = path
         while name.count > 1, name.hasSuffix("/") { name.removeLast() }
         return name
     }
 
+    /// Creates a value for the directory at `path`, which may be relative. Nothing is created on
+    /// disk.
     public init(_ path: String) { self.path = FileSystem.absolute(path) }
 
+    /// The run file with every setting written out.
     public var configuration: String { "\(path)/config.yaml" }
+    /// The metrics: one JSON line for each step and each epoch.
     public var metrics: String { "\(path)/metrics.jsonl" }
+    /// The ledger: one JSON line for each step, with the digest of its records.
     public var ledger: String { "\(path)/ledger.jsonl" }
+    /// The coordinator's journal: one JSON line for each event that a successor must know.
     public var journal: String { "\(path)/journal.jsonl" }
+    /// The summary of a run that has ended.
     public var summary: String { "\(path)/summary.json" }
+    /// The directory of the checkpoints.
     public var checkpoints: String { "\(path)/checkpoints" }
-    /// Which checkpoint has the highest test accuracy.
+    /// The file that names the checkpoint with the highest test accuracy.
     public var bestCheckpoint: String { "\(checkpoints)/best.json" }
+    /// The directory of the processes' logs.
     public var logs: String { "\(path)/logs" }
-    /// Held by the coordinator at work.
+    /// The lock file, which the coordinator at work holds.
     package var lock: String { "\(path)/lock" }
-    /// Where the coordinator listens, for those who are started on this machine.
+    /// The file with the coordinator's endpoints, for the processes that are started on this
+    /// machine.
     public var endpoint: String { "\(path)/endpoint" }
 
-    /// Keys of its own, of a run that was given none; its user alone can read them.
+    /// The keys directory of a run that was given no keys. Only the run's user can read it.
     public var keys: String { "\(path)/keys" }
 
-    /// Makes a new run directory; one that holds something already is not touched.
+    /// Creates a new run directory. A directory that holds something already is not touched.
     ///
-    /// - Returns: whether there was an empty one.
+    /// - Returns: whether an empty directory existed before.
+    /// - Throws: 65 when the directory is not empty or cannot be created.
     @discardableResult
     public func create() throws(Failure) -> Bool {
         let wasThere = FileSystem.exists(path)
@@ -47,9 +60,11 @@ public struct RunDirectory: Sendable, Hashable {
         return wasThere
     }
 
-    /// Removes what a run that never began has made, and nothing else.
+    /// Removes the files of a run that never began, and nothing else.
     ///
-    /// - Parameter wasThere: what `create` said; the directory itself then stays.
+    /// A directory with a checkpoint is not touched.
+    ///
+    /// - Parameter wasThere: the result of ``create()``. If it is true, the directory itself stays.
     public func removeIfUnused(wasThere: Bool) {
         guard CheckpointStore.steps(in: checkpoints).isEmpty else { return }
         KeyFiles.remove(keys)
@@ -61,7 +76,8 @@ public struct RunDirectory: Sendable, Hashable {
         if !wasThere { rmdir(path) }
     }
 
-    /// The run directory below `parent` that changed last.
+    /// Returns the run directory below `parent` that changed last, or nil when there is no run
+    /// directory.
     public static func newest(in parent: String) -> String? {
         FileSystem.names(in: parent).map { "\(parent)/\($0)" }
             .filter { FileSystem.exists(RunDirectory($0).configuration) }
@@ -70,7 +86,9 @@ public struct RunDirectory: Sendable, Hashable {
             }
     }
 
-    /// Checks that there is a run to go on with.
+    /// Checks that the directory holds a run.
+    ///
+    /// - Throws: 65 when it has no `config.yaml`.
     public func requireExisting() throws(Failure) {
         guard FileSystem.exists(configuration) else {
             throw .data("\(path) is no run directory: it has no config.yaml")

@@ -3,39 +3,52 @@ import FoundationEssentials
 import Glibc
 import Threads
 
-/// Keeps two coordinators from working on one run directory; the kernel releases it with the process.
+/// Keeps two coordinators from working on one run directory. The kernel releases the lock when its
+/// process ends.
 ///
-/// The file says who holds it. A holder that does not answer any more is ended by whoever goes on
-/// with the run; one that even `kill -9` does not end (it hangs in the kernel, on a disk) loses the
-/// lock, and its fence keeps it from writing when it wakes up.
+/// The lock file names its holder. A coordinator that goes on with the run ends a holder that does
+/// not answer any more. Even `kill -9` may not end a holder that hangs in the kernel, on a disk.
+/// Such a holder loses the lock, and its fence keeps it from writing when it wakes up.
 package final class RunLock: Sendable {
-    /// Who holds a lock.
+    /// The process that holds a lock.
     package struct Holder: Codable, Hashable, Sendable {
+        /// The name of the holder's host.
         package var host: String
+        /// The holder's process identifier.
         package var pid: Int32
-        /// When the process began, in clock ticks since the host's start: numbers are used again.
+        /// The start of the holder in clock ticks since the host's start. It is needed because the
+        /// kernel uses process identifiers again.
         package var start: UInt64
 
+        /// This process.
         package static var own: Holder {
             Holder(
                 host: HostFacts.hostName, pid: getpid(), start: startTime(of: getpid()) ?? 0)
         }
 
+        /// Whether the holder ran on this host.
         package var isOnThisHost: Bool { host == HostFacts.hostName }
+        /// Whether the process still runs. It is meaningful on the holder's host only.
         package var isAlive: Bool { RunLock.startTime(of: pid) == start }
     }
 
-    /// How long a holder may take to end once it was killed.
+    /// The time that a holder may take to end after it was killed.
     private static let patience = Duration.seconds(3)
 
     private let descriptor: Int32
+    /// The fence of this lock: it tells whether this process still owns the run.
     package let fence: RunFence
-    /// The holder before could not be ended: its open files must not be this process's.
+    /// Whether the former holder could not be ended. This process must then not share the files
+    /// that the former holder has open.
     package let isFromALivingHolder: Bool
 
+    /// Takes the lock of a run directory.
+    ///
     /// - Parameters:
-    ///   - isResponsive: asks the present holder whether it is at work; nil: it is taken to be.
-    ///   - note: shows a line to people.
+    ///   - isResponsive: returns whether the present holder answers; nil assumes that it does.
+    ///   - note: shows a line to the user.
+    /// - Throws: 65 when another coordinator is at work on the run, or when the holder is on
+    ///   another host.
     package init(
         _ directory: RunDirectory, isResponsive: (() -> Bool)? = nil,
         note: (String) -> Void = { _ in }
@@ -43,7 +56,8 @@ package final class RunLock: Sendable {
         let path = directory.lock
         var descriptor = try Self.open(path)
         var isReplaced = false
-        // A child of this process between fork and exec may still have what was let go of.
+        // A child of this process between fork and exec may still hold a lock that this process has
+        // released.
         let end = SteadyClock.now + .seconds(1)
         var isLocked = flock(descriptor, LOCK_EX | LOCK_NB) == 0
         while !isLocked, Self.holder(path)?.pid == getpid(), SteadyClock.now < end {
@@ -78,9 +92,10 @@ package final class RunLock: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Ends a holder that does not answer.
+    /// Kills a holder that does not answer. The caller waits for the lock, which the kernel
+    /// releases with the process.
     ///
-    /// - Throws: 65 when it is at work, or on another host.
+    /// - Throws: 65 when the holder is at work, or on another host.
     private static func end(
         _ holder: Holder?, _ directory: RunDirectory, isResponsive: (() -> Bool)?,
         note: (String) -> Void
@@ -93,7 +108,7 @@ package final class RunLock: Sendable {
             holder.pid != getpid(), !isResponsive()
         else { throw refusal }
         note("the coordinator before this one\(who) does not answer; it is ended")
-        // Not waited for here: the lock falls with it.
+        // The caller waits for the end of the process: the lock is released with it.
         if holder.isAlive { kill(holder.pid, SIGKILL) }
     }
 
@@ -103,7 +118,9 @@ package final class RunLock: Sendable {
         return descriptor
     }
 
-    /// Puts a lock of this process's in the place of the present one.
+    /// Puts a new lock file in the place of the present one.
+    ///
+    /// - Returns: the descriptor of the new file, which this process has locked.
     package static func replace(_ path: String) throws(Failure) -> Int32 {
         let temporary = "\(path).\(getpid())"
         unlink(temporary)
@@ -116,6 +133,7 @@ package final class RunLock: Sendable {
         return descriptor
     }
 
+    /// Writes this process into the lock file as its holder.
     private static func sign(_ descriptor: Int32, _ path: String) throws(Failure) {
         guard let text = try? JSONEncoder().encode(Holder.own) else { return }
         let bytes = Array(text) + [UInt8(ascii: "\n")]
@@ -123,18 +141,20 @@ package final class RunLock: Sendable {
         else { throw FileSystem.failure("write", path) }
     }
 
-    /// Who holds a lock, as far as its file says so.
+    /// Returns the holder that a lock file names, or nil when the file cannot be read.
     package static func holder(_ path: String) -> Holder? {
         guard let bytes = try? FileSystem.read(path, atMost: 4096) else { return nil }
         return try? JSONDecoder().decode(Holder.self, from: Data(bytes))
     }
 
-    /// When a process began; nil when there is none of this number.
+    /// Returns the start of a process in clock ticks since the host's start, or nil when no process
+    /// with this number runs.
     package static func startTime(of process: pid_t) -> UInt64? {
         guard let bytes = try? FileSystem.read("/proc/\(process)/stat", atMost: 4096) else {
             return nil
         }
-        // The name before the last parenthesis may hold anything; field 22 comes 20 words after it.
+        // The process name ends at the last parenthesis and may contain anything. Field 22, the
+        // start time, comes 20 words after it.
         let text = String(decoding: bytes, as: UTF8.self)
         guard let end = text.lastIndex(of: ")") else { return nil }
         let words = text[text.index(after: end)...].split(separator: " ")

@@ -3,8 +3,9 @@ import NeuralNetwork
 import Partitions
 
 extension RunMaterial {
-    /// Settings that say something else than what comes of them, a line each. The run does what can
-    /// be done; people are told.
+    /// Notes on settings that have no effect or another effect than they say, one line each.
+    ///
+    /// The run does what can be done, and the user is told.
     package var remarks: [String] {
         dataRemarks + clusterRemarks
     }

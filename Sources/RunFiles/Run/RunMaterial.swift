@@ -2,21 +2,35 @@ import ClusterProtocol
 import NeuralNetwork
 import Partitions
 
-/// Everything a process works out from a run's configuration and data set.
+/// Everything that a process derives from a run's configuration and data set.
 public struct RunMaterial: Sendable {
+    /// The settings of the run.
     public let configuration: RunConfiguration
+    /// The summary of the data set.
     public let data: DataSummary
+    /// The network, with its input and output fitted to the data set.
     public let network: Network
+    /// The plan that deals the training records to steps and virtual workers.
     public let batchPlan: BatchPlan
+    /// The tree along which the gradients of the virtual workers are added.
     public let tree: ReductionTree
+    /// The division of the flat parameter vector into shards and chunks.
     public let slicePlan: SlicePlan
+    /// The backend, with `auto` already settled.
     public let backend: BackendKind
 
-    /// Test records that are evaluated together; it decides the order of the loss sum.
+    /// The number of test records that are evaluated together. It decides the order of the loss
+    /// sum.
     public static let evaluationChunkRecordCount = 256
 
+    /// The largest number of steps of a run.
     private static let maximumStepCount = 1 << 47
 
+    /// Derives the material of a run.
+    ///
+    /// - Parameter backend: the backend that the coordinator settled on; nil settles `auto` for
+    ///   this host.
+    /// - Throws: 65 for settings that contradict one another or do not fit the data set.
     public init(
         _ configuration: RunConfiguration, data: DataSummary,
         backend: BackendKind? = nil
@@ -47,37 +61,43 @@ public struct RunMaterial: Sendable {
         }
     }
 
+    /// The number of steps of the run: the steps of all epochs, or `training.steps` if that is
+    /// less.
     public var totalSteps: Int {
         let (all, isTooMany) = configuration.training.epochs.multipliedReportingOverflow(
             by: batchPlan.stepsPerEpoch)
-        // No run comes to its end with so many, and no message names a step beyond.
+        // No run reaches so many steps, and no message can name a later one.
         let possible = isTooMany ? Self.maximumStepCount : min(all, Self.maximumStepCount)
         return min(possible, configuration.training.steps ?? possible)
     }
 
-    /// What contributions and weights travel in.
+    /// The precision in which contributions and weights travel.
     public var wire: WirePlan {
         WirePlan(
             precision: configuration.training.wirePrecision,
             stepsPerEpoch: batchPlan.stepsPerEpoch, totalSteps: Step(totalSteps))
     }
 
+    /// The number of chunks that the test records are evaluated in.
     public var evaluationChunkCount: Int {
         let (count, rest) = data.testCount.quotientAndRemainder(
             dividingBy: Self.evaluationChunkRecordCount)
         return count + (rest > 0 ? 1 : 0)
     }
 
-    /// Test records of one evaluation chunk; none of a chunk that is none.
+    /// Returns the test records of one evaluation chunk. The range is empty for a chunk that does
+    /// not exist.
     public func evaluationRecords(chunk: Int) -> Range<Int> {
         let size = Self.evaluationChunkRecordCount
         guard (0..<evaluationChunkCount).contains(chunk) else { return 0..<0 }
         return min(data.testCount, chunk * size)..<min(data.testCount, (chunk + 1) * size)
     }
 
-    /// Parts of a chunk's state: the weights, then each vector of the optimizer's state.
+    /// The number of vectors in the state of a run: the weights, then each vector of the
+    /// optimizer's state.
     public var partCount: Int { 1 + configuration.optimizer.stateNames.count }
 
+    /// The configuration of a process that hosts shards.
     public var shardHost: ShardHostMachine.Configuration {
         ShardHostMachine.Configuration(
             tree: tree, plan: slicePlan, partCount: partCount,
@@ -85,12 +105,18 @@ public struct RunMaterial: Sendable {
             audit: audit)
     }
 
-    /// Nil when nothing is audited.
+    /// The choice of leaves that two workers compute; nil when nothing is audited.
     public var audit: AuditPlan? {
         let rate = configuration.training.auditRate
         return rate > 0 ? AuditPlan(seed: configuration.training.seed, rate: rate) : nil
     }
 
+    /// Returns what a worker must know of the run.
+    ///
+    /// - Parameters:
+    ///   - salt: a number that differs between workers, so that two of them do not help with the
+    ///     same work.
+    ///   - threadCount: the number of compute threads.
     public func worker(
         _ identity: PeerIdentity, salt: Int, threadCount: Int
     ) -> WorkerMachine.Run {
@@ -99,11 +125,16 @@ public struct RunMaterial: Sendable {
             threadCount: threadCount, audit: audit)
     }
 
-    /// Half a heartbeat, but never so short that ordinary steps are asked for twice.
+    /// The wait for weights after which a worker asks again: half a heartbeat interval, but at
+    /// least 200 ms, so that ordinary steps are not asked for twice.
     private var retryInterval: Duration {
         max(.milliseconds(200), configuration.cluster.heartbeatInterval / 2)
     }
 
+    /// Returns the configuration of the engines.
+    ///
+    /// - Parameter instructionSet: the instruction set that the workers settled on; nil for this
+    ///   host's best.
     public func engineConfiguration(instructionSet: String?) -> EngineConfiguration {
         EngineConfiguration(
             seed: configuration.training.seed, tileSize: configuration.training.tileSize,
@@ -112,7 +143,9 @@ public struct RunMaterial: Sendable {
 }
 
 extension DataSetDescription {
-    /// What processes that do not open the data set must know of it.
+    /// Returns the facts about the data set that a process needs if it does not open the data set.
+    ///
+    /// - Parameter partitionRecordCounts: the number of records in each training partition.
     public func summary(partitionRecordCounts: [Int]) -> DataSummary {
         DataSummary(
             name: name, shape: shape, classCount: classCount, testCount: testCount,
@@ -122,8 +155,12 @@ extension DataSetDescription {
 }
 
 extension RunConfiguration {
-    /// Puts the backend that `auto` comes to on this host in its place. Bits depend on it, so the
-    /// coordinator does this before anybody else learns of the run.
+    /// Replaces the backend `auto` with the backend that it stands for on this host.
+    ///
+    /// The bits depend on the backend, so the coordinator does this before any other process learns
+    /// of the run.
+    ///
+    /// - Throws: 65 for a backend that this build does not have.
     public mutating func resolveBackend() throws(Failure) {
         switch try resolvedBackend() {
         case .reference: training.backend = .reference
@@ -132,8 +169,12 @@ extension RunConfiguration {
         }
     }
 
-    /// Refuses what workers on this host could not compute: otherwise they would leave, one after
-    /// the other, and the run would wait for others.
+    /// Checks that this host has the instructions that the settings need.
+    ///
+    /// Without this check the workers on this host would leave, one after the other, and the run
+    /// would wait for others.
+    ///
+    /// - Throws: 65 when the instructions are missing.
     public func requireInstructions() throws(Failure) {
         let backend = try resolvedBackend()
         do throws(BackendError) {
@@ -144,6 +185,7 @@ extension RunConfiguration {
         }
     }
 
+    /// Returns the backend that the settings stand for on this host.
     fileprivate func resolvedBackend() throws(Failure) -> BackendKind {
         do throws(BackendError) {
             return try Backends.resolve(

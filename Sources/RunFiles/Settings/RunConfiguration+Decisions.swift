@@ -4,22 +4,27 @@ import NeuralNetwork
 import Partitions
 
 extension RunConfiguration {
-    /// A setting that decides bits, as text, under the run file's key.
+    /// A setting that decides bits, as text.
     public struct Decision: Hashable, Sendable {
+        /// The run file's key, for instance "training.seed".
         public var key: String
+        /// The value as text, in the form in which runs are compared.
         public var text: String
     }
 
-    /// The text of a setting that an optimizer, say, does not have.
+    /// The text of a setting that does not exist in a configuration, for instance a number that the
+    /// optimizer does not have.
     package static let absent = "none"
 
-    /// Every setting that decides bits, in the order of ``Setting/all``. The others (epochs, workers,
-    /// checkpoints, audit...) may change when a run is taken up again; `training.init` decides the
-    /// first step alone.
+    /// Returns every setting that decides bits, in the order of ``Setting/all``.
+    ///
+    /// The other settings (epochs, workers, checkpoints, audit and so on) may change when a run is
+    /// resumed. `training.init` decides the first step only.
     ///
     /// - Parameters:
-    ///   - data: the data set as it was found; its contents decide, not its path.
-    ///   - backend: what `auto` came to.
+    ///   - data: the data set as it was found. Its content decides bits, its path does not.
+    ///   - modelFingerprint: the fingerprint of the network.
+    ///   - backend: the backend that `auto` stands for.
     public func decisions(
         data: DataSummary, modelFingerprint: String, backend: BackendKind
     ) -> [Decision] {
@@ -34,7 +39,7 @@ extension RunConfiguration {
         }
     }
 
-    /// Keys that are named in more than one place.
+    /// The keys of settings that are named in more than one place of the code.
     package enum Key {
         package static let source = "data.source"
         package static let partitions = "data.partitions"
@@ -49,23 +54,27 @@ extension RunConfiguration {
 }
 
 extension RunMaterial {
+    /// Every setting of this run that decides bits, in the order of ``Setting/all``.
     public var decisions: [RunConfiguration.Decision] {
         configuration.decisions(
             data: data, modelFingerprint: network.fingerprint, backend: backend)
     }
 
-    /// What of these differs from earlier ones, in the order of the list; what these do not have
-    /// comes last.
+    /// Returns the differences between earlier settings and those of this run, in the order of
+    /// ``decisions``. Settings that this run does not have come last.
     ///
-    /// - Parameter isComplete: whether `earlier` has every setting of its time. A setting that it
-    ///   lacks is then a difference too.
+    /// - Parameters:
+    ///   - earlier: the texts of the earlier settings, by key.
+    ///   - isComplete: whether `earlier` has every setting of its time. If so, a setting that it
+    ///     lacks is a difference too.
     package func changes(from earlier: [String: String], isComplete: Bool) -> [SettingChange] {
         let absent = RunConfiguration.absent
         var changes: [SettingChange] = []
         var rest = earlier
         for decision in decisions {
             let before = rest.removeValue(forKey: decision.key)
-            // Left to the workers, it stays what they settled on; before that it is open.
+            // An instruction set that is left to the workers stays the one that they settled on.
+            // Before they settle on one it is open, and so no difference.
             let isOpen = decision.key == RunConfiguration.Key.instructionSet && before == nil
             guard !isOpen, before != decision.text, before != nil || isComplete else { continue }
             changes.append(
@@ -79,7 +88,8 @@ extension RunMaterial {
         return changes.filter { $0.from != $0.to }
     }
 
-    /// Equal in all processes that compute the same bits.
+    /// A fingerprint of ``decisions`` in 16 hexadecimal digits. It is equal in all processes that
+    /// compute the same bits.
     public var settingsFingerprint: String {
         let text = decisions.map { "\($0.key) \($0.text)" }.joined(separator: "\n")
         return hexadecimal(SHA256.hash(data: Array(text.utf8)).prefix(8))

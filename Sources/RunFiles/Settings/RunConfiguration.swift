@@ -3,80 +3,121 @@ import NeuralNetwork
 import Partitions
 import StrictYAML
 
-/// Everything that decides a run: the run file with the command line's flags on top.
+/// All settings of a run: the run file, overridden by the flags of the command line.
 ///
-/// Defaults are written here, once; ``Setting/all`` says what may be written and what it means.
+/// The defaults are written here and nowhere else. ``Setting/all`` lists what may be written and
+/// what it means.
 public struct RunConfiguration: Sendable, Hashable {
+    /// The model of a run.
     public enum ModelChoice: Sendable, Hashable {
-        /// A built-in model, whose input and output fit themselves to the data set.
+        /// A built-in model, whose input and output are fitted to the data set.
         case builtIn(String)
+        /// A model with its layers, from a model file or from the run file.
         case specification(ModelSpecification)
     }
 
+    /// The settings of the section `data`.
     public struct Data: Sendable, Hashable {
+        /// The data set, for instance "idx:DIR"; ``DataSpecification`` lists the forms.
         public var source = "fashion-mnist"
+        /// The number of partitions of the training records. A partitioned directory keeps its own
+        /// number.
         public var partitions = 8
+        /// The transformations of each training image, in order. Those that are not random also
+        /// apply to test images.
         public var transformations: [Transformation] = []
     }
 
+    /// The settings of the section `training`.
     public struct Training: Sendable, Hashable {
+        /// The number of passes over the training records.
         public var epochs = 10
-        /// Ends the run after this many steps, whatever `epochs` says.
+        /// The number of steps after which the run ends, whatever `epochs` says; nil for no such
+        /// limit.
         public var steps: Int?
+        /// The number of records in a step, over all virtual workers: a multiple of their number.
         public var batchSize = 64
+        /// The number of virtual workers: the fixed shares of each batch.
         public var virtualWorkers = 4
+        /// The seed of initial weights, order of records, augmentation and dropout.
         public var seed: UInt64 = 1
+        /// The precision of the arithmetic in convolutions and dense layers.
         public var precision = Precision.fp32
-        /// What sums and weights are rounded to when they travel; it decides bits.
+        /// The precision to which gradient sums and weights are rounded when they travel. It
+        /// decides bits.
         public var wirePrecision = WirePrecision.fp32
+        /// The number of steps from one checkpoint to the next: the most that is lost when all
+        /// processes die.
         public var checkpointEvery = 500
+        /// The code that computes. The coordinator settles `auto`.
         public var backend = BackendChoice.auto
-        /// Images computed together; it decides bits, so it is part of the run.
+        /// The number of images that are computed together. It decides bits, so it is part of the
+        /// run.
         public var tileSize = 8
-        /// Nil: the best that every worker of the start has.
+        /// The instruction set that oneDNN uses; nil for the best that every worker at the start
+        /// has.
         public var instructionSet: String?
-        /// Initial weights from a safetensors file instead of the seed.
+        /// A safetensors file with the initial weights; nil draws them from the seed.
         public var initialWeights: String?
-        /// Share of the leaves that two workers compute and compare bit for bit.
+        /// The share of the leaves that two workers compute and compare bit for bit, 0 to 1.
         public var auditRate = 0.0
-        /// Goes on when a loss or weights are not finite numbers any more.
+        /// Whether the run goes on when a loss or a weight is no longer a finite number.
         public var keepsGoing = false
     }
 
+    /// The settings of the section `cluster`.
     public struct Cluster: Sendable, Hashable {
+        /// The number of worker processes.
         public var workers = 2
+        /// The number of compute threads in each worker.
         public var threads = 1
+        /// The number of server processes; 0 puts a shard into every worker.
         public var servers = 1
+        /// The time between two heartbeats of a process, in milliseconds.
         public var heartbeatIntervalMilliseconds = 1000
-        /// Processes of one host exchange sums and weights through memory in place of sockets.
+        /// Whether processes of one host exchange sums and weights through memory instead of
+        /// sockets.
         public var sharedMemory = true
-        /// Beyond so many workers they relay for the servers; 0 for never. Nil: as many as usual, and
-        /// never within one host, where memory is shared.
+        /// The largest number of workers without relays. Beyond it, workers add one another's sums
+        /// before a server receives them; 0 for never. Nil stands for 32, and for never when all
+        /// workers are on one host, where memory is shared.
         public var fanIn: Int?
 
+        /// The time between two heartbeats of a process.
         public var heartbeatInterval: Duration { .milliseconds(heartbeatIntervalMilliseconds) }
     }
 
+    /// The data set and its transformations.
     public var data = Data()
+    /// The model.
     public var model = ModelChoice.builtIn("cnn")
+    /// The settings of the training itself.
     public var training = Training()
+    /// The optimizer and its numbers.
     public var optimizer = OptimizerSpecification.adam(Adam())
+    /// The processes of the run.
     public var cluster = Cluster()
 
+    /// Creates a configuration with all defaults.
     public init() {}
 
-    /// Reads a run file; keys that are missing have their defaults, unknown ones are refused.
+    /// Reads a run file. Keys that are missing have their defaults; unknown keys are refused.
+    ///
+    /// - Throws: 65 for a file that cannot be read or is not a valid run file.
     public static func load(file path: String) throws(Failure) -> RunConfiguration {
         try translating { try RunConfiguration(mapping: StrictDocument.load(file: path)) }
     }
 
+    /// Reads the text of a run file as ``load(file:)`` does.
+    ///
+    /// - Parameter fileName: the name for error messages.
     public static func parse(_ text: String, fileName: String) throws(Failure) -> RunConfiguration {
         try translating {
             try RunConfiguration(mapping: StrictDocument.parse(text, fileName: fileName))
         }
     }
 
-    /// Every error of a configuration means exit code 65.
+    /// Turns every error of a configuration into a failure with exit code 65.
     private static func translating(
         _ body: () throws -> RunConfiguration
     ) throws(Failure) -> RunConfiguration {
@@ -100,20 +141,20 @@ public struct RunConfiguration: Sendable, Hashable {
         }
     }
 
-    /// Refuses numbers that do not go together, with the line of the file.
+    /// Refuses numbers that contradict one another. The error names the line of the file.
     private func checkOptimizer(_ mapping: StrictMapping) throws {
         do throws(OptimizerError) { try optimizer.validate() } catch {
             throw mapping.error(error.problem, key: error.key)
         }
     }
 
-    /// A built-in name, or the path of a model file.
+    /// Returns the built-in model of this name, or the model in the file of this path.
     public static func model(_ text: String) throws(ModelError) -> ModelChoice {
         if ModelSpecification.builtInNames.contains(text) { return .builtIn(text) }
         return .specification(try ModelSpecification.load(file: text))
     }
 
-    /// Paths that hold wherever the run is taken up, in place of those that hold in this working
+    /// Makes relative paths absolute, so that the run can be resumed from another working
     /// directory.
     public mutating func makePathsAbsolute() {
         if let specification = try? DataSpecification(data.source) {
@@ -122,7 +163,7 @@ public struct RunConfiguration: Sendable, Hashable {
         training.initialWeights = training.initialWeights.map(FileSystem.absolute)
     }
 
-    /// Refuses settings that contradict one another, naming the key.
+    /// Refuses settings that contradict one another. The error names the key.
     public func validate() throws(Failure) {
         guard training.virtualWorkers >= 1 else {
             throw .data(
@@ -136,7 +177,9 @@ public struct RunConfiguration: Sendable, Hashable {
         do throws(OptimizerError) { try optimizer.validate() } catch { throw .data("\(error)") }
     }
 
-    /// The network for a data set.
+    /// Returns the network for a data set.
+    ///
+    /// - Throws: 65 when the model does not fit the data set.
     public func network(for data: DataSummary) throws(Failure) -> Network {
         do throws(ModelError) {
             let specification: ModelSpecification
@@ -172,7 +215,7 @@ public struct RunConfiguration: Sendable, Hashable {
 }
 
 extension RunConfiguration {
-    /// The run file with every key written out; it reads back to an equal value.
+    /// The run file with every key written out. Reading it gives an equal value.
     public var yaml: String {
         var text = ""
         var current = ""

@@ -4,7 +4,8 @@ import Partitions
 import StrictYAML
 
 extension Setting {
-    /// Every setting, in the order of the run file. One that depends on another stands after it.
+    /// Every setting, in the order of the run file. A setting that depends on another one comes
+    /// after it.
     public static let all: [Setting] = data + [model] + training + optimizer + cluster
 
     private static let data = [

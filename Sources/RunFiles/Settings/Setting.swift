@@ -2,81 +2,91 @@ import ClusterProtocol
 import NeuralNetwork
 import StrictYAML
 
-/// One setting of a run: where it stands, what it may be, and what it means.
+/// One setting of a run: its key, its flag, its values and its meaning.
 ///
-/// ``all`` is the one table of them. The run file's reader and writer, the flags of the command line
-/// and their help, what a resumed run compares, `Cluster/local.yaml` and the table in the documents
-/// come from it, so that a new setting is one entry there and one property of ``RunConfiguration``.
+/// ``all`` is the only table of settings. Everything else comes from it: the reader and the writer
+/// of the run file, the flags of the command line and their help, what a resumed run compares,
+/// `Cluster/local.yaml` and the table in the documents. So a new setting is one entry in the table
+/// and one property of ``RunConfiguration``.
 public struct Setting: Sendable {
     /// The run file's key with its section, for instance "training.batch-size".
     public let key: String
-    /// The command line's flag without its hyphens; nil where the run file alone can say it.
+    /// The command line's flag without its hyphens; nil for a setting that only the run file has.
     public private(set) var flag: String?
-    /// Whether `--flag` and `--no-flag` say it, without a value.
+    /// Whether the flag has no value and is written as `--flag` or `--no-flag`.
     public let isSwitch: Bool
-    /// What may be written, for help texts: "1 to 4096", "fp32, bf16", "DIR".
+    /// The allowed values, for help texts: "1 to 4096", "fp32, bf16", "DIR".
     public let values: String
-    /// What it means, in a sentence or two.
+    /// The meaning, in a sentence or two.
     public let summary: String
     /// A value to show where there is no default.
     public let example: String?
-    /// How it takes part in what decides the bits of the result.
+    /// How the setting takes part in deciding the bits of the result.
     package let decision: Decision
-    /// The value as the run file writes it; nil where nothing is set, or where it has no meaning.
+    /// The value as the run file writes it; nil where nothing is set or the setting has no meaning.
     package let text: @Sendable (RunConfiguration) -> Text?
-    /// Whether it has a meaning beside the settings that stand before it.
+    /// Whether the setting has a meaning, given the settings that come before it.
     private(set) var applies: @Sendable (RunConfiguration) -> Bool = { _ in true }
-    /// Reads a value; throws a `SettingsError`, or the error of a file that the value names.
+    /// Reads a value. Throws a `SettingsError`, or the error of a file that the value names.
     package let read: @Sendable (StrictValue, inout RunConfiguration) throws -> Void
 
     /// A value as YAML writes it.
     package enum Text {
-        /// After the key, on its line.
+        /// The value is written after the key, on the same line.
         case inline(String)
-        /// Below the key, line by line.
+        /// The value is written below the key, one element a line.
         case block([String])
     }
 
+    /// Whether a setting decides bits.
     package enum Decision: Sendable {
-        /// It may change when a run is taken up again.
+        /// The setting does not decide bits. It may change when a run is resumed.
         case no
-        /// Its value decides bits.
+        /// The value decides bits.
         case value
-        /// What it came to decides bits; nil when it does not, there.
+        /// The value that the setting stands for decides bits. The closure returns nil where it
+        /// does not.
         case resolved(@Sendable (RunConfiguration, ResolvedFacts) -> String?)
     }
 
-    /// What some settings came to on the way from the run file to the run.
+    /// The values that some settings stand for, which are known only after the data set and the
+    /// model have been read.
     package struct ResolvedFacts {
+        /// The data set.
         package var data: DataSummary
+        /// The fingerprint of the network.
         package var modelFingerprint: String
+        /// The backend that `auto` stands for.
         package var backend: BackendKind
     }
 
     /// Whether a resumed run refuses another value.
     public var decidesBits: Bool { if case .no = decision { false } else { true } }
 
-    /// The key's section, "" for a key of its own, and its name there.
+    /// The key's section and the name within it. The section is "" for a key without one.
     public var place: (section: String, name: String) {
         let parts = key.split(separator: ".", maxSplits: 1).map(String.init)
         return parts.count == 2 ? (parts[0], parts[1]) : ("", key)
     }
 
-    /// The value on one line; nil where nothing is set, or the value takes several lines.
+    /// Returns the value on one line, or nil where nothing is set or the value takes several lines.
     public func inlineText(_ configuration: RunConfiguration) -> String? {
         if case .inline(let text) = text(configuration) { text } else { nil }
     }
 
-    /// The setting with this key.
+    /// Returns the setting with this key, or nil for an unknown key.
     public static func named(_ key: String) -> Setting? { all.first { $0.key == key } }
 }
 
 // MARK: - Kinds
 
 extension Setting {
+    /// The path of a setting's property.
     package typealias Path<Value> = WritableKeyPath<RunConfiguration, Value> & Sendable
 
-    /// - Parameter flag: nil for the key's name.
+    /// Creates a setting.
+    ///
+    /// - Parameter flag: the flag without its hyphens; nil takes the key's name within its section.
     package init(
         _ key: String, flag: String? = nil, isSwitch: Bool = false, values: String,
         example: String? = nil, decides decision: Decision = .no, _ summary: String,
@@ -94,7 +104,7 @@ extension Setting {
         self.read = read
     }
 
-    /// A whole number.
+    /// Returns a setting that is a whole number.
     package static func whole(
         _ key: String, _ path: Path<Int>, _ range: ClosedRange<Int>, decides: Decision = .no,
         _ summary: String
@@ -105,7 +115,7 @@ extension Setting {
             read: { $1[keyPath: path] = try $0.integer(in: range) })
     }
 
-    /// A whole number that need not be given.
+    /// Returns a setting that is a whole number and need not be given.
     package static func optionalWhole(
         _ key: String, _ path: Path<Int?>, _ range: ClosedRange<Int>, example: String,
         _ summary: String
@@ -116,7 +126,7 @@ extension Setting {
             read: { $1[keyPath: path] = try $0.integer(in: range) })
     }
 
-    /// One of an enumeration's raw values.
+    /// Returns a setting that is one of an enumeration's raw values.
     package static func choice<Choice: RawRepresentable<String> & CaseIterable & SendableMetatype>(
         _ key: String, _ path: Path<Choice>, decides: Decision = .no, _ summary: String
     ) -> Setting {
@@ -126,7 +136,7 @@ extension Setting {
             read: { $1[keyPath: path] = try $0.oneOf(Choice.self) })
     }
 
-    /// True or false; `--flag` or `--no-flag`.
+    /// Returns a setting that is true or false, with the flags `--flag` and `--no-flag`.
     package static func boolean(_ key: String, _ path: Path<Bool>, _ summary: String) -> Setting {
         Setting(
             key, isSwitch: true, values: "true, false", summary,
@@ -134,7 +144,7 @@ extension Setting {
             read: { $1[keyPath: path] = try $0.boolean() })
     }
 
-    /// One of an optimizer's numbers.
+    /// Returns a setting that is one of the optimizer's numbers.
     package static func optimizerNumber(_ number: OptimizerNumber) -> Setting {
         Setting(
             "optimizer.\(number.key)", values: "number \(number.requirement)", decides: .value,
@@ -147,14 +157,14 @@ extension Setting {
         ).where { $0.optimizer[number.key] != nil }
     }
 
-    /// The same setting, which has a meaning in some configurations alone.
+    /// Returns this setting with the condition that it has a meaning in some configurations only.
     package func `where`(_ applies: @escaping @Sendable (RunConfiguration) -> Bool) -> Setting {
         var copy = self
         copy.applies = applies
         return copy
     }
 
-    /// The same setting, which the run file alone can say.
+    /// This setting without its flag: only the run file has it.
     package var withoutFlag: Setting {
         var copy = self
         copy.flag = nil

@@ -6,9 +6,10 @@ import StrictYAML
 public struct SettingFlags {
     private var given: [(setting: Setting, value: StrictValue)] = []
 
-    /// - Parameter arguments: the flags of settings and nothing else. A flag given twice counts as the
-    ///   last says.
-    /// - Throws: 64 for a flag that no setting has, and for one without its value.
+    /// Parses the flags of settings. If a flag is given twice, the last one counts.
+    ///
+    /// - Parameter arguments: the flags of settings and nothing else.
+    /// - Throws: 64 for a flag that no setting has, and for a flag without its value.
     public init(_ arguments: [String]) throws(Failure) {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
@@ -37,25 +38,29 @@ public struct SettingFlags {
         }
     }
 
+    /// Whether no flag was given.
     public var isEmpty: Bool { given.isEmpty }
 
-    /// The value that was given for a setting, as it was written.
+    /// Returns the value that was given for a setting, as it was written, or nil if none was given.
     public func text(_ key: String) -> String? {
         given.first { $0.setting.key == key }.flatMap { try? $0.value.string() }
     }
 
-    /// The flags again, without those of some settings.
+    /// Returns the flags as arguments, without those of some settings.
     public func arguments(leavingOut keys: Set<String>) -> [String] {
         given.filter { !keys.contains($0.setting.key) }.map { setting, value in
             setting.isSwitch ? value.path : "\(value.path)=\((try? value.string()) ?? "")"
         }
     }
 
+    /// Returns whether a setting was given.
     public func has(_ key: String) -> Bool { given.contains { $0.setting.key == key } }
 
-    /// Sets what the flags say, in the order of the table: an optimizer before its numbers.
+    /// Applies the flags to a configuration, in the order of the table: the optimizer comes before
+    /// its numbers.
     ///
-    /// - Throws: 64 for a value that cannot be, 65 for a file that it names and that cannot be used.
+    /// - Throws: 64 for a value that is not allowed; 65 for a file that a value names and that
+    ///   cannot be used.
     public func apply(to configuration: inout RunConfiguration) throws(Failure) {
         for setting in Setting.all {
             guard let value = given.first(where: { $0.setting.key == setting.key })?.value else {
@@ -75,6 +80,7 @@ public struct SettingFlags {
         }
     }
 
+    /// Returns the setting of a flag, and whether the flag turns it on or off.
     private static func find(_ name: String) -> (Setting, isOn: Bool)? {
         for setting in Setting.all {
             guard let flag = setting.flag else { continue }
@@ -84,6 +90,7 @@ public struct SettingFlags {
         return nil
     }
 
+    /// Returns the error for an unknown flag, with the most similar known flag.
     private static func unknown(_ name: String) -> Failure {
         let nearest = Spelling.nearest(to: name, among: Setting.all.compactMap(\.flag).sorted())
         let hint = nearest.map { "; did you mean --\($0)?" } ?? ""
@@ -92,7 +99,7 @@ public struct SettingFlags {
 
     // MARK: - Help
 
-    /// All flags with what they mean, for `--help`; lines of at most 78 characters.
+    /// All flags with their meaning, for `--help`, in lines of at most 78 characters.
     public static var help: String {
         let defaults = RunConfiguration()
         var text = "SETTINGS (each is a key of the run file; the flag overrides it):\n"

@@ -1,6 +1,6 @@
-/// Files that are made of the table of settings.
+/// Texts that are generated from the table of settings.
 package enum SettingsText {
-    /// A run file with every default written out, and every setting explained: `Cluster/local.yaml`.
+    /// A run file with every default written out and every setting explained: `Cluster/local.yaml`.
     package static var runFile: String {
         let defaults = RunConfiguration()
         var text = """
@@ -33,7 +33,8 @@ package enum SettingsText {
         return text
     }
 
-    /// A line a setting: key, flag, values, default, whether it decides bits, meaning.
+    /// A Markdown table with one row for each setting: key, flag, values, default, whether it
+    /// decides bits, meaning.
     package static var table: String {
         let defaults = RunConfiguration()
         var text = "| key | flag | values | default | decides bits | meaning |\n|---|---|---|---|---|---|\n"
@@ -49,7 +50,8 @@ package enum SettingsText {
         return text
     }
 
-    /// A document with its table of settings made anew; nil where it has no place for one.
+    /// Returns a document with its table of settings replaced by the present one, or nil when the
+    /// document has no place for it.
     package static func renewingTable(in document: String) -> String? {
         let (begin, end) = ("<!-- settings -->\n", "<!-- end of settings -->")
         guard let first = document.firstRange(of: begin), let last = document.firstRange(of: end),

@@ -2,6 +2,7 @@ import Partitions
 import StrictYAML
 
 extension Transformation {
+    /// Reads an entry of the run file's list of transformations.
     package init(_ value: StrictValue) throws(SettingsError) {
         let entry = try value.mapping()
         guard entry.keys.count == 1, let kind = entry.keys.first else {
@@ -32,7 +33,7 @@ extension Transformation {
         try entry.finish()
     }
 
-    /// An entry of the run file's list.
+    /// The entry of the run file's list.
     package var yaml: String {
         switch self {
         case .standardize(let mean, let deviation):

@@ -1,6 +1,6 @@
-/// Scalars as YAML writes them.
+/// Writes scalars as YAML.
 package enum YAMLText {
-    /// A double-quoted scalar.
+    /// Returns a double-quoted scalar.
     package static func quoted(_ text: String) -> String {
         var result = "\""
         for character in text.unicodeScalars {
@@ -12,7 +12,8 @@ package enum YAMLText {
                 "\u{FF00}"..."\u{FFFD}", "\u{10000}"..."\u{10FFFF}":
                 result.unicodeScalars.append(character)
             default:
-                // Control characters, and what YAML takes for the end of a line or a byte order mark.
+                // These are control characters, and characters that YAML takes for a line break or
+                // a byte order mark.
                 let digits = String(character.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             }
@@ -20,7 +21,8 @@ package enum YAMLText {
         return result + "\""
     }
 
-    /// What ``quoted(_:)`` wrote, without quotation marks where nothing needs them.
+    /// Returns the result of ``quoted(_:)`` without its quotation marks if the text does not need
+    /// them.
     package static func plain(_ text: String) -> String {
         text.hasPrefix("\"") && text.dropFirst().dropLast().allSatisfy { $0.isLetter || $0 == "-" }
             ? String(text.dropFirst().dropLast()) : text

@@ -1,15 +1,17 @@
-/// Text that quotes what files and peers say, for a terminal.
+/// Prepares text from files and other processes for a terminal.
 public enum LineText {
-    /// More characters than this are left out.
+    /// The largest number of characters that ``printable(_:)`` keeps.
     public static let maximumCount = 4000
 
-    /// One line, which cannot steer the terminal, and not longer than anyone reads.
+    /// Returns the text on one line, cut to ``maximumCount`` characters, without control characters
+    /// that could steer the terminal.
     public static func printable(_ text: String) -> String {
         let kept = text.prefix(maximumCount)
         return TextTable.printable(String(kept)) + (kept.endIndex < text.endIndex ? "..." : "")
     }
 
-    /// Lines of words, each of at most `width` characters where its words allow that.
+    /// Returns the words of a text in lines of at most `width` characters. A longer word has a line
+    /// of its own.
     public static func wrapped(_ text: String, width: Int) -> [String] {
         var lines: [String] = []
         for word in text.split(separator: " ") {

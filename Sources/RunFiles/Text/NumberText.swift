@@ -1,6 +1,6 @@
-/// Numbers as people read them.
+/// Writes numbers for people.
 public enum NumberText {
-    /// "1,234,567".
+    /// Returns a number with its digits in groups of three: "1,234,567".
     public static func grouped(_ number: Int) -> String {
         var digits = Array("\(number.magnitude)")
         var index = digits.count - 3
@@ -11,9 +11,11 @@ public enum NumberText {
         return (number < 0 ? "-" : "") + String(digits)
     }
 
-    /// With so many places after the point.
+    /// Returns a number with a fixed number of decimal places.
+    ///
+    /// A number that is not finite, or is 10¹² or more in magnitude, is written as Swift prints it.
     public static func fixed(_ value: Double, _ places: Int) -> String {
-        // The bits of a NaN are nothing to show.
+        // Swift prints the payload of a NaN, which says nothing to people.
         guard !value.isNaN else { return "nan" }
         guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
         var scale = 1.0

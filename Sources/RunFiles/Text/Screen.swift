@@ -1,12 +1,13 @@
 import Glibc
 import Threads
 
-/// Standard output and standard error of this process.
+/// Writes to standard output and standard error of this process without waiting.
 ///
-/// Each has a thread of its own, so that a terminal nobody reads (Ctrl-S, a frozen ssh window), a
-/// full pipe or a file on a disk that hangs never holds up who has something to say.
+/// Each of the two has its own thread. So a terminal that is not read (Ctrl-S, a frozen ssh
+/// window), a full pipe or a file on a hanging disk never stops the thread that has something to
+/// write.
 public enum Screen {
-    /// What waits for a reader at most, in bytes.
+    /// The most bytes that wait for a reader.
     private static let bound = 1 << 16
 
     private static let output = DeferredOutput(1, bound: bound, name: "output") { count in
@@ -16,20 +17,24 @@ public enum Screen {
         "  (\(count) lines were left out here: nobody read them)\n"
     }
 
-    /// Shows a text on standard output.
+    /// Writes a text to standard output.
     ///
-    /// - Parameter isReplaceable: the next one may take its place, as a progress line's does.
+    /// - Parameter isReplaceable: whether the next text may replace this one while it waits, as for
+    ///   progress lines.
     public static func show(_ text: String, isReplaceable: Bool = false) {
         output.write(text, isReplaceable: isReplaceable)
     }
 
-    /// Shows a text on standard error.
+    /// Writes a text to standard error.
     public static func report(_ text: String) { error.write(text) }
 
-    /// How standard output is doing.
+    /// The condition of standard output.
     package static var condition: DeferredOutput.Condition { output.condition }
 
-    /// Before the process ends: waits for readers, but not longer than `limit`.
+    /// Waits until both outputs and the log are written. It is called before the process ends.
+    ///
+    /// - Parameter limit: the longest wait for the two outputs. The log gets the time that is left,
+    ///   but at least 200 ms.
     public static func flush(within limit: Duration = .seconds(2)) {
         let end = SteadyClock.now + limit
         _ = output.flush(within: limit)
@@ -37,8 +42,10 @@ public enum Screen {
         LogOutput.flush(within: max(.milliseconds(200), end - SteadyClock.now))
     }
 
-    /// Descriptors 0 to 2 that are closed are opened onto nothing, or the first files of the process
-    /// would get their numbers, and what is meant for people would be written into them.
+    /// Opens /dev/null for each of the descriptors 0 to 2 that is closed.
+    ///
+    /// Otherwise the first files of the process would get these numbers, and text for people would
+    /// be written into them.
     public static func claimStandardDescriptors() {
         for descriptor in Int32(0)...2 where fcntl(descriptor, F_GETFD) < 0 {
             _ = open("/dev/null", descriptor == 0 ? O_RDONLY : O_WRONLY)
