@@ -58,7 +58,7 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         guard !transformations.isEmpty else { return self }
         var copy = self
         let names = transformations.map(\.canonicalText).joined(separator: "\n")
-        copy.sourceFingerprint = fingerprint
+        copy.sourceFingerprint = sourceFingerprint ?? fingerprint
         copy.fingerprint = hexadecimal(SHA256.hash(data: Array("\(fingerprint)\n\(names)".utf8)))
         return copy
     }

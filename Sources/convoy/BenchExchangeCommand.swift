@@ -45,7 +45,7 @@ struct BenchExchangeCommand: ParsableCommand {
         try Terminal.run { () throws(Failure) -> Int in
             try validateSettings()
             let interruptions = try Interruptions()
-            let directory = try Self.makeTemporaryDirectory()
+            let directory = try FileSystem.makeTemporaryDirectory()
             let code = try train(in: directory, interruptions)
             guard code == ExitCode.done else {
                 if code != ExitCode.interrupted {
@@ -77,16 +77,6 @@ struct BenchExchangeCommand: ParsableCommand {
 
     private func wireFlags() throws(Failure) -> SettingFlags {
         try SettingFlags(["--wire-precision=\(wirePrecision)"])
-    }
-
-    private static func makeTemporaryDirectory() throws(Failure) -> String {
-        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        var template = Array("\(parent)/convoy-exchange-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else {
-            throw .data(
-                "cannot create a directory in \(parent): \(String(cString: strerror(errno)))")
-        }
-        return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     private var stepCount: Int { Self.warmUpCount + rounds }
@@ -206,7 +196,7 @@ struct BenchExchangeWorkerCommand: ParsableCommand {
                 Terminal.report(error.text)
             }
         }
-        try member.run(.worker, threadCount: 1, options: role) { material in
+        try member.run(.worker, threadCount: 1, options: role) { material, _ in
             ExchangeEngine(network: material.network, record: record)
         }
     }

@@ -17,8 +17,8 @@ package final class HeldFile {
         try FileSystem.makeDirectories(FileSystem.parent(of: path))
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileSystem.failure("open", path) }
+        // From here on `deinit` closes the descriptor, also after an error.
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
             throw .data("another launch of \(run) is under way")
         }
     }

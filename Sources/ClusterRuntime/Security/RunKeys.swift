@@ -90,7 +90,7 @@ package enum RunKeys {
     ) -> KeyRegistry.Entry? {
         guard let keys = transport.keys, isBelow(keys.directory, directory.keys) else {
             // The run no longer has keys of its own, and other processes must not try its former ones.
-            remove(directory.keys)
+            KeyFiles.remove(directory.keys)
             return nil
         }
         guard let endpoint = JournalReader.endpoints(directory)?.control,

@@ -46,7 +46,7 @@ final class NativeConvolution: NativeStage {
     ) {
         guard case .conv2D(_, let kernel, let stride, _, _, _) = layer.specification,
             let weight = layer.weightSlot, let bias = layer.biasSlot
-        else { preconditionFailure("\(layer.name) is no convolution") }
+        else { preconditionFailure("\(layer.name) is not a convolution") }
         self.layer = layer
         self.hasReLU = hasReLU
         self.input = input

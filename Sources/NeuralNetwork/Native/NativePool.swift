@@ -17,7 +17,7 @@ final class NativePool {
     ///     pool computes it.
     init(_ layer: NetworkLayer, masksReLU: Bool, choice: AlignedBuffer? = nil) {
         guard case .maxPool2D(let size, let stride, _) = layer.specification else {
-            preconditionFailure("\(layer.name) is no pool")
+            preconditionFailure("\(layer.name) is not a pool")
         }
         self.layer = layer
         self.masksReLU = masksReLU

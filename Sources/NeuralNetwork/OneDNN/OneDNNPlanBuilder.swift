@@ -69,7 +69,7 @@ struct OneDNNPlanBuilder {
         _ layer: NetworkLayer, _ tensor: OneDNNTensor, masksReLU: Bool, index: Int
     ) throws(BackendError) -> OneDNNTensor {
         guard case .maxPool2D(let size, let stride, _) = layer.specification else {
-            preconditionFailure("\(layer.name) is no pool")
+            preconditionFailure("\(layer.name) is not a pool")
         }
         guard size.height * size.width < 0xFFFF else {
             throw OneDNN.failure(

@@ -36,7 +36,7 @@ extension OptimizerSpecification {
     /// The numbers of all optimizers together, in the order of a run file.
     public static let numbers = [
         OptimizerNumber("learning-rate", "Step size."),
-        OptimizerNumber("momentum", "Share of the last step that the next one keeps; sgd alone."),
+        OptimizerNumber("momentum", "Share of the last step that the next one keeps; for sgd."),
         OptimizerNumber(
             "beta1", below: 1, "Decay of the mean of gradients; adam and adamw."),
         OptimizerNumber(

@@ -66,8 +66,10 @@ public struct CheckpointStore: Sendable {
     /// Returns the step in a checkpoint's name, or nil for other names and for unfinished
     /// checkpoints.
     public static func step(name: String) -> Int? {
-        guard name.hasPrefix("step-"), !name.hasSuffix(".tmp") else { return nil }
-        return Int(name.dropFirst(5))
+        guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)),
+            self.name(step: step) == name
+        else { return nil }
+        return step
     }
 
     /// Returns the steps of all complete checkpoints in a directory, in ascending order.

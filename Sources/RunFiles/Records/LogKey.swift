@@ -22,8 +22,6 @@ public enum LogKey {
     public static let placement = "cluster.placement"
     /// The step, or the version of the weights.
     public static let step = "train.step"
-    /// The epoch.
-    public static let epoch = "train.epoch"
     /// The virtual workers concerned.
     public static let virtualWorkers = "train.virtual-workers"
     /// The shards concerned.
@@ -52,6 +50,4 @@ public enum LogKey {
     public static let records = "data.records"
     /// The partition concerned.
     public static let partition = "data.partition"
-    /// A number of bytes of data.
-    public static let byteCount = "data.bytes"
 }

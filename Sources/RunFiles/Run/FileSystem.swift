@@ -211,10 +211,13 @@ public enum FileSystem {
         }
     }
 
-    /// Removes a file, or a directory that contains files only. Errors are ignored.
+    /// Removes a file, a symbolic link, or a directory that contains files only. What a link names
+    /// stays. Errors are ignored.
     package static func remove(_ path: String) {
+        // This fails for a directory, and only for a directory is it looked into.
+        guard unlink(path) != 0, errno != ENOENT else { return }
         for name in names(in: path) { unlink("\(path)/\(name)") }
-        if rmdir(path) != 0 { unlink(path) }
+        rmdir(path)
     }
 
     /// Returns the path with the working directory in front of it if the path is relative.

@@ -160,7 +160,7 @@ extension Setting {
         ] + OptimizerSpecification.numbers.map(optimizerNumber) + [
             Setting(
                 "optimizer.nesterov", isSwitch: true, values: "true, false", decides: .value,
-                "Looks ahead by the momentum; sgd alone.",
+                "Looks ahead by the momentum; for sgd.",
                 text: { $0.optimizer.nesterov.map { .inline("\($0)") } },
                 read: { $1.optimizer.nesterov = try $0.boolean() }
             ).where { $0.optimizer.nesterov != nil }
