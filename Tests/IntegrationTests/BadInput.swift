@@ -93,7 +93,7 @@ struct BadInputFiles: Sendable {
         let copy = "\(name)-copy"
         let checkpoint = "checkpoints/step-00000003"
         let names =
-            ["config.yaml", "metrics.jsonl", "ledger.jsonl"]
+            ["format.json", "config.yaml", "metrics.jsonl", "ledger.jsonl"]
             + FileSystem.names(in: "\(finishedRun)/\(checkpoint)").map { "\(checkpoint)/\($0)" }
         for name in names {
             let bytes = try FileSystem.read("\(finishedRun)/\(name)")

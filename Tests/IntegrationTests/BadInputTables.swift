@@ -250,6 +250,20 @@ extension BadInput {
         BadInput(name: "resume of nothing", exitCode: 65, mentions: ["config.yaml"]) {
             ["train", "--resume", $0.data]
         },
+        BadInput(
+            name: "resume of a run directory of a newer format", exitCode: 65,
+            mentions: ["format.json", "format 2", "build abc"]
+        ) {
+            let run = try $0.damagedRun("newer", "format.json") { _ in
+                Array("{\"format\": 2, \"build\": \"abc\"}".utf8)
+            }
+            return ["train", "--resume", run]
+        },
+        BadInput(
+            name: "verify of a malformed format", exitCode: 65, mentions: ["format.json", "NUMBER"]
+        ) {
+            ["verify", try $0.damagedRun("malformed", "format.json") { _ in Array("{}".utf8) }]
+        },
         BadInput(name: "resume with a changed model", exitCode: 65, mentions: ["holds model"]) {
             files in
             let run = try files.damagedRun("other", "config.yaml") { _ in

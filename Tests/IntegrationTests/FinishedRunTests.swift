@@ -54,6 +54,21 @@ extension Integration {
             records.expectNothingRunning()
         }
 
+        /// A run directory that another build wrote is gone on with, and that is said.
+        @Test func anotherBuild() throws {
+            let run = records.directory
+            try FileSystem.replace(run.format, with: RunFormat(format: 1, build: "0123abcd").json)
+            let check = try Command.run(["verify", run.path], within: .seconds(30))
+            #expect(check.exitCode == 0 && check.output.contains("0123abcd"), "\(check)")
+            let result = try Command.run(["train", "--resume", run.path], within: .seconds(30))
+            #expect(result.exitCode == 0 && result.output.contains("build 0123abcd"), "\(result)")
+            #expect(try RunFormat.read(run).build.map { $0 != "0123abcd" } == true)
+            // One of before there was such a file.
+            unlink(run.format)
+            let again = try Command.run(["train", "--resume", run.path], within: .seconds(30))
+            #expect(again.exitCode == 0 && !again.output.contains("build "), "\(again)")
+        }
+
         /// A member that never heard of the end looks for its coordinator, and is sent home.
         @Test func memberThatIsStillThere() throws {
             let endpoint = try #require(records.endpoint)

@@ -50,6 +50,9 @@ public enum Verifier {
     private static func run(_ path: String) throws(Failure) -> [String] {
         let directory = RunDirectory(path)
         var lines: [String] = []
+        if let build = try RunFormat.read(directory).build, build != HostFacts.build {
+            lines.append("\(path): written last by build \(build), this is build \(HostFacts.build)")
+        }
         for step in CheckpointStore.steps(in: directory.checkpoints) {
             let name = CheckpointStore.name(step: step)
             lines.append(try checkpoint("\(directory.checkpoints)/\(name)"))

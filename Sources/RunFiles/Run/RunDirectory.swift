@@ -18,6 +18,8 @@ public struct RunDirectory: Sendable, Hashable {
     /// disk.
     public init(_ path: String) { self.path = FileSystem.absolute(path) }
 
+    /// The format of the directory, and the build that wrote to it last.
+    public var format: String { "\(path)/format.json" }
     /// The run file with every setting written out.
     public var configuration: String { "\(path)/config.yaml" }
     /// The metrics: one JSON line for each step and each epoch.
@@ -70,7 +72,7 @@ public struct RunDirectory: Sendable, Hashable {
         KeyFiles.remove(keys)
         FileSystem.remove(logs)
         FileSystem.remove(checkpoints)
-        for file in [configuration, metrics, ledger, journal, summary, endpoint, lock] {
+        for file in [format, configuration, metrics, ledger, journal, summary, endpoint, lock] {
             for name in [file, "\(file).tmp", "\(file).next"] { unlink(name) }
         }
         if !wasThere { rmdir(path) }
@@ -86,12 +88,13 @@ public struct RunDirectory: Sendable, Hashable {
             }
     }
 
-    /// Checks that the directory holds a run.
+    /// Checks that the directory holds a run that this build can read.
     ///
-    /// - Throws: 65 when it has no `config.yaml`.
+    /// - Throws: 65 when it has no `config.yaml`, or when its format is newer than this build's.
     public func requireExisting() throws(Failure) {
         guard FileSystem.exists(configuration) else {
             throw .data("\(path) is no run directory: it has no config.yaml")
         }
+        _ = try RunFormat.read(self)
     }
 }
