@@ -24,13 +24,13 @@ final class SimulatedMember {
     var state: [Int: [[Float]]] = [:]
     var previous: [Int: [Float]] = [:]
     var chunkVersions: [Int: Step] = [:]
-    var sums: [Int: [TreeNode: [Float]]] = [:]
+    var sums: [Int: TreeSums<[Float]>] = [:]
     var held: [Int: [TreeNode: [PeerIdentity: [Float]]]] = [:]
 
     // State of a relay.
     var relay: RelayMachine
     var routes: RelayRoutes?
-    var relaySums: [RelayMachine.Slot: [TreeNode: [Float]]] = [:]
+    var relaySums: [RelayMachine.Slot: TreeSums<[Float]>] = [:]
     var relayWeights: [Int: [Float]] = [:]
 
     var isPausedUntil: Duration = .zero

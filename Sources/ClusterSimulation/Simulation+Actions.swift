@@ -130,7 +130,8 @@ extension Simulation {
         case .note(let note): self.note("\(peer): \(note)")
         case .end(let shutdown):
             note("\(peer) ends: \(shutdown.reason)")
-            if let role = members.removeValue(forKey: peer)?.role, shutdown.exitCode == 70 {
+            if let role = members.removeValue(forKey: peer)?.role, shutdown.exitCode == ExitCode.internalError
+            {
                 queue.insert(.start(role), at: now + .milliseconds(1))
             }
         }
@@ -144,12 +145,12 @@ extension Simulation {
                 violation = "\(peer) took generation \(assignment.generation) after \(last)"
             }
             members[peer]?.lastGeneration = assignment.generation
-        case .connect(let placements, let routes):
-            connect(peer, placements, routes)
+        case .connect(let placements, let routes, let isRerouted):
+            connect(peer, placements, routes, isRerouted: isRerouted)
         case .fetch(let shard, let chunk, let version):
             guard let host = members[peer]?.hosts[shard] else { return }
-            var header = BulkHeader(kind: .fetch, step: version, shard: shard)
-            header.isOfOneChunk = chunk != nil
+            var header = BulkHeader(
+                kind: chunk == nil ? .fetch : .fetchChunk, step: version, shard: shard)
             header.chunk = chunk ?? 0
             send(.bulk(header, []), from: peer, to: host)
         case .follow(let chunk, let version):
@@ -163,7 +164,7 @@ extension Simulation {
             send(
                 .bulk(BulkHeader(kind: .inquiry, step: step, shard: shard), []), from: peer, to: host)
         case .abandonWeights(let version): members[peer]?.versions[version] = nil
-        case .adopt(let step):
+        case .adopt(let step, _):
             guard let weights = members[peer]?.versions.removeValue(forKey: step) else { return }
             if weights != oracle[step.value] { violation = "\(peer) adopted a wrong \(step)" }
             let newer = members[peer]?.versions.filter { $0.key > step }
@@ -177,10 +178,7 @@ extension Simulation {
         case .compute(let step, let nodes):
             let time = (.milliseconds(2) + delay()) * (members[peer]?.slowness ?? 1)
             queue.insert(.computed(peer, step: step, nodes: nodes), at: now + time)
-        case .contribute(let step, let node, let shards, let isStraight):
-            contribute(peer, step, node, shards, isStraight: isStraight)
-        case .contributeChunks(let step, let node, let chunks, let isStraight):
-            contribute(peer, step, node, problem.plan.shards, chunks, isStraight: isStraight)
+        case .contribute(let contribution): contribute(contribution, from: peer)
         case .evaluate(let evaluate):
             queue.insert(.evaluated(peer, evaluate), at: now + .milliseconds(3) + delay())
         case .retried:
@@ -189,10 +187,11 @@ extension Simulation {
     }
 
     private mutating func connect(
-        _ peer: PeerIdentity, _ placements: [ShardPlacement], _ routes: RelayRoutes?
+        _ peer: PeerIdentity, _ placements: [ShardPlacement], _ routes: RelayRoutes?,
+        isRerouted: Bool
     ) {
         guard let member = members[peer] else { return }
-        if routes != member.routes {
+        if isRerouted {
             let relays = member.routes?.relays(chunkCount: problem.plan.chunks.count) ?? []
             let former = Set(member.hosts.values).union(relays.map(\.identity))
             for other in former.sorted() {
@@ -247,22 +246,24 @@ extension Simulation {
     }
 
     private mutating func contribute(
-        _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex],
-        _ chunks: Range<Int>? = nil, isStraight: Bool
+        _ contribution: WorkerMachine.Contribution, from peer: PeerIdentity
     ) {
-        guard let member = members[peer], let (values, totals) = member.computed[node] else { return }
-        for shard in shards {
+        guard let member = members[peer], let (values, totals) = member.computed[contribution.node]
+        else { return }
+        for shard in contribution.shards {
             guard let host = member.hosts[shard] else { continue }
             for chunk in problem.plan.chunks(of: shard)
-            where chunks?.contains(chunk.index) ?? true {
-                var header = BulkHeader(kind: .contribution, step: step, shard: shard)
+            where contribution.chunks.contains(chunk.index) {
+                var header = BulkHeader(
+                    kind: .contribution, step: contribution.step, shard: shard)
                 header.chunk = chunk.index
-                header.node = node
-                header.placement = member.member.sendingPlacement
+                header.node = contribution.node
+                header.placement = contribution.placement
                 header.totals = totals
                 let relay =
-                    isStraight
-                    ? nil : member.routes?.relay(of: node, chunk: chunk.index)?.identity
+                    contribution.isStraight
+                    ? nil
+                    : member.routes?.relay(of: contribution.node, chunk: chunk.index)?.identity
                 if relay != nil { header.kind = .combine }
                 send(.bulk(header, Array(values[chunk.range])), from: peer, to: relay ?? host)
             }
@@ -276,30 +277,31 @@ extension Simulation {
         case .weights:
             takeWeights(header, payload, at: peer)
         case .contribution:
-            let event = ShardHostMachine.Event.contribution(
-                shard: header.shard, placement: header.placement, step: header.step,
-                chunk: header.chunk, node: header.node, totals: header.totals, peer: source,
+            let contribution = ShardMachine.Contribution(
+                placement: header.placement, step: header.step, chunk: header.chunk,
+                node: header.node, totals: header.totals, peer: source,
                 digest: payload.reduce(7) { mix64($0 ^ UInt64($1.bitPattern)) })
-            actOnShards(peer, event, payload: payload)
+            actOnShards(
+                peer, .shard(header.shard, .contribution(contribution)), payload: payload)
         case .inquiry:
-            actOnShards(peer, .inquiry(shard: header.shard, peer: source, step: header.step))
+            actOnShards(
+                peer, .shard(header.shard, .inquiry(peer: source, step: header.step)))
         case .missing:
             helps += 1
             actOnMember(
                 peer, .work(.missing(step: header.step, leaves: payload.map { Int($0) })))
-        case .fetch:
+        case .fetch, .fetchChunk:
+            let chunk = header.kind == .fetchChunk ? header.chunk : nil
             actOnShards(
                 peer,
-                .fetch(
-                    shard: header.shard, peer: source, step: header.step,
-                    chunk: header.isOfOneChunk ? header.chunk : nil))
+                .shard(header.shard, .fetch(peer: source, step: header.step, chunk: chunk)))
         case .state:
-            let event = ShardHostMachine.Event.state(
+            let part = ShardHostMachine.StatePart(
                 shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
                 placement: header.placement)
-            actOnShards(peer, event, payload: payload)
+            actOnShards(peer, .state(part), payload: payload)
         case .unsubscribe:
-            actOnShards(peer, .unsubscribe(peer: source))
+            actOnShards(peer, .everyShard(.unsubscribe(peer: source)))
             actOnRelay(peer, .unsubscribe(peer: source))
         case .combine:
             let event = RelayMachine.Event.contribution(
@@ -345,19 +347,17 @@ extension Simulation {
         for action in actions {
             switch action {
             case .keep(let slot, let node, let replaced):
-                for old in replaced { members[peer]?.relaySums[slot]?[old] = nil }
-                members[peer]?.relaySums[slot, default: [:]][node] = payload
+                members[peer]?.relaySums[slot, default: TreeSums()].keep(
+                    payload, node: node, replaced: replaced)
             case .add(let slot, let merge):
-                guard let left = members[peer]?.relaySums[slot]?.removeValue(forKey: merge.left),
-                    let right = members[peer]?.relaySums[slot]?.removeValue(forKey: merge.right)
-                else {
+                let isAdded = members[peer]?.relaySums[slot]?.add(merge, by: SimulatedProblem.sum)
+                guard isAdded == true else {
                     violation = "\(peer) was to add for others what it does not have"
                     return
                 }
                 relayedSums += 1
-                members[peer]?.relaySums[slot]?[merge.parent] = SimulatedProblem.sum(left, right)
             case .passOn(let slot, let placement, let step, let node, let totals):
-                guard let sum = members[peer]?.relaySums[slot]?.removeValue(forKey: node) else {
+                guard let sum = members[peer]?.relaySums[slot]?.remove(node) else {
                     violation = "\(peer) was to pass on what it does not have"
                     return
                 }
@@ -431,8 +431,8 @@ extension Simulation {
     ) {
         switch action {
         case .keep(let chunk, let node, let replaced):
-            for old in replaced { members[peer]?.sums[chunk]?[old] = nil }
-            members[peer]?.sums[chunk, default: [:]][node] = payload
+            members[peer]?.sums[chunk, default: TreeSums()].keep(
+                payload, node: node, replaced: replaced)
         case .hold(let chunk, let node, let source):
             members[peer]?.held[chunk, default: [:]][node, default: [:]][source] = payload
         case .keepHeld(let chunk, let node, let source, let replaced):
@@ -440,17 +440,12 @@ extension Simulation {
                 violation = "\(peer) was to keep what it does not have"
                 return
             }
-            for old in replaced { members[peer]?.sums[chunk]?[old] = nil }
-            members[peer]?.sums[chunk, default: [:]][node] = kept
+            members[peer]?.sums[chunk, default: TreeSums()].keep(
+                kept, node: node, replaced: replaced)
         case .drop: break
         case .add(let chunk, let merge):
-            guard let left = members[peer]?.sums[chunk]?.removeValue(forKey: merge.left),
-                let right = members[peer]?.sums[chunk]?.removeValue(forKey: merge.right)
-            else {
-                violation = "\(peer) was to add what it does not have"
-                return
-            }
-            members[peer]?.sums[chunk]?[merge.parent] = SimulatedProblem.sum(left, right)
+            let isAdded = members[peer]?.sums[chunk]?.add(merge, by: SimulatedProblem.sum)
+            if isAdded != true { violation = "\(peer) was to add what it does not have" }
         case .update(let chunk, let step, let sampleCount):
             update(peer, chunk, step, sampleCount)
         case .send(let chunk, let version, let placement, let peers):

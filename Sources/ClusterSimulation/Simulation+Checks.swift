@@ -30,7 +30,7 @@ extension Simulation {
         if let flawed = settings.flawedStep, flawed < settings.totalSteps {
             return checkFlawedEnd(outcome, flawed)
         }
-        guard outcome.exitCode == 0 else {
+        guard outcome.exitCode == ExitCode.done else {
             violation = "ended with \(outcome.exitCode): \(outcome.reason)"
             noteStates()
             return
@@ -57,7 +57,7 @@ extension Simulation {
     /// Checks that the run ended with exit code 65 and kept the last finite weights.
     private mutating func checkFlawedEnd(_ outcome: CoordinatorMachine.Outcome, _ flawed: Int) {
         let last = max(0, settings.hasFlawedWeights ? flawed - 1 : flawed)
-        guard outcome.exitCode == 65, outcome.step == Step(last) else {
+        guard outcome.exitCode == ExitCode.data, outcome.step == Step(last) else {
             violation = "ended with \(outcome.exitCode) at \(outcome.step), expected 65 at \(last)"
             return noteStates()
         }
@@ -88,7 +88,7 @@ extension Simulation {
             }
             for chunk in member.sums.keys.sorted() {
                 var next = 0
-                let nodes = (member.sums[chunk] ?? [:]).keys
+                let nodes = member.sums[chunk]?.nodes ?? []
                 for leaves in nodes.map(problem.tree.leaves).sorted(by: {
                     $0.lowerBound < $1.lowerBound
                 }) {

@@ -203,7 +203,7 @@ package struct Simulation {
                 }
                 actOnCoordinator(.disconnected(peer))
             } else {
-                actOnShards(observer, .unsubscribe(peer: peer))
+                actOnShards(observer, .everyShard(.unsubscribe(peer: peer)))
                 actOnRelay(observer, .unsubscribe(peer: peer))
             }
         }
@@ -266,7 +266,7 @@ package struct Simulation {
             generation: member.member.generation, step: member.member.currentStep,
             computeMicroseconds: member.role == .worker ? Int(2000 * member.slowness) : 0)
         actOnMember(peer, .tick(heartbeat))
-        actOnShards(peer, .tick)
+        actOnShards(peer, .everyShard(.tick))
         actOnRelay(peer, .tick)
         queue.insert(.tick(peer), at: now + settings.heartbeatInterval / 20)
     }

@@ -13,8 +13,9 @@ struct Convoy: ParsableCommand {
         commandName: "convoy",
         abstract: "Trains convolutional networks data-parallel across processes and hosts.",
         discussion: """
-            Exit codes: 0 done, 64 usage, 65 bad data, configuration or file, 69 cluster lost or \
-            coordinator not reached, 70 internal error, 75 reached but not healthy (status), 130 interrupted after a checkpoint.
+            Exit codes: 0 done, 1 not all ended by itself (stop), 64 usage, 65 bad data, configuration \
+            or file, 69 cluster lost or coordinator not reached, 70 internal error, 75 reached but not \
+            healthy (status), 130 interrupted after a checkpoint.
             """,
         version: "convoy 0.1.0",
         subcommands: [

@@ -71,7 +71,7 @@ struct CoordinatorCommand: ParsableCommand {
                 }
             }
             let end = process.join()
-            if end.exitCode != 0, end.exitCode != ExitCode.interrupted {
+            if end.exitCode != ExitCode.done, end.exitCode != ExitCode.interrupted {
                 Terminal.report(end.reason)
             }
             return end.exitCode
@@ -165,8 +165,11 @@ struct WorkerCommand: ParsableCommand {
             throw Terminal.fail(
                 .usage("--threads: expected a whole number from 1 to 1024, found \(threads)"))
         }
+        if let step = flipBitInStep, step < 0 {
+            throw Terminal.fail(.usage("--flip-bit-in-step: expected at least 0, found \(step)"))
+        }
         try member.run(
             .worker, threadCount: threads, options: role, data: try data.options(),
-            flippingBitInStep: flipBitInStep)
+            makeEngine: flipBitInStep.map { BitFlippingEngine.maker(flippingInStep: $0) })
     }
 }

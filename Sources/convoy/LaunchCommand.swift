@@ -141,7 +141,7 @@ struct StopCommand: ParsableCommand {
             ) { Screen.report("\($0)\n") }
             let were = outcome.count == 1 ? "process was" : "processes were"
             Terminal.show("\(path): \(outcome.count) \(were) running")
-            return outcome.isClean ? ExitCode.done : 1
+            return outcome.isClean ? ExitCode.done : ExitCode.incomplete
         }
     }
 }

@@ -52,7 +52,7 @@ struct MemberOptions: ParsableArguments {
     /// Runs a worker or a server to its end.
     func run(
         _ role: Role, threadCount: Int, options: RoleOptions, data: DataOptions = DataOptions(),
-        flippingBitInStep: Int? = nil, makeEngine: EngineMaker? = nil
+        makeEngine: EngineMaker? = nil
     ) throws {
         try Terminal.run { () throws(Failure) -> Int in
             guard connectTimeout > 0, connectTimeout <= 86_400 else {
@@ -85,7 +85,6 @@ struct MemberOptions: ParsableArguments {
                 addresses: place.addresses, transport: transport, threadCount: threadCount,
                 connectTimeout: limit, label: options.label)
             settings.data = data
-            settings.flipBitInStep = flippingBitInStep
             settings.makeEngine = makeEngine
             let process = try MemberProcess(settings, log: log) { interruptions.wake() }
             while !process.hasEnded {
@@ -106,7 +105,7 @@ struct MemberOptions: ParsableArguments {
                         LogKey.reason: "\(end.reason)", LogKey.exitCode: "\(end.exitCode)",
                     ])
             }
-            if end.exitCode != 0, !options.exitWithParent { Terminal.report(end.reason) }
+            if end.exitCode != ExitCode.done, !options.exitWithParent { Terminal.report(end.reason) }
             return end.exitCode
         }
     }

@@ -29,9 +29,15 @@ import Testing
         var machine = Self.worker()
         let step = Step(0)
         let node = TreeNode.leaf(0)
+        func contribute(_ chunks: Range<Int>) -> WorkerMachine.Action {
+            .contribute(
+                .init(
+                    step: step, node: node, chunks: chunks, shards: [ShardIndex(0)],
+                    placement: 3, isStraight: true))
+        }
         #expect(
             machine.step(.chunksComputed(step: step, node: node, chunks: 2..<4), now: .zero)
-                == [.contributeChunks(step: step, node: node, chunks: 2..<4, isStraight: true)])
+                == [contribute(2..<4)])
         // Of another step, or of a node that nobody asked for.
         #expect(
             machine.step(.chunksComputed(step: step.next, node: node, chunks: 2..<4), now: .zero)
@@ -40,10 +46,7 @@ import Testing
             machine.step(.chunksComputed(step: step, node: .leaf(1), chunks: 2..<4), now: .zero)
                 .isEmpty)
         let whole = machine.step(.nodeComputed(step: step, node: node), now: .zero)
-        #expect(
-            whole.contains(
-                .contribute(
-                    step: step, node: node, shards: [ShardIndex(0)], isStraight: true)))
+        #expect(whole.contains(contribute(0..<2)))
         #expect(
             machine.step(.chunksComputed(step: step, node: node, chunks: 0..<2), now: .zero)
                 .isEmpty)
@@ -63,17 +66,21 @@ import Testing
                     stepLimit: Step(10))), now: .zero)
         for chunk in Self.plan.chunks.indices {
             _ = host.step(
-                .state(shard: shard, chunk: chunk, part: 0, step: Step(0), placement: 3),
+                .state(
+                    .init(shard: shard, chunk: chunk, part: 0, step: Step(0), placement: 3)),
                 now: .zero)
         }
         func contribute(_ placement: Int) -> [ShardHostMachine.Action] {
             host.step(
-                .contribution(
-                    shard: shard, placement: placement, step: Step(0), chunk: 0, node: .leaf(0),
-                    totals: ContributionTotals(sampleCount: 4),
-                    peer: PeerIdentity(rawValue: "worker-1"), digest: 0), now: .zero)
+                .shard(
+                    shard,
+                    .contribution(
+                        .init(
+                            placement: placement, step: Step(0), chunk: 0, node: .leaf(0),
+                            totals: ContributionTotals(sampleCount: 4),
+                            peer: PeerIdentity(rawValue: "worker-1"), digest: 0))), now: .zero)
         }
-        #expect(contribute(2) == [.drop(.formerPlacement)])
+        #expect(contribute(2) == [.shard(shard, .drop(.formerPlacement))])
         #expect(
             contribute(3) == [
                 .shard(shard, .keep(chunk: 0, node: .leaf(0), replaced: []))

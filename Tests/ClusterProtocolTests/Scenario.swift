@@ -99,7 +99,7 @@ struct Scenario {
                 guard let member = members[peer]?.machine else { continue }
                 let heartbeat = Heartbeat(generation: member.generation, step: member.currentStep)
                 deliver(.toMember(peer, .tick(heartbeat)))
-                deliver(.toShards(peer, .tick))
+                deliver(.toShards(peer, .everyShard(.tick)))
             }
         }
     }
@@ -181,13 +181,14 @@ struct Scenario {
 
     private mutating func carryOut(_ action: WorkerMachine.Action, at peer: PeerIdentity) {
         switch action {
-        case .connect(let placements, _):
+        case .connect(let placements, _, _):
             members[peer]?.hosts = Dictionary(
                 uniqueKeysWithValues: placements.map { ($0.shard, $0.host) })
         case .fetch(let shard, let chunk, let version):
             guard let host = members[peer]?.hosts[shard] else { return }
             queue.append(
-                .toShards(host, .fetch(shard: shard, peer: peer, step: version, chunk: chunk)))
+                .toShards(
+                    host, .shard(shard, .fetch(peer: peer, step: version, chunk: chunk))))
         case .compute(let step, let nodes):
             lines.append("\(peer): compute step \(step): \(Rendering.text(nodes))")
             for node in nodes {
@@ -200,9 +201,8 @@ struct Scenario {
         case .inquire(let shard, let step):
             guard let host = members[peer]?.hosts[shard] else { return }
             lines.append("\(peer): ask shard \(shard) what step \(step) misses")
-            queue.append(.toShards(host, .inquiry(shard: shard, peer: peer, step: step)))
-        case .contribute(let step, let node, let shards, _):
-            contribute(peer, step, node, shards)
+            queue.append(.toShards(host, .shard(shard, .inquiry(peer: peer, step: step))))
+        case .contribute(let contribution): contribute(contribution, from: peer)
         case .evaluate(let evaluate):
             let results = evaluate.chunks.map {
                 EvaluationResult(chunk: $0, recordCount: 10, correctCount: 5, lossSum: 1.5)
@@ -214,19 +214,17 @@ struct Scenario {
     }
 
     private mutating func contribute(
-        _ peer: PeerIdentity, _ step: Step, _ node: TreeNode, _ shards: [ShardIndex]
+        _ contribution: WorkerMachine.Contribution, from peer: PeerIdentity
     ) {
-        let totals = ContributionTotals(sampleCount: tree.leaves(of: node).count)
-        for shard in shards {
+        let totals = ContributionTotals(sampleCount: tree.leaves(of: contribution.node).count)
+        for shard in contribution.shards {
             guard let host = members[peer]?.hosts[shard] else { continue }
-            for chunk in plan.chunks(of: shard) {
-                queue.append(
-                    .toShards(
-                        host,
-                        .contribution(
-                            shard: shard, placement: members[peer]?.machine.sendingPlacement ?? 0,
-                            step: step, chunk: chunk.index, node: node, totals: totals, peer: peer,
-                            digest: 0)))
+            for chunk in plan.chunks(of: shard) where contribution.chunks.contains(chunk.index) {
+                let event = ShardMachine.Contribution(
+                    placement: contribution.placement, step: contribution.step,
+                    chunk: chunk.index, node: contribution.node, totals: totals, peer: peer,
+                    digest: 0)
+                queue.append(.toShards(host, .shard(shard, .contribution(event))))
             }
         }
     }
@@ -239,8 +237,9 @@ struct Scenario {
                     .toShards(
                         peer,
                         .state(
-                            shard: shard, chunk: chunk.index, part: 0, step: step,
-                            placement: placement)))
+                            .init(
+                                shard: shard, chunk: chunk.index, part: 0, step: step,
+                                placement: placement))))
             }
         case .shard(let shard, .send(let chunk, let version, let placement, let peers)):
             for worker in peers {

@@ -23,13 +23,14 @@ import Testing
     }
 
     private func contribution(
-        _ step: Int, _ chunk: Int, _ node: TreeNode, samples: Int = 8
+        _ step: Int, _ chunk: Int, _ node: TreeNode, samples: Int = 8, placement: Int = 1
     ) -> ShardMachine.Event {
         .contribution(
-            step: Step(step), chunk: chunk, node: node,
-            totals: ContributionTotals(
-                sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7),
-            peer: PeerIdentity(rawValue: "worker"), digest: 0)
+            .init(
+                placement: placement, step: Step(step), chunk: chunk, node: node,
+                totals: ContributionTotals(
+                    sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7),
+                peer: PeerIdentity(rawValue: "worker"), digest: 0))
     }
 
     private func progress(_ actions: [Action]) -> [Progress] {
@@ -135,7 +136,11 @@ import Testing
         let ready = ShardReady(shard: ShardIndex(0), placement: 2, step: Step(6))
         #expect(actions.contains(.report(.shardReady(ready))))
         #expect(machine.version == Step(6))
-        #expect(machine.step(contribution(5, 4, .leaf(0)), now: .zero) == [.drop(.stale)])
+        #expect(
+            machine.step(contribution(6, 4, .leaf(0)), now: .zero) == [.drop(.formerPlacement)])
+        #expect(
+            machine.step(contribution(5, 4, .leaf(0), placement: 2), now: .zero)
+                == [.drop(.stale)])
     }
 
     @Test func aLateWorkerGetsThePreviousVersionToo() {

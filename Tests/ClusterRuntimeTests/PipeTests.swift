@@ -207,21 +207,33 @@ import Testing
         }
     }
 
-    /// The header's fields for an inbox hold whatever a process may have.
-    @Test func headersNameInboxes() throws {
-        var header = BulkHeader(kind: .fetch, step: Step(1), shard: ShardIndex(0))
-        #expect(header.inbox == nil)
-        header.hostKey = 77
+    /// What a subscription and shared weights say of a pipe holds whatever a process may have.
+    @Test func descriptionsNamePipes() throws {
         for token: UInt64 in [0, 1, .max, 0x7FF8_0000_0000_0001] {
             let memory = SharedPayload.Memory(
                 processIdentifier: Int(Int32.max), descriptor: Int(Int32.max), token: token)
-            header.inbox = memory
-            let parsed = try header.bytes.withUnsafeBytes { try BulkHeader(bytes: $0) }
-            #expect(parsed.inbox == memory && parsed.hostKey == 77)
+            let neighbour = Neighbour(hostKey: .max, pipe: memory)
+            #expect(neighbour.bytes.withUnsafeBytes { Neighbour(bytes: $0) } == neighbour)
+            var place = Self.place(1)
+            place.pipe = memory
+            #expect(place.bytes.withUnsafeBytes { SharedPayload(bytes: $0) } == place)
         }
-        header.inbox = nil
-        #expect(header.inbox == nil)
-        header.totals.sampleCount = Int(UInt32.max)
-        #expect(header.inbox == nil)
+        let alone = Neighbour(hostKey: 77, pipe: nil)
+        #expect(alone.bytes.withUnsafeBytes { Neighbour(bytes: $0) } == alone)
+        #expect(Self.place(1).bytes.withUnsafeBytes { SharedPayload(bytes: $0) }?.pipe == nil)
+    }
+
+    /// No host has the key 0, and no process a number above `Int32.max`.
+    @Test func malformedDescriptionsAreRefused() {
+        var bytes = Neighbour(hostKey: 1, pipe: nil).bytes
+        bytes[0] = 0
+        #expect(bytes.withUnsafeBytes { Neighbour(bytes: $0) } == nil)
+        bytes[0] = 1
+        bytes[11] = 0x80
+        #expect(bytes.withUnsafeBytes { Neighbour(bytes: $0) } == nil)
+        #expect(bytes.dropLast().withUnsafeBytes { Neighbour(bytes: $0) } == nil)
+        var place = Self.place(1).bytes
+        place[43] = 0x80
+        #expect(place.withUnsafeBytes { SharedPayload(bytes: $0) } == nil)
     }
 }

@@ -39,8 +39,8 @@ extension Integration {
             try run.endAsSerial(configuration)
             let log = run.records.log("coordinator-1")
             #expect(!log.contains { $0["message"] == "lost" }, "a member was lost")
-            #expect(log.contains { $0["message"] == "dropped a control message that is none" })
-            #expect(log.contains { $0["message"] == "dropped a data message that is none" })
+            #expect(log.contains { $0["message"] == "dropped a malformed control message" })
+            #expect(log.contains { $0["message"] == "dropped a malformed data message" })
             #expect(log.contains { $0["message"] == "cannot serve a partition" })
             let steps = try run.records.summary().steps
             #expect(run.records.checkpoints.last == steps)

@@ -24,7 +24,7 @@ struct MemberMachines {
             member.step(
                 .tick(Heartbeat(generation: member.generation, step: member.currentStep)),
                 now: now))
-        take(shards.step(.tick, now: now))
+        take(shards.step(.everyShard(.tick), now: now))
         _ = relay.step(.tick, now: now)
     }
 
@@ -38,13 +38,11 @@ struct MemberMachines {
         switch header.kind {
         case .contribution:
             guard isPlausible(header) else { return }
-            take(
-                shards.step(
-                    .contribution(
-                        shard: header.shard, placement: header.placement, step: header.step,
-                        chunk: header.chunk, node: header.node, totals: header.totals, peer: peer,
-                        digest: header.totals.recordDigest),
-                    now: now))
+            let contribution = ShardMachine.Contribution(
+                placement: header.placement, step: header.step, chunk: header.chunk,
+                node: header.node, totals: header.totals, peer: peer,
+                digest: header.totals.recordDigest)
+            take(shards.step(.shard(header.shard, .contribution(contribution)), now: now))
         case .combine:
             guard isPlausible(header) else { return }
             _ = relay.step(
@@ -58,22 +56,24 @@ struct MemberMachines {
                 .follow(peer: peer, chunk: header.chunk, version: header.step), now: now)
         case .inquiry:
             take(
-                shards.step(.inquiry(shard: header.shard, peer: peer, step: header.step), now: now))
-        case .fetch:
-            let chunk = header.isOfOneChunk ? header.chunk : nil
+                shards.step(
+                    .shard(header.shard, .inquiry(peer: peer, step: header.step)), now: now))
+        case .fetch, .fetchChunk:
+            let chunk = header.kind == .fetchChunk ? header.chunk : nil
             take(
                 shards.step(
-                    .fetch(shard: header.shard, peer: peer, step: header.step, chunk: chunk),
+                    .shard(header.shard, .fetch(peer: peer, step: header.step, chunk: chunk)),
                     now: now))
         case .unsubscribe:
-            take(shards.step(.unsubscribe(peer: peer), now: now))
+            take(shards.step(.everyShard(.unsubscribe(peer: peer)), now: now))
             _ = relay.step(.unsubscribe(peer: peer), now: now)
         case .state:
             take(
                 shards.step(
                     .state(
-                        shard: header.shard, chunk: header.chunk, part: header.part,
-                        step: header.step, placement: header.placement),
+                        .init(
+                            shard: header.shard, chunk: header.chunk, part: header.part,
+                            step: header.step, placement: header.placement)),
                     now: now))
         case .weights: hearWeights(header)
         case .missing:
@@ -128,7 +128,7 @@ struct MemberMachines {
                 answer(version, Cluster.plan.chunks(of: shard))
             case .work(.follow(let chunk, let version)):
                 answer(version, Cluster.plan.chunks.filter { $0.index == chunk })
-            case .work(.connect(_, let routes)):
+            case .work(.connect(_, let routes, _)):
                 _ = routes?.relays(chunkCount: Cluster.plan.chunks.count)
                 _ = relay.step(.configured(level: routes?.level), now: now)
             default: break

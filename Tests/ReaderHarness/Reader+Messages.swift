@@ -21,7 +21,10 @@ extension Reader {
             try ReaderFlaw.require(header.bytes, equals: Array(bytes[..<cut]), "header")
             _ = message.indices
             _ = message.flaw(expecting: .bf16, elementCount: 16)
-            _ = header.inbox
+            if let neighbour = message.neighbour {
+                let payload = Array(bytes[cut...])
+                try ReaderFlaw.require(neighbour.bytes, equals: payload, "neighbour")
+            }
             return .taken
         },
         Reader(

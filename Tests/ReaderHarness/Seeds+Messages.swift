@@ -23,7 +23,10 @@ extension Seeds {
         case .follow:
             header.payloadType = .sharedBFloat16
             payload = place.bytes
-        case .fetch, .unsubscribe, .inquiry: payload = []
+        case .fetch, .fetchChunk:
+            header.payloadType = .neighbour
+            payload = Neighbour(hostKey: 7, pipe: place.memory).bytes
+        case .unsubscribe, .inquiry: payload = []
         }
         header.payloadByteCount = payload.count
         return header.bytes + payload

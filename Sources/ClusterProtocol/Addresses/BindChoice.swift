@@ -24,7 +24,7 @@ public struct BindChoice: Hashable, Sendable, CustomStringConvertible {
             throw Failure(
                 text: "--bind: expected an address, a range or an interface, with a port or without "
                     + "(10.1.2.3, 10.1.0.0/16:5600, [fd00::1]:5600, eth0), found \(text)",
-                exitCode: 64)
+                exitCode: ExitCode.usage)
         }
         self = choice
     }

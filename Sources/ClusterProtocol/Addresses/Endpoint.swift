@@ -78,14 +78,14 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             throw Failure(
                 text: "\(flag): expected tcp://ADDRESS:PORT (an IPv6 address in brackets, a port of * "
                     + "or 0 for one of the system's choice) or ipc://PATH, found \(text)",
-                exitCode: 64)
+                exitCode: ExitCode.usage)
         }
         if case .ipc(let path) = endpoint, path.utf8.count > Self.maximumPathByteCount {
             throw Failure(
                 text: "\(flag): expected the path of a Unix socket of at most "
                     + "\(Self.maximumPathByteCount) bytes (the system's limit of 107, less the "
                     + "\(Self.maximumSuffixByteCount) of sockets beside it), found "
-                    + "\(path.utf8.count): \(path.prefix(200))", exitCode: 64)
+                    + "\(path.utf8.count): \(path.prefix(200))", exitCode: ExitCode.usage)
         }
         self = endpoint
     }

@@ -131,7 +131,7 @@ public struct MemberAddresses: Hashable, Sendable {
     }
 
     private static func failure(_ flag: String, _ text: String) -> Failure {
-        Failure(text: "\(flag): \(text)", exitCode: 64)
+        Failure(text: "\(flag): \(text)", exitCode: ExitCode.usage)
     }
 
     /// Returns the end of an error message: `; this host has 10.1.2.3 (eth0)`.

@@ -23,7 +23,8 @@ extension CoordinatorMachine {
             let failure = Failure(
                 text: "the gradient of virtual worker \(verdict.virtualWorker) in step "
                     + "\(verdict.step) computed here differs from what two other workers computed: "
-                    + "suspect the hardware or the build of \(member.hello.host)", exitCode: 70)
+                    + "suspect the hardware or the build of \(member.hello.host)",
+                exitCode: ExitCode.internalError)
             return [
                 .note(
                     .contradicted(

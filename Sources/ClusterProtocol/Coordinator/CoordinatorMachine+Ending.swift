@@ -10,7 +10,7 @@ extension CoordinatorMachine {
         stop = (130, "interrupted")
         switch phase {
         case .gathering, .placing, .recovering:
-            return end(exitCode: 130, reason: "interrupted before training")
+            return end(exitCode: ExitCode.interrupted, reason: "interrupted before training")
         case .evaluating: return finish(130, "interrupted", now: now)
         case .training(let since):
             let workers = readyPeers(.worker)
@@ -69,7 +69,8 @@ extension CoordinatorMachine {
     /// not go on.
     mutating func end(exitCode: Int, reason: String) -> [Action] {
         phase = .ended
-        let goodbye = Shutdown(reason: reason, exitCode: exitCode == 130 ? 130 : 0)
+        let goodbye = Shutdown(
+            reason: reason, exitCode: exitCode == ExitCode.interrupted ? exitCode : ExitCode.done)
         let outcome = Outcome(
             step: lastCheckpoint, exitCode: exitCode, reason: reason,
             trainingSeconds: Self.exactSeconds(training),
@@ -93,8 +94,8 @@ extension CoordinatorMachine {
             return answer(request, to: asker, now: now)
         case .message(_, let peer, _):
             if told.count < configuration.maximumPeerCount { told.insert(peer) }
-            actions = [.send(.shutdown(Shutdown(reason: reason, exitCode: 0)), to: peer)]
-        case .stopRequested: return end(exitCode: 0, reason: reason)
+            actions = [.send(.shutdown(Shutdown(reason: reason, exitCode: ExitCode.done)), to: peer)]
+        case .stopRequested: return end(exitCode: ExitCode.done, reason: reason)
         case .tick: break
         case .disconnected, .snapshotArrived, .checkpointWritten, .checkpointFailed,
             .checkpointNotFinite:
@@ -102,7 +103,7 @@ extension CoordinatorMachine {
         }
         phase = .dismissing(since: since, count: count, told: told)
         let isOver = told.count >= count || now - since > configuration.heartbeatInterval * 3
-        return actions + (isOver ? end(exitCode: 0, reason: reason) : [])
+        return actions + (isOver ? end(exitCode: ExitCode.done, reason: reason) : [])
     }
 
     // MARK: Waiting
@@ -122,7 +123,7 @@ extension CoordinatorMachine {
         if case .training = phase, restingStep != nil, restingStep != lastCheckpoint {
             return finish(69, reason, now: now)
         }
-        return end(exitCode: 69, reason: reason)
+        return end(exitCode: ExitCode.lost, reason: reason)
     }
 
     /// Notes what the run waits for, at most once in five seconds.

@@ -43,7 +43,7 @@ extension CoordinatorMachine {
         func refuse(_ what: String, _ theirs: String, _ ours: String) -> Failure {
             Failure(
                 text: "the coordinator refused this \(hello.role.rawValue): its \(what) is "
-                    + "\(theirs), the run's is \(ours)", exitCode: 65)
+                    + "\(theirs), the run's is \(ours)", exitCode: ExitCode.data)
         }
         if hello.protocolVersion != ControlMessage.version {
             return refuse(
@@ -53,7 +53,7 @@ extension CoordinatorMachine {
             return refuse("build", hello.build, configuration.build)
         }
         if hello.role == .coordinator {
-            return Failure(text: "a run has one coordinator", exitCode: 65)
+            return Failure(text: "a run has one coordinator", exitCode: ExitCode.data)
         }
         if !(0...Hello.maximumThreadCount).contains(hello.threadCount) {
             return refuse(
@@ -84,7 +84,7 @@ extension CoordinatorMachine {
         func refuse(_ why: String) -> Failure {
             Failure(
                 text: "the coordinator refused this \(hello.role.rawValue) on \(hello.host): \(why)",
-                exitCode: 65)
+                exitCode: ExitCode.data)
         }
         if let key = connection.publicKey, hello.publicKey != key {
             return refuse("the key it announces is not the one it connected with")
@@ -115,7 +115,7 @@ extension CoordinatorMachine {
         func refuse(_ what: String, _ theirs: String, _ ours: String) -> [Action] {
             let failure = Failure(
                 text: "the coordinator refused this \(member.hello.role.rawValue): its \(what) "
-                    + "\(theirs) is not the run's \(ours)", exitCode: 65)
+                    + "\(theirs) is not the run's \(ours)", exitCode: ExitCode.data)
             _ = remove(peer)
             return [.note(.refused(peer, failure)), .send(.refused(failure), to: peer)]
         }
@@ -136,7 +136,9 @@ extension CoordinatorMachine {
         case .training where member.hello.role == .worker,
             .evaluating where member.hello.role == .worker:
             actions += assign(rebalanced: true)
-        default: break
+        case .gathering, .recovering, .placing, .training, .holding, .evaluating, .finishing,
+            .dismissing, .ended:
+            break
         }
         return actions + advance(now: now)
     }
@@ -180,7 +182,7 @@ extension CoordinatorMachine {
     /// Lets a member go that its user has stopped.
     mutating func leave(_ peer: PeerIdentity, now: Moment) -> [Action] {
         guard let member = peers[peer] else { return [] }
-        let goodbye = Shutdown(reason: "left the run", exitCode: 0)
+        let goodbye = Shutdown(reason: "left the run", exitCode: ExitCode.done)
         return [.note(.left(member.summary))] + lose(peer, reason: Self.leftReason, now: now)
             + [.send(.shutdown(goodbye), to: peer)]
     }
@@ -198,9 +200,7 @@ extension CoordinatorMachine {
     mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
         // The member's audits end with it too: without a new assignment, a leaf that it was to check
         // would wait for its result without end.
-        let hadDuties = peers[peer].map {
-            !$0.virtualWorkers.isEmpty || !auditDuties(of: $0).isEmpty
-        }
+        let hadDuties = peers[peer].map(hasDuties)
         guard let member = remove(peer), let hadDuties else { return [] }
         var actions: [Action] = [
             .journal(.lost(peer: peer, reason: reason)),
@@ -220,7 +220,7 @@ extension CoordinatorMachine {
         case .evaluating:
             if hadDuties { actions += assign(rebalanced: false) }
             actions += dealEvaluation(now: now)
-        default: break
+        case .gathering, .recovering, .placing, .finishing, .dismissing, .ended: break
         }
         return actions + advance(now: now)
     }
@@ -251,6 +251,7 @@ extension CoordinatorMachine {
             ? AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates) : interim
         for identity in peers.keys.sorted() {
             peers[identity]?.virtualWorkers = deal[identity] ?? []
+            peers[identity]?.interimVirtualWorkers = interim[identity] ?? []
         }
         generation = generation.next
         let workers = readyPeers(.worker)
@@ -262,34 +263,42 @@ extension CoordinatorMachine {
             .note(.assigned(generation, byName)),
         ]
         if !relayGroups.isEmpty { actions.append(.note(.relayed(relayGroups))) }
-        let fromStep = rebalanced && !isFresh ? Step(lastRecorded.value + 2) : Step(0)
+        dealtFrom = rebalanced && !isFresh ? Step(lastRecorded.value + 2) : Step(0)
         let placements = self.placements
         for peer in workers {
-            let message = assignment(
-                for: peer, interim: interim[peer.hello.identity], from: fromStep,
-                placements: placements)
+            let message = assignment(for: peer, placements: placements)
             actions.append(.send(.assignment(message), to: peer.hello.identity))
         }
         return actions
     }
 
-    /// Returns the virtual workers that a worker audits: those of the worker before it.
-    private func auditDuties(of peer: Peer) -> [Int] {
+    /// Returns the worker whose virtual workers another worker audits: the one before it.
+    private func audited(by peer: Peer) -> Peer? {
         let workers = readyOrder[.worker] ?? []
-        guard workers.count > 1, let index = readyIndex(of: peer) else { return [] }
-        return peers[workers[(index + workers.count - 1) % workers.count]]?.virtualWorkers ?? []
+        guard workers.count > 1, let index = readyIndex(of: peer) else { return nil }
+        return peers[workers[(index + workers.count - 1) % workers.count]]
     }
 
-    private func assignment(
-        for peer: Peer, interim: [Int]? = nil, from step: Step = Step(0),
-        placements: [ShardPlacement]
-    ) -> Assignment {
-        Assignment(
+    /// Whether steps to come wait for something that a worker computes: by the newest deal, or by
+    /// the one before it as long as that holds.
+    private func hasDuties(_ peer: Peer) -> Bool {
+        let shares = [peer, audited(by: peer)].compactMap { $0 }
+        return shares.contains {
+            !$0.virtualWorkers.isEmpty
+                || lastRecorded < dealtFrom && !$0.interimVirtualWorkers.isEmpty
+        }
+    }
+
+    private func assignment(for peer: Peer, placements: [ShardPlacement]) -> Assignment {
+        let audited = audited(by: peer)
+        return Assignment(
             generation: generation, virtualWorkers: peer.virtualWorkers,
-            interimVirtualWorkers: interim, fromStep: step,
-            auditedVirtualWorkers: auditDuties(of: peer), stepLimit: limit, shards: placements,
-            placement: placement, instructionSet: instructionSet ?? "generic",
-            relayGroups: relayGroups(with: peer.virtualWorkers + (interim ?? [])))
+            interimVirtualWorkers: peer.interimVirtualWorkers, fromStep: dealtFrom,
+            auditedVirtualWorkers: audited?.virtualWorkers ?? [],
+            interimAuditedVirtualWorkers: audited?.interimVirtualWorkers ?? [],
+            stepLimit: limit, shards: placements, placement: placement,
+            instructionSet: instructionSet ?? "generic",
+            relayGroups: relayGroups(with: peer.virtualWorkers + peer.interimVirtualWorkers))
     }
 
     // MARK: Relays

@@ -82,7 +82,9 @@ extension CoordinatorMachine {
         let lost = configuration.plan.shards.filter { shards[$0.value].host == identity }
         guard !lost.isEmpty else { return [] }
         for shard in lost { shards[shard.value].host = nil }
-        if stop != nil, divergence == nil { return end(exitCode: 130, reason: "interrupted") }
+        if stop != nil, divergence == nil {
+            return end(exitCode: ExitCode.interrupted, reason: "interrupted")
+        }
         switch phase {
         case .gathering, .dismissing, .ended: return []
         case .finishing where restingStep == lastCheckpoint: return []

@@ -14,7 +14,8 @@ extension CoordinatorMachine {
         case .finishing(let since, let exitCode, let reason):
             if lastCheckpoint == restingStep { return end(exitCode: exitCode, reason: reason) }
             // An earlier checkpoint is good enough for a run that is cut short.
-            if exitCode != 0, now - since > max(.seconds(3), configuration.heartbeatInterval * 3) {
+            if exitCode != ExitCode.done, now - since > max(.seconds(3), configuration.heartbeatInterval * 3)
+            {
                 return end(exitCode: exitCode, reason: reason)
             }
             return giveUp(waitingFor: "the last checkpoint", since: since, now: now)
@@ -257,7 +258,7 @@ extension CoordinatorMachine {
             return [.note(.waiting("checkpoint of step \(step) failed; the run goes on"))]
         }
         return end(
-            exitCode: exitCode == 0 ? 65 : exitCode,
+            exitCode: exitCode == ExitCode.done ? ExitCode.data : exitCode,
             reason: "\(reason), but the last checkpoint could not be written")
     }
 }

@@ -259,6 +259,8 @@ public struct CoordinatorMachine: Sendable {
         var lastHeard: Moment
         /// The virtual workers dealt to it, ascending.
         var virtualWorkers: [Int] = []
+        /// The share until the newest deal holds, from `dealtFrom` on.
+        var interimVirtualWorkers: [Int] = []
         /// Its last heartbeat.
         var heartbeat: Heartbeat?
         /// Its last heartbeat that reports computed virtual workers.
@@ -348,6 +350,8 @@ public struct CoordinatorMachine: Sendable {
     public internal(set) var generation = Generation(0)
     /// The relays of the present generation.
     var relayGroups: [RelayGroup] = []
+    /// The first step of the newest deal of virtual workers.
+    var dealtFrom = Step(0)
     /// The number of the present placement of the shards.
     var placement = 0
     /// The checkpoint that all shards were put back to. A later checkpoint may be written before all
@@ -522,7 +526,9 @@ public struct CoordinatorMachine: Sendable {
         case .failed(let failure): return failed(peer, failure, now: now)
         case .disputed(let dispute): return settle(dispute)
         case .contradicted(let verdict): return expel(verdict, now: now)
-        default: return [.note(.unexpected(kind: message.kind, peer))]
+        case .hello, .statusRequest, .welcome, .refused, .host, .assignment, .hold, .snapshot,
+            .evaluate, .recompute, .alive, .introduce, .shutdown, .status:
+            return [.note(.unexpected(kind: message.kind, peer))]
         }
     }
 

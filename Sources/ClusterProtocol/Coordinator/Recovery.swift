@@ -72,7 +72,7 @@ extension CoordinatorMachine {
                 evaluated = evaluated.map { min($0, step) }
                 trainingSeconds = 0
                 countedFrom = step
-            case .finished(let step, let exitCode): finished = exitCode == 0 ? step : nil
+            case .finished(let step, let exitCode): finished = exitCode == ExitCode.done ? step : nil
             case .tookOver: takeoverCount += 1
             case .changed(let step, let changes, let source):
                 history.add(.init(step: step, changes: changes, formerSource: source))

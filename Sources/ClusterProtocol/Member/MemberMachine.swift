@@ -156,19 +156,21 @@ public struct MemberMachine: Sendable {
             phase = .ended
             return [.end(shutdown)]
         case .alive(let alive):
-            return [.shards(.alive(alive))]
+            return [.shards(.everyShard(.alive(alive)))]
                 + work(.stepLimit(alive.stepLimit), now: now)
         case .host(let host):
             placement = max(placement, host.placement)
             return [.shards(.host(host))]
-        case .snapshot(let snapshot): return [.shards(.snapshot(snapshot.step))]
+        case .snapshot(let snapshot): return [.shards(.everyShard(.snapshot(snapshot.step)))]
         case .assignment(let assignment):
             guard phase == .ready else { return [] }
             return work(.assignment(assignment), now: now)
         case .hold(let hold): return work(.hold(hold), now: now)
         case .evaluate(let evaluate): return work(.evaluate(evaluate), now: now)
         case .recompute(let order): return work(.recompute(order), now: now)
-        default: return [.note(.refusedMessage(kind: message.kind))]
+        case .hello, .ready, .heartbeat, .shardReady, .progress, .holding, .evaluated, .leaving,
+            .failed, .disputed, .contradicted, .statusRequest, .status:
+            return [.note(.refusedMessage(kind: message.kind))]
         }
     }
 
@@ -182,7 +184,7 @@ public struct MemberMachine: Sendable {
             return [.note(.welcomed(run: welcome.run)), .prepare(welcome)]
         }
         guard runName == welcome.run else {
-            return end("the coordinator now runs another job, \(welcome.run)", exitCode: 69)
+            return end("the coordinator now runs another job, \(welcome.run)", exitCode: ExitCode.lost)
         }
         guard let ready else { return [] }
         phase = .ready
@@ -215,8 +217,8 @@ public struct MemberMachine: Sendable {
     }
 
     private mutating func leave(now: Moment) -> [Action] {
-        if case .leaving = phase { return end("stopped at once", exitCode: 130) }
-        guard phase == .ready else { return end("stopped before it joined", exitCode: 130) }
+        if case .leaving = phase { return end("stopped at once", exitCode: ExitCode.interrupted) }
+        guard phase == .ready else { return end("stopped before it joined", exitCode: ExitCode.interrupted) }
         phase = .leaving(since: now)
         return [.send(.leaving(Leaving(reason: "stopped by its user")))]
     }
@@ -235,13 +237,13 @@ public struct MemberMachine: Sendable {
                 : configuration.coordinatorTimeout
             if now - since > patience {
                 return end(
-                    "no coordinator answered\(place) within \(patience)\(cause)", exitCode: 69)
+                    "no coordinator answered\(place) within \(patience)\(cause)", exitCode: ExitCode.lost)
             }
             let again = now - lastHello >= configuration.heartbeatInterval
             if again { lastHello = now }
             return (again ? hello.map { [.send(.hello($0))] } ?? [] : []) + work(.tick, now: now)
         case .leaving(let since) where now - since > configuration.heartbeatInterval * 3:
-            return end("left without an answer from the coordinator", exitCode: 130)
+            return end("left without an answer from the coordinator", exitCode: ExitCode.interrupted)
         case .preparing, .ready, .leaving:
             return beat(heartbeat, now: now) + watch(now: now) + work(.tick, now: now)
         case .ended: return []
@@ -265,7 +267,7 @@ public struct MemberMachine: Sendable {
         let silence = now - lastHeard
         if silence > configuration.coordinatorTimeout {
             return end(
-                "the coordinator\(place) has been silent for \(silence)\(cause)", exitCode: 69)
+                "the coordinator\(place) has been silent for \(silence)\(cause)", exitCode: ExitCode.lost)
         }
         guard !isCoordinatorSilent, silence > configuration.heartbeatInterval * 3 else { return [] }
         isCoordinatorSilent = true

@@ -35,6 +35,8 @@ public struct Assignment: Hashable, Codable, Sendable {
     /// The virtual workers of another worker that it also computes, in the steps in which they are
     /// audited.
     public var auditedVirtualWorkers: [Int]
+    /// The same for the steps before `fromStep`. A share and its audit are always with two workers.
+    public var interimAuditedVirtualWorkers: [Int]
     /// Steps below this one may run; the worker rests when its weights reach it.
     public var stepLimit: Step
     /// Where the shards are, in shard order.
@@ -48,12 +50,13 @@ public struct Assignment: Hashable, Codable, Sendable {
     /// contributions go straight to the shards.
     public var relayGroups: [RelayGroup]
 
-    /// Creates an assignment. Without `interimVirtualWorkers`, the worker has the same virtual workers
-    /// before `fromStep`.
+    /// Creates an assignment. Without `interimVirtualWorkers` and `interimAuditedVirtualWorkers`, the
+    /// worker has the same virtual workers and the same audits before `fromStep`.
     public init(
         generation: Generation, virtualWorkers: [Int], interimVirtualWorkers: [Int]? = nil,
-        fromStep: Step = Step(0), auditedVirtualWorkers: [Int] = [], stepLimit: Step,
-        shards: [ShardPlacement], placement: Int, instructionSet: String,
+        fromStep: Step = Step(0), auditedVirtualWorkers: [Int] = [],
+        interimAuditedVirtualWorkers: [Int]? = nil, stepLimit: Step, shards: [ShardPlacement], placement: Int,
+        instructionSet: String,
         relayGroups: [RelayGroup] = []
     ) {
         self.generation = generation
@@ -61,6 +64,7 @@ public struct Assignment: Hashable, Codable, Sendable {
         self.interimVirtualWorkers = interimVirtualWorkers ?? virtualWorkers
         self.fromStep = fromStep
         self.auditedVirtualWorkers = auditedVirtualWorkers
+        self.interimAuditedVirtualWorkers = interimAuditedVirtualWorkers ?? auditedVirtualWorkers
         self.stepLimit = stepLimit
         self.shards = shards
         self.placement = placement
@@ -71,5 +75,11 @@ public struct Assignment: Hashable, Codable, Sendable {
     /// Returns the virtual workers that it computes in a step.
     func share(in step: Step) -> [Int] {
         step < fromStep ? interimVirtualWorkers : virtualWorkers
+    }
+
+    /// Returns the virtual workers of another worker that it computes too, where they are audited in
+    /// a step.
+    func audits(in step: Step) -> [Int] {
+        step < fromStep ? interimAuditedVirtualWorkers : auditedVirtualWorkers
     }
 }

@@ -1,54 +1,63 @@
-/// What a bulk message carries.
+/// The kind of a bulk message.
 public enum BulkKind: UInt8, Sendable, CaseIterable {
     /// Worker to shard: the gradient sum of one tree node over one chunk.
     case contribution = 1
     /// Shard to worker: one chunk of the weights at a version.
     case weights = 2
-    /// Worker to shard: send me your weights of this version, or later ones, and go on sending.
+    /// Worker to shard: a subscription to the weights of all chunks of the shard, from a version
+    /// on. Shard to coordinator: a request for the state of all chunks at a step.
     case fetch = 3
-    /// Coordinator to shard, or back: one part of the state of a chunk (weights, then each optimizer
+    /// Coordinator to shard, or back: one part of a chunk's state (the weights, then each optimizer
     /// state in order).
     case state = 4
-    /// Worker to shard: I am leaving, send no more.
+    /// Worker to shard or relay: the end of all subscriptions.
     case unsubscribe = 5
-    /// Worker to shard: I have done my share of this step and wait; what is missing?
+    /// Worker to shard: a question what is missing of a step. The worker has done its share of it.
     case inquiry = 6
-    /// Shard to worker: the virtual workers of this step whose contributions are missing.
+    /// Shard to worker: the virtual workers of a step whose contributions are missing.
     case missing = 7
-    /// Worker to relay: a contribution; add it to those of the neighbours, then send it on.
+    /// Worker to relay: a contribution that the relay adds to those of its neighbours and sends on.
     case combine = 8
-    /// Worker to relay: send me this chunk's weights of this version, or later ones, and go on.
+    /// Worker to relay: a subscription to the weights of one chunk, from a version on.
     case follow = 9
+    /// Worker to shard: a subscription to the weights of one chunk, from a version on.
+    case fetchChunk = 10
 }
 
-/// How the payload's elements are written.
+/// The encoding of a payload.
 public enum PayloadType: UInt8, Sendable, CaseIterable {
+    /// There is no payload.
     case none = 0
+    /// IEEE 754 single precision, little-endian.
     case float32 = 1
     /// UInt32, little-endian.
     case indices = 2
-    /// A `SharedPayload`: where elements of `float32` lie in memory that both processes can read.
+    /// A `SharedPayload`: the place of `float32` elements in memory that both processes can read.
     case sharedFloat32 = 3
     /// The upper half of a `float32`, rounded to nearest even.
     case bfloat16 = 4
-    /// A `SharedPayload` of elements of `bfloat16`.
+    /// A `SharedPayload` of `bfloat16` elements.
     case sharedBFloat16 = 5
+    /// A `Neighbour`: how a process of the same host can be told of memory.
+    case neighbour = 6
 
-    /// The payload says where the elements lie.
+    /// Whether the payload says where the elements lie.
     public var isShared: Bool { self == .sharedFloat32 || self == .sharedBFloat16 }
 
-    /// A payload's bytes are a multiple of this.
+    /// The number of bytes that a payload's length is a multiple of.
     public var unitByteCount: Int {
         switch self {
         case .none: 1
         case .float32, .indices: 4
         case .bfloat16: 2
         case .sharedFloat32, .sharedBFloat16: SharedPayload.byteCount
+        case .neighbour: Neighbour.byteCount
         }
     }
 }
 
-/// The fixed first frame of every bulk message: 64 bytes, little-endian.
+/// The first frame of every bulk message: 64 bytes, little-endian. Each field has one meaning in all
+/// kinds of messages.
 ///
 /// | offset | field | | offset | field |
 /// |---|---|---|---|---|
@@ -78,38 +87,6 @@ public struct BulkHeader: Hashable, Sendable {
     /// Which placement of the shards a state, or weights, belong to.
     public var placement = 0
     public var payloadByteCount = 0
-
-    /// In a fetch, in place of the part: whether it is about `chunk` alone and not the whole slice.
-    public var isOfOneChunk: Bool {
-        get { part == 1 }
-        set { part = newValue ? 1 : 0 }
-    }
-
-    /// In a fetch, in place of the record digest: the key of the sender's host, when it can read
-    /// other processes' memory there; 0 when it cannot.
-    public var hostKey: UInt64 {
-        get { totals.recordDigest }
-        set { totals.recordDigest = newValue }
-    }
-
-    /// In a fetch, and in weights that lie in shared memory: where the sender can be told of shared
-    /// memory without a socket. Its process, descriptor and token stand in place of the sample count,
-    /// the correct count and the loss sum.
-    public var inbox: SharedPayload.Memory? {
-        get {
-            guard (1...Int(Int32.max)).contains(totals.sampleCount),
-                totals.correctCount <= Int(Int32.max)
-            else { return nil }
-            return SharedPayload.Memory(
-                processIdentifier: totals.sampleCount, descriptor: totals.correctCount,
-                token: totals.lossSum.bitPattern)
-        }
-        set {
-            totals.sampleCount = newValue?.processIdentifier ?? 0
-            totals.correctCount = newValue?.descriptor ?? 0
-            totals.lossSum = Double(bitPattern: newValue?.token ?? 0)
-        }
-    }
 
     public init(kind: BulkKind, step: Step, shard: ShardIndex) {
         self.kind = kind

@@ -293,20 +293,6 @@ public struct Leaving: Hashable, Codable, Sendable {
     public init(reason: String) { self.reason = reason }
 }
 
-/// The error that ends a process, with the exit code for its kind.
-public struct Failure: Hashable, Codable, Sendable, Error {
-    /// One line for people: what went wrong, and where it helps, what was expected and what to do.
-    public var text: String
-    /// The exit code of the process.
-    public var exitCode: Int
-
-    /// Creates a failure.
-    public init(text: String, exitCode: Int) {
-        self.text = text
-        self.exitCode = exitCode
-    }
-}
-
 /// The coordinator takes a process in.
 public struct Welcome: Hashable, Codable, Sendable {
     /// The run's name, which is the path of its run directory.

@@ -1,11 +1,12 @@
 /// Where a payload lies in memory that sender and receiver share, for messages that do not carry it.
 ///
-/// A description has 40 bytes, little-endian: process and descriptor (UInt32 each), then token, slot,
-/// byte offset and content number (UInt64 each). The content number says which content of the slot is
-/// meant: a payload is gone once its slot has another content.
+/// A description has 56 bytes, little-endian: process and descriptor (UInt32 each), then token, slot,
+/// byte offset and content number (UInt64 each), then process, descriptor and token of the sender's
+/// pipe, zeros where it has none. The content number says which content of the slot is meant: a payload
+/// is gone once its slot has another content.
 public struct SharedPayload: Hashable, Sendable {
     /// The length of a description in bytes.
-    public static let byteCount = 40
+    public static let byteCount = 56
 
     /// The name of a piece of shared memory on a host: a process, its file descriptor, and a number
     /// drawn when the memory was made.
@@ -35,23 +36,28 @@ public struct SharedPayload: Hashable, Sendable {
     /// The content number of the slot while the payload is there.
     public var content: UInt64
 
+    /// Where the sender can be told of memory without a socket; nil when it has no pipe.
+    public var pipe: Memory?
+
     /// Creates a description.
-    public init(memory: Memory, slot: Int, byteOffset: Int, content: UInt64) {
+    public init(
+        memory: Memory, slot: Int, byteOffset: Int, content: UInt64, pipe: Memory? = nil
+    ) {
         self.memory = memory
         self.slot = slot
         self.byteOffset = byteOffset
         self.content = content
+        self.pipe = pipe
     }
 
-    /// The description's 40 bytes.
+    /// The encoded description.
     public var bytes: [UInt8] {
         var writer = LittleEndianWriter(capacity: Self.byteCount)
-        writer.append(UInt32(memory.processIdentifier))
-        writer.append(UInt32(memory.descriptor))
-        writer.append(memory.token)
+        writer.append(memory)
         writer.append(UInt64(slot))
         writer.append(UInt64(byteOffset))
         writer.append(content)
+        writer.append(pipe)
         return writer.bytes
     }
 
@@ -59,16 +65,43 @@ public struct SharedPayload: Hashable, Sendable {
     public init?(bytes: UnsafeRawBufferPointer) {
         guard bytes.count == Self.byteCount else { return nil }
         var reader = LittleEndianReader(bytes)
-        let process = Int(reader.next(UInt32.self))
-        let descriptor = Int(reader.next(UInt32.self))
-        let token = reader.next(UInt64.self)
-        guard let slot = Int(exactly: reader.next(UInt64.self)),
-            let offset = Int(exactly: reader.next(UInt64.self)),
-            process <= Int(Int32.max), descriptor <= Int(Int32.max)
+        guard let memory = reader.memory(),
+            let slot = Int(exactly: reader.next(UInt64.self)),
+            let offset = Int(exactly: reader.next(UInt64.self))
         else { return nil }
-        memory = Memory(processIdentifier: process, descriptor: descriptor, token: token)
+        self.memory = memory
         self.slot = slot
         byteOffset = offset
         content = reader.next(UInt64.self)
+        guard let pipe = reader.optionalMemory() else { return nil }
+        self.pipe = pipe
+    }
+}
+
+extension LittleEndianWriter {
+    /// Appends 16 bytes: process and descriptor (UInt32 each) and token; zeros for nil.
+    mutating func append(_ memory: SharedPayload.Memory?) {
+        append(UInt32(memory?.processIdentifier ?? 0))
+        append(UInt32(memory?.descriptor ?? 0))
+        append(memory?.token ?? 0)
+    }
+}
+
+extension LittleEndianReader {
+    /// Reads 16 bytes; returns nil when their numbers are not those of a process and a descriptor.
+    mutating func memory() -> SharedPayload.Memory? {
+        let process = Int(next(UInt32.self))
+        let descriptor = Int(next(UInt32.self))
+        let token = next(UInt64.self)
+        guard process <= Int(Int32.max), descriptor <= Int(Int32.max) else { return nil }
+        return SharedPayload.Memory(
+            processIdentifier: process, descriptor: descriptor, token: token)
+    }
+
+    /// Reads 16 bytes, of which all are zero for no memory; returns nil when they are malformed.
+    mutating func optionalMemory() -> SharedPayload.Memory?? {
+        guard let memory = memory() else { return nil }
+        if memory.processIdentifier > 0 { return .some(memory) }
+        return memory.descriptor == 0 && memory.token == 0 ? .some(nil) : nil
     }
 }

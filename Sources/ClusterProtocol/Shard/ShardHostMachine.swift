@@ -26,21 +26,33 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
+    /// A part of a chunk's state that has come from the coordinator.
+    public struct StatePart: Hashable, Sendable {
+        public var shard: ShardIndex
+        public var chunk: Int
+        /// 0 for the weights, then each optimizer state in order.
+        public var part: Int
+        public var step: Step
+        public var placement: Int
+
+        /// Creates a part.
+        public init(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int) {
+            self.shard = shard
+            self.chunk = chunk
+            self.part = part
+            self.step = step
+            self.placement = placement
+        }
+    }
+
     public enum Event: Hashable, Sendable {
+        /// The coordinator says which shards this process hosts.
         case host(HostShards)
-        case alive(Alive)
-        case snapshot(Step)
-        /// A part of a chunk's state has come from the coordinator.
-        case state(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int)
-        /// `placement` is the sender's.
-        case contribution(
-            shard: ShardIndex, placement: Int, step: Step, chunk: Int, node: TreeNode,
-            totals: ContributionTotals, peer: PeerIdentity, digest: UInt64)
-        /// Of one chunk, or of all of the shard (nil).
-        case fetch(shard: ShardIndex, peer: PeerIdentity, step: Step, chunk: Int?)
-        case inquiry(shard: ShardIndex, peer: PeerIdentity, step: Step)
-        case unsubscribe(peer: PeerIdentity)
-        case tick
+        case state(StatePart)
+        /// An event for one shard.
+        case shard(ShardIndex, ShardMachine.Event)
+        /// An event for all shards that are hosted here.
+        case everyShard(ShardMachine.Event)
     }
 
     public enum Action: Hashable, Sendable {
@@ -83,38 +95,38 @@ public struct ShardHostMachine: Sendable {
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .host(let host): return self.host(host, now: now)
-        case .alive(let alive):
-            pending?.host.stepLimit = alive.stepLimit
-            return forAll(.alive(alive), now: now)
-        case .snapshot(let step): return forAll(.snapshot(step), now: now)
-        case .state(let shard, let chunk, let part, let step, let placement):
-            return receive(shard, chunk, part, step, placement, now: now)
-        case .contribution(
-            let shard, let placement, let step, let chunk, let node, let totals, let peer,
-            let digest):
-            // Equal floats all the same; but a shard that takes what comes late from before it was
-            // put back can get ahead of the others further than anybody keeps weights for.
-            guard let present = shards[shard]?.placement, present == placement else {
-                return [.drop(shards[shard] == nil ? .notReady : .formerPlacement)]
+        case .state(let part): return receive(part, now: now)
+        case .shard(let shard, let event):
+            if case .fetch(let peer, _, let chunk) = event,
+                !subscribe(peer, to: shard, chunk: chunk)
+            {
+                return [.drop(.foreignChunk)]
             }
-            let event = ShardMachine.Event.contribution(
-                step: step, chunk: chunk, node: node, totals: totals, peer: peer, digest: digest)
             return one(shard, event, now: now)
-        case .fetch(let shard, let peer, let step, let chunk):
-            let plan = configuration.plan
-            guard (0..<plan.shardCount).contains(shard.value),
-                chunk.map({
-                    plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard
-                }) ?? true, subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
-            else { return [.drop(.foreignChunk)] }
-            return one(shard, .fetch(peer: peer, step: step, chunk: chunk), now: now)
-        case .inquiry(let shard, let peer, let step):
-            return one(shard, .inquiry(peer: peer, step: step), now: now)
-        case .unsubscribe(let peer):
-            for shard in subscribers.keys { subscribers[shard]?.remove(peer) }
-            return forAll(.unsubscribe(peer: peer), now: now)
-        case .tick: return tick(now: now)
+        case .everyShard(let event):
+            note(event)
+            let actions = forAll(event, now: now)
+            return event == .tick ? actions + askAgain(now: now) : actions
         }
+    }
+
+    /// Keeps what shards must know that are not in place yet.
+    private mutating func note(_ event: ShardMachine.Event) {
+        if case .alive(let alive) = event { pending?.host.stepLimit = alive.stepLimit }
+        if case .unsubscribe(let peer) = event {
+            for shard in subscribers.keys { subscribers[shard]?.remove(peer) }
+        }
+    }
+
+    /// A worker may subscribe before the shard is in place.
+    private mutating func subscribe(
+        _ peer: PeerIdentity, to shard: ShardIndex, chunk: Int?
+    ) -> Bool {
+        let plan = configuration.plan
+        let isKnown =
+            chunk.map { plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard } ?? true
+        guard (0..<plan.shardCount).contains(shard.value), isKnown else { return false }
+        return subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
     }
 
     /// For reports of simulations.
@@ -164,18 +176,16 @@ public struct ShardHostMachine: Sendable {
 
     private func key(_ chunk: Int, _ part: Int) -> Int { chunk * configuration.partCount + part }
 
-    private mutating func receive(
-        _ shard: ShardIndex, _ chunk: Int, _ part: Int, _ step: Step, _ placement: Int, now: Moment
-    ) -> [Action] {
-        let key = key(chunk, part)
-        guard let host = pending?.host, host.placement == placement, host.step == step,
-            (0..<configuration.partCount).contains(part),
-            pending?.missing[shard]?.remove(key) != nil
+    private mutating func receive(_ state: StatePart, now: Moment) -> [Action] {
+        let key = key(state.chunk, state.part)
+        guard let host = pending?.host, host.placement == state.placement,
+            host.step == state.step, (0..<configuration.partCount).contains(state.part),
+            pending?.missing[state.shard]?.remove(key) != nil
         else { return [.drop(.stale)] }
         pending?.lastAsked = now
-        let store = Action.storeState(chunk: chunk, part: part, step: step)
-        guard pending?.missing[shard]?.isEmpty == true else { return [store] }
-        return [store] + start(shard, now: now)
+        let store = Action.storeState(chunk: state.chunk, part: state.part, step: state.step)
+        guard pending?.missing[state.shard]?.isEmpty == true else { return [store] }
+        return [store] + start(state.shard, now: now)
     }
 
     private mutating func start(_ shard: ShardIndex, now: Moment) -> [Action] {
@@ -199,17 +209,14 @@ public struct ShardHostMachine: Sendable {
         return actions.map { .shard(shard, $0) }
     }
 
-    private mutating func tick(now: Moment) -> [Action] {
-        var actions = forAll(.tick, now: now)
+    /// Asks once more for state that does not come.
+    private mutating func askAgain(now: Moment) -> [Action] {
         guard let pending, !pending.missing.isEmpty,
             now - pending.lastAsked >= configuration.retryInterval
-        else { return actions }
+        else { return [] }
         self.pending?.lastAsked = now
-        for shard in pending.missing.keys.sorted() {
-            actions.append(
-                .fetchState(
-                    shard: shard, step: pending.host.step, placement: pending.host.placement))
+        return pending.missing.keys.sorted().map {
+            .fetchState(shard: $0, step: pending.host.step, placement: pending.host.placement)
         }
-        return actions
     }
 }

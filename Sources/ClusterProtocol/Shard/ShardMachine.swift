@@ -33,14 +33,39 @@ public struct ShardMachine: Sendable {
         }
     }
 
+    /// What a worker says with a sum that it sends; the floats stay with the runtime.
+    public struct Contribution: Hashable, Sendable {
+        /// The placement that the sender knows.
+        public var placement: Int
+        public var step: Step
+        public var chunk: Int
+        public var node: TreeNode
+        public var totals: ContributionTotals
+        public var peer: PeerIdentity
+        /// A digest of the payload's bits; it is looked at where the leaf is audited.
+        public var digest: UInt64
+
+        /// Creates a contribution.
+        public init(
+            placement: Int, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
+            peer: PeerIdentity, digest: UInt64
+        ) {
+            self.placement = placement
+            self.step = step
+            self.chunk = chunk
+            self.node = node
+            self.totals = totals
+            self.peer = peer
+            self.digest = digest
+        }
+    }
+
     public enum Event: Hashable, Sendable {
         /// The state of all chunks at `step` is in memory.
         case restored(step: Step, placement: Int, stepLimit: Step)
-        /// `digest` is of the payload's bits; it is looked at where the leaf is audited.
-        case contribution(
-            step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
-            peer: PeerIdentity, digest: UInt64)
-        /// Of one chunk, or of all (nil).
+        /// A worker's sum of one node over one chunk has come.
+        case contribution(Contribution)
+        /// A worker wants weights: of one chunk, or of all chunks of the shard (nil).
         case fetch(peer: PeerIdentity, step: Step, chunk: Int?)
         case inquiry(peer: PeerIdentity, step: Step)
         case unsubscribe(peer: PeerIdentity)
@@ -150,10 +175,7 @@ public struct ShardMachine: Sendable {
         switch event {
         case .restored(let step, let placement, let stepLimit):
             restore(step, placement: placement, stepLimit: stepLimit, now: now)
-        case .contribution(let step, let chunk, let node, let totals, let peer, let digest):
-            contribute(
-                step, chunk, node, AuditBoard.Vote(digest: digest, totals: totals), by: peer,
-                now: now)
+        case .contribution(let contribution): take(contribution, now: now)
         case .fetch(let peer, let step, let chunk): fetch(peer, step, chunk)
         case .inquiry(let peer, let step): answer(peer, step, now: now)
         case .unsubscribe(let peer): unsubscribe(peer)
@@ -193,22 +215,28 @@ public struct ShardMachine: Sendable {
         return [.report(.shardReady(ready))]
     }
 
-    private mutating func contribute(
-        _ step: Step, _ chunk: Int, _ node: TreeNode, _ vote: AuditBoard.Vote,
-        by peer: PeerIdentity, now: Moment
-    ) -> [Action] {
+    private mutating func take(_ contribution: Contribution, now: Moment) -> [Action] {
         guard let versions else { return [.drop(.notReady)] }
+        // Its floats would be the same. But a shard that takes what was sent before the shards were
+        // put back could get further ahead of the others than anyone keeps weights for.
+        guard contribution.placement == placement else { return [.drop(.formerPlacement)] }
+        let (chunk, step) = (contribution.chunk, contribution.step)
         guard let position = configuration.chunks.firstIndex(of: chunk) else {
             return [.drop(.foreignChunk)]
         }
         guard step >= versions[position] else { return [.drop(.stale)] }
         guard step == versions[position] else { return [.drop(.early)] }
-        guard configuration.tree.contains(node) else { return [.drop(.foreignNode)] }
-        let canonical = configuration.tree.canonical(node)
+        guard configuration.tree.contains(contribution.node) else {
+            return [.drop(.foreignNode)]
+        }
+        let canonical = configuration.tree.canonical(contribution.node)
         let leaves = configuration.tree.leaves(of: canonical)
         if isAuditing, let audit = configuration.audit {
             if leaves.count == 1, audit.isAudited(step: step, leaf: leaves.lowerBound) {
-                return consider(vote, by: peer, canonical, position, now: now)
+                let vote = AuditBoard.Vote(
+                    digest: contribution.digest, totals: contribution.totals)
+                return consider(
+                    vote, by: contribution.peer, of: canonical, at: position, now: now)
             }
             // What is to be compared leaf by leaf is not taken as part of a sum.
             if leaves.contains(where: { audit.isAudited(step: step, leaf: $0) }) {
@@ -217,16 +245,18 @@ public struct ShardMachine: Sendable {
         }
         guard
             case .accepted(let replaced, let merges) =
-                sums[position].insert(canonical, totals: vote.totals)
+                sums[position].insert(canonical, totals: contribution.totals)
         else { return [.drop(.covered)] }
-        arrivals[position].add(peer, at: now)
+        arrivals[position].add(contribution.peer, at: now)
         return [.keep(chunk: chunk, node: canonical, replaced: replaced)]
             + finish(position, merges, now: now)
     }
 
     /// An opinion on an audited leaf: it counts when another worker's is the same.
+    ///
+    /// - Parameter position: of the chunk, in `configuration.chunks`.
     private mutating func consider(
-        _ vote: AuditBoard.Vote, by peer: PeerIdentity, _ node: TreeNode, _ position: Int,
+        _ vote: AuditBoard.Vote, by peer: PeerIdentity, of node: TreeNode, at position: Int,
         now: Moment
     ) -> [Action] {
         guard let step = versions?[position] else { return [] }
@@ -241,14 +271,14 @@ public struct ShardMachine: Sendable {
             return [held, .report(.disputed(dispute))]
         case .agreed(let by, let liars):
             let verdict = AuditFinding(step: step, virtualWorker: leaf, peers: liars)
-            return [held] + accept(leaf, node, vote, by: by, position, now: now)
+            return [held] + accept(vote, by: by, of: node, leaf: leaf, at: position, now: now)
                 + (liars.isEmpty ? [] : [.report(.contradicted(verdict))])
         }
     }
 
     private mutating func accept(
-        _ leaf: Int, _ node: TreeNode, _ vote: AuditBoard.Vote, by peer: PeerIdentity,
-        _ position: Int, now: Moment
+        _ vote: AuditBoard.Vote, by peer: PeerIdentity, of node: TreeNode, leaf: Int,
+        at position: Int, now: Moment
     ) -> [Action] {
         boards[position].settle(leaf)
         guard
@@ -367,7 +397,8 @@ public struct ShardMachine: Sendable {
             }
             for (leaf, peer, vote) in boards[position].firstOpinions {
                 let node = configuration.tree.canonical(.leaf(leaf))
-                actions += accept(leaf, node, vote, by: peer, position, now: now)
+                actions += accept(
+                    vote, by: peer, of: node, leaf: leaf, at: position, now: now)
             }
         }
         return actions

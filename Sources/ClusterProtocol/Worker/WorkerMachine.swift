@@ -48,11 +48,40 @@ public struct WorkerMachine: Sendable {
         case tick
     }
 
+    /// Chunks of a computed node that are to be sent.
+    public struct Contribution: Hashable, Sendable {
+        /// The step that the node belongs to.
+        public var step: Step
+        /// The node whose sum is sent.
+        public var node: TreeNode
+        /// The chunks of the sum that are sent, as far as they belong to `shards`.
+        public var chunks: Range<Int>
+        /// The shards that are sent to.
+        public var shards: [ShardIndex]
+        /// The placement of the shards that the sum is for.
+        public var placement: Int
+        /// Whether the chunks go to the shards directly, and not by relays where there are some.
+        public var isStraight: Bool
+
+        /// Creates a contribution.
+        public init(
+            step: Step, node: TreeNode, chunks: Range<Int>, shards: [ShardIndex], placement: Int,
+            isStraight: Bool
+        ) {
+            self.step = step
+            self.node = node
+            self.chunks = chunks
+            self.shards = shards
+            self.placement = placement
+            self.isStraight = isStraight
+        }
+    }
+
     public enum Action: Hashable, Sendable {
         case tell(ControlMessage)
-        /// Connect to these shards, and to relays where there are some; drop connections to others,
-        /// and let go of what was subscribed to.
-        case connect([ShardPlacement], RelayRoutes?)
+        /// Connect to these shards, and to relays where there are some; drop connections to others.
+        /// With `isRerouted`, first unsubscribe from everything: the relays are others now.
+        case connect([ShardPlacement], RelayRoutes?, isRerouted: Bool)
         /// Create the compute engines; comes once, before anything is computed.
         case useInstructionSet(String)
         /// Ask a shard for weights, of all its chunks (nil) or of one.
@@ -64,14 +93,12 @@ public struct WorkerMachine: Sendable {
         case store(chunk: Int, version: Step)
         case abandonWeights(version: Step)
         /// Compute with this version from now on; what belongs to older steps is not needed any more.
-        case adopt(Step)
+        /// The virtual workers are this worker's in the step.
+        case adopt(Step, virtualWorkers: [Int])
         /// Forget all weights and results.
         case reset
         case compute(step: Step, nodes: [TreeNode])
-        /// Straight to the shards, or by relays where there are some.
-        case contribute(step: Step, node: TreeNode, shards: [ShardIndex], isStraight: Bool)
-        /// Send these chunks of a node that is not whole yet.
-        case contributeChunks(step: Step, node: TreeNode, chunks: Range<Int>, isStraight: Bool)
+        case contribute(Contribution)
         case evaluate(Evaluate)
         case assigned(Assignment)
         case retried(step: Step, shards: [ShardIndex])
@@ -84,6 +111,8 @@ public struct WorkerMachine: Sendable {
         var leaves: Set<Int> = []
         var pending: Set<TreeNode> = []
         var contributed: [TreeNode] = []
+        /// Nodes that are pending and have sent their last chunks already: the first chunk sent.
+        var sentFrom: [TreeNode: Int] = [:]
         /// When it began, and when everything asked for so far was done.
         var begun: Moment
         var idleSince: Moment?
@@ -180,9 +209,11 @@ public struct WorkerMachine: Sendable {
         _ shards: [ShardPlacement], _ routes: RelayRoutes?, now: Moment
     ) -> [Action] {
         lastArrival = now
+        let isRerouted = routes != self.routes
         self.routes = routes
         let names = shards.map(\.shard)
-        return [.connect(shards, routes)] + subscribe(to: names) + contributeAgain(to: names)
+        return [.connect(shards, routes, isRerouted: isRerouted)] + subscribe(to: names)
+            + contributeAgain(to: names) + (isRerouted ? contributeEarlyChunksAgain() : [])
     }
 
     private func subscribe(to shards: [ShardIndex]) -> [Action] {
@@ -237,7 +268,7 @@ public struct WorkerMachine: Sendable {
         retryCount = 0
         if let round { learn(from: round, now: now) }
         round = nil
-        actions.append(.adopt(version))
+        actions.append(.adopt(version, virtualWorkers: assignment?.virtualWorkers ?? []))
         return actions + work(now: now) + startEvaluation()
     }
 
@@ -248,7 +279,7 @@ public struct WorkerMachine: Sendable {
         else { return [] }
         var round = self.round ?? Round(step: step, begun: now, idleSince: now)
         let share = assignment.share(in: step)
-        let duties = assignment.auditedVirtualWorkers.filter { isAudited($0, in: step) }
+        let duties = assignment.audits(in: step).filter { isAudited($0, in: step) }
         let added = Set(share + duties).sorted().filter {
             run.tree.hasLeaf($0) && !round.leaves.contains($0)
         }
@@ -285,20 +316,28 @@ public struct WorkerMachine: Sendable {
                 round.ownDone = now
             }
         }
+        let end = round.sentFrom.removeValue(forKey: node) ?? run.plan.chunks.count
         self.round = round
-        let contribute = Action.contribute(
-            step: step, node: node, shards: run.plan.shards, isStraight: isStraight(node, in: step))
-        return [contribute] + inquire(now: now)
+        return [contribution(step, node, 0..<end)] + inquire(now: now)
     }
 
-    /// Chunks leave as soon as they are final. They are sent again when they went by other routes, and
-    /// with the whole node.
-    private func chunksComputed(_ step: Step, _ node: TreeNode, _ chunks: Range<Int>) -> [Action] {
-        guard let round, round.step == step, round.pending.contains(node) else { return [] }
-        return [
-            .contributeChunks(
-                step: step, node: node, chunks: chunks, isStraight: isStraight(node, in: step))
-        ]
+    /// Chunks leave as soon as they are final, the last ones first; the rest leaves with the node.
+    private mutating func chunksComputed(
+        _ step: Step, _ node: TreeNode, _ chunks: Range<Int>
+    ) -> [Action] {
+        guard round?.step == step, round?.pending.contains(node) == true else { return [] }
+        round?.sentFrom[node] = chunks.lowerBound
+        return [contribution(step, node, chunks)]
+    }
+
+    private func contribution(
+        _ step: Step, _ node: TreeNode, _ chunks: Range<Int>, to shards: [ShardIndex]? = nil,
+        isStraight: Bool? = nil
+    ) -> Action {
+        .contribute(
+            Contribution(
+                step: step, node: node, chunks: chunks, shards: shards ?? run.plan.shards,
+                placement: placement, isStraight: isStraight ?? self.isStraight(node, in: step)))
     }
 
     /// A relay would hide whose opinion on an audited leaf it is; and where help is wanted it may be
@@ -327,7 +366,17 @@ public struct WorkerMachine: Sendable {
     private func contributeAgain(to shards: [ShardIndex]) -> [Action] {
         guard let round, !shards.isEmpty else { return [] }
         return round.contributed.map {
-            .contribute(step: round.step, node: $0, shards: shards, isStraight: true)
+            contribution(
+                round.step, $0, run.plan.chunks.indices, to: shards, isStraight: true)
+        }
+    }
+
+    /// Chunks of pending nodes may be with a relay that is gone.
+    private func contributeEarlyChunksAgain() -> [Action] {
+        guard let round else { return [] }
+        return round.sentFrom.sorted { $0.key < $1.key }.map { node, first in
+            contribution(
+                round.step, node, first..<run.plan.chunks.count, isStraight: true)
         }
     }
 

@@ -6,10 +6,6 @@ import RunFiles
 import Synchronization
 import Threads
 
-/// Makes the engine of one compute thread, on that thread.
-package typealias EngineMaker =
-    @Sendable (RunMaterial) throws(BackendError) -> any GradientEngine
-
 /// What the compute threads share, and what each of them does.
 final class ComputeCore: Sendable {
     enum Task: Sendable {
@@ -39,9 +35,7 @@ final class ComputeCore: Sendable {
     /// What has to come from elsewhere; nil when all data is on this host.
     private let needs: PartitionNeeds?
     private let instructionSet: String
-    private let flipBitInStep: Int?
     private let engineMaker: EngineMaker?
-    private let hasFlipped = Atomic(false)
     private let buffers: FloatBufferPool
     /// Where the chunks of the flat vector begin, and its end.
     let chunkStarts: [Int]
@@ -53,14 +47,13 @@ final class ComputeCore: Sendable {
 
     init(
         material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds?, threadCount: Int,
-        instructionSet: String, flipBitInStep: Int?, makeEngine: EngineMaker?,
+        instructionSet: String, makeEngine: EngineMaker?,
         report: @escaping @Sendable (ComputePool.Result) -> Void
     ) {
         self.material = material
         self.dataSet = dataSet
         self.needs = needs
         self.instructionSet = instructionSet
-        self.flipBitInStep = flipBitInStep
         engineMaker = makeEngine
         self.report = report
         let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
@@ -132,11 +125,14 @@ final class ComputeCore: Sendable {
     }
 
     private func makeEngine() throws(BackendError) -> any GradientEngine {
-        if let engineMaker { return try engineMaker(material) }
-        return try Backends.makeEngine(
-            material.backend, network: material.network,
-            configuration: material.engineConfiguration(
-                instructionSet: material.backend == .oneDNN ? instructionSet : nil))
+        let usual = { () throws(BackendError) -> any GradientEngine in
+            try Backends.makeEngine(
+                self.material.backend, network: self.material.network,
+                configuration: self.material.engineConfiguration(
+                    instructionSet: self.material.backend == .oneDNN ? self.instructionSet : nil))
+        }
+        guard let engineMaker else { return try usual() }
+        return try engineMaker(material, usual)
     }
 
     private func compute(
@@ -166,10 +162,6 @@ final class ComputeCore: Sendable {
             view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer,
             observer)
         guard let statistics = found else { return loader.recycle(batch) }
-        if task.step.value == flipBitInStep, !hasFlipped.exchange(true, ordering: .relaxed) {
-            // One that rounding on the wire does not hide.
-            sum.pointer[0] = Float(bitPattern: sum.pointer[0].bitPattern ^ 1 << 20)
-        }
         let totals = Self.totals(statistics, batch, leaf)
         loader.recycle(batch)
         let end = SteadyClock.nanoseconds()

@@ -22,13 +22,12 @@ final class ComputePool: Sendable {
 
     init(
         material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds? = nil, threadCount: Int,
-        instructionSet: String, flipBitInStep: Int? = nil, makeEngine: EngineMaker? = nil,
+        instructionSet: String, makeEngine: EngineMaker? = nil,
         report: @escaping @Sendable (Result) -> Void
     ) {
         let core = ComputeCore(
             material: material, dataSet: dataSet, needs: needs, threadCount: threadCount,
-            instructionSet: instructionSet, flipBitInStep: flipBitInStep, makeEngine: makeEngine,
-            report: report)
+            instructionSet: instructionSet, makeEngine: makeEngine, report: report)
         self.core = core
         threads = (0..<threadCount).map { index in
             WorkThread(name: "compute-\(index)") { core.run() }

@@ -66,8 +66,7 @@ package final class CoordinatorProcess: Sendable {
         var countedFrom: Int
     }
 
-    private let thread: WorkThread
-    private let mailbox: Mailbox<CoordinatorLoop.Order>
+    private let thread: SocketThread<CoordinatorLoop.Order>
     private let outcome: Monitor<CoordinatorMachine.Outcome?>
 
     /// Checks configuration, data and run directory, then starts.
@@ -77,25 +76,15 @@ package final class CoordinatorProcess: Sendable {
     ) throws(Failure) {
         let plan = try Self.prepare(settings, output: output, log: log)
         let outcome = Monitor<CoordinatorMachine.Outcome?>(nil)
-        let ready = Monitor<Result<Mailbox<CoordinatorLoop.Order>, Failure>?>(nil)
         self.outcome = outcome
-        thread = WorkThread(name: "coordinator") {
+        (thread, _) = try SocketThread.start("coordinator") { () throws(Failure) in
             Scheduling.carryMessages()
-            do throws(Failure) {
-                let (loop, poll, mailbox) = try CoordinatorLoop.make(plan, log: log, output: output)
-                ready.change { $0 = .success(mailbox) }
+            let (loop, poll, mailbox) = try CoordinatorLoop.make(plan, log: log, output: output)
+            return .init(mailbox: mailbox, value: ()) {
                 let end = loop.run(poll)
                 outcome.change { $0 = end }
-            } catch {
-                ready.change { $0 = .failure(error) }
+                onEnd()
             }
-            onEnd()
-        }
-        switch ready.wait(until: { $0 }) {
-        case .success(let mailbox): self.mailbox = mailbox
-        case .failure(let failure):
-            thread.join()
-            throw failure
         }
     }
 
@@ -189,7 +178,7 @@ package final class CoordinatorProcess: Sendable {
     }
 
     /// Ctrl-C: everyone rests at one step, which is checkpointed.
-    package func requestStop() { mailbox.post(.stop) }
+    package func requestStop() { thread.post(.stop) }
 
     package var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
 

@@ -58,7 +58,8 @@ final class StateExchange {
         case .state:
             if isMember(peer) { return take(message) }
             flawCount += 1
-        case .contribution, .weights, .unsubscribe, .inquiry, .missing, .combine, .follow:
+        case .contribution, .weights, .unsubscribe, .inquiry, .missing, .combine, .follow,
+            .fetchChunk:
             flawCount += 1
         }
         return nil

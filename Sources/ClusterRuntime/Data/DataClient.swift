@@ -12,8 +12,7 @@ final class DataClient: Sendable {
         case stop
     }
 
-    private let mailbox: Mailbox<Order>
-    private let thread: WorkThread
+    private let thread: SocketThread<Order>
 
     /// - Parameter next: the next object to fetch; called on the client's thread.
     init(
@@ -21,32 +20,22 @@ final class DataClient: Sendable {
         next: @escaping @Sendable () -> DataFetch?,
         onFailure: @escaping @Sendable (DataError) -> Void
     ) throws(ZeroMQError) {
-        let ready = Monitor<Result<Mailbox<Order>, ZeroMQError>?>(nil)
-        thread = WorkThread(name: "data") {
-            do throws(ZeroMQError) {
-                let poll = try PollBox()
-                let mailbox = Mailbox<Order>(waker: poll.waker)
-                let loop = try DataClientLoop(
-                    context: context, transport: transport, identity: identity, endpoint: endpoint,
-                    mailbox: mailbox, next: next)
-                ready.change { $0 = .success(mailbox) }
+        (thread, _) = try SocketThread.start("data") { () throws(ZeroMQError) in
+            let poll = try PollBox()
+            let mailbox = Mailbox<Order>(waker: poll.waker)
+            let loop = try DataClientLoop(
+                context: context, transport: transport, identity: identity, endpoint: endpoint,
+                mailbox: mailbox, next: next)
+            return .init(mailbox: mailbox, value: ()) {
                 if let failure = loop.run(poll) { onFailure(failure) }
-            } catch {
-                ready.change { $0 = .failure(error) }
             }
-        }
-        switch ready.wait(until: { $0 }) {
-        case .success(let mailbox): self.mailbox = mailbox
-        case .failure(let error):
-            thread.join()
-            throw error
         }
     }
 
-    func post(_ order: Order) { mailbox.post(order) }
+    func post(_ order: Order) { thread.post(order) }
 
     func stop() {
-        mailbox.post(.stop)
+        thread.post(.stop)
         thread.join()
     }
 }

@@ -10,8 +10,7 @@ import ZeroMQ
 final class DataService: Sendable {
     /// Where workers ask.
     let endpoint: Endpoint
-    private let mailbox: Mailbox<Order>
-    private let thread: WorkThread
+    private let thread: SocketThread<Order>
 
     enum Order: Sendable {
         case stop
@@ -22,29 +21,15 @@ final class DataService: Sendable {
         context: Context, transport: Transport, material: RunMaterial, listen: [Endpoint],
         log: Logger
     ) throws(ZeroMQError) {
-        let ready = Monitor<Result<(Endpoint, Mailbox<Order>), ZeroMQError>?>(nil)
-        thread = WorkThread(name: "data") {
-            do throws(ZeroMQError) {
-                let poll = try PollBox()
-                let mailbox = Mailbox<Order>(waker: poll.waker)
-                let gatekeeper = Gatekeeper(besideChiefOf: context, transport, log: log)
-                let listener = try Self.listen(gatekeeper, listen)
-                let loop = DataServiceLoop(
-                    gatekeeper: gatekeeper, router: listener.socket, material: material,
-                    mailbox: mailbox, log: log)
-                ready.change { $0 = .success((listener.endpoint, mailbox)) }
-                loop.run(poll)
-            } catch {
-                ready.change { $0 = .failure(error) }
-            }
-        }
-        switch ready.wait(until: { $0 }) {
-        case .success(let (endpoint, mailbox)):
-            self.endpoint = endpoint
-            self.mailbox = mailbox
-        case .failure(let error):
-            thread.join()
-            throw error
+        (thread, endpoint) = try SocketThread.start("data") { () throws(ZeroMQError) in
+            let poll = try PollBox()
+            let mailbox = Mailbox<Order>(waker: poll.waker)
+            let gatekeeper = Gatekeeper(besideChiefOf: context, transport, log: log)
+            let listener = try Self.listen(gatekeeper, listen)
+            let loop = DataServiceLoop(
+                gatekeeper: gatekeeper, router: listener.socket, material: material,
+                mailbox: mailbox, log: log)
+            return .init(mailbox: mailbox, value: listener.endpoint) { loop.run(poll) }
         }
     }
 
@@ -59,7 +44,7 @@ final class DataService: Sendable {
     }
 
     func stop() {
-        mailbox.post(.stop)
+        thread.post(.stop)
         thread.join()
     }
 }

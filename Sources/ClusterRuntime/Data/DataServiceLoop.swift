@@ -73,7 +73,7 @@ final class DataServiceLoop {
             message.header.askedByteCount > 0
         else {
             if flaws.isFirst(from: peer, at: frames.last?.peerAddress) {
-                log.warning("dropped a data message that is none")
+                log.warning("dropped a malformed data message")
             }
             return
         }

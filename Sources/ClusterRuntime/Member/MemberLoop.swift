@@ -113,11 +113,11 @@ final class MemberLoop {
     }
 
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
-        let connections = worker?.connections ?? []
+        let connections = worker?.links.connections ?? []
         var items =
             [control.socket.pollItem] + connections.map(\.pollItem) + control.pollItems
-        items += worker?.monitorPollItems ?? []
-        let pipe = worker?.pipePollItem
+        items += worker?.links.monitorPollItems ?? []
+        let pipe = worker?.links.pipePollItem
         if let pipe { items.append(pipe) }
         let now = SteadyClock.now
         let result = try poll.wait(for: items, timeout: machine.nextDeadline(now: now) - now)
@@ -138,7 +138,7 @@ final class MemberLoop {
             }
         }
         if pipe != nil, result.isReady(items.count - 1) {
-            let received = worker?.receiveFromPipe()
+            let received = worker?.links.receiveFromPipe()
             for record in received?.records ?? [] where end == nil {
                 try receiveWeights(BulkMessage(record))
             }
@@ -155,7 +155,7 @@ final class MemberLoop {
         case .troubled(let text): try step(.trouble(text))
         case nil: break
         }
-        for (endpoint, text) in try worker?.attend() ?? [] {
+        for (endpoint, text) in try worker?.links.attend() ?? [] {
             log.warning(
                 "cannot reach a shard or a relay",
                 metadata: [LogKey.endpoint: "\(endpoint)", LogKey.reason: "\(text)"])
@@ -171,7 +171,7 @@ final class MemberLoop {
 
     /// What sums and weights came to on the wire, without checkpoints and what is lent by inproc.
     private func noteTraffic() {
-        let meters = [shards.meter, worker?.meter].compactMap { $0 }
+        let meters = [shards.meter, worker?.links.meter].compactMap { $0 }
         let sent = meters.reduce(0) { $0 + $1.sent.value }
         let received = meters.reduce(0) { $0 + $1.received.value }
         // Who never took part has its reason to tell, and nothing else.
@@ -183,7 +183,7 @@ final class MemberLoop {
                 LogKey.receivedByteCount: "\(received)",
                 LogKey.contributions: "\(worker?.contributionCount ?? 0)",
                 LogKey.relayed: "\(worker?.relayedCount ?? 0)",
-                LogKey.piped: "\((worker?.pipedCount.value ?? 0) + shards.pipedCount.value)",
+                LogKey.piped: "\((worker?.links.pipedCount.value ?? 0) + shards.pipedCount.value)",
             ])
     }
 
@@ -226,13 +226,14 @@ final class MemberLoop {
             .configure(material, stateEndpoint: "\(state.reached(like: settings.coordinator))"))
         if let dataSet = prepared.dataSet {
             let mailbox = mailbox
+            let links = ShardLinks(
+                material, context: context, transport: settings.transport, identity: identity,
+                own: .init(outside: shards.endpoint, inside: shards.insideEndpoint))
             worker = WorkerRuntime(
-                material: material, context: context, transport: settings.transport,
-                identity: identity,
-                ownEndpoint: (shards.endpoint, shards.insideEndpoint), dataSet: dataSet,
-                threadCount: settings.threadCount, flipBitInStep: settings.flipBitInStep,
-                makeEngine: settings.makeEngine
-            ) { mailbox.post(.computed($0)) }
+                material, links: links,
+                compute: .init(
+                    dataSet: dataSet, threadCount: settings.threadCount,
+                    makeEngine: settings.makeEngine, report: { mailbox.post(.computed($0)) }))
         }
         let ready = Ready(
             dataFingerprint: prepared.dataSet?.description.fingerprint,
@@ -248,7 +249,7 @@ final class MemberLoop {
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         guard frames.count == 1, let message = try? ControlCodec.decode(frames[0].bytes) else {
-            if flaws.isFirst(from: nil) { log.warning("dropped a control message that is none") }
+            if flaws.isFirst(from: nil) { log.warning("dropped a malformed control message") }
             return
         }
         try step(.control(message))
@@ -257,7 +258,7 @@ final class MemberLoop {
     private func note(flaw: String) {
         guard flaws.isFirst(from: nil) else { return }
         log.warning(
-            "dropped a bulk message that is none", metadata: [LogKey.errorDetail: "\(flaw)"])
+            "dropped a malformed bulk message", metadata: [LogKey.errorDetail: "\(flaw)"])
     }
 
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
@@ -275,7 +276,7 @@ final class MemberLoop {
                 shard: $0.shard, chunk: $0.chunk, version: $0.step, placement: $0.placement)
         }
         if case .flawed(let flaw) = arrival { return note(flaw: flaw) }
-        if worker.isSharing, !isSharing {
+        if worker.links.isSharing, !isSharing {
             isSharing = true
             log.info("sums and weights go through shared memory")
         }
@@ -287,7 +288,7 @@ final class MemberLoop {
             return
         }
         // What this worker has already, others may not.
-        if worker.isRelay(ofChunk: header.chunk), header.placement == machine.sendingPlacement,
+        if worker.links.isRelay(ofChunk: header.chunk), header.placement == machine.sendingPlacement,
             case .frame(let frame) = payload
         {
             shards.post(.weights(header, frame))
@@ -340,7 +341,7 @@ final class MemberLoop {
                     metadata: [LogKey.step: "\(step)", LogKey.shards: "\(shards)"])
             }
             try worker?.perform(action, now: SteadyClock.now)
-            if case .connect(_, let routes) = action {
+            if case .connect(_, let routes, _) = action {
                 shards.post(.relay(level: routes?.level))
             }
         }
@@ -409,20 +410,5 @@ final class MemberLoop {
         } catch {
             return .failure(error)
         }
-    }
-}
-
-/// A poll set as an object, so that a loop and its maker can share it.
-final class PollBox {
-    private var poll: PollSet
-    let waker: Waker
-
-    init() throws(ZeroMQError) {
-        poll = try PollSet()
-        waker = poll.waker
-    }
-
-    func wait(for items: [PollItem], timeout: Duration?) throws(ZeroMQError) -> PollResult {
-        try poll.wait(for: items, timeout: timeout)
     }
 }

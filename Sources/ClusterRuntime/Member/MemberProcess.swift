@@ -20,9 +20,8 @@ package final class MemberProcess: Sendable {
         package var label: String?
         /// Where a worker looks for the data.
         package var data = DataOptions()
-        /// Flips one bit of one gradient in this step, to see an audit catch it.
-        package var flipBitInStep: Int?
-        /// Computes in place of the run's backend, for measurements; nil in every real run.
+        /// Makes the engines in place of the run's backend, for measurements and for tests of an
+        /// audit; nil in every real run.
         package var makeEngine: EngineMaker?
 
         package init(
@@ -41,8 +40,7 @@ package final class MemberProcess: Sendable {
         }
     }
 
-    private let thread: WorkThread
-    private let mailbox: Mailbox<MemberLoop.Order>
+    private let thread: SocketThread<MemberLoop.Order>
     private let outcome: Monitor<Shutdown?>
 
     /// Starts the process's threads; they join the cluster by themselves.
@@ -52,30 +50,20 @@ package final class MemberProcess: Sendable {
         _ settings: Settings, log: Logger, onEnd: @escaping @Sendable () -> Void
     ) throws(Failure) {
         let outcome = Monitor<Shutdown?>(nil)
-        let ready = Monitor<Result<Mailbox<MemberLoop.Order>, Failure>?>(nil)
         self.outcome = outcome
-        thread = WorkThread(name: settings.role.rawValue) {
+        (thread, _) = try SocketThread.start(settings.role.rawValue) { () throws(Failure) in
             Scheduling.carryMessages()
-            do throws(Failure) {
-                let (loop, poll, mailbox) = try MemberLoop.make(settings, log: log)
-                ready.change { $0 = .success(mailbox) }
+            let (loop, poll, mailbox) = try MemberLoop.make(settings, log: log)
+            return .init(mailbox: mailbox, value: ()) {
                 let end = loop.run(poll)
                 outcome.change { $0 = end }
-            } catch {
-                ready.change { $0 = .failure(error) }
+                onEnd()
             }
-            onEnd()
-        }
-        switch ready.wait(until: { $0 }) {
-        case .success(let mailbox): self.mailbox = mailbox
-        case .failure(let failure):
-            thread.join()
-            throw failure
         }
     }
 
     /// Ctrl-C: the work in hand is given back first; a second call ends at once.
-    package func requestStop() { mailbox.post(.stop) }
+    package func requestStop() { thread.post(.stop) }
 
     package var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
 

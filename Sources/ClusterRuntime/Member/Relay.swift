@@ -10,24 +10,23 @@ final class Relay {
     private var machine: RelayMachine
     private let plan: SlicePlan
     private let wire: WirePlan
-    private let storage: ShardStorage
+    private let memory: ChunkMemory
     private let router: SocketBox
     private let passOn: @Sendable (BulkHeader, Payload) -> Void
-    private var sums: [RelayMachine.Slot: PartialSums] = [:]
+    private var sums: [RelayMachine.Slot: TreeSums<Payload>] = [:]
     private var weights: [Int: Payload] = [:]
 
     /// - Parameters:
-    ///   - storage: gives the memory for sums.
     ///   - router: the socket that neighbours are connected to.
     ///   - passOn: given sums for their shard.
     init(
-        _ material: RunMaterial, storage: ShardStorage, router: SocketBox,
+        _ material: RunMaterial, router: SocketBox,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void
     ) {
         machine = RelayMachine(tree: material.tree, audit: material.audit)
         plan = material.slicePlan
         wire = material.wire
-        self.storage = storage
+        memory = ChunkMemory(material)
         self.router = router
         self.passOn = passOn
     }
@@ -52,8 +51,8 @@ final class Relay {
         switch action {
         case .keep(let slot, let node, let replaced):
             guard let payload else { return }
-            sums[slot, default: PartialSums()].keep(payload, node: node, replaced: replaced)
-        case .add(let slot, let merge): sums[slot]?.add(merge, of: slot.chunk, in: storage)
+            sums[slot, default: TreeSums()].keep(payload, node: node, replaced: replaced)
+        case .add(let slot, let merge): sums[slot]?.add(merge, of: slot.chunk, in: memory)
         case .passOn(let slot, let placement, let step, let node, let totals):
             guard let sum = sums[slot]?.remove(node) else {
                 preconditionFailure("a sum of \(node) that was never kept")

@@ -95,7 +95,7 @@ final class ShardLoop {
                 try receiveState(frames)
             }
         }
-        try step(.tick)
+        try step(.everyShard(.tick))
         try relay?.step(.tick)
     }
 
@@ -108,10 +108,9 @@ final class ShardLoop {
             var configuration = material.shardHost
             configuration.ownPeer = identity
             machine = ShardHostMachine(configuration)
-            let storage = ShardStorage(material)
-            self.storage = storage
+            storage = ShardStorage(material)
             if material.configuration.cluster.sharedMemory { neighbours.open() }
-            relay = Relay(material, storage: storage, router: router, passOn: passOn)
+            relay = Relay(material, router: router, passOn: passOn)
             var options = SocketSettings.bulkDealer(identity)
             let snapshotMessages = material.slicePlan.chunks.count * material.partCount * 2
             options.sendHighWaterMark += snapshotMessages
@@ -172,37 +171,35 @@ final class ShardLoop {
                 try relay?.step(event, header, payload)
                 return
             }
-            let event = ShardHostMachine.Event.contribution(
-                shard: header.shard, placement: header.placement, step: header.step,
-                chunk: header.chunk, node: header.node, totals: header.totals, peer: peer,
+            let contribution = ShardMachine.Contribution(
+                placement: header.placement, step: header.step, chunk: header.chunk,
+                node: header.node, totals: header.totals, peer: peer,
                 digest: digest(header, payload))
-            try step(event, payload: payload)
+            try step(.shard(header.shard, .contribution(contribution)), payload: payload)
         case .follow:
             guard material?.slicePlan.chunks.indices.contains(header.chunk) == true else {
-                return note("\(header.kind) of a chunk that is none", peer)
+                return note("\(header.kind) of an unknown chunk", peer)
             }
             try relay?.step(.follow(peer: peer, chunk: header.chunk, version: header.step))
         case .inquiry:
-            try step(.inquiry(shard: header.shard, peer: peer, step: header.step))
-        case .fetch:
-            subscribe(peer, header)
-            try step(
-                .fetch(
-                    shard: header.shard, peer: peer, step: header.step,
-                    chunk: header.isOfOneChunk ? header.chunk : nil))
+            try step(.shard(header.shard, .inquiry(peer: peer, step: header.step)))
+        case .fetch, .fetchChunk:
+            subscribe(peer, message.neighbour)
+            let chunk = header.kind == .fetchChunk ? header.chunk : nil
+            try step(.shard(header.shard, .fetch(peer: peer, step: header.step, chunk: chunk)))
         case .unsubscribe:
             neighbours.dismiss(peer)
-            try step(.unsubscribe(peer: peer))
+            try step(.everyShard(.unsubscribe(peer: peer)))
             try relay?.step(.unsubscribe(peer: peer))
         case .weights, .state, .missing: note("unexpected \(header.kind)", peer)
         }
     }
 
     /// A worker of this host reads weights where they lie, unless reading its memory has failed.
-    private func subscribe(_ peer: PeerIdentity, _ fetch: BulkHeader) {
+    private func subscribe(_ peer: PeerIdentity, _ neighbour: Neighbour?) {
         neighbours.dismiss(peer)
-        if fetch.hostKey != 0, fetch.hostKey == HostFacts.sharingKey {
-            neighbours.admit(peer, pipe: fetch.inbox)
+        if let neighbour, neighbour.hostKey == HostFacts.sharingKey {
+            neighbours.admit(peer, pipe: neighbour.pipe)
         }
     }
 
@@ -220,7 +217,7 @@ final class ShardLoop {
             note("contribution in memory that was not agreed on", peer)
             return nil
         }
-        let (buffer, byteCount) = storage.takeBuffer(chunk: message.header.chunk)
+        let (buffer, byteCount) = storage.memory.packed(chunk: message.header.chunk)
         switch neighbours.copy(place, of: peer, to: buffer, byteCount: byteCount) {
         case .copied: return .buffer(buffer, byteCount: byteCount)
         case .stale: return nil
@@ -236,10 +233,10 @@ final class ShardLoop {
         else { return note(flaw: "state", nil, at: nil) }
         if let flaw = flaw(message, .fp32) { return note(flaw: flaw, nil, at: nil) }
         let header = message.header
-        let event = ShardHostMachine.Event.state(
+        let part = ShardHostMachine.StatePart(
             shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
             placement: header.placement)
-        try step(event, payload: .frame(payload))
+        try step(.state(part), payload: .frame(payload))
     }
 
     /// A digest of an audited leaf's bits; others need none.
@@ -281,7 +278,7 @@ final class ShardLoop {
     /// Why a message does not bring a whole chunk; nil when it does.
     private func flaw(_ message: BulkMessage, _ precision: WirePrecision) -> String? {
         guard let plan = material?.slicePlan, plan.chunks.indices.contains(message.header.chunk)
-        else { return "\(message.header.kind) of a chunk that is none" }
+        else { return "\(message.header.kind) of an unknown chunk" }
         let count = plan.chunks[message.header.chunk].range.count
         return message.flaw(expecting: precision, elementCount: count)
     }
@@ -290,7 +287,7 @@ final class ShardLoop {
     private func note(flaw: String, _ peer: PeerIdentity?, at address: String?) {
         guard flaws.isFirst(from: peer, at: address) else { return }
         log.warning(
-            "dropped a bulk message that is none",
+            "dropped a malformed bulk message",
             metadata: [
                 LogKey.peerID: "\(peer?.rawValue ?? "unknown")", LogKey.errorDetail: "\(flaw)",
             ])
@@ -371,17 +368,16 @@ final class ShardLoop {
         let precision = weights.precision
         lazy var whole = BulkMessage.frames(
             header, payload: weights.bytes, precision, owner: weights.buffer)
-        let place = neighbours.isEmpty ? nil : weights.buffer.sharedPayload()
-        var sharedHeader = header
-        sharedHeader.inbox = neighbours.place
+        var place = neighbours.isEmpty ? nil : weights.buffer.sharedPayload()
+        place?.pipe = neighbours.place
         for peer in peers {
             let frames = neighbours.frames(
-                telling: peer, sharedHeader, precision, place: place, whole: { whole })
+                telling: peer, header, precision, place: place, whole: { whole })
             guard let frames else { continue }
             let outcome = try router.send([Frame(peer.rawValue)] + frames)
             if outcome == .unreachable {
                 neighbours.dismiss(peer)
-                try step(.unsubscribe(peer: peer))
+                try step(.everyShard(.unsubscribe(peer: peer)))
             }
         }
     }

@@ -28,8 +28,7 @@ final class ShardService: Sendable {
     let meter: SocketMeter
     /// Sums that came by the pipe.
     let pipedCount = SocketMeter.Count()
-    private let mailbox: Mailbox<Order>
-    private let thread: WorkThread
+    private let thread: SocketThread<Order>
 
     /// - Parameters:
     ///   - addresses: where to listen, and what others are told of it.
@@ -45,37 +44,22 @@ final class ShardService: Sendable {
         let meter = SocketMeter(isRouter: true, ignoring: Array(identity.rawValue.utf8))
         self.meter = meter
         let pipedCount = pipedCount
-        let ready = Monitor<Result<(String, Mailbox<Order>), Failure>?>(nil)
-        thread = WorkThread(name: "shards") {
-            do throws(Failure) {
-                let gatekeeper = try Gatekeeper(context, transport, log: log)
-                let (poll, listener) = try Self.listen(gatekeeper, addresses.listen, inside)
-                listener.socket.meter = meter
-                let mailbox = Mailbox<Order>(waker: poll.waker)
-                let neighbours = HostNeighbours<PeerIdentity>(
-                    of: identity, sending: .contribution, meter: meter, pipedCount: pipedCount)
-                let loop = ShardLoop(
-                    context: context, identity: identity, transport: transport,
-                    gatekeeper: gatekeeper, listener: listener, neighbours: neighbours,
-                    mailbox: mailbox, log: log, passOn: passOn, report: report)
-                let bound = listener.endpoint
-                let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
-                ready.change { $0 = .success(("\(announced)", mailbox)) }
-                loop.run(poll)
-            } catch {
-                ready.change { $0 = .failure(error) }
-            }
+        (thread, endpoint) = try SocketThread.start("shards") { () throws(Failure) in
+            let gatekeeper = try Gatekeeper(context, transport, log: log)
+            let (poll, listener) = try Self.listen(gatekeeper, addresses.listen, inside)
+            listener.socket.meter = meter
+            let mailbox = Mailbox<Order>(waker: poll.waker)
+            let neighbours = HostNeighbours<PeerIdentity>(
+                of: identity, sending: .contribution, meter: meter, pipedCount: pipedCount)
+            let loop = ShardLoop(
+                context: context, identity: identity, transport: transport,
+                gatekeeper: gatekeeper, listener: listener, neighbours: neighbours,
+                mailbox: mailbox, log: log, passOn: passOn, report: report)
+            let bound = listener.endpoint
+            let announced = addresses.announcedHost.map { bound.at($0) } ?? bound
+            return .init(mailbox: mailbox, value: "\(announced)") { loop.run(poll) }
         }
-        let result = ready.wait { $0 }
-        switch result {
-        case .success(let (endpoint, mailbox)):
-            self.endpoint = endpoint
-            self.mailbox = mailbox
-            insideEndpoint = inside
-        case .failure(let error):
-            thread.join()
-            throw error
-        }
+        insideEndpoint = inside
     }
 
     private static func listen(
@@ -92,10 +76,10 @@ final class ShardService: Sendable {
         }
     }
 
-    func post(_ order: Order) { mailbox.post(order) }
+    func post(_ order: Order) { thread.post(order) }
 
     func stop() {
-        mailbox.post(.stop)
+        thread.post(.stop)
         thread.join()
     }
 }

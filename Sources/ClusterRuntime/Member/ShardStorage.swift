@@ -29,7 +29,7 @@ final class ShardStorage {
         var previous: PublishedWeights?
         var version: Step
         var state: [FloatBuffer?]
-        var sums = PartialSums()
+        var sums = TreeSums<Payload>()
         /// Opinions on audited leaves.
         var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
@@ -40,7 +40,8 @@ final class ShardStorage {
     private let wire: WirePlan
     private var chunks: [Int: Chunk] = [:]
     private let isShared: Bool
-    private var pools: [Int: FloatBufferPool] = [:]
+    /// Memory for contributions, their sums and optimizer state.
+    let memory: ChunkMemory
     /// Weights lie where workers of this host can read them.
     private var weightPools: [Int: FloatBufferPool] = [:]
 
@@ -49,21 +50,13 @@ final class ShardStorage {
         optimizer = material.configuration.optimizer
         tree = material.tree
         wire = material.wire
+        memory = ChunkMemory(material)
         isShared = material.configuration.cluster.sharedMemory
     }
 
     func clear() { chunks = [:] }
 
-    /// Memory for a chunk in a precision.
-    private func take(_ chunk: Int, _ precision: WirePrecision = .fp32) -> FloatBuffer {
-        let count = floatCount(chunk, precision)
-        if let pool = pools[count] { return pool.take() }
-        let pool = FloatBufferPool(count: count)
-        pools[count] = pool
-        return pool.take()
-    }
-
-    /// The same, for weights.
+    /// Memory for weights of a chunk in a precision.
     private func takeForWeights(_ chunk: Int, _ precision: WirePrecision = .fp32) -> FloatBuffer {
         let count = floatCount(chunk, precision)
         if let pool = weightPools[count] { return pool.take() }
@@ -80,16 +73,11 @@ final class ShardStorage {
         precision.byteCount(elementCount: plan.chunks[chunk].range.count)
     }
 
-    /// Memory for one contribution to a chunk, and its bytes.
-    func takeBuffer(chunk: Int) -> (buffer: FloatBuffer, byteCount: Int) {
-        (take(chunk, wire.precision), byteCount(chunk, wire.precision))
-    }
-
     /// Keeps part of a chunk's state as it came from the coordinator.
     func store(_ payload: Payload, chunk: Int, part: Int, step: Step) {
         let empty = Chunk(
             version: step, state: Array(repeating: nil, count: optimizer.stateNames.count))
-        let buffer = part == 0 ? takeForWeights(chunk) : take(chunk)
+        let buffer = part == 0 ? takeForWeights(chunk) : memory.floats(chunk: chunk)
         payload.withUnsafeBytes { buffer.copy($0) }
         if part == 0 {
             chunks[chunk, default: empty].weights = buffer
@@ -130,19 +118,7 @@ final class ShardStorage {
     }
 
     func add(chunk: Int, _ merge: NodeSet.Merge) {
-        chunks[chunk]?.sums.add(merge, of: chunk, in: self)
-    }
-
-    /// The packed sum of two contributions to a chunk.
-    fileprivate func sum(_ left: Payload, _ right: Payload, chunk: Int) -> Payload {
-        let (result, byteCount) = takeBuffer(chunk: chunk)
-        let count = plan.chunks[chunk].range.count
-        left.withAlignedPointer { left in
-            right.withAlignedPointer { right in
-                wire.precision.add(left, right, into: result.pointer, count: count)
-            }
-        }
-        return .buffer(result, byteCount: byteCount)
+        chunks[chunk]?.sums.add(merge, of: chunk, in: memory)
     }
 
     /// One optimizer update: the root divided by the sample count, applied.
@@ -155,7 +131,8 @@ final class ShardStorage {
             return buffer.pointer
         }
         root.withAlignedPointer { root in
-            wire.precision.withFloats(root, count: next.count, scratch: { take(chunk) }) { sum in
+            wire.precision.withFloats(root, count: next.count, scratch: { memory.floats(chunk: chunk) }) {
+                sum in
                 optimizer.update(
                     step: step.value + 1, weights: weights.pointer, into: next.pointer,
                     gradientSum: sum, sampleCount: sampleCount, state: state, count: next.count)
@@ -165,7 +142,7 @@ final class ShardStorage {
         entry.weights = next
         entry.published = publish(next, chunk: chunk, version: step.next)
         entry.version = step.next
-        entry.sums = PartialSums()
+        entry.sums = TreeSums()
         entry.held = [:]
         chunks[chunk] = entry
     }
@@ -184,30 +161,9 @@ final class ShardStorage {
         return [weights]
             + entry.state.compactMap { state in
                 guard let state else { return nil }
-                let copy = take(chunk)
+                let copy = memory.floats(chunk: chunk)
                 copy.copy(state.bytes)
                 return copy
             }
     }
-}
-
-/// Contributions to one chunk that are present, packed as they travel.
-struct PartialSums {
-    private var payloads: [TreeNode: Payload] = [:]
-
-    subscript(node: TreeNode) -> Payload? { payloads[node] }
-
-    mutating func keep(_ payload: Payload, node: TreeNode, replaced: [TreeNode]) {
-        for old in replaced { payloads[old] = nil }
-        payloads[node] = payload
-    }
-
-    mutating func add(_ merge: NodeSet.Merge, of chunk: Int, in storage: ShardStorage) {
-        guard let left = remove(merge.left), let right = remove(merge.right) else {
-            preconditionFailure("a merge of \(merge) without its sums")
-        }
-        payloads[merge.parent] = storage.sum(left, right, chunk: chunk)
-    }
-
-    mutating func remove(_ node: TreeNode) -> Payload? { payloads.removeValue(forKey: node) }
 }

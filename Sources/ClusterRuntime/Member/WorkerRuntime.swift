@@ -4,210 +4,102 @@ import Partitions
 import RunFiles
 import ZeroMQ
 
-/// Carries out what a worker's machine decides: sockets to the shards, weight buffers, compute.
+/// Carries out what a worker's machine decides, with links to the shards, buffers for the weights and
+/// threads that compute.
 ///
-/// Threading: everything but the compute pool's reports happens on the member's socket thread.
+/// Threading: the member's socket thread; the compute pool reports from its own threads.
 final class WorkerRuntime {
-    let material: RunMaterial
-    private let context: Context
-    private let transport: Transport
-    private let identity: PeerIdentity
-    /// The endpoint of this process's own shards, and their shortcut.
-    private let ownEndpoint: (public: String, inside: String)?
-    private let dataSet: DataSet
-    private let needs: PartitionNeeds?
-    private let threadCount: Int
-    private let flipBitInStep: Int?
-    private let makeEngine: EngineMaker?
-    private let report: @Sendable (ComputePool.Result) -> Void
-    private let buffers: FloatBufferPool
-    private let wire: WirePlan
-
-    /// One version of the weights.
-    private struct Weights {
-        /// What gradients are computed with: rounded as the wire rounds.
-        var training: FloatBuffer
-        /// The master weights, where they came because they differ and are to be evaluated.
-        var master: FloatBuffer?
+    /// What the compute pool is made of besides the run.
+    struct Compute: Sendable {
+        var dataSet: DataSet
+        var threadCount: Int
+        /// Makes the engines; nil for the run's backend.
+        var makeEngine: EngineMaker?
+        /// Receives results, on a compute thread.
+        var report: @Sendable (ComputePool.Result) -> Void
     }
 
+    private let material: RunMaterial
+    private let compute: Compute
+    private let needs: PartitionNeeds?
+    private let weights: WeightBuffers
+    /// The connections to shards and relays.
+    let links: ShardLinks
     private var pool: ComputePool?
-    private var virtualWorkers: [Int] = []
-    private var placement = 0
-    private var sockets: [String: OutgoingConnection] = [:]
-    private var endpoints: [ShardIndex: String] = [:]
-    /// Chunks in the order that they are sent in.
-    private var sendingOrder: [Int] = []
-    /// Nil when everything goes straight to the shards.
-    private var routes: RelayRoutes?
-    /// Shards of this host that speak of weights in their memory.
-    private var neighbours: HostNeighbours<ShardIndex>
-    private var chunkBuffers: [Int: FloatBuffer] = [:]
-    private var incoming: [Step: Weights] = [:]
-    private var current: (step: Step, weights: Weights)?
-    /// Sums of this step and, of each, the chunks that are not sent yet: those below.
-    private var results: [TreeNode: NodeTask.Part] = [:]
-    private var unsent: [TreeNode: Int] = [:]
-    /// What it and shards of other processes have sent one another.
-    let meter = SocketMeter()
-    /// Tree nodes sent, those sent again or computed for others included.
+    /// Sums of the present step. They stay until it is over, since they may have to be sent again.
+    private var sums: [TreeNode: NodeTask.Part] = [:]
+    /// The number of nodes sent, including those sent again and those computed for others.
     private(set) var contributionCount = 0
-    /// Sums of neighbours sent on to their shards.
+    /// The number of sums of neighbours that were sent on to their shards.
     private(set) var relayedCount = 0
-    /// Weights that came by the pipe.
-    let pipedCount = SocketMeter.Count()
     private var lastContribution: Duration?
     private var waitTotal: Duration = .zero
     private var waitCount = 0
 
-    init(
-        material: RunMaterial, context: Context, transport: Transport, identity: PeerIdentity,
-        ownEndpoint: (public: String, inside: String)?, dataSet: DataSet, threadCount: Int,
-        flipBitInStep: Int?, makeEngine: EngineMaker?,
-        report: @escaping @Sendable (ComputePool.Result) -> Void
-    ) {
+    /// Creates a worker without weights.
+    init(_ material: RunMaterial, links: ShardLinks, compute: Compute) {
         self.material = material
-        self.context = context
-        self.transport = transport
-        self.identity = identity
-        self.ownEndpoint = ownEndpoint
-        self.dataSet = dataSet
-        needs = PartitionNeeds(dataSet, material: material)
-        self.threadCount = threadCount
-        self.flipBitInStep = flipBitInStep
-        self.makeEngine = makeEngine
-        self.report = report
-        wire = material.wire
-        neighbours = HostNeighbours(
-            of: identity, sending: .weights, meter: meter, pipedCount: pipedCount)
-        if material.configuration.cluster.sharedMemory { neighbours.open() }
-        buffers = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
+        self.links = links
+        self.compute = compute
+        needs = PartitionNeeds(compute.dataSet, material: material)
+        weights = WeightBuffers(material)
     }
 
-    /// Whether a shard and this worker use one another's memory.
-    var isSharing: Bool { !neighbours.isEmpty }
-
-    /// In a fixed order: the sockets to wait for.
-    var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0]?.socket } }
-
-    /// What to wait for besides: the state of connections.
-    var monitorPollItems: [PollItem] { sockets.values.flatMap(\.pollItems) }
-
-    /// The pipe to wait for, too.
-    var pipePollItem: PollItem? { neighbours.pollItem }
-
-    /// Endpoints whose connection has got into trouble since the last call, and what that is.
-    func attend() throws(ZeroMQError) -> [(endpoint: String, trouble: String)] {
-        var result: [(endpoint: String, trouble: String)] = []
-        for (endpoint, connection) in sockets {
-            guard case .troubled(let text) = try connection.attend() else { continue }
-            result.append((endpoint, text))
-        }
-        return result
-    }
-
+    /// Ends the compute threads and closes all connections.
     func close() {
         pool?.stop()
         pool = nil
-        letGo()
-        for connection in sockets.values { connection.close() }
-        sockets = [:]
-        neighbours.close()
+        links.close()
     }
 
-    /// Whether what a virtual worker needs in a step is on this host.
+    /// Whether the data that a virtual worker needs in a step is on this host.
     func hasData(step: Step, leaf: Int) -> Bool { needs?.has(step: step, leaf: leaf) ?? true }
 
     // MARK: Actions
 
+    /// Carries out one action of the worker's machine.
     func perform(_ action: WorkerMachine.Action, now: Duration) throws(ZeroMQError) {
         switch action {
         case .tell, .store, .retried: break
         case .assigned(let assignment):
-            virtualWorkers = assignment.virtualWorkers
-            placement = assignment.placement
-            if let current { needs?.expect(step: current.step, leaves: virtualWorkers) }
-        case .connect(let placements, let routes):
-            let areNew = routes != self.routes
-            if areNew { letGo() }
-            try connect(placements, routes)
-            if areNew { try sendEarlyChunksAgain() }
+            if let step = weights.step {
+                needs?.expect(step: step, leaves: assignment.virtualWorkers)
+            }
+        case .connect(let placements, let routes, let isRerouted):
+            try links.connect(placements, routes, isRerouted: isRerouted)
         case .useInstructionSet(let name):
             pool = ComputePool(
-                material: material, dataSet: dataSet, needs: needs,
-                threadCount: material.usefulThreadCount(threadCount), instructionSet: name,
-                flipBitInStep: flipBitInStep, makeEngine: makeEngine, report: report)
+                material: material, dataSet: compute.dataSet, needs: needs,
+                threadCount: material.usefulThreadCount(compute.threadCount),
+                instructionSet: name, makeEngine: compute.makeEngine, report: compute.report)
         case .fetch(let shard, let chunk, let version):
-            try fetch(shard, chunk: chunk, version)
-        case .follow(let chunk, let version): try follow(chunk, version)
-        case .inquire(let shard, let step):
-            _ = try send(
-                BulkMessage.frames(BulkHeader(kind: .inquiry, step: step, shard: shard)), to: shard)
-        case .abandonWeights(let version): incoming[version] = nil
-        case .adopt(let step): adopt(step, now: now)
+            try links.fetch(shard, chunk: chunk, version)
+        case .follow(let chunk, let version): try links.follow(chunk: chunk, version)
+        case .inquire(let shard, let step): try links.inquire(shard, step)
+        case .abandonWeights(let version): weights.abandon(version)
+        case .adopt(let step, let virtualWorkers): adopt(step, virtualWorkers, now: now)
         case .reset:
-            incoming = [:]
-            current = nil
-            forgetResults()
+            weights.reset()
+            sums = [:]
         case .compute(let step, let nodes):
-            guard let current, current.step == step else { return }
-            pool?.compute(step: step, nodes: nodes, weights: current.weights.training)
-        case .contribute(let step, let node, let shards, let isStraight):
-            try contribute(step, node, to: shards, isStraight: isStraight)
+            guard let training = weights.training(at: step) else { return }
+            pool?.compute(step: step, nodes: nodes, weights: training)
+        case .contribute(let contribution):
+            try contribute(contribution)
+            guard contribution.chunks.lowerBound == 0 else { return }
             contributionCount += 1
             lastContribution = now
-        case .contributeChunks(let step, let node, let chunks, let isStraight):
-            for chunk in sendingOrder where chunks.contains(chunk) {
-                try contribute(step, node, chunk: chunk, isStraight: isStraight)
-            }
-            unsent[node] = chunks.lowerBound
         case .evaluate(let evaluate):
-            guard let current, current.step == evaluate.step else { return }
+            guard let evaluated = weights.evaluated(at: evaluate.step) else { return }
             needs?.expectTest(evaluate.chunks.map { material.evaluationRecords(chunk: $0) })
-            pool?.evaluate(
-                evaluate, weights: current.weights.master ?? current.weights.training)
+            pool?.evaluate(evaluate, weights: evaluated)
         }
     }
 
-    private func fetch(
-        _ shard: ShardIndex, chunk: Int? = nil, _ version: Step
-    ) throws(ZeroMQError) {
-        var header = BulkHeader(kind: .fetch, step: version, shard: shard)
-        header.isOfOneChunk = chunk != nil
-        header.chunk = chunk ?? 0
-        // What is handed on to others has to be in a message.
-        if routes == nil, !isOwn(shard), neighbours.mayAdmit(shard) {
-            header.hostKey = HostFacts.sharingKey
-            header.inbox = neighbours.place
-        }
-        _ = try send(BulkMessage.frames(header), to: shard)
-    }
-
-    private func follow(_ chunk: Int, _ version: Step) throws(ZeroMQError) {
-        guard let relay = routes?.source(ofChunk: chunk) else { return }
-        var header = BulkHeader(
-            kind: .follow, step: version, shard: material.slicePlan.chunks[chunk].shard)
-        header.chunk = chunk
-        _ = try send(BulkMessage.frames(header), toEndpoint: reached(relay.endpoint))
-    }
-
-    /// Sums of neighbours, on their way to the shard.
-    func passOn(_ header: BulkHeader, _ payload: Payload) throws(ZeroMQError) {
-        var header = header
-        header.kind = .contribution
-        relayedCount += 1
-        _ = try send(BulkMessage.frames(header, payload: payload, wire.precision), to: header.shard)
-    }
-
-    /// Whether others get the weights of a chunk from this worker.
-    func isRelay(ofChunk chunk: Int) -> Bool { routes?.isRelay(ofChunk: chunk) ?? false }
-
-    private func adopt(_ step: Step, now: Duration) {
-        guard let weights = incoming.removeValue(forKey: step) else { return }
-        incoming = incoming.filter { $0.key > step }
-        current = (step, weights)
+    private func adopt(_ step: Step, _ virtualWorkers: [Int], now: Duration) {
+        guard weights.adopt(step) else { return }
         needs?.expect(step: step, leaves: virtualWorkers)
-        forgetResults()
+        sums = [:]
         if let lastContribution {
             waitTotal += now - lastContribution
             waitCount += 1
@@ -215,238 +107,100 @@ final class WorkerRuntime {
         lastContribution = nil
     }
 
-    /// Keeps a computed node, until its step is over: it may have to be sent again.
+    /// Keeps what is computed of a node.
     func keep(_ part: NodeTask.Part, node: TreeNode, step: Step) {
-        guard current?.step == step else { return }
-        results[node] = part
+        if weights.step == step { sums[node] = part }
     }
 
-    private func forgetResults() {
-        results = [:]
-        unsent = [:]
-    }
-
-    /// Of everything that was subscribed to.
-    private func letGo() {
-        for connection in sockets.values {
-            let header = BulkHeader(kind: .unsubscribe, step: Step(0), shard: ShardIndex(0))
-            _ = try? connection.socket.send(BulkMessage.frames(header))
+    private func contribute(_ contribution: WorkerMachine.Contribution) throws(ZeroMQError) {
+        guard weights.step == contribution.step, let part = sums[contribution.node] else { return }
+        let shards = Set(contribution.shards)
+        for index in links.sendingOrder where contribution.chunks.contains(index) {
+            let shard = material.slicePlan.chunks[index].shard
+            guard shards.contains(shard) else { continue }
+            var header = BulkHeader(kind: .contribution, step: contribution.step, shard: shard)
+            header.chunk = index
+            header.node = contribution.node
+            header.placement = contribution.placement
+            header.totals = part.totals
+            try links.contribute(header, part.sum, isStraight: contribution.isStraight)
         }
     }
 
-    /// Whether this process serves a shard itself.
-    private func isOwn(_ shard: ShardIndex) -> Bool {
-        endpoints[shard].map { $0 == ownEndpoint?.inside } ?? false
-    }
-
-    /// How this process reaches an endpoint: its own by the shortcut.
-    private func reached(_ endpoint: String) -> String {
-        guard let ownEndpoint, endpoint == ownEndpoint.public else { return endpoint }
-        return ownEndpoint.inside
-    }
-
-    private func connect(
-        _ placements: [ShardPlacement], _ routes: RelayRoutes?
-    ) throws(ZeroMQError) {
-        self.routes = routes
-        endpoints = [:]
-        neighbours.forget()
-        var keys: [String: String] = [:]
-        for placement in placements {
-            let endpoint = reached(placement.endpoint)
-            endpoints[placement.shard] = endpoint
-            keys[endpoint] = placement.publicKey
-        }
-        sendingOrder = material.slicePlan.sendingOrder(
-            own: Set(placements.map(\.shard).filter(isOwn)))
-        var wanted = Set(endpoints.values)
-        for relay in routes?.relays(chunkCount: material.slicePlan.chunks.count) ?? [] {
-            keys[reached(relay.endpoint)] = relay.publicKey
-            wanted.insert(reached(relay.endpoint))
-        }
-        for endpoint in sockets.keys.sorted() where !wanted.contains(endpoint) {
-            sockets.removeValue(forKey: endpoint)?.close()
-        }
-        for endpoint in wanted.sorted() where sockets[endpoint] == nil {
-            sockets[endpoint] = try transport.connect(
-                context, SocketSettings.bulkDealer(identity), to: endpoint,
-                of: .node(publicKey: keys[endpoint]))
-            if endpoint != ownEndpoint?.inside { sockets[endpoint]?.socket.meter = meter }
-        }
-    }
-
-    /// A message that finds its queue full is lost; the retry brings it again.
-    private func send(_ frames: [Frame], to shard: ShardIndex) throws(ZeroMQError) -> SendOutcome {
-        guard let endpoint = endpoints[shard] else { return .unreachable }
-        return try send(frames, toEndpoint: endpoint)
-    }
-
-    private func send(
-        _ frames: [Frame], toEndpoint endpoint: String
-    ) throws(ZeroMQError) -> SendOutcome {
-        guard let connection = sockets[endpoint] else { return .unreachable }
-        return try connection.socket.send(frames)
-    }
-
-    /// Sends what of a node was not sent before; the second time all of it.
-    private func contribute(
-        _ step: Step, _ node: TreeNode, to shards: [ShardIndex], isStraight: Bool
-    ) throws(ZeroMQError) {
-        let end = unsent.removeValue(forKey: node) ?? material.slicePlan.chunks.count
-        let shards = Set(shards)
-        for chunk in sendingOrder
-        where chunk < end && shards.contains(material.slicePlan.chunks[chunk].shard) {
-            try contribute(step, node, chunk: chunk, isStraight: isStraight)
-        }
-    }
-
-    /// What of unfinished nodes has left by other routes may be with a relay that is no more.
-    private func sendEarlyChunksAgain() throws(ZeroMQError) {
-        guard let step = current?.step else { return }
-        for (node, first) in unsent {
-            for chunk in first..<material.slicePlan.chunks.count {
-                try contribute(step, node, chunk: chunk, isStraight: true)
-            }
-        }
-    }
-
-    private func contribute(
-        _ step: Step, _ node: TreeNode, chunk index: Int, isStraight: Bool
-    ) throws(ZeroMQError) {
-        guard let result = results[node], current?.step == step else { return }
-        let chunk = material.slicePlan.chunks[index]
-        var header = BulkHeader(kind: .contribution, step: step, shard: chunk.shard)
-        header.chunk = chunk.index
-        header.node = node
-        header.placement = placement
-        header.totals = result.totals
-        let precision = wire.precision
-        func whole() -> [Frame] {
-            BulkMessage.frames(
-                header, payload: result.sum.bytes(chunk.range, precision), precision,
-                owner: result.sum)
-        }
-        if !isStraight, let relay = routes?.relay(of: node, chunk: index) {
-            header.kind = .combine
-            _ = try send(whole(), toEndpoint: reached(relay.endpoint))
-            return
-        }
-        let frames = neighbours.frames(
-            telling: chunk.shard, header, precision,
-            place: result.sum.sharedPayload(firstElement: chunk.range.lowerBound), whole: whole)
-        if let frames { _ = try send(frames, to: chunk.shard) }
+    /// Sends a sum that this worker's relay has added up to its shard.
+    func passOn(_ header: BulkHeader, _ payload: Payload) throws(ZeroMQError) {
+        relayedCount += 1
+        try links.passOn(header, payload)
     }
 
     // MARK: Arrivals
 
+    /// What a bulk message to a worker turns out to be.
     enum Arrival {
-        /// Without a payload they lie where they belong already, or will not be stored.
+        /// A chunk of weights. Without a payload it is in place already, or will not be stored.
         case weights(BulkHeader, Payload?)
-        /// Weights that lay in a shard's memory and cannot be read there (any more).
+        /// Weights that lay in a shard's memory and cannot be read there, or not any more.
         case lost
         case missing(step: Step, leaves: [Int])
-        /// The message is none, and why.
+        /// The message is malformed, and why.
         case flawed(String)
     }
 
-    /// What shards have put into the pipe, and whether it has ended with that.
-    func receiveFromPipe() -> PipeInbox.Received { neighbours.receive() }
-
-    /// What a shard sent.
+    /// Returns what a shard or a relay has sent.
     ///
-    /// - Parameter isWanted: whether weights will be stored.
+    /// - Parameter isWanted: says whether weights will be stored.
     func arrival(
         of message: BulkMessage, isWanted: (BulkHeader) -> Bool
     ) throws(ZeroMQError) -> Arrival {
-        if message.header.kind == .missing {
-            return .missing(step: message.header.step, leaves: message.indices)
-        }
         let header = message.header
+        if header.kind == .missing { return .missing(step: header.step, leaves: message.indices) }
         guard header.kind == .weights, material.slicePlan.chunks.indices.contains(header.chunk)
-        else { return .flawed("unexpected \(header.kind), or of a chunk that is none") }
+        else { return .flawed("unexpected \(header.kind), or an unknown chunk") }
         let count = material.slicePlan.chunks[header.chunk].range.count
-        let precision = wire.weights(at: header.step)
+        let precision = material.wire.weights(at: header.step)
         if let flaw = message.flaw(expecting: precision, elementCount: count) {
             return .flawed(flaw)
         }
         if header.payloadType.isShared {
-            guard let place = message.sharedPayload else { return .flawed("a place that is none") }
-            guard isWanted(header) else { return .weights(header, nil) }
-            return try sharedWeights(header, place)
+            guard let place = message.sharedPayload else {
+                return .flawed("a malformed place in shared memory")
+            }
+            return isWanted(header) ? try sharedWeights(header, place) : .weights(header, nil)
         }
         guard let payload = message.payload else { return .flawed("weights without a payload") }
-        neighbours.dismiss(header.shard)
+        links.dismiss(header.shard)
         return .weights(header, .frame(payload))
     }
 
-    /// Copied before anything is decided by them: the shard may overwrite them at any time. What is
-    /// wanted may be copied to its place, which is written again where that failed.
+    /// Copies weights out of a shard's memory before anything is decided by them: the shard may
+    /// overwrite them at any time. They may be copied to their final place, since a copy that fails
+    /// is followed by another one.
     private func sharedWeights(
         _ header: BulkHeader, _ place: SharedPayload
     ) throws(ZeroMQError) -> Arrival {
-        let range = material.slicePlan.chunks[header.chunk].range
-        let precision = wire.weights(at: header.step)
-        let isInPlace = precision == .fp32 && wire.precision == .fp32
-        let isFirst = incoming[header.step] == nil
-        let byteCount = precision.byteCount(elementCount: range.count)
-        let target =
-            isInPlace
-            ? weights(header.step).training : chunkBuffer(byteCount: byteCount)
-        let outcome = neighbours.copy(
-            place, of: header.shard, to: target, at: isInPlace ? range.lowerBound : 0,
-            byteCount: byteCount)
-        // Of a version that nothing has come of there is no buffer either.
-        if outcome != .copied, isFirst { incoming[header.step] = nil }
-        switch outcome {
-        case .copied:
-            neighbours.admit(header.shard, pipe: header.inbox)
-            return .weights(header, isInPlace ? nil : .buffer(target, byteCount: byteCount))
-        case .stale: return .lost
-        case .unavailable:
-            try fetch(header.shard, header.step)
+        let isFirst = !weights.hasBegun(header.step)
+        let landing = weights.landing(chunk: header.chunk, version: header.step)
+        let outcome = try links.copy(
+            place, of: header.shard, version: header.step, to: landing)
+        guard outcome == .copied else {
+            // Nothing has arrived of a version whose first copy fails.
+            if isFirst { weights.abandon(header.step) }
             return .lost
         }
+        return .weights(
+            header,
+            landing.isInPlace ? nil : .buffer(landing.buffer, byteCount: landing.byteCount))
     }
 
-    private func chunkBuffer(byteCount: Int) -> FloatBuffer {
-        if let buffer = chunkBuffers[byteCount] { return buffer }
-        let buffer = FloatBuffer(count: FloatBuffer.count(forBytes: byteCount))
-        chunkBuffers[byteCount] = buffer
-        return buffer
-    }
-
-    /// The buffers of a version that is arriving.
-    private func weights(_ version: Step) -> Weights {
-        if let weights = incoming[version] { return weights }
-        let isMaster = wire.weights(at: version) != wire.precision
-        let weights = Weights(training: buffers.take(), master: isMaster ? buffers.take() : nil)
-        incoming[version] = weights
-        return weights
-    }
-
-    /// Takes in a chunk of a version, which is as long as it should be.
+    /// Stores a chunk of a version, which has the right length.
     func store(_ payload: Payload?, chunk: Int, version: Step) {
-        let weights = weights(version)
-        payload?.withUnsafeBytes { bytes in
-            if let base = bytes.baseAddress { unpack(base, chunk: chunk, version, into: weights) }
-        }
-        pool?.expect(weights.training, chunk: chunk)
+        let training = weights.store(payload, chunk: chunk, version: version)
+        pool?.expect(training, chunk: chunk)
     }
 
-    private func unpack(
-        _ payload: UnsafeRawPointer, chunk: Int, _ version: Step, into weights: Weights
-    ) {
-        let received = wire.weights(at: version)
-        let range = material.slicePlan.chunks[chunk].range
-        let training = weights.training.pointer + range.lowerBound
-        guard let master = weights.master.map({ $0.pointer + range.lowerBound }) else {
-            return received.unpack(payload, into: training, count: range.count)
-        }
-        received.unpack(payload, into: master, count: range.count)
-        wire.precision.round(master, into: training, count: range.count)
-    }
+    // MARK: Speed
 
-    /// What the next heartbeat says about speed.
+    /// Returns a heartbeat with the times since the last call.
     func takeHeartbeat(generation: Generation, step: Step) -> Heartbeat {
         let times = pool?.takeTimes() ?? ComputeTimes()
         let leaves = Int64(max(1, times.leafCount))

@@ -9,6 +9,9 @@ package struct BulkMessage {
     /// Where the payload lies, when it is not in the message.
     var sharedPayload: SharedPayload?
 
+    /// What the sender says of itself, in a subscription.
+    package var neighbour: Neighbour?
+
     /// Why frames are not a bulk message.
     package enum Flaw: Error {
         case frameCount(Int)
@@ -39,6 +42,9 @@ package struct BulkMessage {
         }
         if header.payloadType.isShared {
             sharedPayload = payload?.withUnsafeBytes { SharedPayload(bytes: $0) }
+            payload = nil
+        } else if header.payloadType == .neighbour {
+            neighbour = payload?.withUnsafeBytes { Neighbour(bytes: $0) }
             payload = nil
         }
     }
@@ -85,7 +91,14 @@ package struct BulkMessage {
         return header
     }
 
-    static func frames(_ header: BulkHeader) -> [Frame] { [Frame(header.bytes)] }
+    /// Frames of a message without a payload, or with a description of its sender.
+    static func frames(_ header: BulkHeader, from neighbour: Neighbour? = nil) -> [Frame] {
+        guard let neighbour else { return [Frame(header.bytes)] }
+        var header = header
+        header.payloadType = .neighbour
+        header.payloadByteCount = Neighbour.byteCount
+        return [Frame(header.bytes), Frame(neighbour.bytes)]
+    }
 
     static func frames(_ header: BulkHeader, indices: [Int]) -> [Frame] {
         var header = header

@@ -1,0 +1,37 @@
+/// What a worker says of itself when it subscribes, so that a shard of the same host may read its memory
+/// and tell it of floats without a socket.
+///
+/// 24 bytes, little-endian: host key (UInt64), then the pipe as process and descriptor (UInt32 each)
+/// and token (UInt64). Zeros stand for no pipe.
+public struct Neighbour: Hashable, Sendable {
+    /// The length in bytes.
+    public static let byteCount = 24
+
+    /// Identifies the host and what its processes may read of one another; never 0.
+    public var hostKey: UInt64
+    /// The sender's pipe; nil when it has none.
+    public var pipe: SharedPayload.Memory?
+
+    /// Creates a description.
+    public init(hostKey: UInt64, pipe: SharedPayload.Memory?) {
+        self.hostKey = hostKey
+        self.pipe = pipe
+    }
+
+    /// The encoded description.
+    public var bytes: [UInt8] {
+        var writer = LittleEndianWriter(capacity: Self.byteCount)
+        writer.append(hostKey)
+        writer.append(pipe)
+        return writer.bytes
+    }
+
+    /// Reads a description from bytes of another process. Returns nil when they are malformed.
+    public init?(bytes: UnsafeRawBufferPointer) {
+        guard bytes.count == Self.byteCount else { return nil }
+        var reader = LittleEndianReader(bytes)
+        hostKey = reader.next(UInt64.self)
+        guard hostKey != 0, let pipe = reader.optionalMemory() else { return nil }
+        self.pipe = pipe
+    }
+}

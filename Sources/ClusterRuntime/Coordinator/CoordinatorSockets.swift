@@ -1,0 +1,90 @@
+import ClusterProtocol
+import Logging
+import RunFiles
+import ZeroMQ
+
+/// The coordinator's sockets, and the addresses under which others reach them.
+///
+/// Threading: the thread that opened them.
+struct CoordinatorSockets {
+    let context: Context
+    let gatekeeper: Gatekeeper
+    /// Control messages of all members, and questions about the run's state.
+    let control: Gatekeeper.Listener
+    /// The state of shards.
+    let bulk: Gatekeeper.Listener
+    /// Partitions for workers whose hosts lack them.
+    let data: DataService
+    let announced: CoordinatorAddresses
+
+    /// Binds all sockets. A coordinator that takes over binds those of the one before it.
+    ///
+    /// - Throws: a usage error that names the flag, when an address cannot be bound.
+    init(_ plan: CoordinatorProcess.Plan, log: Logger) throws(Failure) {
+        let settings = plan.settings
+        let material = plan.material
+        let messages = material.slicePlan.chunks.count * material.partCount * 2
+        let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
+        let listen = known?.control ?? settings.listen
+        let state = known?.state ?? listen.beside(port: settings.statePort, suffix: "bulk")
+        do throws(ZeroMQError) { context = try Context() } catch { throw .lost("\(error)") }
+        gatekeeper = try Gatekeeper(context, settings.transport, log: log)
+        do throws(ZeroMQError) {
+            control = try gatekeeper.listen(
+                SocketSettings.controlRouter(), at: listen, as: "control", isWatched: true,
+                isSpokenAtOnce: true)
+            var options = SocketSettings.bulkRouter()
+            options.sendHighWaterMark += messages
+            options.receiveHighWaterMark += messages
+            bulk = try gatekeeper.listen(options, at: state, as: "state")
+            let free = control.endpoint.beside(port: nil, suffix: "data")
+            data = try DataService(
+                context: context, transport: settings.transport, material: material,
+                listen: [known?.data, free].compactMap { $0 }, log: log)
+        } catch {
+            switch error.endpoint {
+            case "\(listen)": throw .usage("--listen: \(error)")
+            case "\(state)" where settings.statePort != nil: throw .usage("--state-port: \(error)")
+            default: throw .lost("\(error)")
+            }
+        }
+        announced = CoordinatorAddresses(
+            control: control.endpoint, state: bulk.endpoint, data: data.endpoint,
+            announce: settings.announce, outward: HostNetwork.outward)
+    }
+
+    /// The text of the run directory's endpoint file: the addresses for others, then those bound.
+    var endpointFile: String {
+        "\(announced.control)\n\(announced.state)\n"
+            + "\(control.endpoint)\n\(bulk.endpoint)\n\(data.endpoint)\n"
+    }
+
+    /// Closes everything; ends the threads behind it.
+    func close() {
+        data.stop()
+        gatekeeper.close()
+        context.terminate()
+    }
+}
+
+/// The connection that each peer last spoke over, so that a closed connection tells who is gone.
+struct PeerConnections {
+    private var descriptors: [PeerIdentity: Int32] = [:]
+    private var peers: [Int32: PeerIdentity] = [:]
+
+    /// Notes that a message of a peer came over a connection.
+    mutating func note(_ peer: PeerIdentity, over descriptor: Int32) {
+        guard descriptors[peer] != descriptor else { return }
+        if let old = descriptors[peer] { peers[old] = nil }
+        descriptors[peer] = descriptor
+        peers[descriptor] = peer
+    }
+
+    /// Returns the peer that last spoke over a connection that has closed; nil when it has spoken
+    /// over another one since.
+    mutating func remove(_ descriptor: Int32) -> PeerIdentity? {
+        guard let peer = peers.removeValue(forKey: descriptor) else { return nil }
+        descriptors[peer] = nil
+        return peer
+    }
+}

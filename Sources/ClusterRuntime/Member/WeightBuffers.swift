@@ -1,0 +1,129 @@
+import Buffers
+import ClusterProtocol
+import RunFiles
+
+/// The versions of the weights that a worker holds: the one in use, and those that are arriving.
+///
+/// The worker's machine decides which chunks are stored and when a version is taken into use. This
+/// class has the floats.
+///
+/// Threading: the member's socket thread only.
+final class WeightBuffers {
+    private struct Version {
+        /// What gradients are computed with: rounded as the wire rounds.
+        var training: FloatBuffer
+        /// The master weights, in versions where they travel because they differ and are evaluated.
+        var master: FloatBuffer?
+    }
+
+    /// Where a chunk goes that lies in a shard's memory.
+    struct Landing {
+        var buffer: FloatBuffer
+        /// The first element in the buffer.
+        var element: Int
+        var byteCount: Int
+        /// Whether the chunk is then where it belongs. Otherwise it has to be unpacked.
+        var isInPlace: Bool
+    }
+
+    private let plan: SlicePlan
+    private let wire: WirePlan
+    private let pool: FloatBufferPool
+    private var incoming: [Step: Version] = [:]
+    private var current: (step: Step, version: Version)?
+    /// Memory for one chunk, by its length in bytes.
+    private var chunkBuffers: [Int: FloatBuffer] = [:]
+
+    /// Creates buffers without weights.
+    init(_ material: RunMaterial) {
+        plan = material.slicePlan
+        wire = material.wire
+        pool = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
+    }
+
+    /// The step whose weights are in use.
+    var step: Step? { current?.step }
+
+    /// Returns the weights to compute gradients of a step with; nil when they are not in use.
+    func training(at step: Step) -> FloatBuffer? {
+        current?.step == step ? current?.version.training : nil
+    }
+
+    /// Returns the weights to evaluate at a step; nil when they are not in use.
+    func evaluated(at step: Step) -> FloatBuffer? {
+        guard let current, current.step == step else { return nil }
+        return current.version.master ?? current.version.training
+    }
+
+    /// Takes a whole version into use and drops older ones. Returns false when there is no such
+    /// version.
+    func adopt(_ step: Step) -> Bool {
+        guard let version = incoming.removeValue(forKey: step) else { return false }
+        incoming = incoming.filter { $0.key > step }
+        current = (step, version)
+        return true
+    }
+
+    /// Drops a version that is arriving.
+    func abandon(_ version: Step) { incoming[version] = nil }
+
+    /// Drops everything.
+    func reset() {
+        incoming = [:]
+        current = nil
+    }
+
+    /// Stores a chunk of a version.
+    ///
+    /// - Parameter payload: the chunk, of the right length; nil when it is in place already.
+    /// - Returns: the buffer that gradients will be computed with.
+    func store(_ payload: Payload?, chunk: Int, version: Step) -> FloatBuffer {
+        let target = arriving(version)
+        payload?.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            unpack(base, chunk: chunk, version, into: target)
+        }
+        return target.training
+    }
+
+    /// Returns where a chunk of a version is to be copied to.
+    func landing(chunk: Int, version: Step) -> Landing {
+        let range = plan.chunks[chunk].range
+        let precision = wire.weights(at: version)
+        let byteCount = precision.byteCount(elementCount: range.count)
+        if precision == .fp32, wire.precision == .fp32 {
+            return Landing(
+                buffer: arriving(version).training, element: range.lowerBound,
+                byteCount: byteCount, isInPlace: true)
+        }
+        let buffer =
+            chunkBuffers[byteCount]
+            ?? FloatBuffer(count: FloatBuffer.count(forBytes: byteCount))
+        chunkBuffers[byteCount] = buffer
+        return Landing(buffer: buffer, element: 0, byteCount: byteCount, isInPlace: false)
+    }
+
+    /// Whether something of a version has arrived.
+    func hasBegun(_ version: Step) -> Bool { incoming[version] != nil }
+
+    private func arriving(_ version: Step) -> Version {
+        if let known = incoming[version] { return known }
+        let isMaster = wire.weights(at: version) != wire.precision
+        let new = Version(training: pool.take(), master: isMaster ? pool.take() : nil)
+        incoming[version] = new
+        return new
+    }
+
+    private func unpack(
+        _ payload: UnsafeRawPointer, chunk: Int, _ version: Step, into target: Version
+    ) {
+        let received = wire.weights(at: version)
+        let range = plan.chunks[chunk].range
+        let training = target.training.pointer + range.lowerBound
+        guard let master = target.master.map({ $0.pointer + range.lowerBound }) else {
+            return received.unpack(payload, into: training, count: range.count)
+        }
+        received.unpack(payload, into: master, count: range.count)
+        wire.precision.round(master, into: training, count: range.count)
+    }
+}
