@@ -2,7 +2,8 @@
 import Foundation
 import PackageDescription
 
-// oneDNN is part of the build where its header is installed; CONVOY_ONEDNN=off builds without it.
+// oneDNN is part of the build when its header is installed. CONVOY_ONEDNN=off builds without it in any
+// case, and CONVOY_ONEDNN=on with it.
 let hasOneDNN =
     switch Context.environment["CONVOY_ONEDNN"] {
     case "off": false
@@ -10,7 +11,7 @@ let hasOneDNN =
     default: FileManager.default.fileExists(atPath: "/usr/include/oneapi/dnnl/dnnl.h")
     }
 
-// CI treats warnings as errors.
+// CONVOY_WERROR=on turns warnings into errors, as CI does.
 let strict: [SwiftSetting] =
     Context.environment["CONVOY_WERROR"] == "on" ? [.unsafeFlags(["-warnings-as-errors"])] : []
 
@@ -30,14 +31,14 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        // Maps of C libraries, and C of our own.
+        // Module maps of C libraries, and C code of our own.
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
 
-        // Leaves: each does one thing and imports none of ours.
+        // Small modules that import no other Swift module of this package.
         .target(name: "CounterRandom", swiftSettings: strict),
         .target(name: "Threads", swiftSettings: strict),
         .target(name: "Checksums", dependencies: ["CCrypto"], swiftSettings: strict),
@@ -47,7 +48,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
 
-        // What is computed, on what.
+        // The computation, and the data that it reads.
         .target(
             name: "NeuralNetwork",
             dependencies: ["CounterRandom", "CKernels", "StrictYAML"]
@@ -59,10 +60,11 @@ let package = Package(
             dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", "Checksums"],
             swiftSettings: strict),
 
-        // Deciding, apart from doing.
+        // The decisions of all processes of a cluster, apart from their execution.
         .target(name: "ClusterProtocol", swiftSettings: strict),
 
-        // Memory that threads and processes share, and everything that a run writes: no sockets.
+        // Memory that threads and processes share, and everything that a run writes. Neither uses
+        // sockets.
         .target(
             name: "Buffers", dependencies: ["CKernels", "CLinux", "ClusterProtocol"],
             swiftSettings: strict),
@@ -95,7 +97,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
-        // Every reader of bytes from outside, as a closure, for tests and for the fuzzer.
+        // Every function that reads foreign bytes, as a closure, for tests and for the fuzzer.
         .target(
             name: "ReaderHarness",
             dependencies: [
@@ -146,7 +148,7 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-// Scripts/bench/fuzz.sh, which instruments everything, builds it.
+// CONVOY_FUZZ=on adds the fuzzer. Scripts/bench/fuzz.sh builds it and instruments the whole package.
 if Context.environment["CONVOY_FUZZ"] == "on" {
     package.targets += [
         .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzzing/CLibFuzzer"),
@@ -156,7 +158,8 @@ if Context.environment["CONVOY_FUZZ"] == "on" {
     ]
 }
 
-// What of the package depends on oneDNN being there, alone: for a quick build without it.
+// CONVOY_ONLY=NeuralNetwork keeps only the targets that depend on whether oneDNN is installed, for a
+// quick build without it.
 if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {
     let wanted = [
         "CKernels", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork", "NeuralNetworkTests",

@@ -1,36 +1,36 @@
 #!/usr/bin/env bash
 # Usage: Scripts/chaos.sh [flags] [-- flags of convoy train]
 #
-# Trains on this machine while processes of the run are killed (kill -9), stopped (SIGSTOP, for good or
-# until SIGCONT) and slowed at random, its network is cut and its disk hangs or is full at times, and
-# compares with a run of the same settings that nobody disturbs.
+# Trains on this machine while processes of the run are killed (kill -9), stopped (SIGSTOP, for good
+# or until SIGCONT) and slowed at random, its network is cut and its disk hangs or is full at times.
+# Compares the result with that of an undisturbed run with equal settings.
 #
-#   --roles LIST          whom: worker,server,coordinator
+#   --roles LIST          roles to kill and stop: worker,server,coordinator
 #   --kill-every SECONDS  mean time from one kill to the next; 0 for none (2)
-#   --kills N             so many kills, then none; fewer are a failure (as many as there is time)
+#   --kills N             the number of kills; fewer are a failure (as many as there is time for)
 #   --stop-every SECONDS  mean time from one stop to the next; 0 for none (0)
 #   --stop-for SECONDS    how long a process stays stopped (1)
-#   --stops N             so many stops, then none; fewer are a failure (as many as there is time)
-#   --for-good PERCENT    of the stops, so many last until somebody ends the process (0)
+#   --stops N             the number of stops; fewer are a failure (as many as there is time for)
+#   --for-good PERCENT    the percentage of stops that last until the process is ended (0)
 #   --slow-every SECONDS  mean time until a process gets a fifth of the time for as long as a stop
 #                         lasts; 0 for none (0)
-#   --disk-every SECONDS  mean time until the run directory's disk hangs or is full, in turns, for as
-#                         long as a stop lasts; 0 for none (0)
-#   --cut-every SECONDS   mean time until all connections of the run are cut for as long as a stop lasts;
-#                         0 for none (0); needs root, for a network namespace of the run's own
+#   --disk-every SECONDS  mean time until the run directory's disk hangs or is full, alternately, for
+#                         as long as a stop lasts; 0 for none (0)
+#   --cut-every SECONDS   mean time until all connections of the run are cut for as long as a stop
+#                         lasts; 0 for none (0); needs root, for a network namespace of the run
 #   --seed S              decides times and victims (1)
-#   --all-at-once         each time kill everything, convoy train too, then go on with
+#   --all-at-once         each kill hits everything, convoy train too, and the run goes on with
 #                         convoy train --resume and other numbers of workers and servers;
-#                         --kills is 1 unless given, --roles and --stop-every mean nothing
-#   --expect HASH         weights_sha256 to end with; nothing is trained undisturbed then
-#   --run-dir DIR         where the run goes (runs/chaos- and the time); the undisturbed one goes to
-#                         DIR-undisturbed, what both say to DIR.out and DIR-undisturbed.out
+#                         --kills is 1 by default, and --roles and --stop-every have no effect
+#   --expect HASH         the expected weights_sha256; no undisturbed run is trained then
+#   --run-dir DIR         the run directory (runs/chaos- and the time); that of the undisturbed run is
+#                         DIR-undisturbed, and outputs go to DIR.out and DIR-undisturbed.out
 #   --within SECONDS      a run that takes longer is killed and is a failure (900)
 #
 # Prints a line a fault and a table. Ends with 0 only when the run ended by itself and well, with
-# the hash of the undisturbed run, every record once an epoch (convoy verify) and no process left;
-# otherwise with 1, and everything stays where it is. The same seed gives the same times and draws;
-# which process a draw hits depends on who is alive then.
+# the hash of the undisturbed run, every record once an epoch (convoy verify) and no process left.
+# Otherwise ends with 1, and all files stay. A seed always gives the same times and draws; which
+# process a draw hits depends on the processes that are alive then.
 #
 # CONVOY=PROGRAM starts that program and builds nothing.
 set -euo pipefail
@@ -95,7 +95,7 @@ while (($# > 0)); do
     shift 2
 done
 
-# Milliseconds of what flag $1 says in seconds.
+# Prints the milliseconds of $2, the seconds given with flag $1.
 milliseconds() {
     [[ $2 =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage_error "$1: expected seconds, found $2"
     awk -v seconds="$2" 'BEGIN { printf "%d", seconds * 1000 }'
@@ -137,7 +137,7 @@ mkdir -p -- "${run_dir%/*}"
 
 train=
 train_start=
-# Whoever ends this script ends what it started, stopped processes too.
+# The end of this script ends all processes that it started, stopped ones too.
 clean_up() {
     [[ -z $train ]] || kill_family "$train" "$train_start"
     [[ -z $faulty ]] || rm -rf -- "$faulty"
@@ -148,7 +148,7 @@ network=
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# Starts convoy train with the given flags, its words to $1.
+# Starts convoy train with the given flags; its output goes to $1.
 start_train() {
     local output=$1
     shift
@@ -157,7 +157,7 @@ start_train() {
         faults=(FAULTY_DISK="$run_dir/" FAULTY_DISK_STATE="$faulty/disk"
             LD_PRELOAD="$faulty/faulty_disk.so")
     fi
-    # `ip netns exec` becomes the program, so the number is the program's.
+    # `ip netns exec` becomes the program, so its number is the program's.
     local prefix=()
     if [[ -n $network ]]; then prefix=(ip netns exec "$network"); fi
     "${prefix[@]}" env "${faults[@]}" "$convoy" train "$@" </dev/null >>"$output" 2>&1 &
@@ -167,7 +167,7 @@ start_train() {
 
 now() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
-# A number below $1 from the seed into `drawn`, the same on every machine.
+# Draws a number below $1 from the seed into `drawn`, equal on every machine.
 random_state=$((seed * 2654435761 % 4294967296))
 draw() {
     random_state=$((random_state * 6364136223846793005 + 1442695040888963407))
@@ -175,7 +175,8 @@ draw() {
     drawn=$(((random_state >> 33) % $1))
 }
 
-# When the next fault of a kind with mean distance $1 is due, into `due`: in 0 to twice that.
+# Puts the time of the next fault of a kind, with mean distance $1, into `due`: 0 to twice $1 from
+# now.
 plan_next() {
     draw $((2 * $1 + 1))
     due=$(($(now) + drawn))
@@ -208,7 +209,8 @@ harm() {
         done < <(children "$train" "$role" | sort)
     done
     ((${#candidates[@]} > 0)) || return 1
-    # First the role, then who: many workers do not keep the coordinator alive.
+    # The role is drawn first, then the process, so that many workers do not protect the
+    # coordinator.
     local present=()
     mapfile -t present < <(printf '%s\n' "${candidates[@]%% *}" | uniq)
     draw "${#present[@]}"
@@ -238,7 +240,7 @@ harm() {
     fi
 }
 
-# Lets one running process of the run have a fifth of the time for a while.
+# Gives one running process of the run only a fifth of the time for a while.
 slow_down() {
     local present=() role pid start
     mapfile -t present < <(children "$train" | sort)
@@ -250,7 +252,7 @@ slow_down() {
     tell slow "$role" "$pid"
 }
 
-# A turn of those who are slowed: stopped four times as long as they run.
+# Lets the slowed processes run for 12.5 ms, then stops them until the next turn: a fifth of the time.
 turn_slowed() {
     local entry deadline pid start rest=()
     for entry in "${slowed[@]}"; do
@@ -267,7 +269,7 @@ turn_slowed() {
     done
 }
 
-# The disk hangs, or is full.
+# Makes the disk hang, or full, for a while.
 spoil_disk() {
     local kind=block
     ((total_disk % 2 == 0)) || kind=full
@@ -279,7 +281,7 @@ spoil_disk() {
 
 mend_disk() { rm -f -- "$faulty/disk.block" "$faulty/disk.full"; }
 
-# All connections of the run are cut: nothing arrives, and nobody is told.
+# Cuts all connections of the run for a while: nothing arrives, and no process is told.
 cut_network() {
     ip -n "$network" link set lo down
     cut_until=$(($(now) + stop_for))
@@ -287,7 +289,7 @@ cut_network() {
     tell cut network -
 }
 
-# Lets go on who was stopped long enough.
+# Continues the processes that were stopped long enough.
 let_go_on() {
     local entry deadline pid start rest=()
     for entry in "${stopped[@]}"; do
@@ -327,7 +329,7 @@ harm_all() {
     tell go-on "$workers workers," "$train, $servers servers"
 }
 
-# A run whose last checkpoint met a full disk ends with 65, and goes on once there is room.
+# A run whose last checkpoint met a full disk ends with 65, and goes on once there is room again.
 resume_with_room() {
     [[ -n $faulty ]] && tail -n 3 "$run_dir.out" | grep -q 'No space left' || return 1
     mend_disk
@@ -336,7 +338,7 @@ resume_with_room() {
     tell go-on "with room" "$train"
 }
 
-# Does harm until the run ends for good; its exit code into `code`.
+# Disturbs the run until it ends for good; puts its exit code into `code`.
 disturb() {
     while true; do
         disturb_once
@@ -363,7 +365,7 @@ disturb_once() {
             ip -n "$network" link set lo up
             cut_until=0
         fi
-        # A run that has not begun has nothing to lose.
+        # Faults begin with the first line of the metrics: before it the run has nothing to lose.
         if ((next_kill == 0)); then
             if [[ -s $run_dir/metrics.jsonl ]]; then
                 plan_next $((kill_every > 0 ? kill_every : 1))

@@ -2,7 +2,7 @@
 # Usage: Scripts/fetch-cifar10.sh [DIR]
 #
 # Puts the CIFAR-10 data set, binary version, into DIR/cifar-10-batches-bin (DIR: data). An archive
-# that already lies in DIR is used, not fetched again. Then:   convoy train --data cifar10:DIR
+# that is in DIR already is not fetched again. Then:   convoy train --data cifar10:DIR
 set -euo pipefail
 
 directory=${1:-data}
@@ -39,11 +39,11 @@ is_complete() {
 
 has_checksum() { [[ $(md5sum <"$1") == "$md5 "* ]]; }
 
-# Fetches to a name of its own, so that an archive under its right name is always whole.
+# Fetches to a temporary name, so that the archive under its right name is always whole.
 download() {
     local partial
     partial=$(mktemp "$archive.XXXXXX")
-    # shellcheck disable=SC2064 # the name of now
+    # shellcheck disable=SC2064 # expand the name now
     trap "rm -f -- '$partial'" EXIT
     echo "fetch-cifar10: fetching $url (170 MB)" >&2
     local tool=(curl --fail --location --silent --show-error --connect-timeout 20 --retry 2
@@ -66,7 +66,7 @@ download() {
 unpack() {
     local unpacked
     unpacked=$(mktemp --directory "$directory/unpacking.XXXXXX")
-    # shellcheck disable=SC2064 # the name of now
+    # shellcheck disable=SC2064 # expand the name now
     trap "rm -rf -- '$unpacked'" EXIT
     tar --extract --gzip --no-same-owner --file "$archive" --directory "$unpacked" ||
         fail "cannot unpack $archive; is the disk full?" 65

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Usage: Scripts/launch.sh [flags of convoy launch]
 #
-# Builds the program and starts a run that outlives the terminal: here, or with --cluster FILE on other
-# hosts. convoy launch --help explains the flags. For other hosts the program is built with Swift's
-# libraries inside, so that they need none of Swift. CONVOY=PROGRAM starts that program and builds
-# nothing.
+# Builds the program and starts a run that outlives the terminal: on this machine, or with --cluster
+# FILE on other hosts. convoy launch --help explains the flags. For other hosts the program is built
+# with Swift's libraries inside, so that they need no Swift. CONVOY=PROGRAM starts that program and
+# builds nothing.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)

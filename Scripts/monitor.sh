@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: Scripts/monitor.sh [flags of convoy monitor] [RUN_DIR]
 #
-# Follows a run: a line an epoch, and the warnings of all its processes
-# (RUN_DIR: the newest in runs/). convoy monitor --help explains the flags. CONVOY=PROGRAM takes that
-# program in place of the one built here.
+# Follows a run: prints a line an epoch, and the warnings of all processes of the run. RUN_DIR is
+# the newest in runs/ by default. convoy monitor --help explains the flags. CONVOY=PROGRAM uses that
+# program instead of the one built here.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: Scripts/setup.sh
 #
-# Installs the Debian packages that Convoy is built with and trains on, those that are missing only,
-# and checks that Swift is there. Quick and silent when nothing is missing. Uses sudo when not root.
+# Installs the missing ones of the Debian packages that Convoy is built with and trains on, and
+# checks that Swift is installed. Quick and silent when nothing is missing. Uses sudo when not root.
 #
 #   libzmq3-dev            ZeroMQ, what processes talk over
 #   libdnnl-dev            oneDNN, the fast compute backend
@@ -42,7 +42,7 @@ install_packages() {
     local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
         apt-get install --yes --quiet --no-install-recommends)
     echo "setup: installing $*" >&2
-    # Package lists that are there may be enough; they are fetched anew only when they are not.
+    # The package lists on the machine may be good enough; they are fetched only when they are not.
     if ! "${install[@]}" "$@" </dev/null >/dev/null 2>&1; then
         "${as_root[@]}" apt-get update --quiet </dev/null >&2 ||
             fail "apt-get update failed; is there a network, and is apt configured?"

@@ -1,26 +1,27 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/allreduce.sh [flags]
 #
-# What the exchange of a step takes, without any computation: Convoy (`convoy bench exchange`)
-# against Gloo's all_reduce through PyTorch, in turns on this machine, over loopback. Prints a
-# Markdown table.
+# Measures the exchange of a step without any computation: Convoy (`convoy bench exchange`) and
+# Gloo's all_reduce through PyTorch, alternately on this machine, over loopback. Prints a Markdown
+# table.
 #
 #   --bytes LIST     sizes ("4096 65536 490280 4000000 40000000 400000000")
 #   --workers LIST   counts of processes ("2 4 8")
-#   --rounds N       how often each is measured (3); a measurement has 5 to 300 steps by size
-#   --output FILE    writes the table there too
+#   --rounds N       measurements of each (3); a measurement has 5 to 300 steps by size
+#   --output FILE    also writes the table to FILE
 #
 # Convoy's figure is the time from one version of the weights to the next, as a worker sees it: a
-# gradient that is always the same is handed over, sent chunk by chunk, summed and applied at the
-# shards, and the new weights arrive whole. So the optimizer (SGD) is inside, and all that controls
-# a step: task queues, the loader (a record of one pixel), sums in a fixed order, the ledger. Once
-# with one server (--servers 1), which everything goes through, and once with a shard in every
-# worker (--servers 0). Gloo's figure is one call of all_reduce on rank 0, a sum and nothing else.
+# constant gradient is handed over, sent chunk by chunk, summed and applied at the shards, and the
+# new weights arrive whole. The figure includes the optimizer (SGD) and everything that controls a
+# step: task queues, the loader (a record of one pixel), sums in a fixed order, the ledger. Convoy
+# is measured once with one server (--servers 1), which all data goes through, and once with a shard
+# in every worker (--servers 0). Gloo's figure is one call of all_reduce on rank 0, which only sums.
 # Each time is the median of the steps of a measurement; the table has the median and the smallest
-# of these medians. "Sent" is the count of gradients a worker and step: above 1 some sent copies of
-# what they took for late. A count of processes whose memory would not fit is left out.
+# of these medians. "Sent" is the number of gradients sent a worker and step: above 1 some workers
+# sent copies of gradients that seemed late. A count of processes that needs too much memory is left
+# out.
 #
-# Environment: CONVOY, BENCH_LOCK and CONVOY_PEERS as for peers.sh. About ten minutes.
+# Environment: CONVOY, BENCH_LOCK and CONVOY_PEERS as in peers.sh. Takes about ten minutes.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -83,7 +84,7 @@ measure_gloo() { # BYTES WORKERS STEPS
 
 value() { sed -n "s/.*\"$1\": \([0-9.e+-]*\).*/\1/p" "$directory/line"; }
 
-# Appends the median of a measurement to the file of its kind: NAME, then what measures it.
+# measure NAME COMMAND...: appends the median of a measurement to the file of its kind.
 failures=0
 measure() {
     local name=$1 sent
@@ -102,7 +103,7 @@ measure() {
     give_turn
 }
 
-# `MEDIAN (SMALLEST)` of a file of seconds, in milliseconds.
+# Prints `MEDIAN (SMALLEST)` of a file of seconds, in milliseconds.
 milliseconds() {
     [[ -s $1 ]] || { echo "failed" && return; }
     sort -g "$1" | awk '{ v[NR] = $1 * 1000 } END {
@@ -118,12 +119,12 @@ milliseconds() {
 } >"$directory/table.md"
 available=$(awk '/^MemAvailable:/ { printf "%d", $2 * 1024 }' /proc/meminfo)
 for size in "${sizes[@]}"; do
-    # Between a quarter of a second and some seconds each.
+    # A measurement takes between a quarter of a second and some seconds.
     steps=$((600000000 / size))
     ((steps <= 300)) || steps=300
     ((steps >= 5)) || steps=5
     for count in "${counts[@]}"; do
-        # A worker and its share of the shards hold some eight vectors, the coordinator four.
+        # A worker and its share of the shards hold about eight vectors, the coordinator four.
         if ((size * (8 * count + 4) > available)); then
             echo "$bench: $size bytes with $count processes: not enough memory" >&2
             continue

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Usage: source Scripts/bench/common.sh
 #
-# What the benchmark scripts share: the program that is measured, a directory that goes away, child
-# processes with a deadline, turns, and what the machine is. Set before sourcing:
+# Functions that the benchmark scripts share: the measured program, a temporary directory, child
+# processes with a deadline, turns, and a description of the machine. Set before sourcing:
 #
 #   bench  the script's name, for its errors
 #
 # Environment: CONVOY=PROGRAM measures that program and builds nothing. BENCH_LOCK=FILE holds an
-# exclusive lock (flock) on FILE during each measurement, and between them lets others measure.
+# exclusive lock (flock) on FILE during each measurement; between measurements other scripts may
+# run.
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd)
 
-# shellcheck disable=SC2154 # whoever sources this sets it
+# shellcheck disable=SC2154 # the sourcing script sets it
 usage_error() {
     echo "$bench: error: $1" >&2
     exit 64
@@ -22,12 +23,12 @@ fail() {
     exit "${2:-69}"
 }
 
-# Flag $1 wants a whole number of at least 1 and found $2.
+# require_count FLAG VALUE: requires a whole number of at least 1.
 require_count() {
     [[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || usage_error "$1: expected a number from 1, found '$2'"
 }
 
-# Builds convoy unless CONVOY names one; puts the program into `convoy`.
+# Builds convoy unless CONVOY names one; puts the program's path into `convoy`.
 prepare_convoy() {
     if [[ -n ${CONVOY:-} ]]; then
         convoy=$(command -v -- "$CONVOY") || fail "CONVOY=$CONVOY is no program" 64
@@ -41,7 +42,7 @@ prepare_convoy() {
 
 directory=$(mktemp -d)
 
-# Ends the children that still run, and waits for them; `timeout`, which all of them run under,
+# Ends the children that still run, and waits for them. All of them run under `timeout`, which
 # passes the signal on to its process group.
 end_children() {
     local running
@@ -59,7 +60,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 children=()
-# Starts a program in the background that is ended after $1 seconds, its words to file $2.
+# Starts a program in the background that is ended after $1 seconds; its output goes to file $2.
 start_child() {
     local seconds=$1 output=$2
     shift 2
@@ -67,7 +68,7 @@ start_child() {
     children+=($!)
 }
 
-# Waits for all children; when one fails the others are ended, and so it fails.
+# Waits for all children; when one fails, ends the others and fails.
 await_children() {
     local code=0 ended
     while ((${#children[@]} > 0)); do
@@ -94,7 +95,7 @@ if [[ -n ${BENCH_LOCK:-} ]]; then exec {lock_descriptor}>>"$BENCH_LOCK"; fi
 take_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock "$lock_descriptor"; fi; }
 give_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock --unlock "$lock_descriptor"; fi; }
 
-# One line: processor, cores, memory, system.
+# Prints one line: processor, cores, memory, system.
 machine() {
     local model memory system
     model=$(sed -n '0,/^model name[^:]*: */s///p' /proc/cpuinfo)
@@ -105,8 +106,8 @@ machine() {
     echo "${model:-unknown processor}, $(nproc --all) cores, $memory, $system, Linux $(uname -r)"
 }
 
-# What was measured: the version and the commit it was built from; of a program that CONVOY names
-# nobody knows the commit.
+# Prints the version that was measured and the commit it was built from; the commit of a program
+# that CONVOY names is unknown.
 convoy_version() {
     local commit=
     if [[ -z ${CONVOY:-} ]]; then
@@ -115,5 +116,5 @@ convoy_version() {
     echo "$("$convoy" --version)${commit:+ ($commit)}"
 }
 
-# The value of field $2 of the summary in run directory $1.
+# Prints the value of field $2 of the summary in run directory $1.
 summary() { sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" "$1/summary.json" 2>/dev/null; }

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/fuzz.sh [flags] [READER...]
 #
-# Gives every reader of outside bytes (or those named) inputs that libFuzzer makes up from what the
-# code did with earlier ones, and prints a Markdown table. Ends with 1 when one of them trapped,
-# read memory that is not its own, took too long or too much memory, or broke a property; the line
-# below the table says how to repeat it.
+# Gives every reader of bytes from outside (or the named ones) inputs that libFuzzer derives from
+# the coverage of earlier ones, and prints a Markdown table. Ends with 1 when a reader trapped, read
+# memory that is not its own, took too long or too much memory, or broke a property; the line below
+# the table says how to repeat it.
 #
 #   --seconds N    for all readers together, shared evenly (600)
-#   --quick        30 seconds, from a fixed seed: what it says does not depend on the day
+#   --quick        30 seconds, from a fixed seed, so that results do not vary from day to day
 #   --jobs N       readers at a time (2)
-#   --found DIR    where inputs that found something go (.build/fuzz-found)
-#   --corpus DIR   keeps what was learnt there, a directory a reader; without, it is forgotten
-#   --distill      with --corpus: adds the smallest inputs of it that cover something new to
-#                  Tests/Fuzzing/Corpus, and fuzzes nothing
-#   --output FILE  writes the table there too
+#   --found DIR    the directory for inputs that found something (.build/fuzz-found)
+#   --corpus DIR   keeps the corpus there, a directory a reader; without this flag it is discarded
+#   --distill      with --corpus: adds its smallest inputs that cover something new to
+#                  Tests/Fuzzing/Corpus, and does not fuzz
+#   --output FILE  also writes the table to FILE
 #
 #   executions   inputs tried, with those of Tests/Fuzzing/Corpus and the reader's seeds
-#   edges        of the control flow graph, in all code that is instrumented: the package, its Swift
+#   edges        edges of the control flow graph, in all instrumented code: the package and its Swift
 #                and C dependencies, but neither Foundation nor the system's zlib
-#   corpus       inputs kept because each covers something the others do not
-#   memory       the most that was resident, AddressSanitizer's shadow included
+#   corpus       inputs kept because each covers something that the others do not
+#   memory       the most resident memory, AddressSanitizer's shadow included
 #
-# The readers are Tests/ReaderHarness's. The build has code of its own for coverage and
+# The readers are those of Tests/ReaderHarness. The build is instrumented for coverage and
 # AddressSanitizer, and stays in .build/fuzz; FUZZ=PROGRAM runs that program and builds nothing.
 # Needs clang's libFuzzer and lld, which come with Swift's toolchain.
 set -euo pipefail
@@ -71,14 +71,14 @@ done
 if [[ -n ${FUZZ:-} ]]; then
     program=$(command -v -- "$FUZZ") || usage_error "FUZZ=$FUZZ is no program"
 else
-    # One sanitizer for all: Swift, C and C++. gold cannot link what AddressSanitizer adds.
+    # One sanitizer serves Swift, C and C++. gold cannot link what AddressSanitizer adds.
     CONVOY_FUZZ=on CONVOY_ONEDNN=off swift build -c release --product fuzz \
         --scratch-path .build/fuzz -Xswiftc -sanitize=fuzzer,address -Xswiftc -use-ld=lld \
         -Xcc -fsanitize=fuzzer-no-link,address -Xcxx -fsanitize=fuzzer-no-link,address >&2
     program=$root/.build/fuzz/release/fuzz
 fi
 
-# libFuzzer reports traps itself, which Swift's own report would take from it.
+# libFuzzer reports traps itself; Swift's own report would prevent that.
 export SWIFT_BACKTRACE=enable=no
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
 
@@ -110,7 +110,7 @@ share=$((seconds * jobs / ${#readers[@]}))
 ((share <= seconds)) || share=$seconds
 ((share > 0)) || share=1
 
-# What is known of the reader $1 before it is fuzzed, as arguments.
+# Prints the directories with known inputs of reader $1, and writes its seeds into the first.
 known_of() {
     "$program" seeds "$1" "$directory/seeds/$1" >&2
     printf '%s\n' "$directory/seeds/$1"
@@ -120,12 +120,12 @@ known_of() {
     done
 }
 
-# Fuzzes the reader $1 into its log.
+# Fuzzes reader $1; the output goes to its log.
 fuzz() {
     local known=()
     mapfile -t known < <(known_of "$1")
     mkdir -p -- "$kept/$1"
-    # The deadline is for a process that does not even end itself.
+    # The deadline is for a process that does not end by itself.
     local code=0
     timeout -k 5 $((share + 60)) "$program" run "$1" "${seed[@]}" -max_total_time="$share" -timeout=5 \
         -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len="${longest[$1]}" \
@@ -139,7 +139,7 @@ if [[ $distill == yes ]]; then
     for name in "${readers[@]}"; do
         mkdir -p -- "Tests/Fuzzing/Corpus/$name" "$kept/$name" "$directory/seeds"
         "$program" seeds "$name" "$directory/seeds/$name"
-        # Seeds stand first, so that what they cover is not kept twice.
+        # Seeds come first, so that the inputs they cover are not kept twice.
         mkdir -p -- "$directory/merged/$name"
         cp -- "$directory/seeds/$name"/* "$directory/merged/$name"
         "$program" run "$name" -merge=1 -max_len=2048 "$directory/merged/$name" \
@@ -170,9 +170,9 @@ wait
 codes=()
 for name in "${readers[@]}"; do codes+=("$(cat -- "$directory/$name.code")"); done
 
-# The last value of the statistic $2 of the reader $1.
+# Prints the last value of statistic $2 of reader $1.
 stat_of() { sed -n "s/^stat::$2: *//p" "$directory/$1.log" | tail -n 1; }
-# The last word after $2 in the progress of the reader $1.
+# Prints the last word after $2 in the progress of reader $1.
 progress_of() { grep -o " $2: [^ ]*" "$directory/$1.log" | tail -n 1 | cut -d ' ' -f 3; }
 
 table() {
@@ -190,7 +190,7 @@ table() {
     done
 }
 
-# What the log of the reader $1, which ended with $2, says.
+# Prints the result in the log of reader $1, which ended with code $2.
 result_of() {
     local line
     line=$(grep -m 1 -E '^(SUMMARY|flaw|.*Fatal error)' "$directory/$1.log" || true)

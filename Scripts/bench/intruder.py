@@ -298,7 +298,7 @@ def main():
                 troubles[str(error)] = troubles.get(str(error), 0) + 1
             tried += 1
     except Stop:
-        # The attempt that was under way does not count.
+        # The unfinished attempt does not count.
         pass
     usage = os.times()
     result = {
@@ -307,7 +307,7 @@ def main():
         "processor_seconds": round(usage.user + usage.system, 3),
     }
     print(json.dumps(result), flush=True)
-    # Without the end of the context, which may wait for a connection.
+    # Ends without the end of the context, which may wait for a connection.
     os._exit(1 if troubles or not tried else 0)
 
 

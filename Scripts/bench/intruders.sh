@@ -1,33 +1,34 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/intruders.sh [flags]
 #
-# What intruders cost a run with keys: `convoy train` with `cnn` on Fashion-MNIST, two workers of one
-# thread and a server, all of it through sockets as between hosts, undisturbed and while somebody
-# comes to every port of coordinator and server, --rate times a second (Scripts/bench/intruder.py):
+# Measures what intruders cost a run with keys. The run is `convoy train` with `cnn` on
+# Fashion-MNIST, two workers of one thread and a server, through sockets as between hosts: once
+# undisturbed, and once while intruders come to every port of coordinator and server, --rate times a
+# second (Scripts/bench/intruder.py):
 #
-#   scan      a port scanner, that sends nothing or what is not ZeroMQ's
+#   scan      a port scanner, which sends nothing or bytes that are not ZeroMQ's
 #   plain     a ZeroMQ peer without a key
 #   unlisted  a peer with a key that is not on the list
 #   old       a peer with a key of the list and an old protocol version in its hello
 #   huge      a peer with a key of the list that announces frames of 1 GB
-#   together  all five at the same time, who share that rate
+#   together  all five at once, sharing the rate
 #
-# Fails unless every attempt was turned away, all runs ended with the same weights_sha256, nobody was
-# lost, each intruder was logged, once per process, address and reason, and the memory of no role
-# grew by more than 16 MiB. Then prints a Markdown table: images a second beside those of the
-# undisturbed run of the same round. The intruder shares the machine, and other work disturbs rates,
-# so it tells processor times too: of Convoy's processes an image, of the coordinator an attempt
-# (measured on one that has nothing else to do), of the intruder an attempt and as a part of a core.
+# Fails unless every attempt was turned away, all runs ended with equal weights_sha256, no member
+# was lost, each intruder was logged once per process, address and reason, and the memory of no role
+# grew by more than 16 MiB. Prints a Markdown table: images a second beside those of the undisturbed
+# run of the same round. The intruder shares the machine, and other work disturbs rates, so the
+# table has processor times too: Convoy's an image, the coordinator's an attempt (measured on an
+# idle coordinator), and the intruder's an attempt and as a part of a core.
 #
 #   --rounds N     rounds (3); each measures every intruder, and an undisturbed run before or after it
 #   --steps N      steps of 64 images a run (900)
 #   --rate N       attempts a second (5)
 #   --only KIND    one of the six
-#   --output FILE  writes the table there too
-#   --quick        `together` alone, 30 attempts each at 20 a second each, and no figures: for tests
+#   --output FILE  also writes the table to FILE
+#   --quick        only `together`, 20 attempts of each kind, 40 a second, and no figures: for tests
 #
-# Figures are medians of the rounds. Takes about seven minutes. CONVOY=PROGRAM measures that program and
-# builds nothing. BENCH_LOCK=FILE takes turns with others who measure.
+# Figures are medians of the rounds. Takes about seven minutes. CONVOY=PROGRAM measures that program
+# and builds nothing. BENCH_LOCK=FILE takes turns with other measurements.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -77,13 +78,13 @@ fi
 roles=(coordinator server worker)
 growth_limit_kib=$((16 << 10))
 
-# What all of it says when it fails.
+# Fails with message $1, after the last lines of the run's output.
 fail_run() {
     tail -n 3 -- "$directory/run.out" >&2
     fail "$1" 1
 }
 
-# Lines `ROLE PID` of the processes of the run.
+# Prints lines `ROLE PID` of the run's processes.
 members() {
     local process words
     for process in $(pgrep --full -- "--log-file $directory/run/logs/" || true); do
@@ -94,7 +95,7 @@ members() {
     return 0
 }
 
-# Ports that process $1 listens at (state 0A of the kernel's table, by inode of the socket).
+# Prints the ports that process $1 listens at (state 0A of the kernel's table, by socket inode).
 ports_of() {
     local port
     find "/proc/$1/fd" -lname 'socket:*' -printf '%l\n' | tr -dc '0-9\n' |
@@ -105,10 +106,10 @@ ports_of() {
 
 has_begun() { grep -qs '"message":"training"' "$directory/run/logs/coordinator-1.jsonl"; }
 
-# Starts intruder $1 of all ports; `intruding` has their numbers.
+# Starts intruder $1 on all ports; puts the process numbers into `intruding`.
 intrude() {
     local port ports kind role process share=$rate all=(scan plain unlisted old huge)
-    # The control socket's first.
+    # The control port comes first.
     ports=$(sed -n '3s/.*://p' "$directory/run/endpoint")
     while read -r role process; do
         [[ $role != worker ]] || continue
@@ -116,7 +117,7 @@ intrude() {
             if [[ ,$ports, != *",$port,"* ]]; then ports+=,$port; fi
         done
     done <"$directory/members"
-    # Control, state and data of the coordinator, and the server's.
+    # The control, state and data ports of the coordinator, and the server's port.
     [[ $ports == *,*,*,* ]] || fail_run "expected four ports, found $ports"
     if [[ $1 == together ]]; then
         share=$(awk -v rate="$rate" -v count=${#all[@]} 'BEGIN { print rate / count }')
@@ -132,7 +133,7 @@ intrude() {
     done
 }
 
-# Ends the intruders, and sees that all of them were turned away each time.
+# Ends the intruders, and requires that every attempt of theirs was turned away.
 end_intruders() {
     local process code file
     for process in "${intruding[@]}"; do
@@ -143,8 +144,8 @@ end_intruders() {
     done
 }
 
-# run WHO: trains, with that intruder unless it is `nobody`; images a second into `result`, processor
-# milliseconds for 1,000 images into `cost`.
+# run WHO: trains, with that intruder unless WHO is `nobody`. Puts images a second into `result`,
+# and processor milliseconds for 1,000 images into `cost`.
 bits=
 declare -A peak=()
 run() {
@@ -164,7 +165,7 @@ run() {
     done
     members >"$directory/members"
     if [[ $who != nobody ]]; then intrude "$who"; fi
-    # The peak of each role, as long as its processes are there.
+    # Keeps the peak memory of each role, while its processes are there.
     while kill -0 "$train" 2>/dev/null; do
         while read -r role process; do
             kib=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$process/status" 2>/dev/null) ||
@@ -191,7 +192,7 @@ run() {
         'BEGIN { printf "%.1f", (own + kernel) * 1e6 / images }')
 }
 
-# What the log of a role says of an intruder; nothing where there is nothing to say.
+# Prints what the log of a role says about an intruder; nothing when it says nothing.
 mention() {
     case $1-$2 in
     scan-*) echo "not ZeroMQ" ;;
@@ -215,7 +216,7 @@ require_logged() {
             [[ -z $text ]] || grep '"level":"warning"' "$log" | grep -qF -- "$text" ||
                 fail_run "the log of the $role does not tell of the intruder: $kind"
         done
-        # Each line but its time.
+        # Compares lines without their time.
         warnings=$(grep '"level":"warning"' "$log" | sed 's/"time":[0-9.]*,//') || true
         line=$(sort <<<"$warnings" | uniq -d | head -n 1)
         [[ -z $line ]] || fail_run "logged more than once by the $role: $line"
@@ -223,13 +224,13 @@ require_logged() {
     done
 }
 
-# field NAME: of what all intruders of the last run said, the sum.
+# field NAME: prints the sum of a field over the outputs of all intruders of the last run.
 field() {
     sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$directory"/intruder-* |
         awk '{ sum += $1 } END { print sum }'
 }
 
-# Processor milliseconds of an attempt on a coordinator that waits for members, to idle.KIND.
+# Measures the processor milliseconds of an attempt on an idle coordinator, into idle.KIND.
 idle_costs() {
     local coordinator process port kind before after ticks count=200
     rm -rf -- "${directory:?}/run"
@@ -266,7 +267,7 @@ fi
 
 for ((round = 1; round <= rounds; round++)); do
     for kind in "${kinds[@]}"; do
-        # Who is first changes from round to round.
+        # The order changes from round to round.
         order=(nobody "$kind")
         if ((round % 2 == 0)); then order=("$kind" nobody); fi
         for who in "${order[@]}"; do
@@ -311,7 +312,7 @@ median() {
     awk -v column="$1" '{ print $column }' "$2" | sort -n | awk '{ value[NR] = $1 }
         END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'
 }
-# The median of the rounds' quotients of a column.
+# Prints the median of the rounds' quotients of column $1 for intruder $2.
 quotients() {
     paste -d ' ' "$directory/with.$2" "$directory/alone.$2" |
         awk -v column="$1" '{ print $column / $(column + 2) }' >"$directory/quotients"

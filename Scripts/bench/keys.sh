@@ -1,23 +1,22 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/keys.sh [flags]
 #
-# What keys cost: images a second of `convoy train` without keys (--insecure) and with those that a run
-# makes for itself, in turns, with `cnn` on random images of 3 x 32 x 32 and two workers of one thread.
-# Processes on one host exchange floats
-# through shared memory, which nothing seals; without it they cross sockets, as between hosts, in
-# fp32 or, half as many bytes, in bf16. Prints a Markdown table, and fails when keys change a bit of
-# the result.
+# Measures what keys cost: images a second of `convoy train` without keys (--insecure) and with the
+# keys that a run makes for itself, alternately, with `cnn` on random images of 3 x 32 x 32 and two
+# workers of one thread. Processes on one host exchange floats through shared memory, which is not
+# sealed. Without it floats cross sockets, as between hosts, in fp32 or, with half the bytes, in
+# bf16. Prints a Markdown table, and fails when keys change a bit of the result.
 #
 #   --rounds N       rounds (3); each measures every line without and with keys
 #   --steps N        steps a run (600)
 #   --per-worker N   images a worker and step (32)
 #   --precision P    fp32 or bf16 (fp32)
 #   --only WAY       how floats cross: sockets or memory (both)
-#   --before PROGRAM measures this program in place of --insecure, without that flag
-#   --output FILE    writes the table there too
+#   --before PROGRAM measures this program instead of --insecure, without that flag
+#   --output FILE    also writes the table to FILE
 #
 # The figure of a line is the median of its rounds. CONVOY=PROGRAM measures that program and builds
-# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about three minutes.
+# nothing. BENCH_LOCK=FILE takes turns with other measurements. Takes about three minutes.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -56,8 +55,8 @@ prepare_convoy
 command -v python3 >/dev/null || fail "no python3, which writes the data set"
 python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/data" 32768 64 32
 
-# rate NAME PROGRAM WIRE FLAGS...: images a second of one run into `result`; its bits must be those of
-# every run before with this precision on the wire.
+# rate NAME PROGRAM WIRE FLAGS...: puts the images a second of one run into `result`. The run's bits
+# must be those of every earlier run with this wire precision.
 declare -A bits
 rate() {
     local name=$1 program=$2 wire=$3 found
@@ -77,7 +76,7 @@ rate() {
     result=$(summary "$directory/$name" images_per_second)
 }
 
-# Lines of the table: flags, servers, how floats cross, and in what.
+# The lines of the table: flags, servers, and the way and the precision of floats.
 lines=("--servers 1 --no-shared-memory|1|sockets|fp32"
     "--servers 0 --no-shared-memory|0|sockets|fp32"
     "--servers 1 --no-shared-memory|1|sockets|bf16"
@@ -89,7 +88,7 @@ for ((round = 1; round <= rounds; round++)); do
     for ((line = 0; line < ${#lines[@]}; line++)); do
         read -r -a flags <<<"${lines[line]%%|*}"
         wire=${lines[line]##*|}
-        # Who is first changes from round to round.
+        # The order changes from round to round.
         order=(plain keys)
         if ((round % 2 == 0)); then order=(keys plain); fi
         for kind in "${order[@]}"; do

@@ -2,39 +2,39 @@
 # Usage: Scripts/bench/peers.sh [flags]
 #
 # Trains the model `cnn` on random 3 x 32 x 32 images with Convoy and with PyTorch, MXNet and Keras
-# on this machine, in turns, and prints a Markdown table of images a second.
+# on this machine, alternately, and prints a Markdown table of images a second.
 #
-#   --only NAME    measures only those whose name begins so; may be given again
-#   --rounds N     how often each is measured (3)
-#   --quick        a fifth of the images: to see whether all runs, not to quote
-#   --bf16         bf16 on a processor without instructions for it too: peers do what they do
-#                  there, which is slow, and Convoy rounds as such instructions would
-#   --output FILE  writes the table there too
+#   --only NAME    measures only programs whose names begin so; may be repeated
+#   --rounds N     measurements of each (3)
+#   --quick        a fifth of the images: to see whether all run, not to quote
+#   --bf16         bf16 also on a processor without instructions for it: peers emulate it in their
+#                  way, which is slow, and Convoy rounds as such instructions would
+#   --output FILE  also writes the table to FILE
 #
 #   torch-eager        PyTorch DistributedDataParallel over Gloo, two processes of one thread
-#   torch-fused        the same with channels-last images and fused Adam
-#   torch-fused-bf16   the same with bf16 autocast
+#   torch-fused        torch-eager with channels-last images and fused Adam
+#   torch-fused-bf16   torch-fused with bf16 autocast
 #   mxnet              MXNet dist_sync: scheduler, server and two workers of one thread
 #   keras              Keras on TensorFlow, one process of two threads
 #   convoy-server      Convoy, two workers of one thread and one server; fp32 and bf16
 #   convoy-sharded     Convoy, two workers of one thread with a shard each (--servers 0)
 #   convoy-one         Convoy, one worker of one thread and its shard, everything on one core
-#   convoy-alone       the same, and the system may use other cores for what is not computing
-#   convoy-apart       two of convoy-one at the same time, one a core, that know nothing of each other,
-#                      and what would be left if the faster waited for the slower: what this machine
-#                      has for two workers, however fast they exchange
+#   convoy-alone       convoy-one, where other cores may run everything but the computation
+#   convoy-apart       two independent runs of convoy-one at the same time, one a core, and the rate
+#                      if the faster waited for the slower: what this machine has for two workers,
+#                      however fast they exchange
 #
-# Each runs at 32 and at 128 images a step and worker (Keras: a step), on random data: a round runs
-# all of them once, so that what slows the machine down slows all of them down. Peers keep their
-# images as floats in memory, warm up for 20 steps (Keras: an epoch) and give the best of three
-# loops. Convoy reads bytes from a partitioned data set and gives images_per_second of its summary:
-# the mean over at least 5 s of training, first steps included, evaluation left out. Where the host of
-# a virtual machine takes cores away meanwhile, which slows down most those who wait for one another,
-# the table says how much.
+# Each runs at 32 and at 128 images a step and worker (Keras: a step), on random data. A round runs
+# all of them once, so that a slow phase of the machine slows all of them. Peers keep their images
+# as floats in memory, warm up for 20 steps (Keras: an epoch) and give the best of three loops.
+# Convoy reads bytes from a partitioned data set and gives images_per_second of its summary: the
+# mean over at least 5 s of training, with the first steps and without evaluation. When the host of
+# a virtual machine takes cores away meanwhile, which slows down mostly processes that wait for one
+# another, the table says how much.
 #
-# The peers' environments are made below ~/.cache/convoy/peers (CONVOY_PEERS=DIR: there), with the
+# The peers' environments are made below ~/.cache/convoy/peers (or CONVOY_PEERS=DIR), with the
 # versions in Scripts/bench/peers/environments.sh. CONVOY=PROGRAM measures that program and builds
-# nothing. BENCH_LOCK=FILE takes turns with others who measure. About six minutes a round.
+# nothing. BENCH_LOCK=FILE takes turns with other measurements. Takes about six minutes a round.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -95,7 +95,7 @@ is_wanted() {
 
 is_emulated() { ! grep -q avx512_bf16 /proc/cpuinfo; }
 
-# Cases, `NAME PRECISION BATCH`: the batch is a worker's.
+# The cases, `NAME PRECISION BATCH`; the batch is that of a worker.
 precisions_here=(fp32)
 if ! is_emulated; then
     precisions_here+=(bf16)
@@ -120,7 +120,7 @@ for name in "${names[@]}"; do
 done
 
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=3
-# The peers talk over loopback, as Convoy does.
+# The peers use loopback, as Convoy does.
 export GLOO_SOCKET_IFNAME=lo DMLC_INTERFACE=lo
 
 has_case() { [[ " ${cases[*]%% *} " == *" $1"* ]]; }
@@ -133,11 +133,11 @@ if has_case convoy; then
     "$python" "$programs/random_partitions.py" "$directory/data" 32768 256
 fi
 
-# Each of these measures once at so many images a worker and step, and prints one line of JSON.
+# Each of these functions measures once, and prints one line of JSON.
 
 measure_torch() { # MODE BATCH
     local rank meeting=$directory/meeting-$RANDOM$RANDOM images=$loop_images
-    # Without instructions for bf16 it takes ten times as long.
+    # Without instructions for bf16 a step takes ten times as long.
     [[ $1 != *bf16 ]] || ! is_emulated || images=1200
     for rank in 1 0; do
         start_child 120 "$directory/rank-$rank.out" env RANK=$rank WORLD_SIZE=2 \
@@ -162,7 +162,7 @@ with socket.socket() as listener:
             --images "$loop_images"
     done
     await_children || return
-    # Which worker is the first is theirs to say.
+    # MXNet decides which worker is the first, and only that one reports.
     grep -h '"images_per_second"' "$rate"-worker-*.out
 }
 
@@ -184,7 +184,7 @@ measure_convoy() { # NAME PRECISION BATCH
     convoy-apart) workers=1 cores=(0 1) ;;
     esac
     steps=${step_counts[$key]:-$((30000 / $3))}
-    # Again with more steps, unless it took long enough.
+    # Repeats with more steps, unless the run took long enough.
     while :; do
         run_count=$((run_count + 1))
         run_dir=$directory/run-$run_count
@@ -234,7 +234,7 @@ measure() { # NAME PRECISION BATCH
     esac
 }
 
-# Of all cores since the start: ticks of the clock, and those that the host of a virtual machine took away.
+# Prints ticks of all cores since the start: all, and those that the host of a virtual machine took.
 ticks() { awk '/^cpu / { for (i = 2; i <= 9; i++) sum += $i; print sum, $9 }' /proc/stat; }
 
 version=
@@ -248,7 +248,7 @@ for ((round = 1; round <= rounds; round++)); do
         take_turn
         load=$(cut -d ' ' -f 1 /proc/loadavg)
         before=$(ticks)
-        # In this shell, whose children they are; the line goes by way of a file.
+        # Runs in this shell, whose children these are; the line goes through a file.
         if measure "$name" "$precision" "$batch" >"$directory/line" &&
             grep -q '"images_per_second"' "$directory/line"; then
             line=$(<"$directory/line")

@@ -2,45 +2,44 @@
 # Usage: Scripts/bench/recovery.sh [PART...]
 #
 # Measures what a fault costs, on this machine, with the model cnn on Fashion-MNIST and two workers
-# of one thread, and prints a table. Parts, all of them unless some are named:
+# of one thread, and prints a table. Measures all parts unless some are named:
 #
 #   worker       kill -9 of a worker: time to the next finished step
 #   stop         SIGSTOP of a worker, heartbeat 1 s: time to the next finished step
-#   overhead     nothing fails: the defaults against heartbeats once a minute and no checkpoints
-#   throughput   a worker killed every 10 s (its replacement joins by itself), against undisturbed,
-#                first the one and then the other, then the other way round
-#   straggler    a worker at about a quarter of its speed (30 ms stopped, 10 ms running in turn)
+#   overhead     without faults: the defaults against heartbeats once a minute and no checkpoints
+#   throughput   a worker killed every 10 s (its replacement joins by itself) against an undisturbed
+#                run, in alternating order
+#   straggler    a worker at about a quarter of its speed (30 ms stopped, 10 ms running, and so on)
 #   everything   kill -9 of everything at once, twice, each time resumed with other numbers of
 #                workers and servers: time to the next new step
 #   server       kill -9 of the only server, a checkpoint every 100 steps: time to the next new step
 #   hang         SIGSTOP of the server, then of the coordinator, heartbeat 1 s: time to the next new
-#                step; convoy train ends who is silent for three heartbeats, and starts another
+#                step; convoy train replaces a process that is silent for three heartbeats
 #   coordinator  kill -9 of the coordinator: longest time without a finished step in the records,
-#                and how many steps were finished around it all the same
+#                and the number of steps that were finished around it all the same
 #
-# Steps go on while there is no coordinator, and those that an old one had not yet written down are
-# told to the new one, so their time is when it heard of them. What counts is the pace from 2 s
-# before the kill to 6 s after it, against the pace of the other seconds of the run.
+# Steps go on while there is no coordinator. The new coordinator is told the steps that the old one
+# had not written down yet, so the times of these steps are when the new one heard of them. What
+# counts is the pace from 2 s before the kill to 6 s after it, against that of the other seconds.
 #
-# Every run of `throughput`, `straggler` and `everything` that was disturbed must end with the
-# weights that an undisturbed one has after as many steps; if not, this ends with 1.
+# Every disturbed run of `throughput`, `straggler` and `everything` must end with the weights of an
+# undisturbed run of as many steps; otherwise this script ends with 1.
 #
-# `overhead` leaves out what can be left out: heartbeats, checkpoints, and the journal's and
-# ledger's lines that go with them. What a step's totals cost, and the bytes of a ledger line, are
-# in both. It tells steps a second, and, because other work on the machine disturbs those, the
-# processor time of all processes a step too: with as many workers as cores the one follows from the
-# other.
+# `overhead` leaves out everything that can be left out: heartbeats, checkpoints, and their lines in
+# the journal and the ledger. The cost of a step's totals, and the bytes of a ledger line, are in
+# both. It reports steps a second and, because other work on the machine disturbs those, the
+# processor time of all processes a step: with as many workers as cores, one follows from the other.
 #
-# Times are those in metrics.jsonl, which the coordinator writes when it hears of a finished step.
-# A pause is the longest time between two steps, of which the later was finished within 4 s after
-# the fault; it tells more than the time to the next step, which may have been all but finished
-# when the worker died; the evaluation between two epochs is left out. Runs that are compared
-# alternate. Nothing else should run meanwhile: the load is printed with the table. Takes about
-# twenty minutes.
+# Times are those in metrics.jsonl, which the coordinator writes when it hears of a finished step. A
+# pause is the longest time between two steps, the later of them finished within 4 s after the
+# fault. It says more than the time to the next step, which may have been nearly finished when the
+# worker died. The evaluation between two epochs is left out. Compared runs alternate. Nothing else
+# should run meanwhile: the load is printed with the table. Takes about twenty minutes.
 #
 # BENCH_LOCK=FILE holds an exclusive lock (flock) on FILE while a run is measured.
-# CONVOY=PROGRAM measures that program and builds nothing. FAULTS=N: so many faults for `worker`
-# (15), a third of that for the others; SECONDS_EACH=S: how long a throughput is measured (40).
+# CONVOY=PROGRAM measures that program and builds nothing. FAULTS=N: the number of faults for
+# `worker` (15), and a third of it for the others; SECONDS_EACH=S: how long a throughput is measured
+# (40).
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd)
@@ -77,7 +76,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# A pause without a process: nobody ever writes into this pipe.
+# A pause without a process: this pipe is never written to.
 mkfifo "$directory/never"
 exec 8<>"$directory/never"
 nap() { read -r -t "$1" -u 8 || true; }
@@ -87,7 +86,7 @@ take_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock 9; fi; }
 give_turn() { if [[ -n ${BENCH_LOCK:-} ]]; then flock --unlock 9; fi; }
 
 run_count=0
-# Starts a run that has no end of its own, and waits until it trains at its usual pace.
+# Starts a run without an end of its own, and waits until it trains at its usual pace.
 begin() {
     take_turn
     run_count=$((run_count + 1))
@@ -115,10 +114,10 @@ await_steps() {
     done
 }
 
-# Ctrl-C, as somebody at the terminal would.
+# Ends the run as Ctrl-C at a terminal does.
 finish() {
     local code=0
-    # In the background a shell lets children ignore SIGINT; SIGTERM asks for the same.
+    # In the background a shell lets children ignore SIGINT; SIGTERM does the same.
     signal_process TERM "$train" "$train_start" || true
     wait "$train" || code=$?
     train=
@@ -130,7 +129,7 @@ finish() {
     give_turn
 }
 
-# Trains as many steps as the run has, undisturbed, with the given flags; the weights must be equal.
+# Trains as many steps as the run has, undisturbed, with the given flags; requires equal weights.
 require_same_weights() {
     local disturbed=$run_dir steps found expected code=0
     steps=$(summary "$disturbed" steps)
@@ -150,7 +149,7 @@ require_same_weights() {
 }
 same_count=0
 
-# Sends signal $1 to a process of role $2, every other time to the other one; tells the time.
+# Sends signal $1 to a process of role $2, another one each time; puts the time into `fault_time`.
 count=0
 hit() {
     local family
@@ -162,8 +161,8 @@ hit() {
     echo "$fault_time" >>"$run_dir.faults"
 }
 
-# For each fault of the run: seconds to the next step that is later than all before it, and the
-# longest pause, of the 4 s after the fault.
+# Prints for each fault of the run the seconds to the next step that is later than all before it,
+# and the longest pause of the 4 s after the fault.
 after_faults() {
     awk -v key='"time":' '
         NR == FNR { fault[++faults] = $1; next }
@@ -191,7 +190,7 @@ after_faults() {
         }' "$run_dir.faults" "$run_dir/metrics.jsonl"
 }
 
-# Median and largest value of column $1 of the input, in milliseconds.
+# Prints the median and the largest value of column $1 of the input, in milliseconds.
 median_and_maximum() {
     awk -v column="$1" '{ print $column }' | sort -n | awk '{ value[NR] = $1 } END {
         median = NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2
@@ -199,14 +198,15 @@ median_and_maximum() {
     }'
 }
 
-# Steps a second between two moments.
+# Prints the steps a second between two moments.
 pace() {
     awk -F '"time":' -v from="$1" -v to="$2" '
         /"kind":"step"/ { time = $2 + 0; if (time > from && time <= to) steps++ }
         END { printf "%.2f", steps / (to - from) }' "$run_dir/metrics.jsonl"
 }
 
-# Pace from 2 s before to 6 s after a fault of the run, as a part of the pace of the other seconds.
+# Prints the pace from 2 s before to 6 s after the run's faults, relative to that of its other
+# seconds.
 pace_around_faults() {
     awk -F '"time":' '
         NR == FNR { fault[++faults] = $1; next }
@@ -230,13 +230,14 @@ median() {
 }
 
 rows=()
-# A line of the table: what, figure.
+# row NAME FIGURE: adds a line to the table.
 row() {
     rows+=("| $1 | $2 |")
     echo "$1: $2" >&2
 }
 
-# Faults of one kind: NAME SIGNAL ROLE HOW-MANY SECONDS-BETWEEN [flags of convoy train].
+# measure_faults NAME SIGNAL ROLE HOW-MANY SECONDS-BETWEEN [flags of convoy train]: faults of one
+# kind.
 measure_faults() {
     local name=$1 signal=$2 role=$3 how_many=$4 between=$5 i
     shift 5
@@ -260,7 +261,7 @@ measure_faults() {
     fi
 }
 
-# Processor time of all processes of the run so far, in ticks.
+# Prints the processor time of all processes of the run so far, in ticks.
 processor_time() {
     local pid stat sum=0 fields
     while read -r _ pid _; do
@@ -271,7 +272,7 @@ processor_time() {
     echo "$sum"
 }
 
-# Steps a second over `seconds_each`, into `found`, and ticks of processor time a step, into `cost`.
+# Puts the steps a second over `seconds_each` into `found`, and processor ticks a step into `cost`.
 watch_pace() {
     local from to ticks
     begin "$@"
@@ -286,13 +287,13 @@ watch_pace() {
         'BEGIN { printf "%.4f", ticks / (pace * seconds) }')
 }
 
-# Seconds between two moments.
+# Prints the seconds between two moments.
 seconds_between() { awk -v from="$1" -v to="$2" 'BEGIN { printf "%.3f", to - from }'; }
 
 measure_overhead() {
     local round kind kinds with=() without=() cost_with=() cost_without=()
     for round in 1 2 3 4; do
-        # A B, B A, and so on: what drifts in the machine hits both.
+        # The order is A B, B A, and so on: a drift of the machine affects both.
         kinds=(with without)
         if ((round % 2 == 0)); then kinds=(without with); fi
         for kind in "${kinds[@]}"; do
@@ -317,7 +318,7 @@ measure_overhead() {
         "$(printf '%s\n' "${cost_without[@]}" | median)")"
 }
 
-# Kills a worker every 10 s while it measures.
+# Measures while a worker is killed every 10 s.
 watch_disturbed_pace() {
     local from to end deadline
     begin
@@ -358,7 +359,8 @@ measure_throughput() {
     row "throughput with a worker killed every 10 s, of undisturbed" "$(quotient "$b" "$a")"
 }
 
-# Keeps the worker `victim` stopped three quarters of the time until $1; tells the share it ran.
+# Keeps the worker `victim` stopped three quarters of the time until $1; puts the share it ran into
+# `share`.
 slow_down() {
     local before running=0 all_from=$EPOCHREALTIME
     while ((${EPOCHREALTIME/./} < $1)); do
@@ -372,12 +374,13 @@ slow_down() {
     share=$(quotient "$running" "$((${EPOCHREALTIME/./} - ${all_from/./}))")
 }
 
-# Steps a second with one worker slowed, into `found`; the share of the time that it ran, `share`.
+# Puts the steps a second with one slowed worker into `found`, and the share that it ran into
+# `share`.
 watch_slowed_pace() {
     local from to
     begin --virtual-workers 16
     read -r _ victim victim_start < <(children "$train" worker)
-    # Some seconds in which the coordinator sees who is slow.
+    # Gives the coordinator some seconds to notice the slow worker.
     slow_down $((${EPOCHREALTIME/./} + 8000000))
     from=$EPOCHREALTIME
     slow_down $((${EPOCHREALTIME/./} + seconds_each * 1000000))
@@ -416,8 +419,8 @@ measure_straggler() {
         "$(awk -v a="$a" -v b="$b" -v f="$f" 'BEGIN { printf "%.2f", b / (a * f) }')"
 }
 
-# kill -9 of everything, and on with other numbers: seconds from the start of the resumed run to the
-# first step that is later than any before.
+# Measures kill -9 of everything and a resume with other numbers: seconds from the start of the
+# resumed run to the first step that is later than any before.
 measure_everything() {
     local before from numbers
     begin --checkpoint-every 100

@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/relays.sh [flags]
 #
-# What relays save a server on a slow network: hosts are network namespaces of this machine on one
-# bridge, each with a cable of its own that carries so much a second in either direction. A
-# coordinator and one server share a host, every worker has one to itself. The same run with relays
-# and without, in turns; prints a Markdown table. All runs must end with the same weights.
+# Measures what relays save a server on a slow network. Hosts are network namespaces of this machine
+# on one bridge, each with its own cable of limited rate in either direction. A coordinator and one
+# server share a host, and every worker has its own. The run is repeated with relays and without,
+# alternately. Prints a Markdown table. All runs must end with equal weights.
 #
 #   --workers LIST   counts of workers ("16 32")
-#   --mbit N         what a cable carries, in 10^6 bits a second (100)
+#   --mbit N         rate of a cable, in 10^6 bits a second (100)
 #   --steps N        steps of a run (20)
 #   --rounds N       runs of each kind (1)
-#   --output FILE    writes the table there too
+#   --output FILE    also writes the table to FILE
 #
 #   steps/s          by the times in metrics.jsonl, from the second step on
 #   server in, out   bytes of the server's exchange a step (its log), in units of the model
-#   worker in, out   the same of the worker that had most
+#   worker in, out   those of the worker with the most bytes
 #
-# The model is `cnn` on 3 x 32 x 32 with one image a worker and step, so the exchange is nearly all
-# there is. With relays a worker takes in and gives out up to twice the model, and the server as
+# The model is `cnn` on 3 x 32 x 32 with one image a worker and step, so nearly all the time goes to
+# the exchange. With relays a worker receives and sends up to twice the model, and the server as
 # many models as there are groups.
 #
-# Needs root, for namespaces (iproute2); ends with 0 and a word where they are not permitted.
-# CONVOY=PROGRAM measures that program and builds nothing. BENCH_LOCK=FILE takes turns with others
-# who measure. Takes about three minutes.
+# Needs root, for namespaces (iproute2); says so and ends with 0 where they are not permitted.
+# CONVOY=PROGRAM measures that program and builds nothing. BENCH_LOCK=FILE takes turns with other
+# measurements. Takes about three minutes.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -77,7 +77,7 @@ prepare_convoy
 command -v python3 >/dev/null || fail "no python3, which writes the data set"
 python3 "$root/Scripts/bench/peers/random_partitions.py" "$directory/images" 4096 64 32
 
-# add_host NUMBER ADDRESS: a host, and its cable to the bridge.
+# add_host NUMBER ADDRESS: makes a host and its cable to the bridge.
 add_host() {
     local host=$prefix-$1 slow=(root tbf rate "${mbit}mbit" burst 64kb latency 2s)
     hosts+=("$host")
@@ -95,7 +95,7 @@ for ((number = 1; number <= most; number++)); do
     add_host "$number" "10.78.1.$number"
 done
 
-# train WORKERS FAN_IN: one run in $run_dir, from start to end.
+# train WORKERS FAN_IN: makes one run in $run_dir, from start to end.
 run_count=0
 train() {
     local count=$1 number host
@@ -117,8 +117,8 @@ train() {
     await_children || fail "a process failed: $(tail -qn 1 "$directory"/*.out | sort | uniq -c)"
 }
 
-# exchanged FIELD FILE...: the largest value in the last lines that processes log, a step and in
-# units of the model (122,570 parameters).
+# exchanged FIELD FILE...: prints the largest value in the last lines that processes log, a step and
+# in units of the model (122,570 parameters).
 exchanged() {
     local field=$1
     shift

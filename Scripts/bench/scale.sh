@@ -1,39 +1,39 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/scale.sh [flags]
 #
-# How far one coordinator carries: many worker processes on this machine train a model so small (490
-# parameters, one image a worker and step) that only the exchange and its control take time. Prints
-# a Markdown table.
+# Measures how many workers one coordinator can serve: many worker processes on this machine train a
+# model so small (490 parameters, one image a worker and step) that only the exchange and its
+# control take time. Prints a Markdown table.
 #
 #   --workers LIST   counts of workers ("1 2 4 8 16 32 64")
 #   --servers LIST   counts of servers, each with every count of workers; 0 puts a shard into every
 #                    worker ("1 0")
 #   --fan-in LIST    counts of workers beyond which they relay for a server, each with all of the
-#                    above; 0 for never ("0", as convoy itself on one host)
+#                    above; 0 for never ("0", Convoy's default on one host)
 #   --seconds S      how long each count is watched (5)
 #   --quick          "2 16 64" workers, 2 seconds each, no table of memory: for trying
-#   --output FILE    writes the table there too
+#   --output FILE    also writes the table to FILE
 #
 #   steps/s              finished steps by their times in metrics.jsonl
 #   coordinator CPU      its processor time (/proc/PID/stat) as a part of one core's, while watched;
 #                        beside it, all servers together, and all workers together
-#   control              TCP segments with data at the coordinator's control port, both ways, by all
+#   control              TCP segments with data at the coordinator's control port, both ways, over all
 #                        connections, divided by workers and steps: kernel counters (ss). A control
-#                        message is one segment unless several leave at once. Nothing when there is
+#                        message is one segment unless several leave at once. Empty when there is
 #                        no ss.
-#   control/s            the same a worker and second: heartbeats do not follow the steps
+#   control/s            such segments a worker and second: heartbeats do not follow the steps
 #   start                from the start of `convoy train` to the end of the first step
 #   worker memory        VmRSS of the largest worker
 #   contributions        sums of tree nodes sent, a worker and step, by the workers' logs: 1, and
-#                        more by what was sent again or computed for others who were late
+#                        more by sums sent again or computed for late workers
 #
-# The last table is a worker with the model `cnn` on 32,768 images of 3 x 32 x 32: the time from the
-# start of `convoy train` to the end of the first step, memory after 5 and after 15 seconds.
+# The last table is about a worker with the model `cnn` on 32,768 images of 3 x 32 x 32: the time
+# from the start of `convoy train` to the end of the first step, and memory after 5 and 15 seconds.
 #
-# With more workers than cores all of them wait for the processor most of the time; what a step
-# takes then is processor time and not delay. CONVOY=PROGRAM measures that program and builds
-# nothing. BENCH_LOCK=FILE takes turns with others who measure. Takes about four minutes, with
-# --quick one and a half.
+# With more workers than cores all of them wait for the processor most of the time; the time of a
+# step is then processor time, not delay. CONVOY=PROGRAM measures that program and builds nothing.
+# BENCH_LOCK=FILE takes turns with other measurements. Takes about four minutes, with --quick one
+# and a half.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -96,12 +96,12 @@ layers:
 END
 ticks=$(getconf CLK_TCK)
 
-# A pause without a process: nobody ever writes into this pipe.
+# A pause without a process: this pipe is never written to.
 mkfifo "$directory/never"
 exec 8<>"$directory/never"
 nap() { read -r -t "$1" -u 8 || true; }
 
-# Numbers of the children of `convoy train` that play a role.
+# Prints the numbers of the children of `convoy train` with role $1.
 members() {
     local pid words
     for pid in $(pgrep --parent "$train" || true); do
@@ -111,7 +111,7 @@ members() {
     done
 }
 
-# Processor time of a role's processes so far, in ticks.
+# Prints the processor time of a role's processes so far, in ticks.
 processor_time() {
     local pid stat sum=0 fields
     for pid in $(members "$1"); do
@@ -122,14 +122,14 @@ processor_time() {
     echo "$sum"
 }
 
-# Segments with data at the coordinator's control port so far; nothing without ss.
+# Prints the segments with data at the coordinator's control port so far; nothing without ss.
 control_segments() {
     command -v ss >/dev/null || return 0
     ss --tcp --info --no-header --numeric state established "sport = :$control_port" |
         grep -o 'data_segs_[a-z]*:[0-9]*' | awk -F : '{ sum += $2 } END { print sum + 0 }'
 }
 
-# The largest value of field $2 of /proc/PID/status among processes of role $1, in MiB.
+# Prints the largest value of field $2 of /proc/PID/status among processes of role $1, in MiB.
 memory() {
     local pid
     for pid in $(members "$1"); do
@@ -138,14 +138,14 @@ memory() {
 }
 
 run_count=0
-# Starts `convoy train`, and waits until it has finished its first steps.
+# Starts `convoy train`, and waits until its first steps are finished.
 begin() {
     run_count=$((run_count + 1))
     run_dir=$directory/run-$run_count
     begin_time=$EPOCHREALTIME
     start_child 180 "$run_dir.out" "$convoy" train --run-dir "$run_dir" --threads 1 \
         --steps 100000000 --epochs 1000000 --checkpoint-every 1000000000 "$@"
-    # Its parent is `timeout`.
+    # The parent of `convoy train` is `timeout`.
     local deadline=$((SECONDS + 90))
     train=
     until [[ -n $train && -s $run_dir/metrics.jsonl ]]; do
@@ -159,7 +159,7 @@ begin() {
     nap 2
 }
 
-# Ends it as Ctrl-C would; 130 is what it says then.
+# Ends the run as Ctrl-C does; its exit code is then 130.
 finish() {
     local code=0
     kill -TERM "$train"
@@ -168,7 +168,7 @@ finish() {
     ((code == 130)) || fail "exit code $code, expected 130: $(tail -n 3 "$run_dir.out")"
 }
 
-# Time of the first step, and steps a second between two moments.
+# Print the time of the first step, and the number of steps between two moments.
 first_step_time() { sed -n '1s/.*"time":\([0-9.]*\).*/\1/p' "$run_dir/metrics.jsonl"; }
 step_count() {
     awk -F '"time":' -v from="$1" -v to="$2" '
@@ -176,14 +176,14 @@ step_count() {
         END { print steps + 0 }' "$run_dir/metrics.jsonl"
 }
 
-# Contributions of all workers, and the steps of the one that got furthest.
+# Prints the contributions of all workers, and the steps of the one that got furthest.
 contributions() {
     cat -- "$run_dir"/logs/worker-*.jsonl | sed -n '/"message":"exchanged"/ {
         s/.*"train.contributions":"\{0,1\}\([0-9]*\).*"train.step":"\{0,1\}\([0-9]*\).*/\1 \2/p
     }' | awk '{ sum += $1; if ($2 > most) most = $2 } END { print sum + 0, most + 0 }'
 }
 
-# One line of the table: $1 workers, $2 servers, relays beyond $3.
+# watch WORKERS SERVERS FAN_IN: makes one line of the table.
 watch() {
     local count=$1 servers=$2 fan_in=$3 from to coordinator server worker segments rss start sums
     begin --workers "$count" --servers "$servers" --virtual-workers "$count" \

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/schedules.sh [N [FAMILY...]]
 #
-# Simulates N schedules of whole clusters with faults, a million unless N is given, on every core: all
-# families of faults of Tests/ClusterSimulationTests/ScheduleFamily.swift, with seeds that the tests do
-# not use, the same ones every time; with FAMILY, their share alone. Prints a table by family, and how long all took. Ends with 1
-# when one schedule breaks a rule; it is printed as family:seed with the last things that happened,
-# and CONVOY_SCHEDULES=family:seed swift test -c release --filter onDemand replays it.
+# Simulates N schedules of whole clusters with faults (a million by default) on every core: all
+# families of faults in Tests/ClusterSimulationTests/ScheduleFamily.swift, with fixed seeds that the
+# tests do not use. With FAMILY, simulates only the share of those families. Prints a table by
+# family, and the total time. Ends with 1 when a schedule breaks a rule. The schedule is printed as
+# family:seed with its last events, and CONVOY_SCHEDULES=family:seed swift test -c release --filter
+# onDemand replays it.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd)

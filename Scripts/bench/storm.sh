@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/storm.sh [RUNS [FIRST_SEED]]
 #
-# 125 kills (kill -9) and 38 stops (SIGSTOP, half of them for good) at random moments over all roles in
-# each of RUNS runs (8) by Scripts/chaos.sh: 1,000 kills and 304 stops in all, some 40 minutes on two
-# cores. Seeds are FIRST_SEED (1) and those after it. Prints a line a run and one table for all. Ends
-# with 0 only when each run ended by itself, with the hash of an undisturbed run of the same settings,
-# an exact ledger, and no process left; the records of a run that did not stay in runs/storm-SEED.
+# Makes 125 kills (kill -9) and 38 stops (SIGSTOP, half of them for good) at random moments over all
+# roles in each of RUNS runs (8) by Scripts/chaos.sh: 1,000 kills and 304 stops in all, in about 40
+# minutes on two cores. Seeds are FIRST_SEED (1) and those after it. Prints a line a run and one
+# table for all. Ends with 0 only when each run ended by itself, with the hash of an undisturbed run
+# of equal settings, an exact ledger, and no process left. The records of other runs stay in
+# runs/storm-SEED.
 #
 # CONVOY=PROGRAM starts that program and builds nothing.
 set -euo pipefail

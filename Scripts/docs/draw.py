@@ -169,7 +169,7 @@ def terminal(title, lines, colors):
             text, color, weight = "$ " + text[2:], colors["typed"], "600"
         elif text.startswith("! "):
             text, color, weight = text[2:], colors["harm"], "600"
-        # Whoever shows no animation shows the last picture: every line.
+        # A viewer without animation shows the last picture, with every line.
         share = 100 * moment / end
         rules.append(
             f"@keyframes l{index}{{0%,{share:.2f}%{{opacity:0}}{share + 0.01:.2f}%,100%{{opacity:1}}}}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: Scripts/docs/record.sh
 #
-# Records a run in which a worker is killed with kill -9, and writes Scripts/docs/figures/kill.txt, from
-# which draw.py makes the terminal in the README. Prints what was recorded. CONVOY=PROGRAM starts that
-# program and builds nothing.
+# Records a run in which a worker is killed with kill -9, prints the recording, and writes it to
+# Scripts/docs/figures/kill.txt, from which draw.py draws the terminal in the README. CONVOY=PROGRAM
+# starts that program and builds nothing.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd)
@@ -22,7 +22,7 @@ trap clean_up EXIT
 cd -- "$place"
 
 began=${EPOCHREALTIME/./}
-# A line with the time since the beginning before it; what is longer than 96 goes on in the next one.
+# Puts the time since the start before each line; text beyond 96 characters goes to a further line.
 stamp() {
     local line passed part indent
     while IFS= read -r line; do

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 # Usage: source Scripts/engines/common.sh NAME
 #
-# What the checks of engines share: the program, a directory that goes away, packages, waiting.
-# The program is CONVOY, or else the release build, or else `convoy` in PATH. CONVOY_CACHE keeps
-# what is downloaded (default: convoy in the user's cache directory); KEEP=1 leaves the directory of
-# the check where it is.
+# Functions that the checks of engines share: the program, a temporary directory, packages, waiting.
+# The program is CONVOY, or else the release build, or else `convoy` in PATH. Downloads are kept in
+# CONVOY_CACHE (default: convoy in the user's cache directory). KEEP=1 keeps the temporary
+# directory.
 #
-# A script that sources this may define `stop_engine`, which is called once, whatever happens.
+# A script that sources this may define `stop_engine`, which is called once at the end in any case.
 
 engine=$1
 engines=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 root=$(cd -- "$engines/../.." && pwd)
 cache=${CONVOY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/convoy}
 directory=$(mktemp -d -t "convoy-$engine-XXXXXX")
-# A mount or a unit may need it readable for others than the owner.
+# Other users may have to read it, as with a mount or a unit.
 chmod 755 "$directory"
 
-# fail MESSAGE [FILE...]: also shows how the files end.
+# fail MESSAGE [FILE...]: ends the check; also shows the last lines of the files.
 fail() {
     local message=$1 file
     shift
@@ -54,7 +54,7 @@ find_convoy() {
     fail "no convoy: give CONVOY=PROGRAM, or swift build -c release --product convoy"
 }
 
-# need_packages PACKAGE...: installs those of Debian's that are missing.
+# need_packages PACKAGE...: installs the Debian packages that are missing.
 need_packages() {
     local package missing=() as_root=()
     for package in "$@"; do
@@ -73,7 +73,8 @@ need_packages() {
     } || fail "apt-get could not install ${missing[*]}" "$directory/apt.out"
 }
 
-# need_python NAME REQUIREMENT...: a virtual environment in the cache, into `python`.
+# need_python NAME REQUIREMENT...: makes a virtual environment in the cache; its Python into
+# `python`.
 need_python() {
     local place=$cache/$1
     shift
@@ -89,7 +90,7 @@ need_python() {
     echo "$*" >"$place/complete"
 }
 
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# wait_for SECONDS WHAT COMMAND...: waits until the command succeeds.
 wait_for() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
@@ -99,17 +100,17 @@ wait_for() {
     done
 }
 
-# The value of a field of run directory $1's summary.
+# Prints the value of a field of run directory $1's summary.
 summary() { sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" "$1/summary.json"; }
 
-# reached RUN_DIR STEP: whether metrics tell of this step.
+# reached RUN_DIR STEP: whether the metrics have reached this step.
 reached() {
     local step
     step=$(tail -n 1 "$1/metrics.jsonl" 2>/dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p')
     ((${step:-0} >= $2))
 }
 
-# Numbers of the processes that play role $1 for the coordinator of run directory $2.
+# Prints the numbers of the processes with role $1 for the coordinator of run directory $2.
 processes_of() {
     local endpoint process
     { read -r endpoint <"$2/endpoint"; } 2>/dev/null || return 0
@@ -121,26 +122,26 @@ processes_of() {
     done
 }
 
-# Whether process $1 has ended, though nobody has waited for it yet.
+# Whether process $1 has ended, even when it was not waited for yet.
 has_ended() { [[ ! -e /proc/$1/stat || $(<"/proc/$1/stat") == *") Z "* ]]; }
 
-# have_workers COUNT: whether the run of `run_dir` has so many.
+# have_workers COUNT: whether the run of `run_dir` has this number of workers.
 have_workers() { (($(processes_of worker "$run_dir" | wc -l) == $1)); }
 
-# Number of the coordinator's process of run directory $1.
+# Prints the number of the coordinator's process of run directory $1.
 coordinator_of() { pgrep --full -- "^[^ ]*convoy coordinator .*--run-dir $1 "; }
 
-# A TCP port of this machine that nobody listens at.
+# Prints a TCP port of this machine at which no process listens.
 free_port() {
     local port
     while port=$((RANDOM % 20000 + 12000)); do
-        # A connection that is refused shows that it is free.
+        # A refused connection shows that the port is free.
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
     done
     echo "$port"
 }
 
-# undisturbed RUN_DIR FLAGS...: trains on this machine; its weights_sha256 into `expected`.
+# undisturbed RUN_DIR FLAGS...: trains on this machine; puts the weights_sha256 into `expected`.
 undisturbed() {
     local run_dir=$1
     shift
@@ -149,7 +150,7 @@ undisturbed() {
     expected=$(summary "$run_dir" weights_sha256)
 }
 
-# require_hash RUN_DIR: its weights_sha256 must be `expected`.
+# require_hash RUN_DIR: requires that the run's weights_sha256 is `expected`.
 require_hash() {
     local found
     found=$(summary "$1" weights_sha256) || fail "$1 has no summary" "${logs[@]}"

@@ -3,31 +3,31 @@
 #
 # Trains on four hosts over ssh. A host is a network and process namespace of this machine with its
 # own home directory, address and sshd; a fifth namespace has the bridge between them, and starts
-# the runs. The machine's own network and configuration are not touched. Shown, each time with the
-# weights_sha256 of convoy train on one machine:
+# the runs. The machine's own network and configuration are not touched. Each part compares the
+# weights_sha256 with that of convoy train on one machine:
 #
 #   captured    Scripts/launch.sh with a cluster file and keys starts a run, Scripts/monitor.sh follows
-#               it to its end, Scripts/stop.sh leaves no process and no key; a capture of the bridge has
-#               no readable text
-#   readable    the same without keys, where it has
-#   ipv6        on hosts that have IPv6 addresses alone, two of them without a name
-#   doctor      makes faults on the hosts, one after the other: convoy doctor names each, and it alone
+#               it to its end, Scripts/stop.sh leaves no process and no key; a capture of the bridge
+#               has no readable text
+#   readable    such a run without keys, whose capture has readable text
+#   ipv6        hosts that have only IPv6 addresses, two of them without a name
+#   doctor      faults on the hosts, one after the other: convoy doctor names each, and no other
 #   unfinished  a launch that is interrupted leaves nothing, one that is killed can be repeated
 #   servers     the host of the only server is gone for good: another takes its place, and when that
 #               goes too, the shard moves to a server in reserve
-#   disturbed   while a run trains, a host is cut off and comes back, loses what it sends and then a part
-#               of what it receives, the coordinator is killed and launched again, a host changes its
-#               address, is gone for good, and another host takes its place; then the run is stopped,
-#               and goes on
+#   disturbed   while a run trains, a host is cut off and comes back, loses the packets it sends and
+#               then a part of those it receives, the coordinator is killed and launched again, a host
+#               changes its address, is gone for good, and another host takes its place; then the run
+#               is stopped and resumed
 #   static      without CONVOY: launch.sh builds the program with Swift's libraries inside, and hosts
-#               that have none of them run it, which they cannot with the usual one; only when asked
-#               for, and without Swift's compiler it is left out
+#               without these libraries run it, unlike the usual program; runs only when asked for,
+#               and is skipped without Swift's compiler
 #
-# --quick shows the first, with a host cut off until it is missed, a stop and a second start, and
-# installs openssh-server, which elsewhere may start an sshd of the machine's, with CI=true alone.
-# Where that is missing or namespaces are not permitted it says so in a line that begins with
-# `skipped:`, and ends with 0. Otherwise it prints a line that begins with `ok:`, or says what failed
-# and ends with 1. CONVOY=PROGRAM checks that program.
+# --quick runs the first part, with a host cut off until it is missed, a stop and a second start. It
+# installs openssh-server only with CI=true, because elsewhere that may start an sshd on the
+# machine. Without openssh-server, or where namespaces are not permitted, the script prints a line
+# that begins with `skipped:`, and ends with 0. Otherwise it prints a line that begins with `ok:`,
+# or says what failed and ends with 1. CONVOY=PROGRAM checks that program.
 set -euo pipefail
 
 # shellcheck source=Scripts/engines/common.sh
@@ -35,7 +35,7 @@ source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" hosts
 
 quick=false
 only=
-# The last changes its hosts, and what is expected.
+# The last part changes its hosts and the expected weights.
 parts=(captured readable ipv6 doctor unfinished servers disturbed)
 while (($# > 0)); do
     case $1 in
@@ -65,13 +65,13 @@ network=$prefix-net
 names=(head one two three)
 declare -A address=([head]=10.77.0.1 [one]=10.77.0.2 [two]=10.77.0.3 [three]=10.77.0.4
     [four]=10.77.0.5 [five]=10.77.0.6 [six]=10.77.0.7 [seven]=10.77.0.8)
-# Process that holds a host's namespace; all of the host end with it.
+# The process that holds a host's namespace; all processes of the host end with it.
 declare -A machine=()
 helpers=()
 
 # MARK: Hosts
 
-# Kills a process of this script's, and waits for its end, 5 s at most.
+# Kills a process that this script started, and waits for its end, 5 s at most.
 end_now() {
     local deadline=$((SECONDS + 5))
     kill -KILL "$1" 2>/dev/null || return 0
@@ -112,18 +112,18 @@ Host *
     StrictHostKeyChecking yes
 END
 export CONVOY_SSH="ssh -F $directory/ssh_config" CONVOY=$directory/program/convoy
-# Hosts do not see it there.
+# Hosts do not see the program there.
 mkdir "$directory/program"
 cp -- "$convoy" "$CONVOY"
 
 place_of() { echo "$directory/hosts/$1"; }
 
-# known_at ADDRESS NAME: the operator knows the host's sshd there.
+# known_at ADDRESS NAME: makes the host's sshd known to the operator at this address.
 known_at() {
     echo "[$1]:2222 $(cut -d ' ' -f 1,2 "$(place_of "$2")/host_key.pub")" >>"$directory/known_hosts"
 }
 
-# start_host NAME: its cable, its namespace, its sshd.
+# start_host NAME: makes the host's cable and namespace, and starts its sshd.
 start_host() {
     local name=$1 place
     place=$(place_of "$name")
@@ -148,7 +148,7 @@ PermitRootLogin prohibit-password
 END
     printf 'Host %s\n    HostName %s\n' "$name" "${address[$name]}" >>"$directory/ssh_config"
     known_at "${address[$name]}" "$name"
-    # What follows sees its own processes, home directory and /run.
+    # The processes started here see their own processes, home directory and /run.
     ip netns exec "$prefix-$name" unshare --pid --fork --kill-child --mount-proc --uts \
         sh -c "hostname $name && mount --bind '$place/home' '$HOME' &&
             mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd &&
@@ -156,18 +156,18 @@ END
             exec /usr/sbin/sshd -D -e -f '$place/sshd_config'" \
         </dev/null >"$place/sshd.log" 2>&1 &
     machine[$name]=$!
-    # So that the shell does not tell of each that is killed.
+    # Keeps the shell from reporting each process that is killed.
     disown
     wait_for 20 "sshd of $name" in_network timeout 10 ssh -F "$directory/ssh_config" "$name" true
 }
 
-# at_host NAME COMMAND: over ssh, so that it has what the host's processes have, mounts too.
+# at_host NAME COMMAND: runs a command over ssh, with the mounts that the host's processes have.
 at_host() {
     in_network timeout 20 ssh -F "$directory/ssh_config" "$1" "$2" </dev/null ||
         fail "on $1: $2"
 }
 
-# gone_for_good NAME: its processes and its cable.
+# gone_for_good NAME: removes the host's cable and ends its processes.
 gone_for_good() {
     in_network ip link del "to-$1"
     end_now "${machine[$1]}"
@@ -181,7 +181,7 @@ cluster_line() {
     echo "$1 ${2:-$roles} address=${address[$1]} directory=$(place_of "$1")/convoy"
 }
 
-# Numbers of the processes that run a program which was copied to a host, of role $1 or all.
+# Prints the numbers of the processes, of role $1 or all, that run a program copied to a host.
 left_over() {
     local process words=()
     for process in /proc/[0-9]*; do
@@ -201,14 +201,14 @@ require_none_left() {
 
 # MARK: Runs
 
-# begin RUN: the names of its files.
+# begin RUN: sets the names of the run's files.
 begin() {
     run=runs/$1
     run_dir=$(place_of head)/convoy/$run
     logs=("$directory/$1.launch" "$run_dir/logs/coordinator-1.out")
 }
 
-# A launch from the operator's place; its words to RUN.launch.
+# Launches the run from the operator's place; the output goes to RUN.launch.
 launch() {
     cd -- "$directory"
     in_network timeout 200 "$root/Scripts/launch.sh" --cluster "$directory/cluster" \
@@ -228,7 +228,7 @@ stop_run() {
     return "$status"
 }
 
-# has FIELD NUMBER: what the coordinator says of the run, well or not.
+# has FIELD NUMBER: whether the coordinator's status has this number, whether healthy or not.
 has() {
     { CONVOY_KEYS=$directory/$run.keys/head in_network "$convoy" status --json --timeout 2 \
         --coordinator "$(head -n 1 "$run_dir/endpoint")" 2>/dev/null || true; } |
@@ -239,7 +239,7 @@ step_now() {
     tail -n 1 "$run_dir/metrics.jsonl" 2>/dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p' |
         grep . || echo 0
 }
-# steps_pass COUNT: the run goes on by so many steps.
+# steps_pass COUNT: waits until the run has made COUNT more steps.
 steps_pass() {
     local goal=$(($(step_now) + $1))
     wait_for 120 "step $goal" reached "$run_dir" "$goal"
@@ -251,7 +251,7 @@ connect() { in_network ip link set "to-$1" up; }
 cd -- "$directory"
 for name in "${names[@]}"; do start_host "$name"; done
 
-# The cluster file of most parts: the last host gets its program where launch.sh puts it by itself.
+# Writes the cluster file of most parts; launch.sh chooses the program's place on the last host.
 usual_cluster() {
     for name in "${names[@]}"; do cluster_line "$name"; done |
         sed 's|\(^three .*\) directory=.*|\1|' >"$directory/cluster"
@@ -262,7 +262,7 @@ settings=(--batch-size 128 --virtual-workers 8 --checkpoint-every 100 --heartbea
 
 # MARK: Undisturbed, captured
 
-# capture FILE: what crosses the bridge, its first packets, in the background.
+# capture FILE: captures the first packets that cross the bridge, in the background.
 capture() {
     in_network tcpdump -i bridge -s 0 -U -Z root -c 8000 -w "$1" 'tcp and not port 2222' \
         </dev/null >"$1.log" 2>&1 &
@@ -276,9 +276,9 @@ end_capture() {
     captured=$(stat --format=%s "$1")
     ((captured > 4 << 20)) || fail "the capture has only $captured bytes" "$1.log"
 }
-# How a message of members begins (magic and version), and what one of the coordinator and a run file
-# have. Each has six bytes or more: four are found by chance in some gigabytes of noise, which sealed
-# messages are.
+# The beginning of members' messages (magic and version), a word of the coordinator's messages, and
+# one of a run file. Each has six bytes or more: four bytes occur by chance in some gigabytes of
+# noise, which sealed messages look like.
 words=('CVOY\x01\x00' '"kind"' 'virtual')
 is_in() {
     local status=0
@@ -290,7 +290,7 @@ is_in() {
 usual_steps=200
 steps=$usual_steps
 
-# Whoever follows a run is told of its end.
+# Requires that monitor.sh has reported the end of the run.
 require_told() {
     local told=$directory/${run#runs/}.monitor
     grep -q "^ended at step $steps: .*$expected" "$told" ||
@@ -328,7 +328,7 @@ captured() {
     [[ -x $(place_of three)/home/convoy/convoy ]] || fail "no program in the home directory of three"
 }
 
-# Without keys the same words are there, so the search finds what there is.
+# Without keys the capture has the words, so the search works.
 readable() {
     begin readable
     capture "$directory/capture"
@@ -352,7 +352,7 @@ ipv6() {
         return
     fi
     begin ipv6
-    # An address is used at once: nobody else has it.
+    # nodad: addresses are used at once, because no other host has them.
     in_network ip addr add fd00:77::fe/64 dev bridge nodad
     cp -- "$directory/ssh_config" "$directory/ssh_config.usual"
     cp -- "$directory/known_hosts" "$directory/known_hosts.usual"
@@ -364,7 +364,7 @@ ipv6() {
         sed -i "s/HostName 10\.77\.0\.$number\$/HostName fd00:77::$number/" "$directory/ssh_config"
     done
     in_network ip -4 addr flush dev bridge
-    # By name with an address, and by address alone: with and without a place of its own.
+    # Names with an address, and addresses without a name, with and without a directory.
     cat >"$directory/cluster" <<END
 head coordinator,server address=fd00:77::1 directory=$(place_of head)/convoy
 one worker address=fd00:77::2 directory=$(place_of one)/convoy
@@ -392,8 +392,8 @@ END
 
 # MARK: The doctor
 
-# examine FAULT LINE MENTION...: convoy doctor finds what a line that begins with LINE says, with each
-# MENTION in it, and nothing else; without LINE it finds nothing.
+# examine FAULT LINE MENTION...: requires that convoy doctor finds one fault, in a line that begins
+# with LINE and has each MENTION in it; without LINE, that it finds none.
 examine() {
     local fault=$1 line=$2 found mention
     shift 2
@@ -415,8 +415,8 @@ examine() {
     echo "hosts: doctor: $fault: $found" >&2
 }
 
-# set_clock NAME SECONDS: one kernel has one time of day, so the host's program is one that adds to what
-# the real one reads.
+# set_clock NAME SECONDS: all hosts share one kernel's time of day, so the host's program becomes
+# one that adds SECONDS to the real program's times.
 set_clock() {
     cat >"$(place_of "$1")/convoy/convoy" <<END
 #!/bin/sh
@@ -441,14 +441,14 @@ doctor() {
             >"$(place_of "$name")/names"
         at_host "$name" "mount --bind '$(place_of "$name")/names' /etc/hosts"
     done
-    # Names alone: what they mean is for the hosts to find out.
+    # Only names: the hosts have to resolve them.
     healthy() {
         for name in head one two; do cluster_line "$name" | sed 's/ address=[^ ]*//'; done >"$file"
     }
     healthy
     examine "no fault" ""
 
-    # In place: this file is mounted.
+    # Writes in place, because this file is mounted.
     names_of() { cat >"$(place_of "$1")/names"; }
     sed 's/^10.77.0.1 head/127.0.1.1 head/' "$(place_of two)/names" | names_of head
     examine "its own name is loopback, as Debian's installer writes it" \
@@ -459,7 +459,7 @@ doctor() {
     examine "a name that is not in /etc/hosts" "error  one: host name: " "to resolve"
     names_of one <"$(place_of two)/names"
 
-    # The operator's is the one address that it has a way to.
+    # Host one keeps only its routes to the operator and to host two.
     on one ip route add 10.77.0.254/32 dev eth0
     on one ip route add 10.77.0.3/32 dev eth0
     on one ip route del 10.77.0.0/24 dev eth0
@@ -489,7 +489,7 @@ time.sleep(120)' >/dev/null 2>&1 </dev/null & echo \$! >'$(place_of head)/listen
     printf '#!/bin/sh\necho "Unknown option --json" >&2\nexit 64\n' >"$(place_of one)/convoy/convoy"
     examine "a version that cannot answer" "error  one: report: " "exit code 64" "Unknown option"
 
-    # Further off than a report takes.
+    # The offset exceeds the time that a report takes.
     set_clock one 100
     examine "a clock that is ahead" "warning  one: clock: " " s ahead"
     set_clock one -100
@@ -538,7 +538,7 @@ time.sleep(120)' >/dev/null 2>&1 </dev/null & echo \$! >'$(place_of head)/listen
 
 # MARK: Disturbed
 
-# It lasts as long as the disturbances do; how many steps that were is known afterwards.
+# The run lasts as long as the disturbances; its number of steps is known afterwards.
 disturbed() {
     begin disturbed
     launch "${settings[@]}" --epochs 1000 || fail "launch.sh ended with exit code $?" "${logs[@]}"
@@ -602,7 +602,7 @@ END
     go_on
 }
 
-# stop_without HOST...: ends the run, of whose list these hosts are gone, which is said.
+# stop_without HOST...: ends the run, and requires that stop.sh names these missing hosts.
 stop_without() {
     local name
     ! stop_run || fail "stop.sh does not tell of the host that is gone" "${logs[@]}"
@@ -614,7 +614,7 @@ stop_without() {
     rm -- "$directory/$run.hosts"
 }
 
-# 100 steps more, and the weights of one machine after as many.
+# Resumes the run for 100 steps, and requires the weights of one machine after as many steps.
 go_on() {
     local usual=$expected
     echo "hosts: the run goes on" >&2
@@ -675,7 +675,7 @@ static() {
     local name runtime
     command -v swift >/dev/null || skip "no Swift here, for the part static"
     begin static
-    # The hosts' network leads nowhere else, so what the build needs comes before.
+    # The hosts' network does not reach further, so the build is made before.
     echo "hosts: building with Swift's libraries inside, which takes minutes" >&2
     { "$root/Scripts/setup.sh" && timeout 3600 swift build --package-path "$root" \
         --scratch-path "$root/.build/static" -c release --product convoy \
@@ -701,8 +701,8 @@ static() {
 
 # MARK: Launches that do not end
 
-# launch_and_send SIGNAL COMMAND...: a launch in a process group of its own, which gets the signal as
-# soon as the command succeeds; when it was faster, its run is ended.
+# launch_and_send SIGNAL COMMAND...: launches in a process group that gets the signal as soon as the
+# command succeeds; when the launch was over before, ends its run.
 launch_and_send() {
     local signal=$1 launcher deadline
     shift
@@ -714,7 +714,7 @@ launch_and_send() {
     until "$@" || has_ended "$launcher"; do sleep 0.02; done
     kill -"$signal" -- "-$launcher" 2>/dev/null || true
     deadline=$((SECONDS + 120))
-    # Without the shell's word of a job that was killed.
+    # Hides the shell's report of a killed job.
     { until has_ended "$launcher" || ((SECONDS >= deadline)); do sleep 0.1; done; } 2>/dev/null
     has_ended "$launcher" || fail "a launch has not ended within 120 s" "${logs[@]}"
     { wait "$launcher"; } 2>/dev/null || return 0
@@ -728,7 +728,7 @@ unfinished() {
     begin interrupted
     launch_and_send INT sleep 0.5
     require_none_left "after a launch that was interrupted at once"
-    # Of what earlier parts have left there.
+    # Removes the files that earlier parts have left there.
     rm -rf -- "$(place_of one)"/convoy/convoy*
     launch_and_send INT test -x "$(place_of one)/convoy/convoy"
     require_none_left "after a launch that was interrupted while it copied"
@@ -738,7 +738,7 @@ unfinished() {
     require_none_left "after a launch that was interrupted at its coordinator"
     launch_and_send INT lists one worker
     require_none_left "after a launch that was interrupted at its workers"
-    # Killed: what it has started goes on, until the next launch ends it.
+    # The processes of a killed launch go on until the next launch ends them.
     launch_and_send KILL lists head coordinator
     launch_and_send KILL lists one worker
     launch "${settings[@]}" --steps "$steps" || fail "launch.sh ended with exit code $?" "${logs[@]}"

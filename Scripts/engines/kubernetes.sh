@@ -2,10 +2,10 @@
 # Usage: Scripts/engines/kubernetes.sh
 #
 # Validates Cluster/kubernetes/convoy.yaml with the schemas of two versions of Kubernetes (PyPI's
-# kubernetes-validate), checks that names in it lead somewhere, and trains with the command lines
-# that stand in it, without a cluster: the coordinator is killed and started again as its
-# StatefulSet would, and once more when the run is over. As root the processes are those of the pods'
-# user and group, with keys in a read-only volume as Kubernetes makes it from a secret.
+# kubernetes-validate), checks that the names in it refer to something, and trains with its command
+# lines, without a cluster. The coordinator is killed and started again as its StatefulSet would,
+# and once more after the end of the run. As root the processes have the pods' user and group, and
+# keys in a read-only volume as Kubernetes makes it from a secret.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
@@ -14,7 +14,7 @@ set -euo pipefail
 # shellcheck source=Scripts/engines/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" kubernetes
 
-# Enough that the run is not over, on a fast machine, before its coordinator is killed.
+# Enough steps for a fast machine: its coordinator is killed before the end of the run.
 steps=3000
 manifest=$root/Cluster/kubernetes/convoy.yaml
 need_packages dataset-fashion-mnist
@@ -36,7 +36,7 @@ done
 
 value() { "$python" "$engines/kubernetes_check.py" value "$1" "$2" "$manifest"; }
 
-# Where the containers find things, here. The run file gets fewer steps, and nothing else changes.
+# The places of the containers' files on this machine. Only the steps of the run file change.
 run_dir=$directory/run
 mkdir "$directory/bin"
 cp -- "$convoy" "$directory/bin/convoy"
@@ -46,7 +46,7 @@ value ConfigMap/convoy-run data/run.yaml |
 export PATH=$directory/bin:$PATH CONVOY_CONFIG=$directory/run.yaml CONVOY_RUN_DIR=$run_dir
 export POD_IP=127.0.0.1 CONVOY_COORDINATOR=tcp://127.0.0.1:$port
 
-# Pods have no home directory and another user than root.
+# Pods have no home directory, and a user other than root.
 as_pod=()
 secured="without keys, which needs root"
 if ((EUID == 0)) && mkdir "$directory/keys-volume" &&
@@ -64,7 +64,7 @@ if ((EUID == 0)) && mkdir "$directory/keys-volume" &&
     chown "$user:$group" "$directory"
 fi
 
-# start NAME OBJECT INDEX: the command of its container, in the background.
+# start NAME OBJECT INDEX: runs the command of the object's container in the background.
 start() {
     local command
     command=$(value "$2" spec/template/spec/containers/0/command/2)
@@ -93,7 +93,7 @@ for process in "${processes[@]}"; do
 done
 processes=()
 
-# The container is started again, and rests.
+# The container is started again, and only sleeps.
 start coordinator StatefulSet/convoy-coordinator 0
 rests() { [[ $(tr '\0' ' ' <"/proc/${processes[0]}/cmdline") == "sleep infinity " ]]; }
 wait_for 10 "rest after the end of the run" rests

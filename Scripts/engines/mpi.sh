@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: Scripts/engines/mpi.sh
 #
-# Starts workers by mpirun, as one does on a cluster that has nothing but MPI; kills one, upon which
-# mpirun ends all of them, starts them again, and ends the run when these have computed too: it has
-# no end of its own, however fast the machine is. Installs Debian's openmpi-bin if it is missing.
+# Starts workers by mpirun, as on a cluster that has only MPI. Kills one, whereupon mpirun ends all
+# of them, starts them again, and ends the run when these have computed too: the run has no end of
+# its own, however fast the machine is. Installs Debian's openmpi-bin if it is missing.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
@@ -12,10 +12,10 @@ set -euo pipefail
 # shellcheck source=Scripts/engines/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" mpi
 
-# Steps that each pair of workers computes at least.
+# The least number of steps for each pair of workers.
 most=100
 need_packages openmpi-bin dataset-fashion-mnist
-# All processes are on this host, also where there is no ssh.
+# All processes run on this host, even without ssh.
 export OMPI_MCA_plm_rsh_agent=true OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 processes=()
@@ -26,7 +26,7 @@ stop_engine() {
     { wait; } 2>/dev/null
 }
 
-# start NAME COMMAND...: in the background.
+# start NAME COMMAND...: runs a command in the background.
 start() {
     "${@:2}" </dev/null >>"$directory/$1.log" 2>&1 &
     processes+=($!)
@@ -55,7 +55,7 @@ are_back() { (($(processes_of worker "$run_dir" | wc -l) == 2)); }
 wait_for 30 "the start of two workers" are_back
 last=$(tail -n 1 "$run_dir/metrics.jsonl" | sed -n 's/.*"step":\([0-9]*\).*/\1/p')
 wait_for 60 "$most steps more" reached "$run_dir" "$((last + most))"
-# As Ctrl-C does: a checkpoint, and everyone is sent home.
+# Interrupts the coordinator as Ctrl-C does: it writes a checkpoint and sends all members home.
 kill -INT "${processes[0]}"
 for process in "${processes[0]}" "${processes[1]}" "${processes[3]}"; do
     wait_for 60 "the end of process $process" has_ended "$process"

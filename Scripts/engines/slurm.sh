@@ -2,11 +2,10 @@
 # Usage: Scripts/engines/slurm.sh
 #
 # Submits Cluster/slurm/train.sbatch to a private Slurm cluster on this machine: two nodes (two
-# slurmd), own munged, configuration, ports and directories; a Slurm that is installed already is
-# not touched. Trains Fashion-MNIST undisturbed; then again, with keys, while a worker and the
-# coordinator are killed, a node fails, the time limit is announced and the job is put back into the
-# queue. Both hashes must be those of convoy train. Installs Debian's slurm-wlm and munge if they are
-# missing.
+# slurmd), with their own munged, configuration, ports and directories. An installed Slurm is not
+# touched. Trains Fashion-MNIST undisturbed; then again, with keys, while a worker and the
+# coordinator are killed, a node fails, the time limit is announced and the job is requeued. Both
+# hashes must be those of convoy train. Installs Debian's slurm-wlm and munge if they are missing.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
@@ -15,7 +14,7 @@ set -euo pipefail
 # shellcheck source=Scripts/engines/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" slurm
 
-# Enough that the run is not over, on a fast machine, before the last harm is done.
+# Enough steps for a fast machine: the last disturbance comes before the end of the run.
 steps=6000
 need_packages slurm-wlm munge iproute2 dataset-fashion-mnist
 
@@ -36,7 +35,7 @@ stop_engine() {
     { wait; } 2>/dev/null
 }
 
-# daemon NAME COMMAND...: in the background, its words to a file.
+# daemon NAME COMMAND...: starts a daemon in the background; its output goes to a file.
 daemon() {
     "${@:2}" </dev/null >"$directory/$1.log" 2>&1 &
     daemons+=($!)
@@ -84,7 +83,7 @@ daemon slurmd-two /usr/sbin/slurmd -D -N two
 are_idle() { [[ $(sinfo --noheader --format=%t%D) == idle2 ]]; }
 wait_for 30 "two idle nodes" are_idle
 
-# submit NAME: the job's number into `job`; its words go to NAME.out, its run to NAME.
+# submit NAME: puts the job's number into `job`; its output goes to NAME.out, its run to NAME.
 submit() {
     run_dir=$directory/$1
     logs=("$directory/slurmctld.log" "$directory/$1.out")
@@ -103,8 +102,8 @@ await_job() {
 }
 told() { (($(grep -c -- "$1" "$directory/disturbed.out") >= $2)); }
 
-# Slurm lets a job that was put back wait for two minutes, in case a node does not know yet that
-# the try before is over. Here two seconds are enough.
+# Slurm delays a requeued job by two minutes, in case a node does not know yet that the earlier try
+# is over. Here two seconds are enough.
 is_pending() { [[ $(job_state) == PENDING ]]; }
 await_try() {
     wait_for 60 "the queueing for try $1" is_pending
@@ -122,7 +121,7 @@ undisturbed "$directory/train" --steps "$steps"
 submit undisturbed
 await_job
 
-# With keys, which every task finds by CONVOY_KEYS.
+# Every task finds the keys by CONVOY_KEYS.
 "$convoy" keygen --output "$directory/keys" >/dev/null
 export CONVOY_KEYS=$directory/keys
 submit disturbed
@@ -135,7 +134,7 @@ wait_for 60 "step 150" reached "$run_dir" 150
 kill -KILL "$(coordinator_of "$run_dir")"
 wait_for 30 "another coordinator" told "the coordinator ended with exit code 137" 1
 
-# What Slurm does a minute before the time limit.
+# Slurm sends this signal a minute before the time limit.
 wait_for 60 "step 250" reached "$run_dir" 250
 scancel --batch --signal=USR1 "$job"
 await_try 2

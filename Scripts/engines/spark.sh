@@ -2,8 +2,8 @@
 # Usage: Scripts/engines/spark.sh
 #
 # Trains on a Spark cluster of two executors on this machine (local-cluster): Fashion-MNIST from
-# Parquet, written as a partitioned directory by the executors, trained in a barrier stage while an
-# executor and then a worker are killed, and predicted. Compares with convoy train on the same
+# Parquet is written as a partitioned directory by the executors, trained on in a barrier stage
+# while an executor and then a worker are killed, and predicted. Compares with convoy train on that
 # directory. Installs PySpark from PyPI in a virtual environment, and Java if it is missing.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
@@ -13,7 +13,7 @@ set -euo pipefail
 # shellcheck source=Scripts/engines/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" spark
 
-# Enough that the run is not over, on a fast machine, before the last harm is done.
+# Enough steps for a fast machine: the last disturbance comes before the end of the run.
 steps=6000
 fashion_mnist=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
 
@@ -27,7 +27,7 @@ export SPARK_HOME SPARK_LOCAL_DIRS=$directory/local
 submission=
 stop_engine() {
     [[ -n $submission ]] || return 0
-    # Its own group: the driver, its JVM, executors and all they have started.
+    # The process group of the submission: the driver, its JVM, executors and their processes.
     kill -TERM -- "-$submission" 2>/dev/null || return 0
     for _ in {1..50}; do
         kill -0 -- "-$submission" 2>/dev/null || return 0
@@ -55,7 +55,7 @@ setsid timeout 580 "$SPARK_HOME/bin/spark-submit" --master 'local-cluster[2,1,10
     </dev/null >"$directory/spark.out" 2>"$directory/spark.err" &
 submission=$!
 
-# The executor's JVM that process $1 descends from.
+# Prints the executor's JVM that process $1 descends from.
 executor_of() {
     local process=$1
     while ((process > 1)); do
@@ -68,7 +68,7 @@ executor_of() {
     return 1
 }
 
-# Both workers of the stage into `workers`; fails while they are those of before.
+# Puts both workers of the stage into `workers`; fails while one of them is in `former`.
 former=
 have_workers() {
     mapfile -t workers < <(processes_of worker "$run_dir")

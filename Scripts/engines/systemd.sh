@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: Scripts/engines/systemd.sh
 #
-# Verifies the units in Cluster/systemd (systemd-analyze: syntax, and how much the hardening leaves
-# open), and trains with the command lines that stand in them, the coordinator killed and started
-# again as systemd would. Needs no running systemd; installs Debian's systemd if it is missing.
+# Verifies the units in Cluster/systemd (systemd-analyze: syntax, and exposure after the hardening),
+# and trains with their command lines, while the coordinator is killed and started again as by
+# systemd. Needs no running systemd; installs Debian's systemd if it is missing.
 #
 # Prints a line that begins with `ok:`, or says what failed and ends with 1. CONVOY=PROGRAM checks
 # that program.
@@ -12,9 +12,9 @@ set -euo pipefail
 # shellcheck source=Scripts/engines/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh" systemd
 
-# Enough that the run is not over, on a fast machine, before its coordinator is killed.
+# Enough steps for a fast machine: its coordinator is killed before the end of the run.
 steps=3000
-# Of systemd-analyze's tenths of 0 (nothing is open) to 100 (everything is).
+# The highest exposure allowed: systemd-analyze's scale goes from 0 (nothing is open) to 100.
 most_exposure=20
 command -v systemd-analyze >/dev/null || need_packages systemd
 need_packages dataset-fashion-mnist
@@ -25,14 +25,14 @@ stop_engine() {
     { wait; } 2>/dev/null
 }
 
-# The program is elsewhere here.
+# Here the program is at another path.
 units=$directory/units
 mkdir "$units"
 for unit in "$root"/Cluster/systemd/*.service; do
     sed "s|/usr/local/bin/convoy|$convoy|" "$unit" >"$units/${unit##*/}"
 done
 logs=("$directory/verify.out")
-# A template is verified as one of its instances.
+# systemd-analyze verifies a template by an instance.
 cp -- "$units/convoy-worker@.service" "$units/convoy-worker@1.service"
 cp -- "$units/convoy-server@.service" "$units/convoy-server@1.service"
 for unit in convoy-coordinator convoy-worker@1 convoy-server@1; do
@@ -45,7 +45,7 @@ for unit in convoy-coordinator convoy-worker@1 convoy-server@1; do
         fail "systemd-analyze security $unit: above $most_exposure" "${logs[@]}"
 done
 
-# What `convoy.env` sets, here.
+# The settings of `convoy.env`, here.
 run_dir=$directory/run
 cat >"$directory/run.yaml" <<END
 training: {steps: $steps, checkpoint-every: 50}
@@ -56,11 +56,12 @@ CONVOY_LISTEN=tcp://127.0.0.1:$(free_port)
 export CONVOY_LISTEN CONVOY_COORDINATOR=$CONVOY_LISTEN
 logs=()
 
-# start UNIT NUMBER: its command line as systemd reads it, in the background.
+# start UNIT NUMBER: runs the unit's command line as systemd reads it, in the background.
 start() {
     local line
     line=$(sed -n -e '/^ExecStart=/,/[^\\]$/ { s/^ExecStart=//; p }' "$units/$1.service")
-    # A backslash at the end joins lines, $$ is a dollar sign, %H and %i are host and instance.
+    # A backslash at the end joins lines, $$ is a dollar sign, %H and %i are the host and the
+    # instance.
     line=$(sed -e ':join' -e '/\\$/ { N; s/\\\n */ /; b join }' -e 's/\$\$/$/g' \
         -e "s/%H/host/g; s/%i/$2/g" <<<"$line")
     bash -c "exec $line" </dev/null >>"$directory/$1-$2.log" 2>&1 &

@@ -16,17 +16,18 @@ CONVOY_INLINE float to_float(bf16 value) {
     return number.value;
 }
 
-// Rounds to nearest even; a NaN stays one.
+// Rounds to nearest even. A NaN stays a NaN.
 CONVOY_INLINE bf16 to_bf16(float value) {
     union { float value; uint32_t bits; } number = {.value = value};
     uint32_t rounded = convoy_nearest_upper_half(number.bits);
     return (bf16)(value != value ? (number.bits >> 16) | 0x40 : rounded);
 }
 
-// All ones where the value is above zero (its bits are then a positive integer), otherwise zero.
+// Returns all ones where the value is above zero, otherwise zero. The bits of a value above zero
+// are a positive integer.
 CONVOY_INLINE uint16_t positive_mask(bf16 value) { return (uint16_t)-((int16_t)value > 0); }
 
-// Numbers that are not negative compare as their bits do.
+// Returns the bits of a float. Numbers that are not negative compare as their bits do.
 CONVOY_INLINE int32_t float_bits(float value) {
     union { float value; int32_t bits; } number = {.value = value};
     return number.bits;
@@ -39,7 +40,8 @@ CONVOY_INLINE float from_float_bits(int32_t bits) {
 
 // Pooling -----------------------------------------------------------------------------------------
 
-// The part of a window that lies inside the input: places first..<last of one axis.
+// A range first..<last along one axis: the part of a window that lies inside the input, or the
+// windows that cover an input position.
 typedef struct {
     ptrdiff_t origin, first, last;
 } span;
@@ -53,7 +55,8 @@ CONVOY_INLINE span window_span(ptrdiff_t output, ptrdiff_t stride, ptrdiff_t pad
     return s;
 }
 
-// The windows first..<last of one axis that cover an input position.
+// Returns the windows first..<last of one axis that cover an input position. `origin` is that
+// position, padding included.
 CONVOY_INLINE span covering_span(ptrdiff_t input, ptrdiff_t stride, ptrdiff_t padding,
                                  ptrdiff_t window, ptrdiff_t output_extent) {
     span s;
@@ -71,7 +74,7 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
            shape->output_width == shape->input_width / 2;
 }
 
-// One more element of a window: it wins when it is larger, or not a number.
+// Compares one more element of a window with the best one. It wins when it is larger or a NaN.
 #define CHALLENGE(VALUE, PLACE)                                                                    \
     {                                                                                              \
         float value = VALUE;                                                                       \
@@ -80,9 +83,9 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
         place = wins ? PLACE : place;                                                              \
     }
 
-// The body of every pooling kernel below; `B` is the block where it is known when compiling. LOAD
-// and STORE turn elements into floats and back, TO_BITS and FROM_BITS into integers and back.
-// Locals of B elements become vector registers.
+// Defines the pooling kernels of one element type. `B` is the channel block, a constant where it is
+// known when compiling. LOAD and STORE convert elements to floats and back, TO_BITS and FROM_BITS
+// convert them to integers and back. Locals of B elements become vector registers.
 #define DEFINE_POOL(NAME, ELEMENT, LOAD, STORE, BITS, TO_BITS, FROM_BITS)                          \
     CONVOY_INLINE void NAME##_window(const ELEMENT *plane, ELEMENT *output, uint16_t *choice,      \
                                      ptrdiff_t width, ptrdiff_t B, span rows, span columns,        \
@@ -200,7 +203,7 @@ CONVOY_INLINE int is_halves(const convoy_pool_shape *shape) {
             input += s->input_height * row;                                                        \
         }                                                                                          \
     }                                                                                              \
-    /* The same behind a ReLU: bit patterns order as the numbers do. */                            \
+    /* The usual case behind a ReLU: bit patterns compare as the numbers do. */                    \
     CONVOY_INLINE void NAME##_halves_of_relu(const ELEMENT *restrict input,                        \
                                              ELEMENT *restrict output, uint16_t *restrict choice,  \
                                              const convoy_pool_shape *s, ptrdiff_t B) {            \

@@ -7,11 +7,13 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-// Elements that are all read before the first of them is written: so packing may be in place.
-// Copies of a fixed size become vector registers, and addresses need no alignment.
+// The number of elements in a block. All elements of a block are read before the first of them is
+// written, so packing may be in place. Copies of a fixed size become vector registers, and
+// addresses need no alignment.
 #define BLOCK 32
 
-// One NaN for all: which of two NaNs a sum keeps is not said by IEEE 754.
+// Rounds to bfloat16. Every NaN becomes the same NaN, because IEEE 754 does not say which of two
+// NaNs a sum keeps.
 CONVOY_INLINE uint16_t packed(uint32_t bits) {
     uint32_t rounded = convoy_nearest_upper_half(bits);
     return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? 0x7FC0 : rounded);

@@ -5,8 +5,8 @@
 
 #include "dispatch.h"
 
-// The upper half of a float's bits, rounded to nearest, ties to even; not for a NaN, which may come
-// out as an infinity.
+// Returns the upper half of a float's bits, rounded to nearest, ties to even. A NaN must not be
+// passed, because the result may be an infinity.
 CONVOY_INLINE uint32_t convoy_nearest_upper_half(uint32_t bits) {
     return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
 }

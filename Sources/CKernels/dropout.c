@@ -3,7 +3,8 @@
 
 #define LANES 16
 
-// Ten rounds of Philox4x32 over 16 counter blocks at a time; lane l, word w is element 4 l + w.
+// Computes ten rounds of Philox4x32 for 16 counter blocks at a time. Word w of lane l is element
+// 4 l + w.
 CONVOY_CLONES
 void convoy_dropout_mask(float *mask, ptrdiff_t count, uint64_t key, uint64_t name, uint32_t least,
                          float kept) {

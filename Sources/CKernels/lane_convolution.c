@@ -5,7 +5,7 @@
 #define OUTPUTS CONVOY_LANE_OUTPUTS
 #define POSITIONS 3
 
-// -1: not known yet.
+// Whether the fast code runs: 0 or 1, and -1 while that is not known.
 static int is_fast = -1;
 
 int convoy_lanes_are_fast(void) {
@@ -23,8 +23,9 @@ int convoy_lanes_are_fast(void) {
 
 void convoy_lanes_hold_back(void) { __atomic_store_n(&is_fast, 0, __ATOMIC_RELAXED); }
 
-// Four output channels at three positions, or at two: sums that stay in registers, fed by loads and
-// broadcasts. What the compiler knows to be constant: `width`, and usually the taps.
+// Computes four output channels at three positions, or at two. The sums stay in registers, and
+// their factors come from loads and broadcasts. `width`, and usually the number of taps, are
+// constants for the compiler.
 CONVOY_INLINE void correlate_block(const float *source, const float *weights, const float *bias,
                                    float *target, const convoy_lane_shape *shape,
                                    const convoy_lane_group *group, ptrdiff_t tap_count,
@@ -55,7 +56,8 @@ CONVOY_INLINE void correlate_block(const float *source, const float *weights, co
                 sum[o][0] = convoy_fma(factor, x0, sum[o][0]);
                 sum[o][1] = convoy_fma(factor, x1, sum[o][1]);
                 if (width < POSITIONS) continue;
-                // Read anew from the first cache: sixteen registers do not hold it as well.
+                // The compiler must read this value from the first-level cache each time, because
+                // sixteen registers cannot hold it too.
                 __asm__("" : "+r"(last));
                 sum[o][2] = convoy_fma(factor, *(const lanes *)last, sum[o][2]);
             }
@@ -76,8 +78,8 @@ CONVOY_INLINE void correlate_block(const float *source, const float *weights, co
     }
 }
 
-// Positions outside, channels inside: what a position looks at stays in the first cache while the
-// weights of all channels stream by.
+// The outer loop goes over positions, the inner one over output channels. So the inputs of a
+// position stay in the first-level cache while the weights of all channels are read.
 CONVOY_INLINE void correlate_group(const float *source, const float *weights, const float *bias,
                                    float *target, const convoy_lane_shape *shape,
                                    const convoy_lane_group *group, ptrdiff_t first, ptrdiff_t count,
@@ -85,7 +87,7 @@ CONVOY_INLINE void correlate_group(const float *source, const float *weights, co
     const ptrdiff_t block = shape->source_channels * shape->kernel_size * OUTPUTS;
     ptrdiff_t position = 0;
     while (position < group->position_count) {
-        // Four that are left are two twice; a single one is computed twice.
+        // The last four positions are computed as two pairs. A single last one is computed twice.
         const ptrdiff_t rest = group->position_count - position;
         const int width = rest < 3 || rest == 4 ? 2 : 3;
         const ptrdiff_t last = group->position_count - 1;
@@ -166,7 +168,8 @@ void convoy_lanes_pack_transposed(const float *weights, ptrdiff_t outputs, ptrdi
     }
 }
 
-// Four output channels and three taps; sums over positions in each lane, then over the lanes.
+// Computes the sums of four output channels and three taps over all positions, in each lane. The
+// caller then adds the lanes.
 CONVOY_INLINE void gradient_block(const float *const source[POSITIONS],
                                   const float *const output_gradient[OUTPUTS],
                                   const convoy_lane_walk *walk, lanes sum[OUTPUTS][POSITIONS]) {
@@ -238,7 +241,7 @@ CONVOY_INLINE void convoy_lanes_bias_gradient_body(const float *output_gradient,
                                                    int adds) {
     for (ptrdiff_t o = 0; o < count; o++) {
         const lanes *g = (const lanes *)output_gradient + o * position_count;
-        // Four chains, so that an addition need not wait for the one before.
+        // With four chains an addition need not wait for the one before it.
         lanes sum[4] = {(lanes)(0.0f), (lanes)(0.0f), (lanes)(0.0f), (lanes)(0.0f)};
         ptrdiff_t p = 0;
         for (; p + 4 <= position_count; p += 4) {

@@ -2,7 +2,8 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-// Eight sums at a time: as many as keep two multipliers with a latency of four cycles busy.
+// The number of sums that are computed at a time. Eight keep two multipliers with a latency of four
+// cycles busy.
 #define SUMS 8
 
 CONVOY_INLINE void dense_block(const float *input, const float *weights, const float *bias,
@@ -76,7 +77,8 @@ CONVOY_LANE_FUNCTION(convoy_lanes_dense_input_gradient,
                       ptrdiff_t inputs, ptrdiff_t outputs),
                      (output_gradient, weights, input_gradient, inputs, outputs))
 
-// Four outputs and sixteen inputs; every element of the gradient is written once.
+// The gradient of the weights is computed in blocks of four outputs and sixteen inputs, so that
+// every element of the gradient is written once.
 #define OUTPUTS CONVOY_LANE_OUTPUTS
 #define VECTORS 2
 
@@ -119,7 +121,7 @@ CONVOY_INLINE void convoy_rows_dense_weight_gradient_body(const float *input,
                                                           ptrdiff_t outputs, float *gradient,
                                                           int adds) {
     const ptrdiff_t width = VECTORS * CONVOY_LANES, whole = inputs / width * width;
-    // A stretch of the inputs of all rows stays in the first cache for all outputs.
+    // Sixteen inputs of all rows stay in the first-level cache for all outputs.
     for (ptrdiff_t i = 0; i < whole; i += width) {
         for (ptrdiff_t o = 0; o < outputs; o += OUTPUTS) {
             rows_block(input + i, output_gradient + o, rows, inputs, outputs,

@@ -8,7 +8,7 @@ typedef struct {
     ptrdiff_t begin, end;
 } span;
 
-// The part of a window that lies in the image.
+// Returns the part of a window that lies in the image.
 CONVOY_INLINE span inside(ptrdiff_t start, ptrdiff_t window, ptrdiff_t size) {
     span result = {start < 0 ? -start : 0, start + window > size ? size - start : window};
     return result;
@@ -35,7 +35,7 @@ CONVOY_INLINE void convoy_lanes_max_pool_body(const float *input, float *output,
                                               ptrdiff_t channels, const convoy_lane_pool *pool,
                                               int relu_mask) {
     const ptrdiff_t plane = pool->input_height * pool->input_width * CONVOY_LANES;
-    // The usual window, with constants in place of bounds.
+    // The usual window of 2 x 2 has constants in place of bounds.
     const int is_two = pool->window_height == 2 && pool->window_width == 2 &&
                        pool->padding_top == 0 && pool->padding_left == 0 &&
                        (pool->output_height - 1) * pool->stride_height + 2 <= pool->input_height &&

@@ -7,7 +7,8 @@
 #define SIDE 4
 #define ROWS CONVOY_WINOGRAD_ROWS
 
-// Where a tile lies: its first row and column of the input, and how much of it is inside.
+// The place of a tile: its first row and column, and the number of its rows and columns inside the
+// image.
 typedef struct {
     ptrdiff_t row, column;
     ptrdiff_t rows, columns;
@@ -25,7 +26,7 @@ CONVOY_INLINE place tile_place(const convoy_winograd_shape *shape, ptrdiff_t til
 
 // MARK: weights
 
-// G w G', with G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1), for eight kernels.
+// Computes G w G', with G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1), for eight kernels.
 CONVOY_INLINE void weight_points(const lanes w[9], lanes points[POINTS]) {
     lanes rows[SIDE][3];
     CONVOY_UNROLL
@@ -46,7 +47,8 @@ CONVOY_INLINE void weight_points(const lanes w[9], lanes points[POINTS]) {
     }
 }
 
-// Kernels of eight channels, or of those that are left, one in each lane.
+// Loads the kernels of eight channels, or of those that are left, one into each lane. Other lanes
+// are zero.
 CONVOY_INLINE void load_kernels(const float *weights, ptrdiff_t left, lanes w[9]) {
     if (left >= 8) {
         CONVOY_UNROLL
@@ -147,7 +149,7 @@ CONVOY_LANE_FUNCTION(convoy_winograd_unpack_gradient,
 
 // MARK: input
 
-// B' d B, with B' = (1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1).
+// Computes B' d B, with B' = (1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1).
 CONVOY_INLINE void input_points(const lanes d[POINTS], lanes v[POINTS]) {
     lanes rows[POINTS];
     CONVOY_UNROLL
@@ -251,7 +253,7 @@ CONVOY_LANE_FUNCTION(convoy_winograd_input_by_image,
 
 // MARK: products
 
-// Two rows of weights times `width` tiles.
+// Multiplies two rows of weights by `width` tiles.
 CONVOY_INLINE void product_block(const float *weights, const float *from, ptrdiff_t depth,
                                  int width, float *to, ptrdiff_t stored) {
     lanes sum[ROWS][6];
@@ -306,7 +308,7 @@ CONVOY_LANE_FUNCTION(convoy_winograd_multiply,
                       ptrdiff_t width, float *to),
                      (weights, from, rows, depth, width, to))
 
-// `height` output channels times `width` vectors of eight channels.
+// Multiplies `height` output channels by `width` vectors of eight channels.
 CONVOY_INLINE void gradient_product_block(const float *output_gradient, const float *input,
                                           ptrdiff_t depth, ptrdiff_t channels, int height,
                                           int width, float *gradient, int adds) {
@@ -372,7 +374,8 @@ CONVOY_LANE_FUNCTION(convoy_winograd_multiply_gradient,
 
 // MARK: output
 
-// A' m A, with A' = (1 1 1 0; 0 1 -1 -1): y[0], y[1] above y[2], y[3].
+// Computes A' m A, with A' = (1 1 1 0; 0 1 -1 -1), and adds the bias. y[0] and y[1] are the upper
+// row, y[2] and y[3] the lower one.
 CONVOY_INLINE void output_values(const float *points, ptrdiff_t point, const float *bias,
                                  lanes y[4]) {
     const lanes b = (lanes)(*bias);
@@ -451,7 +454,7 @@ CONVOY_LANE_FUNCTION(convoy_winograd_output_pooled,
                       ptrdiff_t first, ptrdiff_t count, int relu, float *output, int32_t *choice),
                      (points, bias, shape, first, count, relu, output, choice))
 
-// A g A'.
+// Computes A g A'.
 CONVOY_INLINE void gradient_points(const lanes g[4], float *points, ptrdiff_t point) {
     lanes rows[SIDE][2];
     CONVOY_UNROLL
@@ -530,7 +533,7 @@ CONVOY_LANE_FUNCTION(convoy_winograd_pooled_gradient,
                       float *points),
                      (gradient, choice, shape, first, count, points))
 
-// B v B'.
+// Computes B v B' and adds it to the gradient of the input.
 CONVOY_INLINE void convoy_winograd_input_gradient_body(const float *points,
                                                        const convoy_winograd_shape *shape,
                                                        ptrdiff_t first, ptrdiff_t count,

@@ -4,18 +4,19 @@
 #include "dispatch.h"
 #include "lane_kernels.h"
 
-/// One number of each of eight images.
+/// Eight numbers, one of each of eight images.
 typedef float lanes __attribute__((ext_vector_type(8), aligned(32)));
 typedef int32_t lane_ints __attribute__((ext_vector_type(8), aligned(32)));
-/// Eight neighbours of a row, wherever they lie.
+/// Eight adjacent numbers of a row, at any address that is aligned for a float.
 typedef float loose_lanes __attribute__((ext_vector_type(8), aligned(4)));
 
 #define CONVOY_UNROLL _Pragma("clang loop unroll(full)")
 
-/// a * b + c, rounded once.
+/// Computes a * b + c, rounded once.
 #define convoy_fma(a, b, c) __builtin_elementwise_fma(a, b, c)
 
-/// Defines NAME for every processor and once more for those with AVX2 and FMA, from NAME_body.
+/// Defines the function NAME from NAME_body twice: for every processor, and for those with AVX2 and
+/// FMA.
 #if defined(__x86_64__)
 #define CONVOY_FAST_LANES __attribute__((target("avx2,fma")))
 #define CONVOY_LANE_FUNCTION(name, parameters, arguments)                                          \
@@ -32,7 +33,8 @@ typedef float loose_lanes __attribute__((ext_vector_type(8), aligned(4)));
     void name parameters { name##_body arguments; }
 #endif
 
-/// The sum of eight lanes: halves, then quarters, then the last two.
+/// Returns the sum of eight lanes. First the two halves are added, then the two quarters, then the
+/// last two numbers.
 CONVOY_INLINE float convoy_lane_sum(const lanes *v) {
     float h[4];
     CONVOY_UNROLL
@@ -40,7 +42,7 @@ CONVOY_INLINE float convoy_lane_sum(const lanes *v) {
     return (h[0] + h[2]) + (h[1] + h[3]);
 }
 
-/// Eight vectors of eight: rows become columns, in three rounds of shuffles.
+/// Transposes eight vectors of eight numbers in three rounds of shuffles.
 CONVOY_INLINE void convoy_lane_transpose(loose_lanes v[8]) {
     loose_lanes t[8], u[8];
     CONVOY_UNROLL
@@ -65,7 +67,7 @@ CONVOY_INLINE void convoy_lane_transpose(loose_lanes v[8]) {
     }
 }
 
-/// Takes a window's next value where it is larger, or a NaN, and notes its place.
+/// Takes the next value of a window in each lane where it is larger or a NaN, and stores its place.
 CONVOY_INLINE void convoy_lane_take_maximum(lanes *best, lane_ints *where, const lanes *value,
                                             int32_t place) {
     const lane_ints wins = (*value > *best) | (*value != *value);

@@ -16,9 +16,9 @@ static uint64_t to_bits(double value) {
     return bits;
 }
 
-// x = k ln 2 + r with |r| <= ln(2) / 2, so that e^x = 2^k e^r; e^r by its Taylor series up to r^13
-// (the first term left out is below 5e-18). ln 2 comes in two parts, the first with 32 bits, so
-// that k times it is exact.
+// The argument is x = k ln 2 + r with |r| <= ln(2) / 2, so that e^x = 2^k e^r. e^r is computed by
+// its Taylor series up to r^13; the first term left out is below 5e-18. ln 2 is split into two
+// parts. The first one has 32 bits, so that its product with k is exact.
 double convoy_exp(double x) {
     if (x != x) return x;
     if (x < -708) return 0;
@@ -36,8 +36,9 @@ double convoy_exp(double x) {
     return sum * from_bits((uint64_t)(k + 1023) << 52);
 }
 
-// x = 2^k m with m in [sqrt(1/2), sqrt(2)), and log m = 2 atanh(s) with s = (m - 1) / (m + 1), by
-// its series up to s^23 (|s| < 0.172, so the first term left out is below 1e-19).
+// The argument is x = 2^k m with m in [sqrt(1/2), sqrt(2)), and log m = 2 atanh(s) with
+// s = (m - 1) / (m + 1). atanh is computed by its series up to s^23; since |s| < 0.172, the first
+// term left out is below 1e-19.
 double convoy_log(double x) {
     if (!(x >= 0x1p-1022 && x <= 0x1.fffffffffffffp1023)) return (double)__builtin_nanf("");
     uint64_t bits = to_bits(x);

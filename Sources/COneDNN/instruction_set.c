@@ -1,4 +1,4 @@
-// Instruction sets: their names, what this host has, and the cap.
+// Instruction sets: their names, the ones that this host has, and the cap.
 
 #define _GNU_SOURCE
 #include <string.h>
@@ -54,8 +54,8 @@ static unsigned saved_state(void) {
 
 #define BIT(word, number) (((word) >> (number)) & 1u)
 
-// Linux grants the tile registers on request (arch_prctl(2), ARCH_REQ_XCOMP_PERM,
-// XFEATURE_XTILEDATA).
+// Returns whether AMX can be used. Linux grants the tile registers on request (arch_prctl(2),
+// ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
 static int may_use_tiles(unsigned state, registers features) {
     const long request_permission = 0x1023, tile_data = 18;
     return (state & 0x60000u) == 0x60000u && BIT(features.d, 22) && BIT(features.d, 24) &&

@@ -1,4 +1,4 @@
-// What the shim's files share.
+// Declarations that the shim's files share.
 
 #ifndef CONVOY_DNNL_INTERNAL_H
 #define CONVOY_DNNL_INTERNAL_H
@@ -41,7 +41,7 @@ struct convoy_dnnl_call {
     dnnl_exec_arg_t arguments[convoy_dnnl_argument_count];
 };
 
-/// The descriptor in the form that oneDNN's functions of this version take.
+/// Returns the descriptor in the form that the functions of this version of oneDNN take.
 static inline convoy_descriptor convoy_get_descriptor(const convoy_dnnl_layout *layout) {
     if (!layout) return NULL;
 #if CONVOY_DNNL_V3
@@ -51,13 +51,15 @@ static inline convoy_descriptor convoy_get_descriptor(const convoy_dnnl_layout *
 #endif
 }
 
-/// Notes the text of a failure and returns its status.
+/// Stores the text of a failure for `convoy_dnnl_message` and returns its status, or -1 when that
+/// is 0.
 int convoy_dnnl_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/// 0, or notes that `what` failed with oneDNN's status.
+/// Returns 0 for success. Otherwise stores that `what` failed with oneDNN's status and returns that
+/// status.
 int convoy_dnnl_check(dnnl_status_t status, const char *what);
 
-/// A new layout that holds a copy of a descriptor.
+/// Creates a layout that holds a copy of a descriptor.
 int convoy_dnnl_layout_copy(convoy_dnnl_layout **layout, convoy_descriptor descriptor);
 
 #endif

@@ -88,7 +88,7 @@ int convoy_dnnl_layout_equal(const convoy_dnnl_layout *a, const convoy_dnnl_layo
     return dnnl_memory_desc_equal(convoy_get_descriptor(a), convoy_get_descriptor(b));
 }
 
-// What a blocked descriptor says, in one form for both versions.
+// The content of a blocked descriptor, in one form for both versions of oneDNN.
 typedef struct {
     int rank;
     const int64_t *dimensions;
@@ -145,7 +145,8 @@ static description describe(const convoy_dnnl_layout *layout) {
 }
 #endif
 
-// Whether the strides are those of [N, C/b, H, W, b]; a stride of a dimension of 1 says nothing.
+// Returns whether the strides are those of [N, C/b, H, W, b], or with `channels_last` those of
+// [N, H, W, C]. The stride of a dimension of 1 has no effect and may be anything.
 static int has_strides(const description *d, int64_t channel_block, int channels_last) {
     int64_t expected[4];
     const int64_t *p = d->padded_dimensions;

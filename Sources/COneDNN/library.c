@@ -1,4 +1,4 @@
-// The library as a whole: failures, version, threads, instruction sets, contexts.
+// The library as a whole: failures, version, threads, contexts.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -50,9 +50,10 @@ void convoy_dnnl_version(int *major, int *minor, int *patch) {
 // Threads -----------------------------------------------------------------------------------------
 
 #if DNNL_CPU_RUNTIME == DNNL_RUNTIME_OMP
-// The OpenMP runtime is whichever one the oneDNN library itself was linked to, so its functions are
-// looked up in the process rather than linked. The count of threads is a setting of each thread;
-// oneDNN reads it when it makes a primitive and when it runs one, and starts no team at 1.
+// The OpenMP runtime is the one that the oneDNN library itself was linked to. So its functions are
+// looked up in the process rather than linked. The number of threads is a setting of each thread.
+// oneDNN reads it when it creates a primitive and when it runs one, and starts no other threads
+// when it is 1.
 static void (*set_thread_count)(int);
 static int (*get_thread_count)(void);
 static pthread_once_t lookup = PTHREAD_ONCE_INIT;

@@ -5,7 +5,8 @@
 
 #include "internal.h"
 
-// Attributes: the caller brings the scratchpad; a fused ReLU where asked for.
+// Creates the attributes of a primitive: the caller provides the scratchpad, and with `relu` a ReLU
+// is fused.
 static int make_attributes(dnnl_primitive_attr_t *attributes, int relu) {
     int status = convoy_dnnl_check(dnnl_primitive_attr_create(attributes), "making attributes");
     if (status) return status;
@@ -26,7 +27,7 @@ static int make_attributes(dnnl_primitive_attr_t *attributes, int relu) {
     return status;
 }
 
-// Takes over `descriptor` and makes the primitive.
+// Creates the primitive, and takes over `descriptor` even when that fails.
 static int finish(convoy_dnnl_operation **operation, dnnl_primitive_desc_t descriptor,
                   int is_reorder) {
     convoy_dnnl_operation *new = calloc(1, sizeof *new);
@@ -262,7 +263,7 @@ void convoy_dnnl_call_bind(convoy_dnnl_call *call, convoy_dnnl_argument argument
     int number = argument_number(argument, call->is_reorder);
     int index = 0;
     while (index < call->argument_count && call->arguments[index].arg != number) index++;
-    if (index == convoy_dnnl_argument_count) return;  // cannot be: there are no more arguments
+    if (index == convoy_dnnl_argument_count) return;  // never happens: there are no more arguments
     call->arguments[index].arg = number;
     call->arguments[index].memory = memory->memory;
     if (index == call->argument_count) call->argument_count++;

@@ -17,7 +17,7 @@ import Testing
     ])
     func knownSums(text: String, sum: String) {
         #expect(hexadecimal(SHA256.hash(data: Array(text.utf8))) == sum)
-        // Not in one piece of memory, and in parts of all lengths.
+        // The input in no single piece of memory, and in parts of all lengths.
         #expect(hexadecimal(SHA256.hash(data: text.utf8.lazy.map { $0 })) == sum)
         var hash = SHA256()
         var (rest, length) = (Array(text.utf8)[...], 1)
@@ -37,7 +37,7 @@ import Testing
         second.update(data: Array("x".utf8))
         #expect(first.finalize() == SHA256.hash(data: Array("abc".utf8)))
         #expect(second.finalize() == SHA256.hash(data: Array("abx".utf8)))
-        // An end is no end: more may follow.
+        // A hash can be extended after `finalize`.
         first.update(data: [])
         #expect(first.finalize() == SHA256.hash(data: Array("abc".utf8)))
     }

@@ -36,7 +36,8 @@ import Testing
         #expect(count == AskQueue.maximumPerPeer + AskQueue.maximumPeerCount - 1)
     }
 
-    /// Against lists in a dictionary: nothing is lost, doubled or answered out of a peer's order.
+    /// Compares the queue with a dictionary of lists: nothing is lost or doubled, and each peer's
+    /// asks keep their order.
     @Test func againstATwin() {
         for seed in TestSeed.seeds(500) {
             var random = RandomStream(seed: seed, purpose: .simulation, 42)

@@ -49,9 +49,9 @@ import Testing
             }
             let leafCount = 1 + random.next(below: 100)
             let shares = Self.contiguous(leafCount, weights)
-            // In candidate order, without gap or overlap.
+            // The shares are in the candidates' order, without gap or overlap.
             #expect(Array(shares.joined()) == Array(0..<leafCount), "seed \(seed)")
-            // Nobody ends later than if one leaf of theirs had gone elsewhere.
+            // No candidate with one leaf more would end before the slowest one.
             let times = zip(shares, weights).map { Double($0.count) / $1 }
             let slowest = times.max() ?? 0
             for (share, weight) in zip(shares, weights) {
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    /// Someone is gone: the others keep all they have, and only orphans move.
+    /// Some candidates are gone: the others keep all their leaves, and only orphans move.
     @Test func completionMovesOnlyOrphans() {
         for seed in TestSeed.seeds(3_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 6)

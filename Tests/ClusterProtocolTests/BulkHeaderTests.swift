@@ -40,7 +40,7 @@ import Testing
         return header
     }
 
-    /// The layout as its table says it, byte for byte; a change here is a new version.
+    /// The header's bytes equal the layout in its table; a change here is a new version.
     @Test func goldenBytes() throws {
         let golden: [UInt8] = [
             0x43, 0x56, 0x4F, 0x59, 0x01, 0x00, 0x01, 0x01,  // magic, version, kind, payload type
@@ -74,7 +74,7 @@ import Testing
         }
     }
 
-    /// Any value of any byte: refused, or a header that says exactly these bytes.
+    /// With any value in any byte, the header is refused or encodes to exactly these bytes.
     @Test func everyMutationIsRefusedOrMeant() {
         for header in [Self.sample] + TestSeed.seeds(20).map(Self.random) {
             let good = header.bytes
@@ -92,7 +92,7 @@ import Testing
     @Test func randomBytesNeverTrap() {
         for seed in TestSeed.seeds(20_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 3)
-            // The first words are right, so that the rest is looked at.
+            // The first words are right, so that the parser reads the rest too.
             var bytes = Array(Self.sample.bytes[..<8])
             while bytes.count < 64 { bytes.append(UInt8(truncatingIfNeeded: random.next32())) }
             if let read = try? Self.parse(bytes) { #expect(read.bytes == bytes, "seed \(seed)") }

@@ -1,7 +1,7 @@
 import ClusterProtocol
 import Testing
 
-/// What a coordinator makes of a hello and the connection it came over.
+/// How a coordinator answers a hello, given the connection it came over.
 @Suite struct ConnectionTests {
     private func machine(servers: Int = 1, open: String? = nil) -> CoordinatorMachine {
         var configuration = CoordinatorMachine.Configuration(
@@ -57,12 +57,12 @@ import Testing
         }
     }
 
-    /// Others would be sent to a loopback address of their own.
+    /// A server's loopback address is refused: other hosts would connect to themselves.
     @Test func loopbackInAnOpenRun() throws {
         let open = "tcp://10.0.0.9:5555"
         let text = try refusal(at: "tcp://127.0.0.1:5", machine(open: open))
         #expect(text?.contains("--coordinator \(open)") == true)
-        // With servers, nobody asks a worker for a shard.
+        // With servers, workers host no shards, so a worker's loopback address does no harm.
         #expect(try refusal(.worker, at: "tcp://127.0.0.1:5", machine(open: open)) == nil)
         #expect(
             try refusal(.worker, at: "tcp://127.0.0.1:5", machine(servers: 0, open: open)) != nil)

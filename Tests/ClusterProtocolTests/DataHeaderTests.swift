@@ -7,7 +7,7 @@ import Testing
         try bytes.withUnsafeBytes { try DataHeader(bytes: $0) }
     }
 
-    /// The layout as its table says it, byte for byte; a change here is a new version.
+    /// The header's bytes equal the layout in its table; a change here is a new version.
     @Test func goldenBytes() throws {
         let header = DataHeader(
             .piece, DataObject(.test, 0x0102_0304), offset: 0x1112_1314_1516,
@@ -24,7 +24,7 @@ import Testing
         #expect(try Self.parse(golden) == header)
     }
 
-    /// Whatever the bytes are, they are read or refused, and what is read is within its limits.
+    /// Any bytes are read or refused, and what is read is within its limits.
     @Test func foreignBytes() throws {
         for seed in TestSeed.seeds(20_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 40)

@@ -5,8 +5,8 @@ import Testing
 @Suite struct DownloadTests {
     private static let object = DataObject(.training, 2)
 
-    /// Asks and answers that are lost, doubled and reordered, and a side that is away for a while:
-    /// every byte comes once, in order, and never more than the window is on its way.
+    /// Asks and answers are lost, doubled and reordered, and a side is away for a while: every byte
+    /// comes once, in order, and never more than the window is on its way.
     @Test func networkWithFaults() throws {
         for seed in TestSeed.seeds(2_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 41)
@@ -69,7 +69,7 @@ import Testing
         #expect(!early.contains(.giveUp) && late == [.giveUp] && after == [])
     }
 
-    /// A busy side is not asked more and more often.
+    /// A side that does not answer is asked less and less often.
     @Test func asksLessAndLessOften() {
         var download = Download(Self.object, now: .zero)
         var asked = download.start(now: .zero).count

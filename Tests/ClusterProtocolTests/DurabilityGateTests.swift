@@ -41,7 +41,7 @@ import Testing
         #expect(gate.pass(Self.snapshot(3)) == [Self.snapshot(3)])
     }
 
-    /// Signs of life go out with the limit that was told before, and the new one follows.
+    /// Signs of life go out at once with the limit told before; the new limit follows later.
     @Test func signsOfLifeTellNothingNew() {
         var gate = DurabilityGate()
         #expect(gate.pass(Self.alive(5)) == [Self.alive(5)])
@@ -55,7 +55,7 @@ import Testing
         #expect(free == [Self.alive(10), Self.alive(10, to: Self.other)])
     }
 
-    /// With nothing told there is nothing to repeat.
+    /// While no limit was told yet, no sign of life goes out.
     @Test func theFirstLimitIsNotToldEarly() {
         var gate = DurabilityGate()
         _ = gate.pass(Self.journal(1))
@@ -74,7 +74,7 @@ import Testing
         #expect(gate.becameDurable(1) == [end] && !gate.holdsEnd)
     }
 
-    /// What is said again and again while a disk hangs is kept once.
+    /// A message that is repeated while a disk hangs is kept once.
     @Test func whatWaitsIsBounded() {
         var gate = DurabilityGate()
         _ = gate.pass(Self.journal(1))

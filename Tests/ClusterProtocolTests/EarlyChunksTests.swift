@@ -38,7 +38,7 @@ import Testing
         #expect(
             machine.step(.chunksComputed(step: step, node: node, chunks: 2..<4), now: .zero)
                 == [contribute(2..<4)])
-        // Of another step, or of a node that nobody asked for.
+        // Chunks of another step, or of a node that was not asked for, are not sent.
         #expect(
             machine.step(.chunksComputed(step: step.next, node: node, chunks: 2..<4), now: .zero)
                 .isEmpty)
@@ -52,7 +52,8 @@ import Testing
                 .isEmpty)
     }
 
-    /// What was sent before the shards were put back is not taken, though it would be the same.
+    /// Contributions from before the shards were put back are dropped, although their bits would be
+    /// the same.
     @Test func contributionsOfAnotherPlacementAreDropped() {
         var host = ShardHostMachine(
             .init(

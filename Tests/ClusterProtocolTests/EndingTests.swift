@@ -1,7 +1,7 @@
 import ClusterProtocol
 import Testing
 
-/// How a run ends, and what a coordinator does that finds it ended.
+/// How a run ends, and what a successor of the coordinator does with a run that has ended.
 @Suite struct EndingTests {
     private typealias Action = CoordinatorMachine.Action
 
@@ -36,8 +36,8 @@ import Testing
     private static let beat = ControlMessage.heartbeat(
         Heartbeat(generation: Generation(1), step: Step(4)))
 
-    /// Once members were sent home nobody could go on: the journal has to say before that it is
-    /// over.
+    /// The journal says that the run is over before members are sent home: without them the run
+    /// could not go on.
     @Test func theJournalSaysItFirst() {
         var scenario = Scenario([:])
         for name in ["server-a", "worker-a"] { scenario.start(name, [:]) }
@@ -48,8 +48,8 @@ import Testing
         #expect(outcome([actions[actions.count - 1]])?.exitCode == 130)
     }
 
-    /// Killed after the journal said so: members who are there still are sent home, and it ends
-    /// well.
+    /// The coordinator was killed after the journal said so: its successor sends the remaining
+    /// members home and ends well.
     @Test func aSuccessorSendsTheOthersHome() {
         var machine = successor(recovery(finished: 0))
         #expect(machine.step(.tick, now: .milliseconds(100)) == [])
@@ -67,14 +67,15 @@ import Testing
         #expect(outcome(actions)?.workerCount == 2)
     }
 
-    /// They have gone already: they are not waited for longer than finding a coordinator takes.
+    /// The members have gone already: the successor waits no longer than a member needs to find a
+    /// coordinator.
     @Test func aSuccessorThatFindsNobodyEndsWell() {
         var machine = successor(recovery(finished: 0))
         #expect(machine.step(.tick, now: .seconds(3)) == [])
         #expect(outcome(machine.step(.tick, now: .milliseconds(3001)))?.exitCode == 0)
     }
 
-    /// `--resume` of a finished run: the members started for it are sent home at once.
+    /// `--resume` of a finished run sends the members started for it home at once.
     @Test func membersStartedForAFinishedRunAreSentHome() {
         var known = recovery(finished: 0)
         known.mayHaveMembers = false
@@ -88,7 +89,7 @@ import Testing
         #expect(outcome(actions)?.exitCode == 0)
     }
 
-    /// Only a run that ended well, and that is not to be taken further, is over.
+    /// A run is over only when it ended well and is not to be taken further.
     @Test func whatIsNotOverGoesOn() {
         for (exitCode, steps) in [(nil, 4), (130, 4), (69, 4), (0, 8)] as [(Int?, Int)] {
             var machine = successor(recovery(finished: exitCode), totalSteps: steps)
@@ -99,8 +100,8 @@ import Testing
         }
     }
 
-    /// A run that was stopped at the end of an epoch begins with its evaluation, unless that was over
-    /// before; what was evaluated beyond the checkpoint is evaluated again.
+    /// A run stopped at the end of an epoch begins with that epoch's evaluation, unless it was
+    /// complete before. Evaluations beyond the checkpoint are repeated.
     @Test(arguments: [nil, 0, 4, 8] as [Int?]) func anEpochIsEvaluatedAllTheSame(evaluated: Int?) throws {
         var known = recovery(finished: 130)
         known.mayHaveMembers = false
@@ -126,7 +127,8 @@ import Testing
         #expect(scenario.lines.count { $0.hasPrefix("coordinator: evaluated") } == 1)
     }
 
-    /// Ctrl-C, and then the last workers die before the step is over: 130 soon, not 69 later.
+    /// After Ctrl-C the last workers die before the step is over: the run ends with 130 soon, not
+    /// with 69 later.
     @Test func workersThatDieAfterCtrlC() {
         var scenario = Scenario([:])
         for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
@@ -142,8 +144,8 @@ import Testing
         #expect(end?.contains("step 2") == true, "\(scenario.lines)")
     }
 
-    /// Where help brings a step to its end, shards are beyond what a late worker answers: a run that
-    /// stopped there never rested.
+    /// When help completes a step, shards may be beyond the step that a late worker reports: a run
+    /// that stopped at that worker's step would never come to rest.
     @Test(arguments: [[2, 3], [3, 2]]) func stoppingGoesAsFarAsAnyoneHasBegun(steps: [Int]) {
         var scenario = Scenario([:])
         for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
@@ -160,7 +162,7 @@ import Testing
         #expect(actions.contains(.note(.stopping(step: Step(3)))), "\(actions)")
     }
 
-    /// Speed is counted from where the run was taken up last, and rests do not count.
+    /// Speed counts from where the run was taken up last, without rests.
     @Test func whatTheJournalSaysOfTime() {
         var recovery = recovery(finished: nil)
         recovery.add(.limit(Step(8), trainingSeconds: 5))

@@ -1,9 +1,9 @@
 import ClusterProtocol
 import Testing
 
-/// When a worker with nothing to do offers help, and when it keeps out of the way.
+/// When a worker with nothing to do offers help, and when it does not.
 @Suite struct HelpingTests {
-    /// One worker of two, in steps of known times.
+    /// One of two workers, in steps of known duration.
     private struct Bench {
         let shard = ShardIndex(0)
         var machine: WorkerMachine
@@ -30,10 +30,10 @@ import Testing
             machine.step(.weights(shard: shard, chunk: 0, version: step, placement: 1), now: now)
         }
 
-        /// A step in which the next weights come `wait` after the worker's own share, or, when
-        /// `help` is of use, soon after that.
+        /// Plays a step in which the next weights come `wait` after the worker's own share, or soon
+        /// after `help` when `isUseful`.
         ///
-        /// - Returns: after how long a wait help was offered, if it was.
+        /// - Returns: how long the worker waited before it offered help; nil when it offered none.
         mutating func play(
             own: Duration, wait: Duration, help: Duration, isUseful: Bool
         ) -> Duration? {
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    /// An exchange that takes long makes everyone wait; copies would only make it longer.
+    /// Everyone waits when an exchange takes long; copies would only lengthen it.
     @Test(arguments: [20, 50, 200, 1000])
     func anExchangeThatIsAlwaysSlow(milliseconds: Int) {
         var bench = Bench()
@@ -83,7 +83,7 @@ import Testing
         #expect(offers.count <= 10 && (offers.last ?? 0) < 12, "\(offers)")
     }
 
-    /// Waits that vary, as with more workers than processors.
+    /// The waits vary, as with more workers than processors.
     @Test func waitsThatVary() {
         var bench = Bench()
         var offers = 0
@@ -96,8 +96,8 @@ import Testing
         #expect(offers == 0)
     }
 
-    /// Somebody stopped: after some patience at first, as long as one virtual worker takes, and at once
-    /// as long as that is of use.
+    /// The other worker has stopped: the first help comes after as long as one virtual worker
+    /// takes, and later help at once, as long as it is of use.
     @Test func aStragglerIsHelpedAtOnce() throws {
         var bench = Bench()
         for _ in 0..<50 {
@@ -117,7 +117,7 @@ import Testing
         }
     }
 
-    /// Help that was of no use is not offered at once again.
+    /// After help that was of no use, the next help is not offered at once.
     @Test func uselessHelpIsGivenUp() {
         var bench = Bench()
         for _ in 0..<20 {
@@ -134,7 +134,7 @@ import Testing
         #expect(next.map { $0 >= .milliseconds(5) } ?? true)
     }
 
-    /// One long pause does not make anyone patient for long.
+    /// One long pause does not make a worker patient for long.
     @Test func oneLongPauseIsNotUsual() throws {
         var bench = Bench()
         for step in 0..<20 {
@@ -147,8 +147,8 @@ import Testing
         #expect(try #require(offer) <= .milliseconds(8))
     }
 
-    /// A shard that has no time to answer is not asked a thousand times a second; with help that was
-    /// of use before, neither.
+    /// A shard that has no time to answer is not asked a thousand times a second, even when help
+    /// was of use before.
     @Test(arguments: [false, true]) func questionsWithoutAnswersGetRarer(hasHelped: Bool) {
         var bench = Bench()
         for _ in 0..<20 where hasHelped {
@@ -169,7 +169,8 @@ import Testing
         #expect((1...14).contains(questions) && wakes <= 16, "\(questions) \(wakes)")
     }
 
-    /// Among many who wait for many, nobody goes from one missing leaf to the next without end.
+    /// Among many late workers, a worker does not help with one missing leaf after the other
+    /// without end.
     @Test func helpWithOneAfterTheOtherIsBounded() {
         var bench = Bench(leafCount: 64)
         for _ in 0..<3 {
@@ -192,7 +193,7 @@ import Testing
         #expect(helped == 2)
     }
 
-    /// With one virtual worker there is nothing to help with, and nothing to wake up for.
+    /// With one virtual worker there is nothing to help with, and no deadline to wake up for.
     @Test func aSingleVirtualWorkerAsksNobody() {
         var bench = Bench(leafCount: 1)
         bench.now += .milliseconds(1)

@@ -58,7 +58,7 @@ import Testing
     @Test func whatBindSays() throws {
         let head = "tcp://10.1.0.1:5"
         try check(.init(coordinator: head, bind: "10.2.0.0/16:5600"), "tcp://10.2.2.3:5600")
-        // Two of this host's addresses fit: the one the route uses.
+        // When two addresses of this host fit, the one that the route uses is taken.
         try check(.init(coordinator: head, bind: "10.1.0.0/16"), "tcp://10.1.2.3:*")
         try check(
             .init(coordinator: head, bind: "10.1.0.0/16", route: "10.1.9.9"), "tcp://10.1.9.9:*")

@@ -2,7 +2,8 @@ import ClusterProtocol
 import Testing
 
 @Suite struct MemberMachineTests {
-    /// A server whose shards cannot go on ends, rather than look alive while all wait for it.
+    /// A server ends when its shards cannot go on, rather than look alive while all others wait for
+    /// it.
     @Test func shardsThatFailEndTheirProcess() {
         var machine = MemberMachine(
             .init(

@@ -4,14 +4,14 @@ import Glibc
 import Testing
 
 @Suite struct NetworkAddressTests {
-    /// The C library's reading; nil for what it does not take.
+    /// The address as the C library reads it; nil for text that the library refuses.
     private func twin(_ text: String) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 { return Array(bytes[..<4]) }
         return inet_pton(AF_INET6, text, &bytes) == 1 ? bytes : nil
     }
 
-    /// An IPv4 address in IPv6's clothes is the IPv4 address.
+    /// The bytes of an address; those of the IPv4 address when it is an IPv4-mapped one.
     private func plain(_ bytes: [UInt8]?) -> [UInt8]? {
         bytes.flatMap { NetworkAddress(bytes: $0)?.bytes }
     }

@@ -2,9 +2,9 @@ import ClusterProtocol
 import CounterRandom
 import Testing
 
-/// The heart of the promise: whatever arrives, in whatever order, the root has the same bits.
+/// Nodes that arrive in any order, and in part twice, give the root the same bits.
 @Suite struct NodeSetTests {
-    /// Payloads beside a node set, kept, forgotten and added exactly as the set says.
+    /// A node set and its payloads, which are kept, forgotten and added exactly as the set says.
     private struct Store {
         var set: NodeSet
         var floats: [TreeNode: Float] = [:]
@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    /// One run's leaves: numbers so unlike that another order of additions gives other bits.
+    /// One run's leaves, with numbers so unlike that another order of additions gives other bits.
     private struct Leaves {
         var floats: [Float] = []
         var totals: [ContributionTotals] = []
@@ -42,7 +42,7 @@ import Testing
                     ContributionTotals(
                         sampleCount: 1 + random.next(below: 9),
                         lossSum: Double(random.nextUniform()) * Double(magnitude),
-                        // One bit a leaf: a leaf counted twice shows.
+                        // Each leaf has a bit of its own, so a leaf counted twice shows.
                         correctCount: 1 << leaf, recordDigest: random.next()))
             }
         }
@@ -79,8 +79,8 @@ import Testing
             let below = Set(tree.leaves(of: node))
             let isNew = !below.isSubset(of: covered)
             let isIn = store.insert(node, value(node), totals(node))
-            // All below may be here in pieces: then both answers are right, and neither may change
-            // anything; only a node that brings a leaf must be taken.
+            // When all leaves below are already here in pieces, both answers are right and neither
+            // may change anything. Only a node that brings a new leaf must be taken.
             if isNew { isGood = isGood && isIn }
             covered.formUnion(below)
             isGood =
@@ -104,7 +104,7 @@ import Testing
             && store.floats[tree.root]?.bitPattern == root.bitPattern
             && store.set.rootTotals == totals(tree.root)
             && store.set.rootTotals?.correctCount == (1 << twin.leafCount) - 1
-        // What comes now is all covered.
+        // All later nodes are covered.
         for node in canonical {
             isGood = isGood && !store.insert(node, .nan, ContributionTotals())
         }

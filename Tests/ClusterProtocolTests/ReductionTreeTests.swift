@@ -2,7 +2,7 @@ import ClusterProtocol
 import CounterRandom
 import Testing
 
-/// Every tree of up to 70 leaves against its dumb twin.
+/// Compares every tree of up to 70 leaves with a plain twin.
 @Suite struct ReductionTreeTests {
     @Test func shapeEqualsTheTwins() {
         for leafCount in 1...70 {
@@ -23,7 +23,8 @@ import Testing
         }
     }
 
-    /// Every contiguous range, and random sets: exactly covered, by maximal nodes, in leaf order.
+    /// Every contiguous range, and random sets, are covered exactly, by maximal nodes, in leaf
+    /// order.
     @Test func maximalNodesCoverExactly() {
         for leafCount in 1...70 {
             let tree = ReductionTree(leafCount: leafCount)
@@ -49,7 +50,8 @@ import Testing
         _ tree: ReductionTree, _ canonical: [(TreeNode, Set<Int>)], _ leaves: [Int], _ label: String
     ) {
         let wanted = Set(leaves)
-        // Those within the set that no other within the set contains: the one smallest exact cover.
+        // The nodes within the set that no other node within the set contains: the one smallest
+        // exact cover.
         let within = canonical.filter { $0.1.isSubset(of: wanted) }
         let maximal = within.filter { node in
             !within.contains { $0.1.isStrictSuperset(of: node.1) }
@@ -68,7 +70,7 @@ import Testing
         #expect(tree.maximalNodes(covering: [4, 5, 6, 7]) == [TreeNode(level: 2, index: 1)])
     }
 
-    /// The tree of five leaves, written out: leaf 4 has no sibling, so it *is* node 2.1.
+    /// The tree of five leaves, written out: leaf 4 has no sibling, so its canonical node is 2.1.
     @Test func fiveLeaves() {
         let tree = ReductionTree(leafCount: 5)
         let four = TreeNode(level: 2, index: 1)
@@ -85,8 +87,8 @@ import Testing
                 == [.leaf(1), TreeNode(level: 1, index: 1), four])
     }
 
-    /// Every node of every tree, cut into parts of every size: the same leaves in the same order,
-    /// none too large, and none that could be larger.
+    /// Every node of every tree is cut into parts of every size: the leaves and their order stay,
+    /// no part is too large, and no part could be larger.
     @Test func partsAreTheLargestThatAreSmallEnough() {
         for leafCount in 1...40 {
             let tree = ReductionTree(leafCount: leafCount)
@@ -109,7 +111,7 @@ import Testing
         for part in parts {
             let count = twin.nodes[part]?.count ?? 0
             #expect(count <= max(1, limit) || count == 1, "\(label)")
-            // The next node above with more leaves is too large, or above the node asked for.
+            // The parent of a part is too large or lies above `node`.
             guard part != twin.canonical(node) else { continue }
             #expect((twin.nodes[part.parent]?.count ?? 0) > max(1, limit), "\(label)")
         }

@@ -1,7 +1,7 @@
 import ClusterProtocol
 import Testing
 
-/// What a relay adds, passes on, hands on and drops.
+/// Which sums and weights a relay adds, passes on and drops.
 @Suite struct RelayMachineTests {
     private static let tree = ReductionTree(leafCount: 8)
     private static let group = TreeNode(level: 2, index: 1)
@@ -48,7 +48,7 @@ import Testing
             Self.passOn(Self.group, of: 4),
         ]
         #expect(machine.step(Self.sum(.leaf(4)), now: .zero) == last)
-        // What comes once more has been passed on.
+        // A duplicate of a sum that was passed on is dropped.
         #expect(machine.step(Self.sum(.leaf(4)), now: .zero) == [.drop])
         #expect(machine.nextDeadline == nil)
     }
@@ -65,7 +65,7 @@ import Testing
         #expect(machine.nextDeadline == nil)
         #expect(machine.step(Self.sum(.leaf(5)), now: deadline) == [.forward])
         #expect(machine.step(Self.sum(.leaf(5)), now: deadline) == [.drop])
-        // It took a second, and is given that time from now on.
+        // The sum took a second, so later ones are given that time.
         #expect(machine.step(Self.sum(.leaf(7)), now: .seconds(1)) == [.forward])
         _ = machine.step(Self.sum(.leaf(4), step: 6), now: .seconds(2))
         #expect(machine.nextDeadline == .seconds(4))
@@ -96,7 +96,7 @@ import Testing
         #expect(machine.step(Self.sum(.leaf(5)), now: .zero) == [.forward])
     }
 
-    /// Audited leaves go straight to the shard, whose relay does not wait for them.
+    /// Audited leaves go straight to the shard, so the relay does not wait for them.
     @Test func auditedLeavesAreNotWaitedFor() throws {
         let audit = AuditPlan(seed: 1, rate: 0.4)
         let step = try #require(
@@ -130,7 +130,7 @@ import Testing
             machine.step(.follow(peer: two, chunk: 3, version: Step(0)), now: .zero).isEmpty)
         #expect(weights(1, 1) == [.keepWeights(chunk: 3), send(1, 1, [two])])
         #expect(weights(1, 1).isEmpty)
-        // A late follower gets at once what it has not, and nothing that is too old for it.
+        // A late follower gets the weights it lacks at once, and none older than it asked for.
         #expect(
             machine.step(.follow(peer: one, chunk: 3, version: Step(1)), now: .zero)
                 == [send(1, 1, [one])])
@@ -138,7 +138,7 @@ import Testing
             machine.step(.follow(peer: one, chunk: 3, version: Step(2)), now: .zero).isEmpty)
         #expect(weights(2, 1) == [.keepWeights(chunk: 3), send(2, 1, [one, two])])
         _ = machine.step(.unsubscribe(peer: two), now: .zero)
-        // Put back by the coordinator.
+        // The coordinator has put the shards back.
         #expect(weights(0, 2) == [.keepWeights(chunk: 3), send(0, 2, [one])])
         #expect(
             machine.step(.weights(chunk: 4, version: Step(1), placement: 2), now: .zero)

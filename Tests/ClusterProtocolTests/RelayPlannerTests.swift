@@ -1,7 +1,7 @@
 import ClusterProtocol
 import Testing
 
-/// Who relays for whom, and which way sums and weights go.
+/// Which workers relay for which, and the ways of sums and weights.
 @Suite struct RelayPlannerTests {
     static func member(_ number: Int) -> RelayGroup.Member {
         .init(
@@ -28,12 +28,13 @@ import Testing
     @Test func aShardThatCanHearEveryoneDoes() {
         #expect(Self.groups(32, leafCount: 64, fanIn: 32).isEmpty)
         #expect(Self.groups(64, leafCount: 64, fanIn: 0).isEmpty)
-        // Two workers in two groups of one would hear nobody less.
+        // Two groups of one worker would not reduce the senders of any shard.
         #expect(Self.groups(2, leafCount: 4, fanIn: 1).isEmpty)
         #expect(Self.groups(0, leafCount: 4, fanIn: 1).isEmpty)
     }
 
-    /// Nobody hears more than twice the square root, and the groups are whole subtrees.
+    /// The largest group's members and the groups together are fewer than three times the square
+    /// root of the workers. The groups are whole subtrees.
     @Test(arguments: [(33, 64), (64, 64), (64, 256), (100, 100), (1000, 1000), (1000, 4096)])
     func groupsAreAboutAsManyAsTheirMembers(workers: Int, leafCount: Int) {
         let groups = Self.groups(workers, leafCount: leafCount, fanIn: 32)
@@ -45,7 +46,8 @@ import Testing
         #expect((most + groups.count) * (most + groups.count) < workers * 9)
     }
 
-    /// One whose share lies in two groups is in both; one that others cannot reach relays for nobody.
+    /// A worker whose share lies in two groups is in both. A worker that others cannot reach relays
+    /// for none.
     @Test func sharesAcrossGroups() {
         var workers = Self.workers(5, leafCount: 16)
         workers[1].member = nil
@@ -67,7 +69,7 @@ import Testing
         let node = TreeNode(level: 1, index: 2)
         let relays = (0..<4).map { routes.relay(of: node, chunk: $0)?.identity.rawValue }
         #expect(relays == ["worker-3", "worker-2", "worker-3", "worker-2"])
-        // Of others, whose relays it does not know; of a whole group; of no node at all.
+        // A node of another group, a whole group and no node at all have no relay here.
         #expect(routes.relay(of: TreeNode(level: 1, index: 0), chunk: 0) == nil)
         #expect(routes.relay(of: TreeNode(level: 2, index: 1), chunk: 0) == nil)
         #expect(routes.relay(of: TreeNode(level: 0, index: -4), chunk: 0) == nil)
@@ -76,7 +78,7 @@ import Testing
         #expect(routes.relays(chunkCount: 4).map(\.identity.rawValue) == ["worker-2", "worker-3"])
     }
 
-    /// Whoever relays a chunk has it from the shard, so weights never go in a circle.
+    /// The relay of a chunk has it from the shard, so weights never go in a circle.
     @Test(arguments: [(40, 64), (64, 100), (100, 128)])
     func weightsComeFromTheShardInTheEnd(workers: Int, leafCount: Int) throws {
         let tree = ReductionTree(leafCount: leafCount)
@@ -100,7 +102,7 @@ import Testing
         }
     }
 
-    /// What a coordinator should never say leads to no relays, and to no trap.
+    /// Groups that a coordinator should never send give no relays, and do not trap.
     @Test func groupsThatAreNone() {
         let tree = ReductionTree(leafCount: 16)
         let own = Self.member(0).identity

@@ -1,9 +1,9 @@
 import ClusterProtocol
 
-/// Values as words of a transcript, by reflection: a case or field more changes a transcript, never
-/// the code here.
+/// Renders values as words of a transcript, by reflection: a new case or field changes a
+/// transcript, never this code.
 enum Rendering {
-    /// Fields that say nothing in a transcript.
+    /// Fields that are left out of transcripts.
     private static let hidden: Set<String> = [
         "configuration", "data", "bulkEndpoint", "dataEndpoint", "endpoint", "publicKey",
         "results",
@@ -44,7 +44,7 @@ enum Rendering {
         return "\(name): \(text(child.value))"
     }
 
-    /// The values of a case or a struct by their names, for tests that care about some of them.
+    /// Returns the values of a case or a struct by name, for tests that need only some of them.
     static func named(_ value: Any) -> [String: String] {
         let mirror = Mirror(reflecting: value)
         let isCase = mirror.displayStyle == .enum

@@ -2,8 +2,8 @@ import ClusterProtocol
 
 /// A small cluster of machines without clock, network or floats, for transcripts.
 ///
-/// Messages arrive at once and in order; time passes only when told. Nothing is computed before the
-/// transcript says up to which step.
+/// Messages arrive at once and in order, and time passes only when told. Workers compute steps only
+/// up to the one that the transcript names.
 struct Scenario {
     struct Member {
         var machine: MemberMachine
@@ -11,7 +11,7 @@ struct Scenario {
         var hosts: [ShardIndex: PeerIdentity] = [:]
         var fingerprint = "data"
         var role: Role
-        /// What waits to be computed.
+        /// Nodes that wait to be computed.
         var parked: [(step: Step, node: TreeNode)] = []
     }
 
@@ -30,9 +30,9 @@ struct Scenario {
     var members: [PeerIdentity: Member] = [:]
     var now: Moment = .zero
     var queue: [Delivery] = []
-    /// Lines since they were last taken.
+    /// Lines since `lines` was last emptied.
     var lines: [String] = []
-    /// Steps below this one are computed.
+    /// Workers compute the steps below this one.
     var gate = Step(0)
     private var limits: [PeerIdentity: Int] = [:]
     private var snapshots: [Step: Set<Int>] = [:]
@@ -83,7 +83,7 @@ struct Scenario {
         deliver(.toMember(identity, .started(hello)))
     }
 
-    /// The process is gone; the coordinator sees the connection close, or does not.
+    /// Ends a process; the coordinator sees the connection close only when `isSeen`.
     mutating func kill(_ name: String, isSeen: Bool) {
         let identity = PeerIdentity(rawValue: name)
         members[identity] = nil
@@ -104,13 +104,13 @@ struct Scenario {
         }
     }
 
-    /// Everything below `step` is computed, by everyone.
+    /// Lets every worker compute all steps below `step`.
     mutating func run(to step: Int) {
         gate = Step(step)
         for peer in members.keys.sorted() { compute(peer) }
     }
 
-    /// What one worker has begun is computed.
+    /// Computes what one worker has begun.
     mutating func compute(_ peer: PeerIdentity) {
         let work = members[peer]?.parked ?? []
         members[peer]?.parked = []
@@ -121,7 +121,7 @@ struct Scenario {
 
     mutating func deliver(_ delivery: Delivery) {
         queue.append(delivery)
-        // Bounded, so that a machine that talks to itself fails a test rather than hangs it.
+        // The budget makes a machine that talks to itself fail a test rather than hang it.
         var budget = 100_000
         while !queue.isEmpty, budget > 0 {
             budget -= 1
@@ -262,7 +262,8 @@ struct Scenario {
         }
     }
 
-    /// Heartbeats are left out, and signs of life that say nothing new.
+    /// Notes a message as a line, except heartbeats, progress and signs of life without a new
+    /// limit.
     private mutating func note(_ message: ControlMessage, from source: String, to target: String) {
         switch message {
         case .heartbeat, .progress: return

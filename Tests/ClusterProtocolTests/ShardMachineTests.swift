@@ -1,7 +1,7 @@
 import ClusterProtocol
 import Testing
 
-/// One shard with two chunks of a tree of two leaves, unless told otherwise.
+/// One shard with two chunks and a tree of two leaves, unless a test says otherwise.
 @Suite struct ShardMachineTests {
     typealias Action = ShardMachine.Action
 
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    /// "chunk@version>peers" of everything that is sent.
+    /// Every sent chunk as "chunk@version>peers".
     private func sends(_ actions: [Action]) -> [String] {
         actions.compactMap { action in
             guard case .send = action else { return nil }
@@ -52,7 +52,8 @@ import Testing
         actions.filter { if case .snapshot = $0 { true } else { false } }
     }
 
-    /// Everything of one step of the two chunks; the actions of the last contribution.
+    /// Gives the shard all contributions of one step to its chunks, and returns the resulting
+    /// actions.
     private func finish(
         _ step: Int, _ machine: inout ShardMachine, at now: Moment = .zero
     ) -> [Action] {
@@ -77,7 +78,7 @@ import Testing
         #expect(merge.parent == machine.configuration.tree.root)
         #expect(actions.dropFirst(2).first == .update(chunk: 4, step: Step(0), sampleCount: 8))
         #expect(sends(Array(actions.dropFirst(3))) == ["4@1>[worker-a]"])
-        // The other chunk is not there yet.
+        // The other chunk has no root yet.
         #expect(machine.version == Step(0))
     }
 
@@ -90,7 +91,7 @@ import Testing
         #expect(machine.version == Step(1))
     }
 
-    /// A node without sibling is kept under its canonical name.
+    /// A node without a sibling is kept under its canonical name.
     @Test func nodesAreKeptUnderTheirCanonicalName() {
         var machine = machine(leafCount: 5, chunks: [0])
         let four = TreeNode(level: 2, index: 1)
@@ -125,7 +126,7 @@ import Testing
                 checkpointEvery: 0))
         #expect(machine.version == nil)
         #expect(machine.step(contribution(0, 0, .leaf(0)), now: .zero) == [.drop(.notReady)])
-        // Whoever asked is served once it is.
+        // A peer that asked is served once the state is here.
         #expect(machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero) == [])
     }
 
@@ -151,13 +152,13 @@ import Testing
         #expect(
             sends(machine.step(.fetch(peer: worker, step: Step(2), chunk: nil), now: .zero))
                 == ["4@2>[worker-a]", "4@3>[worker-a]", "5@2>[worker-a]"])
-        // What is older than the previous version is not here any more.
+        // Weights older than the previous version are not kept.
         #expect(
             sends(machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero))
                 == ["4@2>[worker-a]", "4@3>[worker-a]", "5@1>[worker-a]", "5@2>[worker-a]"])
     }
 
-    /// There is no version before the one that was restored.
+    /// Nothing precedes the restored version.
     @Test func afterRestoringThereIsNoPreviousVersion() {
         var machine = machine(at: 5)
         #expect(
@@ -175,7 +176,8 @@ import Testing
         #expect(sends(finish(1, &machine)) == ["0@2>[worker-a]"])
     }
 
-    /// Whoever is served first takes the core that serves the others, when it is in this process.
+    /// A worker in the shard's own process is served last: once served, it takes the core that
+    /// serves the others.
     @Test func thisProcessesOwnWorkerIsServedLast() {
         var machine = machine(chunks: [0, 1], ownPeer: worker)
         let third = PeerIdentity(rawValue: "worker-c")

@@ -3,7 +3,7 @@ import CounterRandom
 import Testing
 
 @Suite struct SlicePlanTests {
-    /// Everything a plan promises.
+    /// Checks everything that a plan promises.
     private func check(
         _ parameters: Int, _ shards: Int, _ chunkSize: Int, layers: [Int] = [],
         _ label: String = ""
@@ -18,7 +18,8 @@ import Testing
         #expect(plan.shardCount == min(shards, lines), "\(label)")
         #expect(plan.shards == (0..<plan.shardCount).map(ShardIndex.init))
         #expect(plan.chunks.map(\.index) == Array(plan.chunks.indices))
-        // Contiguous, from the first element to the last: each element is in exactly one chunk.
+        // The chunks are contiguous, from the first element to the last: each element is in exactly
+        // one.
         #expect(plan.chunks.first?.range.lowerBound == 0, "\(label)")
         #expect(plan.chunks.last?.range.upperBound == parameters, "\(label)")
         for (chunk, next) in zip(plan.chunks, plan.chunks.dropFirst()) {
@@ -37,7 +38,7 @@ import Testing
             let count = mine.reduce(0) { $0 + $1.range.count }
             sizes.append((count + line - 1) / line)
         }
-        // No shard has more than one cache line more than another.
+        // Shard sizes differ by at most one cache line.
         #expect((sizes.max() ?? 0) - (sizes.min() ?? 0) <= 1, "\(label): \(sizes)")
         #expect(plan.chunks.count == plan.shards.reduce(0) { $0 + plan.chunks(of: $1).count })
     }
@@ -69,8 +70,8 @@ import Testing
         #expect(plan.chunks.map(\.range) == [0..<16, 16..<32, 32..<33])
     }
 
-    /// The built-in model on one and on three shards, as it travels: two convolutions of 19,392
-    /// parameters are final last, and go by themselves.
+    /// The built-in model on one and on three shards: the gradients of two convolutions of 19,392
+    /// parameters are final last, and travel by themselves.
     @Test func theBuiltInModel() {
         func plan(_ shards: Int) -> SlicePlan {
             SlicePlan(
@@ -92,7 +93,7 @@ import Testing
         }
         #expect(starts([], of: 100_000) == [0])
         #expect(starts([0, 10], of: 100_000) == [0])
-        // Up to the next cache line.
+        // The end of the layers is rounded up to the next cache line.
         #expect(starts([0, 20_001, 50_000], of: 100_000) == [0, 20_016])
         #expect(starts([0, 60_000], of: 100_000) == [0])
         #expect(starts([0, 20_000], of: 300_000) == [0, 20_000, 113_328, 206_656])

@@ -1,7 +1,7 @@
 import ClusterProtocol
 import Testing
 
-/// What the coordinator's machine says of the cluster.
+/// What the coordinator's machine reports about the cluster.
 @Suite struct StatusTests {
     private static let asker = PeerIdentity(rawValue: "status-1")
 
@@ -51,7 +51,7 @@ import Testing
         #expect(status.imagesPerSecond > 0)
     }
 
-    /// Asking is answered whoever asks, and changes nothing but the budget.
+    /// Any peer gets an answer, and an answer changes nothing but the budget.
     @Test func anyoneMayAskButNotTooOften() throws {
         var scenario = training()
         let before = scenario.coordinator.stateText
@@ -129,7 +129,7 @@ import Testing
         #expect(rows.map(\.step) == [2, 2])
     }
 
-    /// Numbers that would overflow a sum of whole numbers.
+    /// The heartbeat's numbers would overflow a sum of integers.
     @Test func absurdHeartbeatsDoNotTrap() {
         var scenario = training()
         let heartbeat = Heartbeat(

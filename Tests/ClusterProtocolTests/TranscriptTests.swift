@@ -5,8 +5,8 @@ import Testing
 
 /// Scenarios as text: a command, `----`, and what the machines say and do about it.
 ///
-/// `CONVOY_REWRITE=1 swift test -c release --filter TranscriptTests` writes what they do now; the
-/// difference is then there to be read.
+/// `CONVOY_REWRITE=1 swift test -c release --filter TranscriptTests` writes what they do now, and
+/// the difference can then be read.
 @Suite struct TranscriptTests {
     @Test(arguments: ["start", "worker-lost", "late-joiner", "refusals", "silence", "straggler"])
     func transcript(name: String) throws {
@@ -34,7 +34,7 @@ import Testing
         text.split(separator: "\n", omittingEmptySubsequences: false)
     }
 
-    /// The same comments and commands, each with what it leads to now.
+    /// Plays a transcript: returns its comments and commands, each with its present result.
     private func play(_ text: String) throws -> String {
         var result = ""
         var scenario: Scenario?

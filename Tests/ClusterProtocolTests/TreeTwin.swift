@@ -1,11 +1,11 @@
 import ClusterProtocol
 
-/// The reduction tree as its definition says it, without a thought for speed: every node is the list
-/// of its leaves.
+/// The reduction tree straight from its definition, without regard for speed: every node is the
+/// list of its leaves.
 struct TreeTwin {
     let leafCount: Int
     let height: Int
-    /// Nodes with a leaf below them, and their leaves.
+    /// The nodes with a leaf below them, and their leaves.
     let nodes: [TreeNode: [Int]]
 
     init(leafCount: Int) {
@@ -22,13 +22,13 @@ struct TreeTwin {
         self.nodes = nodes
     }
 
-    /// The highest node with the same leaves.
+    /// Returns the highest node with the leaves of `node`.
     func canonical(_ node: TreeNode) -> TreeNode {
         let mine = nodes[node]!
         return nodes.filter { $0.value == mine }.keys.max { $0.level < $1.level }!
     }
 
-    /// One node for each set of leaves, the highest.
+    /// The highest node of each set of leaves.
     var canonicalNodes: [TreeNode] {
         var byLeaves: [[Int]: TreeNode] = [:]
         for (node, leaves) in nodes where (byLeaves[leaves]?.level ?? -1) < node.level {
@@ -37,7 +37,7 @@ struct TreeTwin {
         return byLeaves.values.sorted()
     }
 
-    /// The sum of the leaves below `node`, left + right at every fork.
+    /// Returns the sum of the leaves below `node`, left + right at every fork.
     func sum<Value>(
         _ node: TreeNode, _ values: [Value], _ add: (Value, Value) -> Value
     ) -> Value {

@@ -3,14 +3,14 @@ import CounterRandom
 import Testing
 
 @Suite struct WeightAssemblyTests {
-    /// Buffers beside an assembly, opened, filled and dropped as it says.
+    /// An assembly and its buffers, which are opened, filled and dropped as the assembly says.
     private struct Buffers {
         var assembly: WeightAssembly
         var open: [Step: Set<Int>] = [:]
 
         init(_ chunkCount: Int) { assembly = WeightAssembly(chunkCount: chunkCount) }
 
-        /// False when something was wrong.
+        /// Returns false when something was wrong.
         mutating func receive(_ chunk: Int, _ version: Step) -> Bool {
             let before = assembly.complete
             let isWanted = assembly.wants(chunk: chunk, version: version)
@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    /// Two versions of four chunks in each of their 40,320 orders, each chunk twice.
+    /// Two versions of four chunks arrive in each of their 40,320 orders, each chunk twice.
     @Test func everyOrderOfTwoVersions() {
         let arrivals = (0..<8).map { (chunk: $0 % 4, version: Step(7 + $0 / 4)) }
         var failures = 0
@@ -56,7 +56,7 @@ import Testing
         #expect(failures == 0)
     }
 
-    /// Any arrivals at all: at most two versions are open, and what is called whole is whole.
+    /// For any arrivals, at most two versions are open, and a version called whole is whole.
     @Test func randomArrivals() {
         for seed in TestSeed.seeds(5_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 4)
@@ -71,7 +71,7 @@ import Testing
                 }
                 if random.next(below: 10) == 0 { base += 1 }
             }
-            // In the end a version that arrives whole is always taken.
+            // A new version that arrives whole is always taken.
             for chunk in 0..<chunkCount {
                 let isGood = buffers.receive(chunk, Step(200))
                 #expect(isGood, "seed \(seed)")
@@ -87,7 +87,7 @@ import Testing
         #expect(
             assembly.receive(chunk: 0, version: Step(3))
                 == .store(complete: false, abandoned: [Step(1)]))
-        // Older than both that are open: no use.
+        // A version older than both open ones is of no use.
         #expect(assembly.receive(chunk: 1, version: Step(1)) == .drop)
         #expect(
             assembly.receive(chunk: 1, version: Step(3))
@@ -110,11 +110,11 @@ import Testing
         #expect(assembly.wanted == nil)
         #expect(assembly.missing == [0, 1, 2])
         _ = assembly.receive(chunk: 1, version: Step(4))
-        // Two chunks were never heard of: any version may be the one.
+        // Two chunks have not arrived in any version, so any version may be the next.
         #expect(assembly.wanted == nil)
         _ = assembly.receive(chunk: 0, version: Step(5))
         _ = assembly.receive(chunk: 2, version: Step(5))
-        // Chunk 1's shard may still be at 4, and the others can still give it.
+        // Chunk 1's shard may still be at version 4, which the other shards can still send.
         #expect(assembly.wanted == Step(4))
         #expect(assembly.missing == [0, 2])
         _ = assembly.receive(chunk: 0, version: Step(4))

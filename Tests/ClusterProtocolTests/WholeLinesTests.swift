@@ -3,8 +3,7 @@ import CounterRandom
 import Testing
 
 @Suite struct WholeLinesTests {
-    /// Whatever was written and wherever it was cut: the lines before the cut, and nothing of the
-    /// next.
+    /// For any lines cut anywhere, the lines before the cut are found, and nothing of the next.
     @Test func everyPrefixOfRandomLines() {
         for seed in TestSeed.seeds(200) {
             var random = RandomStream(seed: seed, purpose: .simulation, 0x117E)

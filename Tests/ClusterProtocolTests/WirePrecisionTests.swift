@@ -19,7 +19,8 @@ import Testing
         }
     }
 
-    /// What is evaluated travels whole: the end of an epoch and of the run, and nothing else.
+    /// Only the weights that are evaluated travel as fp32: those at the end of an epoch and of the
+    /// run.
     @Test func masterWeightsTravelWhereTheyAreEvaluated() {
         let plan = WirePlan(precision: .bf16, stepsPerEpoch: 5, totalSteps: Step(12))
         let whole = (0...12).filter { plan.weights(at: Step($0)) == .fp32 }

@@ -4,7 +4,8 @@ import NeuralNetwork
 import Testing
 
 @Suite struct ArrivingWeightsTests {
-    /// Three layers over four chunks: the second chunk ends the first layer and begins the second.
+    /// Three layers in four chunks: the first layer ends and the second begins within the second
+    /// chunk.
     private let arriving = ArrivingWeights(
         layers: [0..<20, 20..<40, 40..<64], chunks: [0..<16, 16..<32, 32..<40, 40..<64])
 
@@ -59,7 +60,7 @@ import Testing
         ) -> (input: [Float], parameters: [Float]) { ([], []) }
     }
 
-    /// Whatever an engine was given ahead of time, it computes with the weights of its task.
+    /// An engine computes with the weights of its task, whatever it was given ahead of time.
     @Test func anEngineHasAllLayersOfWhatItComputesWith() throws {
         let engine = try Notes()
         let layers = engine.network.parameters.layers
@@ -73,7 +74,7 @@ import Testing
         engine.given = []
         weights.load(old, into: engine)
         #expect(engine.given == [], "nothing twice")
-        // Two layers of the next version come, and the next task is one more of this version.
+        // Two layers of the next version come, and then one more task of this version.
         arriving.add(chunk: 4, of: new)
         arriving.add(chunk: 2, of: new)
         weights.load(arriving, into: engine)

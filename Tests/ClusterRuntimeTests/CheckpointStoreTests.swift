@@ -35,7 +35,7 @@ import Testing
         #expect(state.weightsSHA256 == written.weightsSHA256)
         #expect(state.instructionSet == "generic" && state.backend == "reference")
         #expect(state.modelFingerprint == material.network.fingerprint)
-        // 200 records in batches of 64: four steps an epoch.
+        // 200 records in batches of 64 make four steps an epoch.
         #expect(state.epoch == 3 && state.stepInEpoch == 0)
     }
 
@@ -63,7 +63,8 @@ import Testing
         #expect(absent.newest() == nil)
     }
 
-    /// Cut at many lengths, or with one bit turned: refused by name, and the older one is taken.
+    /// A file cut at many lengths, or with one bit flipped, is refused by name, and the older
+    /// checkpoint is taken.
     @Test(arguments: ["model.safetensors", "optimizer.safetensors", "state.json"])
     func tornFilesAreRefusedByName(name: String) throws {
         let directory = try TemporaryDirectory()
@@ -134,8 +135,8 @@ import Testing
         #expect(store.newest()?.checkpoint.step == 6)
     }
 
-    /// Killed after everything was written, before the rename: the older one is the newest, and the
-    /// rest is tidied away.
+    /// The process was killed after all was written, before the rename: the older checkpoint is the
+    /// newest, and the rest is removed.
     @Test func aCrashBeforeTheRenameLeavesTheOlderWhole() throws {
         let directory = try TemporaryDirectory()
         let store = try store(directory, Sample.material(), steps: [1, 2])
@@ -154,7 +155,7 @@ import Testing
         try directory.write([1, 2, 3], "step-00000002.tmp/model.safetensors")
         try directory.write([1, 2, 3], "step-00000002/optimizer.safetensors")
         #expect(store.newest() == nil)
-        // The same step again, after going back: the name now holds the new content.
+        // Step 2 is written again after going back: the name now holds the new content.
         try store.write(Sample.checkpoint(material, step: 2), instructionSet: "generic")
         #expect(FileSystem.names(in: directory.path) == ["step-00000002"])
         let read = try store.read(step: 2)
@@ -173,7 +174,7 @@ import Testing
         #expect(failure?.text.contains("\(directory.path)/file") == true, "\(failure?.text ?? "")")
     }
 
-    /// On a file system of 300 KiB two checkpoints of 120 KiB fit, the third does not.
+    /// On a file system of 300 KiB two checkpoints of 120 KiB fit, and the third does not.
     @Test func aFullDiskLeavesNothingHalf() throws {
         let directory = try TemporaryDirectory()
         let status = mount("convoy-test", directory.path, "tmpfs", 0, "size=300k")

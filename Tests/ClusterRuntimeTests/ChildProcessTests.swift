@@ -51,11 +51,12 @@ import Testing
         let identifier = try #require(child?.processIdentifier)
         #expect(kill(identifier, 0) == 0)
         child = nil
-        // Killed and reaped: the number belongs to nobody.
+        // The child was killed and reaped: no process has its number.
         #expect(kill(identifier, 0) != 0 && errno == ESRCH)
     }
 
-    /// Its input is open and empty until this process lets go, and no sibling holds it open.
+    /// A child's standard input is open and empty until this process closes it, and no sibling
+    /// holds it open.
     @Test func standardInputIsASocketOfItsOwn() throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/output"
@@ -64,7 +65,7 @@ import Testing
         let second = try shell("echo $(\(listing))", output: file)
         #expect(second.wait(within: .seconds(20)) == .exited(0))
         #expect(first.poll() == nil)
-        // The socket whose other end this process holds.
+        // The socket's other end is held by this process.
         let socket = try #require(link("/proc/\(first.processIdentifier)/fd/0"))
         #expect(socket.hasPrefix("socket:"))
         let held = try directory.text("output")

@@ -53,7 +53,7 @@ import Testing
         #expect(host.serverCount == 0 && host.user == nil && host.address == nil)
     }
 
-    /// The example parses, and says what its comments say.
+    /// The example parses to what its comments say.
     @Test func exampleIsGood() throws {
         let here = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let file = try ClusterFile.load("/\(here)/Cluster/hosts.example")

@@ -2,7 +2,7 @@ import ClusterHosts
 import ClusterRuntime
 import Testing
 
-/// A cluster of two hosts with which nothing is wrong, changed in one place by each test.
+/// A healthy cluster of two hosts, which each test changes in one place.
 @Suite struct ClusterJudgementTests {
     private static let gibibyte = 1 << 30
 
@@ -38,7 +38,7 @@ import Testing
             ])
     }
 
-    /// The findings after a change of the second host's report.
+    /// Returns the findings after a change of one host's report, the second host's by default.
     private func node(
         _ index: Int = 1, _ change: (inout HostReport) -> Void
     ) throws -> [Finding] {
@@ -83,7 +83,8 @@ import Testing
             facts.hosts[1].outcome = outcome
             expect(ClusterJudgement.findings(facts), severity, what, [mention])
         }
-        // The coordinator's silence leaves nothing to compare others with, and no false alarm.
+        // Without a report of the coordinator's host nothing is left to compare others with: no
+        // false alarm.
         var facts = try Self.good()
         facts.hosts[0].outcome = .unreachable("down")
         expect(ClusterJudgement.findings(facts), .unreachable, "login", ["down"], host: "head")
@@ -104,7 +105,7 @@ import Testing
             ["expected avx2", "found avx;", "the run uses avx everywhere"])
         expect(
             try node { $0.instructionSet = "z80" }, .error, "instruction set", ["generic", "z80"])
-        // A host without workers may be anything.
+        // The instruction set of a host without workers does not matter.
         #expect(try node(0) { $0.instructionSet = "sse41" } == [])
     }
 
@@ -115,7 +116,7 @@ import Testing
             $0.endedAt = 101 + offset
         }
         expect(findings, .warning, "clock", [direction, "s \(direction)"])
-        // What the question's own time may explain is nothing.
+        // An offset that the query's own duration may explain is no finding.
         #expect(
             try node {
                 $0.begunAt += offset > 0 ? 1.4 : -1.4
@@ -182,11 +183,12 @@ import Testing
         expect(
             try names(0, 0, .init(name: "head", addresses: ["127.0.1.1"])), .error, "host name",
             ["head (its own name)", "127.0.1.1, which is loopback", "address="], host: "head")
-        // One address that others reach is enough.
+        // One address that others can reach is enough.
         #expect(try names(0, 0, .init(name: "head", addresses: ["::1", "10.0.0.1"])) == [])
     }
 
-    /// A name that leads nowhere is said once, not again for each connection that fails of it.
+    /// A name that cannot be resolved is reported once, not again for each connection that fails
+    /// because of it.
     @Test func aNameExplainsItsConnections() throws {
         for (lookup, trouble) in [
             (HostReport.Lookup(name: "head", addresses: ["127.0.1.1"]), NetworkTrouble.refused),
@@ -238,7 +240,7 @@ import Testing
             ["head at head port 5555", "no answer, while the other way is open", "firewall"])
         expect(try link(2, .refused), .error, "port", ["refused", "listened"])
         expect(try link(2, .noRoute), .error, "route", ["no route", "ip route get head"])
-        // Nobody connects to a host with workers alone when there are servers.
+        // With servers, no process connects to a host that has only workers.
         expect(
             try link(0, .noAnswer), .warning, "port", ["while the other way is open"], host: "head")
         var facts = try Self.good()
@@ -249,7 +251,7 @@ import Testing
         #expect(!findings.contains { $0.line.contains("the other way") })
     }
 
-    /// Who has no route to a host cannot answer it either, which is no fault of its own.
+    /// A host without a route cannot answer either, so the missing answer is not reported too.
     @Test func aMissingRouteExplainsAMissingAnswer() throws {
         var facts = try Self.good()
         facts.links[0].probe.trouble = .noAnswer
@@ -260,7 +262,7 @@ import Testing
             ["head at head ports 40001 and 5555", "no route"])
     }
 
-    /// Without servers workers host the shards, so that they connect to one another.
+    /// Without servers, workers host the shards, so they connect to one another.
     @Test func withoutServersWorkersNeedOneAnother() throws {
         var facts = try Self.good()
         facts.hosts[0].host.serverCount = 0
@@ -279,7 +281,7 @@ import Testing
         #expect(ClusterJudgement.findings(facts) == [])
     }
 
-    /// What a host says must not steer the terminal.
+    /// Text from a host must not steer the terminal.
     @Test func linesStayLines() throws {
         let line = try #require(try node { $0.build = "b2\n\u{1B}[2J" }.first).line
         #expect(!line.contains("\n") && !line.contains("\u{1B}"))

@@ -7,12 +7,12 @@ import Testing
 @Suite struct ControlCodecTests {
     private static let peer = PeerIdentity(role: .worker, random: 0x2F81_C09B_55AB_3D10)
 
-    /// Read from JSON, so that a field more does not matter here.
+    /// Reads a body from JSON, so that a new field does not matter here.
     private static func body<Body: Decodable>(_ json: String) throws -> Body {
         try JSONDecoder().decode(Body.self, from: Data(json.utf8))
     }
 
-    /// Every kind, with nothing at its default.
+    /// A message of every kind, with no field at its default.
     static func samples() throws -> [ControlMessage] {
         let failure = Failure(text: "a \"quoted\"\nlined ä😀 \u{0} text", exitCode: 65)
         var hello = Hello(
@@ -86,7 +86,7 @@ import Testing
         ]
     }
 
-    /// Another version is foreign, but its refusal is understood.
+    /// A message of another version is foreign, except a refusal, which is understood.
     @Test func otherVersions() throws {
         let refusal = #"{"version":9,"kind":"refused","body":{"text":"t","exitCode":65}}"#
         #expect(
@@ -111,7 +111,8 @@ import Testing
         }
     }
 
-    /// Heartbeats and progress have a coder of their own: both ways it says what the general one says.
+    /// Heartbeats and progress have a coder of their own, which agrees with the general one both
+    /// ways.
     @Test func frequentMessagesAreJSON() throws {
         for seed in TestSeed.seeds(2_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 9)
@@ -141,7 +142,7 @@ import Testing
                 #expect(try ControlCodec.decode(bytes) == message)
                 let general = try JSONDecoder().decode(ControlEnvelope.self, from: Data(bytes))
                 #expect(general.message == message)
-                // Written in another way it is the same.
+                // Other spacing gives an equal message.
                 let spaced = String(decoding: bytes, as: UTF8.self)
                     .split(separator: ",").joined(separator: " , ")
                 #expect(try decode(spaced) == message)
@@ -149,7 +150,7 @@ import Testing
         }
     }
 
-    /// What the shorter way must not take: neither does the general one.
+    /// Damaged heartbeats that neither the special nor the general decoder may take.
     @Test(
         arguments: [
             (#""step":5"#, #""step":05"#), (#""step":5"#, #""step":281474976710656"#),
@@ -206,7 +207,7 @@ import Testing
         #expect(throws: (any Error).self) { try decode(json) }
     }
 
-    /// Numbers that later sums would overflow on are no steps, generations or shards.
+    /// Numbers on which later sums would overflow are refused as steps, generations and shards.
     @Test(
         arguments: [
             #"{"kind":"snapshot","version":1,"body":{"step":9223372036854775807}}"#,
@@ -228,7 +229,7 @@ import Testing
         #expect(throws: (any Error).self) { try ControlCodec.decode(ControlCodec.encode(message)) }
     }
 
-    /// Deeper than any stack: the process must live.
+    /// The nesting is deeper than any stack, and must not crash the process.
     @Test(arguments: ["[", "{\"a\":", "[{\"a\":", "\"\\"])
     func deepNestingIsRefused(opening: String) {
         for count in [10, 600, 10_000, 100_000] {
@@ -261,7 +262,8 @@ import Testing
         }
     }
 
-    /// Bytes changed, cut out, doubled and exchanged: refused, or a message that can be sent on.
+    /// Frames with bytes changed, cut out, inserted and exchanged are refused, or give a message
+    /// that can be encoded again.
     @Test func mutatedFramesNeverTrap() throws {
         let frames = try Self.samples().map(ControlCodec.encode)
         let pieces = ["{", "}", "[", "]", "\"", "\\", "null", "-", "1e99", "9223372036854775807", ","]

@@ -2,7 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import Testing
 
-/// Cores that workers are bound to.
+/// The cores that workers are bound to.
 @Suite struct CoreSetTests {
     @Test(arguments: [
         ("0", [0]), ("0-3,8", [0, 1, 2, 3, 8]), ("8,0-1,1", [0, 1, 8]), ("5-5", [5]), ("8191", [8191]),

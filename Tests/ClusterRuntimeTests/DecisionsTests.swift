@@ -4,9 +4,9 @@ import NeuralNetwork
 import RunFiles
 import Testing
 
-/// What decides bits is listed; what is listed nowhere is forgotten sooner or later.
+/// Every setting is listed with whether it decides bits, so that a new one is not forgotten.
 @Suite struct DecisionsTests {
-    /// Every setting of a run file and its key, where it decides bits.
+    /// Every setting of a run file, with its key where it decides bits.
     private static let settings: [String: String?] = [
         "source": "data.source", "partitions": "data.partitions",
         "transformations": "data.transformations", "epochs": nil, "steps": nil,
@@ -15,7 +15,7 @@ import Testing
         "wirePrecision": "training.wire-precision", "checkpointEvery": nil,
         "backend": "training.backend", "tileSize": "training.tile-size",
         "instructionSet": "training.instruction-set",
-        // The first step alone begins with them.
+        // Initial weights matter only to the first step.
         "initialWeights": nil,
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
@@ -41,7 +41,7 @@ import Testing
         #expect(listed == Set(Self.settings.values.compactMap { $0 } + ["model"]))
     }
 
-    /// Every number of every optimizer.
+    /// Every number of every optimizer decides bits.
     @Test(arguments: [
         OptimizerSpecification.adam(Adam()), .adamW(AdamW()), .sgd(SGD(momentum: 0.5)),
     ])
@@ -86,7 +86,7 @@ import Testing
         #expect(history.lines == ["step 10: a 1 -> 2", "step 20: a 2 -> 3"])
     }
 
-    /// A run that goes back to an earlier checkpoint has not been where a later change was.
+    /// A run that goes back to an earlier checkpoint undoes a later change.
     @Test func goingBackTakesALaterChangeBack() {
         var history = SettingsHistory()
         history.add(entry(10, "a", "1", "2"))

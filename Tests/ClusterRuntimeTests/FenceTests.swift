@@ -8,7 +8,7 @@ import RunFiles
 import Testing
 import Threads
 
-/// A coordinator whose place was taken writes nothing any more, whatever it was about to write.
+/// A coordinator that lost its place writes nothing more, whatever it was about to write.
 @Suite struct FenceTests {
     private let directory: TemporaryDirectory
     private let run: RunDirectory
@@ -30,7 +30,7 @@ import Threads
         ) {}
     }
 
-    /// What a process that cannot be ended loses its place by.
+    /// Replaces the run's lock, as done with a process that cannot be ended.
     private func takeOver() throws { close(try RunLock.replace("\(run.path)/lock")) }
 
     private func contents() -> [String: [UInt8]] {
@@ -71,14 +71,15 @@ import Threads
         #expect(recorder.progress.failure?.exitCode == 69)
     }
 
-    /// In the middle of a write already, where no check helps: it goes into a file without a name.
+    /// The former process is already within a write, where no check helps: its bytes go into a file
+    /// without a name.
     @Test func filesOfAProcessThatStillLivesAreCopied() throws {
         try directory.write(Array("{\"a\":1}\n".utf8), "journal.jsonl")
         let former = open(run.journal, O_WRONLY | O_APPEND | O_CLOEXEC)
         try #require(former >= 0)
         defer { close(former) }
-        // The process that the lock names is ended, and yet the lock stays taken, as by one that
-        // hangs in the kernel: a child of it has the same open file.
+        // The process that the lock names is ended, but its child holds the open file: the lock
+        // stays taken, as by a process that hangs in the kernel.
         let named = try heldElsewhere(first: "sleep 600 &")
         defer { kill(-named.processIdentifier, SIGKILL) }
         var notes: [String] = []
@@ -94,7 +95,7 @@ import Threads
         #expect(try directory.text("journal.jsonl") == "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n")
     }
 
-    /// A holder that works is not touched, and is named.
+    /// A holder that answers is left alone, and the failure names it.
     @Test func aHolderThatAnswersStays() throws {
         let holder = try heldElsewhere()
         defer { holder.stop(within: .seconds(5)) }
@@ -103,11 +104,11 @@ import Threads
         }
         #expect(failure?.text.contains("at work on it (pid ") == true)
         #expect(holder.poll() == nil)
-        // Without a way to ask, it is taken to work.
+        // Without a way to ask, the holder counts as working.
         #expect(throws: Failure.self) { _ = try RunLock(run) }
     }
 
-    /// One that does not answer is ended.
+    /// A holder that does not answer is ended.
     @Test func aHolderThatHangsIsEnded() throws {
         let holder = try heldElsewhere()
         defer { holder.stop(within: .seconds(5)) }
@@ -129,9 +130,9 @@ import Threads
         #expect(holder.poll() == nil)
     }
 
-    /// Another process that has the lock, as a coordinator has it.
+    /// Starts another process that holds the lock, as a coordinator holds it.
     ///
-    /// - Parameter first: run by the shell that has the lock, before it sleeps itself.
+    /// - Parameter first: a command that the shell with the lock runs before it sleeps.
     private func heldElsewhere(
         host: String = HostFacts.hostName, first: String = ""
     ) throws -> ChildProcess {
@@ -178,7 +179,7 @@ import Threads
         #expect(noticed == 3040)
     }
 
-    /// Before the first sign a process may take longer: it is being loaded.
+    /// Before its first sign a process may take longer, because it is being loaded.
     @Test func aProcessMayTakeItsTimeToStart() {
         var silence = Silence(now: .zero)
         var noticed: Int?
@@ -190,7 +191,7 @@ import Threads
         #expect(noticed == 10_020)
     }
 
-    /// A launcher that was stopped for an hour has not listened for an hour.
+    /// A launcher that was stopped for an hour does not count that hour as silence.
     @Test func onesOwnSleepDoesNotCount() {
         var silence = Silence(now: .zero)
         _ = silence.look(hasGivenSign: true, limit: Self.limit, now: .milliseconds(20))

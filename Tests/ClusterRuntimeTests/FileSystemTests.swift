@@ -4,7 +4,7 @@ import Glibc
 import RunFiles
 import Testing
 
-/// What happens to files that are removed, followed or named.
+/// How files are removed, followed and named.
 @Suite struct FileSystemTests {
     private let directory: TemporaryDirectory
 
@@ -27,7 +27,7 @@ import Testing
         FileSystem.remove("\(directory.path)/never there")
     }
 
-    /// A line beyond the bound is left out, and those after it are read.
+    /// A line beyond the bound is left out, and the lines after it are read.
     @Test func followingAFileGoesOnAfterALineThatIsTooLong() throws {
         let path = "\(directory.path)/lines"
         let long = String(repeating: "x", count: FileTail.maximumByteCount + 5)
@@ -44,7 +44,7 @@ import Testing
         #expect(tail.added() == ["unfinished no more"])
     }
 
-    /// Only the names that the store itself gives are those of checkpoints.
+    /// Only names that the store itself gives are names of checkpoints.
     @Test(arguments: [
         "step-5", "step--0000001", "step-000000005", "step-+0000005", "step-00000005.tmp", "step-",
     ])
@@ -57,7 +57,7 @@ import Testing
         #expect(CheckpointStore.step(name: CheckpointStore.name(step: step)) == step)
     }
 
-    /// Other processes must not try the keys of a run that goes on without them.
+    /// Processes must not try the keys of a run that goes on without keys.
     @Test func keysOfARunThatIsOpenedUpAreRemoved() throws {
         let run = RunDirectory("\(directory.path)/run")
         try FileSystem.makeDirectories(run.path)

@@ -43,7 +43,7 @@ import Threads
         }
     }
 
-    /// A frame may hold a buffer longer than anyone holds the pool.
+    /// A frame may hold a buffer after the pool is gone.
     @Test func aBufferOutlivesItsPool() {
         var pool: FloatBufferPool? = FloatBufferPool(count: 4)
         let buffer = pool?.take()

@@ -12,7 +12,7 @@ import Testing
             let json = JSONText.string(text)
             let read = try JSONDecoder().decode([String].self, from: Data("[\(json)]".utf8))
             #expect(Array(read[0].utf8) == Array(text.utf8), "\(json)")
-            // A line of a log stays a line.
+            // The text stays within one line of a log.
             #expect(!json.contains { $0 == "\n" || $0 == "\r" || $0 == "\r\n" })
         }
     }

@@ -5,7 +5,7 @@ import Partitions
 import RunFiles
 import Testing
 
-/// What a coordinator reads of the journal of the one before it.
+/// What a coordinator reads from its predecessor's journal.
 @Suite struct JournalReaderTests {
     private struct Line: Encodable {
         var time: Double
@@ -40,8 +40,8 @@ import Testing
         #expect(recorder.close(within: .seconds(30)))
     }
 
-    /// Killed anywhere within the last write, all of it but the newline included: who reads the
-    /// journal and who appends to it agree on what is there.
+    /// Wherever a kill cut the last write, even before its newline, the reader of the journal and
+    /// the recorder that appends to it agree on its content.
     @Test func readerAndWriterAgreeOnEveryCut() throws {
         let directory = try TemporaryDirectory()
         let lines = try Self.entries.map {
@@ -66,7 +66,8 @@ import Testing
         #expect(wholeCount == Self.entries.count)
     }
 
-    /// Time between the last limit and now was spent in steps, unless everyone rested since.
+    /// The time between the last limit and now counts as spent in steps, unless the run ended or
+    /// was taken up since.
     @Test func timeSinceTheLastLimitCounts() throws {
         let directory = try TemporaryDirectory()
         func seconds(_ entries: [JournalEntry]) throws -> Double {

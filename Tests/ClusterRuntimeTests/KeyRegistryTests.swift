@@ -36,7 +36,8 @@ import Testing
         #expect(FileSystem.names(in: path) == [".lock"])
     }
 
-    /// The next coordinator at a port takes it over; the end of the one before takes nothing away.
+    /// The next coordinator at a port takes the entry over, and its predecessor's end does not
+    /// remove it.
     @Test func theNextAtAPort() throws {
         let first = try registry.publish("/first", at: place)
         let second = try registry.publish("/second", at: place)
@@ -47,7 +48,7 @@ import Testing
         #expect(try registry.find([place]) == nil)
     }
 
-    /// The kernel ends a lock with its process, and the file stays.
+    /// The kernel releases a dead process's lock, but the file stays.
     @Test func whatTheDeadHaveLeftCountsForNothing() throws {
         let file = registry.file(of: place)
         var entry: KeyRegistry.Entry? = try registry.publish("/dead", at: place)
@@ -86,7 +87,7 @@ import Testing
         #expect(stopped?.exitCode == 130)
     }
 
-    /// Anyone can make a directory of this name in /tmp.
+    /// Any user can make a directory of this name in /tmp.
     @Test(arguments: ["a link", "no directory", "mode 750", "mode 705", "of user 64017"])
     func onlyAPrivateDirectoryIsBelieved(what: String) throws {
         mkdir(path, 0o700)

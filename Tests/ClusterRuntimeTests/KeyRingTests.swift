@@ -102,7 +102,7 @@ import Testing
         #expect(failure { try KeyRing(directory: path("other")) }?.text.contains(secret) == false)
     }
 
-    /// Modes of a secret: of the user's own, of root's for a user in the file's group, of another's.
+    /// Modes of a secret file: the user's own, root's for a user in its group, and another user's.
     @Test(
         arguments: [
             (0o600, true, true), (0o400, true, true), (0o440, false, true),
@@ -113,7 +113,7 @@ import Testing
         #expect(KeyFile.isPrivate(mode: mode, owner: 1000, user: 1000) == own)
         #expect(KeyFile.isPrivate(mode: mode, owner: 0, user: 0) == own)
         #expect(KeyFile.isPrivate(mode: mode, owner: 0, user: 1000) == handedOver)
-        // A file of somebody else, which root or a group lets one read.
+        // A file of another user, which root or a group may read.
         #expect(KeyFile.isPrivate(mode: mode, owner: 1001, user: 1000) == own)
     }
 

@@ -4,7 +4,7 @@ import ClusterRuntime
 import CounterRandom
 import Testing
 
-/// Sums of a worker's own leaves, handed over chunk by chunk from the end.
+/// Sums of a worker's own leaves, handed over chunk by chunk from the last.
 @Suite struct NodeTaskTests {
     private static let starts = [0, 10, 25, 32]
     private static let count = 32
@@ -41,7 +41,7 @@ import Testing
         func add(_ element: Int) -> Range<Int>? {
             task.add(leaf: 1, sum: sum, totals: Self.totals(1), finalFrom: element)?.chunks
         }
-        // No chunk begins there or behind it.
+        // No chunk begins at this element or after it.
         #expect(add(30) == nil)
         #expect(add(25) == 2..<3)
         #expect(add(25) == nil)
@@ -55,7 +55,7 @@ import Testing
         #expect(add(0) == nil)
     }
 
-    /// A leaf is rounded before it is added, and so is the sum.
+    /// Each leaf is rounded before it is added, and so is their sum.
     @Test func everyNodeIsRounded() throws {
         let task = Self.task(2, ReductionTree(leafCount: 2).root, .bf16)
         var part: NodeTask.Part?
@@ -70,7 +70,7 @@ import Testing
         #expect(chunks == [10, 15, 7].map { (0..<$0).flatMap { _ in two } })
     }
 
-    /// Whatever comes when, the bits are those of whole leaves added along the tree.
+    /// In any order of arrival, the bits are those of whole leaves added along the tree.
     @Test(arguments: 1...40, WirePrecision.allCases)
     func anyOrderGivesTheSameBits(_ seed: Int, _ precision: WirePrecision) throws {
         let leafCount = 4

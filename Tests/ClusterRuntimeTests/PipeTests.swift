@@ -5,7 +5,7 @@ import CounterRandom
 import Glibc
 import Testing
 
-/// Messages between processes that share memory; this process plays both.
+/// Messages between processes that share memory; this process plays both sides.
 @Suite struct PipeTests {
     private static let sender = PeerIdentity(role: .worker, random: 7)
 
@@ -40,7 +40,7 @@ import Testing
             Self.header(number), Self.place(number), .fp32, from: sender, to: inbox)
     }
 
-    /// The descriptor that an inbox's page names.
+    /// The pipe's descriptor, as the inbox's page names it.
     private func pipe(of memory: SharedPayload.Memory) throws -> Int32 {
         var fields = [UInt64](repeating: 0, count: 4)
         try #require(pread(Int32(memory.descriptor), &fields, 32, 0) == 32)
@@ -55,7 +55,8 @@ import Testing
         try #require(write(end, rubbish, byteCount) == byteCount)
     }
 
-    /// A process that another test starts may hold a pipe until it is what it is to be.
+    /// Waits until sending fails: a child of another test, between fork and exec, may still hold
+    /// the pipe.
     private func expectGone(
         _ inbox: SharedPayload.Memory, _ outlets: inout PipeOutlets
     ) {
@@ -67,7 +68,7 @@ import Testing
         let inbox = try #require(PipeInbox(for: .contribution))
         let place = try #require(inbox.place)
         #expect(inbox.receive().records.isEmpty)
-        // As long a name as there may be.
+        // The name has the greatest length.
         let other = PeerIdentity(rawValue: String(repeating: "n", count: 64))
         var one = PipeOutlets()
         var two = PipeOutlets()
@@ -120,7 +121,7 @@ import Testing
         #expect(inbox.receive().records.count == 1)
         for number in 1...3 { #expect(send(number, to: place, &outlets)) }
         try writeRubbish(byteCount, into: place)
-        // What came before is good.
+        // The records before the rubbish are good.
         let last = inbox.receive()
         #expect(last.isSpoiled && last.records.map(\.header.step.value) == [1, 2, 3])
         #expect(inbox.place == nil)
@@ -131,7 +132,7 @@ import Testing
         #expect(!send(4, to: place, &others))
     }
 
-    /// A worker takes weights from a pipe and a shard sums; nobody takes orders.
+    /// A worker takes weights from a pipe and a shard takes sums; other kinds end the pipe.
     @Test(arguments: BulkKind.allCases.filter { $0 != .contribution })
     func otherKindsAreRubbish(kind: BulkKind) throws {
         let inbox = try #require(PipeInbox(for: .contribution))
@@ -144,7 +145,7 @@ import Testing
         #expect(received.records.isEmpty && received.isSpoiled)
     }
 
-    /// Whatever a peer says of an inbox, nothing is written anywhere else.
+    /// When a peer describes an inbox falsely, nothing is written anywhere else.
     @Test func forgedPlacesAreNotWrittenTo() throws {
         let inbox = try #require(PipeInbox(for: .contribution))
         let place = try #require(inbox.place)
@@ -173,7 +174,7 @@ import Testing
         var byte: UInt8 = 0
         #expect(read(victim[0], &byte, 1) == -1 && errno == EAGAIN)
         #expect(inbox.receive().records.isEmpty)
-        // A page of ours that names a pipe that is none.
+        // The page is ours, but names a wrong pipe.
         var wrong: UInt64 = 1
         try #require(pwrite(Int32(place.descriptor), &wrong, 8, 24) == 8)
         var outlets = PipeOutlets()
@@ -207,7 +208,8 @@ import Testing
         }
     }
 
-    /// What a subscription and shared weights say of a pipe holds whatever a process may have.
+    /// The pipe descriptions in subscriptions and shared weights hold every value that a process
+    /// may have.
     @Test func descriptionsNamePipes() throws {
         for token: UInt64 in [0, 1, .max, 0x7FF8_0000_0000_0001] {
             let memory = SharedPayload.Memory(
@@ -223,7 +225,7 @@ import Testing
         #expect(Self.place(1).bytes.withUnsafeBytes { SharedPayload(bytes: $0) }?.pipe == nil)
     }
 
-    /// No host has the key 0, and no process a number above `Int32.max`.
+    /// Neither a host key of 0 nor a process number above `Int32.max` exists.
     @Test func malformedDescriptionsAreRefused() {
         var bytes = Neighbour(hostKey: 1, pipe: nil).bytes
         bytes[0] = 0

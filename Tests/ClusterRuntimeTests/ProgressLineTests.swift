@@ -20,7 +20,7 @@ import Testing
         #expect(line.fitted(to: 20) == "epoch 1/100000")
     }
 
-    /// One column stays free at any width, and what is shown is a beginning of the line.
+    /// At any width one column stays free, and the text shown is a prefix of the line.
     @Test func everyWidth() {
         for columns in 0...120 {
             let text = line.fitted(to: columns)

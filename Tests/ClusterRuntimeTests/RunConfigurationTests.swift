@@ -7,7 +7,7 @@ import RunFiles
 import Testing
 
 @Suite struct RunConfigurationTests {
-    /// The defaults as the design's run file gives them.
+    /// The defaults, as a run file.
     private static let designFile = """
         data: {source: fashion-mnist, partitions: 8}
         model: cnn
@@ -201,7 +201,7 @@ import Testing
         #expect(shape?.text.contains("[3, 4, 4]") == true, "\(shape?.text ?? "")")
         let classes = failure { try configuration.network(for: data([1, 4, 4], 10)) }
         #expect(classes?.text.contains("10") == true, "\(classes?.text ?? "")")
-        // The built-in model fits itself.
+        // The built-in model takes the data's shape and classes.
         let cnn = try RunConfiguration().network(for: data([3, 32, 32], 10))
         #expect(cnn.parameters.elementCount == 122_570)
         var unknown = RunConfiguration()
@@ -220,7 +220,7 @@ import Testing
         }
     }
 
-    /// Texts that need quoting; every one is a possible path.
+    /// Texts that need quoting; each one is a possible path.
     private static let texts = [
         "fashion-mnist", "idx:a b", "~", "null", "true", "12", "a: b", "# x", "\"q\"", "back\\slash",
         "ends ", " starts", "tab\there", "line\nfeed", "return\rhere", "{a}", "[b]", "ä€😀", "-", "- a",

@@ -22,7 +22,7 @@ import Testing
         #expect(nothing == nil && again.publicKey == made.publicKey)
     }
 
-    /// What may not be this user's alone, or is damaged, is replaced.
+    /// Keys that others may have read, or that are damaged, are replaced.
     @Test(arguments: [
         "others may enter", "others may read", "a link", "a secret is gone", "another coordinator",
         "somebody else's",
@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    /// What others may have put there is not touched, nor what its links lead to.
+    /// Files that others may have put there are not touched, nor is the target of a link.
     @Test func whatWasThereIsPutAside() throws {
         mkdir("\(directory.path)/home", 0o700)
         try directory.write([1], "home/thesis.txt")
@@ -64,7 +64,7 @@ import Testing
         #expect(try RunKeys.obtain(path).fault == nil)
     }
 
-    /// A run directory in which no run began is left as if nothing had been.
+    /// A run directory in which no run began is removed with its keys.
     @Test func goneWithAnUnusedRunDirectory() throws {
         let run = RunDirectory("\(directory.path)/run")
         try run.create()

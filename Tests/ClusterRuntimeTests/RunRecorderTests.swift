@@ -6,7 +6,7 @@ import RunFiles
 import Testing
 
 @Suite struct RunRecorderTests {
-    /// 20 records in batches of 8: three steps an epoch, the last of 4 records.
+    /// 20 records in batches of 8 make three steps an epoch, the last of 4 records.
     private static func plan() throws -> BatchPlan {
         try BatchPlan(
             partitionRecordCounts: [10, 10], batchSize: 8, virtualWorkerCount: 2, seed: 1)
@@ -20,7 +20,7 @@ import Testing
                 correctCount: step % 5, recordDigest: UInt64(step) &* 0x9E37_79B9_7F4A_7C15))
     }
 
-    /// Has no initialiser for others; its JSON is what the journal holds.
+    /// Decodes a summary from the journal's JSON: the type has no initializer for other modules.
     private static func evaluation(_ step: Int) throws -> CoordinatorMachine.EvaluationSummary {
         let json = """
             {"step": \(step), "recordCount": 10, "correctCount": 5, "lossSum": 2.5,
@@ -30,7 +30,7 @@ import Testing
             CoordinatorMachine.EvaluationSummary.self, from: Data(json.utf8))
     }
 
-    /// Steps 0..<count, an evaluation at the end of each epoch.
+    /// Writes the steps `first..<count`, with an evaluation at the end of each epoch.
     private func write(_ directory: TemporaryDirectory, from first: Int, to count: Int) throws {
         let recorder = try Self.recorder(directory, firstStep: first)
         for step in first..<count {
@@ -91,7 +91,7 @@ import Testing
         #expect(try ledger(directory) == (0..<4).map(Self.entry))
     }
 
-    /// Taken up at any step: later lines go, and the rest is as if nothing had happened.
+    /// A run taken up at any step: later lines are removed, and the rest is as without the break.
     @Test(arguments: 0...7)
     func laterLinesAreRemoved(firstStep: Int) throws {
         let (directory, undisturbed) = (try TemporaryDirectory(), try TemporaryDirectory())
@@ -100,7 +100,7 @@ import Testing
         let resumed = try Self.recorder(directory, firstStep: firstStep)
         #expect(try ledger(directory) == (0..<firstStep).map(Self.entry))
         #expect(try metrics(directory).filter { $0.kind == "step" }.count == firstStep)
-        // The sums of the epoch in hand come back from the lines.
+        // The sums of the unfinished epoch come back from the lines.
         let inEpoch = (firstStep - firstStep % 3)..<firstStep
         let records = inEpoch.reduce(0) { $0 + Self.report($1).sampleCount }
         let loss = inEpoch.reduce(0) { $0 + Self.report($1).lossSum }
@@ -113,7 +113,8 @@ import Testing
         #expect(try ledger(directory) == ledger(undisturbed))
     }
 
-    /// That of the last whole epoch, as without the break; before the first step nothing is known.
+    /// The loss of the last whole epoch, or of the first one's steps so far, is as without the
+    /// break; before the first step it is unknown.
     @Test(arguments: [(0, nil), (2, 0..<2), (3, 0..<3), (6, 3..<6), (7, 3..<6)] as [(Int, Range<Int>?)])
     func trainLossOfARunTakenUp(firstStep: Int, steps: Range<Int>?) throws {
         let directory = try TemporaryDirectory()
@@ -127,7 +128,7 @@ import Testing
         #expect(abs((resumed.trainLoss ?? 0) - (expected ?? 0)) < 1e-9)
     }
 
-    /// Killed in the middle of a line, wherever that was.
+    /// The process was killed in the middle of a line.
     @Test func aTornLastLineGoes() throws {
         let directory = try TemporaryDirectory()
         try write(directory, from: 0, to: 5)

@@ -6,7 +6,7 @@ import Partitions
 import RunFiles
 import Testing
 
-/// The table of settings, and what is made of it.
+/// The table of settings, and the flags and files made from it.
 @Suite struct SettingTests {
     @Test func keysAndFlagsAreUnique() {
         let keys = Setting.all.map(\.key)
@@ -19,7 +19,8 @@ import Testing
         }
     }
 
-    /// Sections stay together, or the run file would name one twice.
+    /// The settings of a section stay together: otherwise the run file would name the section
+    /// twice.
     @Test func sectionsStayTogether() {
         var seen: [String] = []
         for section in Setting.all.map(\.place.section) where section != seen.last {
@@ -47,7 +48,7 @@ import Testing
         #expect(try apply() == RunConfiguration())
     }
 
-    /// Whatever one setting says as a flag, it says in the file.
+    /// Each setting reads the same from its flag and from the file.
     @Test func aFlagAndTheFileAgree() throws {
         var configuration = RunConfiguration()
         configuration.training.steps = 12
@@ -105,7 +106,7 @@ import Testing
     private static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().path
 
-    /// `CONVOY_REWRITE=1 swift test -c release --filter SettingTests` writes them anew.
+    /// `CONVOY_REWRITE=1 swift test -c release --filter SettingTests` writes these files again.
     @Test(arguments: [
         "Cluster/local.yaml", "Sources/ClusterRuntime/ClusterRuntime.docc/FilesAndSettings.md",
     ])
@@ -125,7 +126,7 @@ import Testing
     @Test func theRunFileOfDefaultsIsTheDefaults() throws {
         let text = SettingsText.runFile
         #expect(try RunConfiguration.parse(text, fileName: "local.yaml") == RunConfiguration())
-        // What is commented out for lack of a default can be said, too.
+        // Settings that are commented out, because they have no default, parse as well.
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
             (line: Substring) -> String in
             let body: Substring = line.drop { $0 == " " }

@@ -5,7 +5,7 @@ import CounterRandom
 import Glibc
 import Testing
 
-/// Floats that another process reads where they lie; this process plays both.
+/// Floats that another process reads where they lie; this process plays both sides.
 @Suite struct SharedMemoryTests {
     private static let count = 1000
 
@@ -18,7 +18,7 @@ import Testing
     @Test func aReaderCopiesWhatIsMeant() throws {
         let pool = FloatBufferPool(count: Self.count, isShared: true)
         var windows = SharedWindows()
-        // More than one slab holds.
+        // More buffers than one slab holds.
         let buffers = (0..<1100).map { Self.filled(pool, with: Float($0)) }
         #expect(Set(buffers.map { UInt(bitPattern: $0.pointer) }).count == 1100)
         for (number, buffer) in buffers.enumerated() {
@@ -39,7 +39,7 @@ import Testing
         let address = buffer?.pointer
         #expect(windows.copy(place, to: copy) == .copied)
         buffer = nil
-        // Nobody has written yet, so the content is still what was meant.
+        // The memory was not written again yet, so its content still is the buffer's.
         #expect(windows.copy(place, to: copy) == .copied)
         buffer = pool.take()
         #expect(buffer?.pointer == address)
@@ -78,7 +78,7 @@ import Testing
         }
     }
 
-    /// Whatever a peer names, nothing outside its memory is read.
+    /// Whatever memory a peer names, nothing outside its own is read.
     @Test func foreignPlacesNeverTrap() throws {
         let pool = FloatBufferPool(count: Self.count, isShared: true)
         let buffer = Self.filled(pool, with: 1)

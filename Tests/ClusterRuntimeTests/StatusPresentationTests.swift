@@ -17,7 +17,7 @@ import Testing
             "settings changed at step 20: data.partitions 8 -> 4",
             "not healthy: no worker is at work; 1 of 2 shards not in place: 0",
         ] { #expect(text.contains(part), "\(part)") }
-        // Foreign text does not steer the terminal.
+        // Text from outside does not steer the terminal.
         #expect(!text.contains("\u{1B}"))
         #expect(text.contains("worker 9 on bad?[2Jhost"))
         let title = try #require(lines.first { $0.hasPrefix("member") })
@@ -68,7 +68,7 @@ import Testing
         #expect(member.slow == "compute")
     }
 
-    /// Members choose their names and hosts; a page of the worst of them can still be sent.
+    /// Members choose their names and hosts; a page with the longest ones can still be sent.
     @Test func aPageOfTheWorstFitsAFrame() throws {
         let worst = #"\u0001"#
         func times(_ count: Int) -> String { String(repeating: worst, count: count) }

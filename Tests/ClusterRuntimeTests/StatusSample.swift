@@ -1,7 +1,7 @@
 import ClusterProtocol
 import FoundationEssentials
 
-/// Answers of a coordinator, as they come over the wire.
+/// A coordinator's answers, as they come over the wire.
 enum StatusSample {
     static let member = #"""
         {"identity": "worker-2f81c09b55ab3d10", "name": "worker 1", "role": "worker", "host": "nöde",

@@ -8,7 +8,7 @@ import NeuralNetwork
 import RunFiles
 import Testing
 
-/// A directory that is removed with its last reference.
+/// A directory that is removed together with its last reference.
 final class TemporaryDirectory: Sendable {
     let path: String
 
@@ -40,7 +40,7 @@ final class TemporaryDirectory: Sendable {
 
 /// A run of a small model, and checkpoints of it with random bits.
 enum Sample {
-    /// One dense layer: 64 inputs and a bias a unit.
+    /// A model of one dense layer.
     static func material(
         units: Int = 10, side: Int = 8, optimizer: OptimizerSpecification = .adam(Adam())
     ) throws -> RunMaterial {
@@ -55,7 +55,8 @@ enum Sample {
         return try RunMaterial(configuration, data: data, backend: .reference)
     }
 
-    /// Bit patterns of every kind: NaN, infinities, denormals and negative zeros among them.
+    /// A checkpoint of random bit patterns, with NaN, infinities, denormals and negative zeros
+    /// among them.
     static func checkpoint(_ material: RunMaterial, step: Int) -> Checkpoint {
         var random = RandomStream(seed: UInt64(step), purpose: .simulation)
         let parts = (0..<material.partCount).map { _ in
@@ -77,7 +78,7 @@ enum Sample {
     }
 }
 
-/// The failure that `body` throws.
+/// Returns the failure that `body` throws.
 func failure<Value>(_ body: () throws -> Value) -> Failure? {
     do {
         _ = try body()

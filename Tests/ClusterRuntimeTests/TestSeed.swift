@@ -1,7 +1,7 @@
 import Glibc
 
-/// Where random tests begin: CONVOY_TEST_SEED, or 1. A failure prints the seed of its case, and the
-/// same seed gives the same case again.
+/// The first seed of random tests: CONVOY_TEST_SEED, or 1. A failure prints the seed of its case,
+/// and that seed gives the case again.
 enum TestSeed {
     static let base: UInt64 = getenv("CONVOY_TEST_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
 

@@ -2,7 +2,7 @@ import ClusterProtocol
 import ClusterSimulation
 import Testing
 
-/// A thousand workers, and what they cost the coordinator compared with ten.
+/// What up to a thousand workers cost the coordinator.
 @Suite struct ScaleTests {
     private static let steps = 8
 
@@ -18,8 +18,9 @@ import Testing
         return settings
     }
 
-    /// One worker's result, to the bit, and a cost of control that the count of workers leaves as
-    /// it is: per worker and step in messages, per message in what the coordinator does.
+    /// Any number of workers gives one worker's result, to the bit. The cost of control does not
+    /// grow with their number: messages a worker and step, and actions of the coordinator a
+    /// message.
     @Test func controlCostsTheSamePerWorker() {
         let one = ScheduleTests.expectGood(Self.settings(1))
         #expect(one.finalWeights.count == 40)
@@ -29,21 +30,22 @@ import Testing
             let (traffic, report) = (result.traffic, Self.report(result, workers))
             print(report)
             #expect(traffic.controlMessages <= Self.bound(result, workers), "\(report)")
-            // Who joins is journaled, logged and welcomed, and everyone is told of each new limit.
+            // Each new member is journaled, logged and welcomed, and every member is told each new
+            // limit.
             #expect(traffic.coordinatorActions <= 5 * traffic.coordinatorEvents, "\(report)")
-            // Each worker is sent each chunk once; in the first step, and after an evaluation, a
-            // little more.
+            // Each worker is sent each chunk once, and a few more in the first step and after an
+            // evaluation.
             let chunks = 4
             let weights = traffic.bulk[.weights] ?? 0
             #expect(weights <= workers * chunks * (Self.steps + 4), "\(report)")
         }
     }
 
-    /// Some of a thousand workers die while they train: the same weights.
+    /// The weights stay the same when some of a thousand workers die during training.
     @Test func aThousandWorkersOfWhomSomeDie() {
         let one = ScheduleTests.expectGood(Self.settings(1))
         var settings = Self.settings(1000)
-        // Some ten a second.
+        // About ten workers die a second.
         settings.faults.workerCrashRate = 0.01
         settings.faults.calmBefore = .milliseconds(150)
         settings.faults.calmAfter = .seconds(2)
@@ -53,14 +55,15 @@ import Testing
         let report = Self.report(result, 1000)
         print(report)
         #expect(result.crashCount >= 5, "\(report)")
-        // Whoever is lost, and whoever takes a place, is one more assignment for everyone, and one
-        // more for those whose heartbeat was on its way.
+        // Each loss and each replacement costs one more assignment for every member, and one more
+        // for those whose heartbeat was on its way.
         let bound = Self.bound(result, 1000) + 1000 * 4 * result.crashCount
         #expect(result.traffic.controlMessages <= bound, "\(report)")
     }
 
-    /// Most control messages: joining, the assignment, limits and the end come once a worker, signs
-    /// of life twice a heartbeat. Evaluations are dealt by chunks, and progress comes from shards.
+    /// The most control messages allowed. Joining, the assignment, limits and the end come once a
+    /// worker, signs of life twice a heartbeat. Evaluations are dealt by chunks, and progress comes
+    /// from shards.
     private static func bound(_ result: SimulationResult, _ workers: Int) -> Int {
         let seconds = Int(result.simulatedTime / .seconds(1))
         return (workers + 4) * (8 + 2 * seconds) + 4 * steps + 60

@@ -2,35 +2,37 @@ import ClusterSimulation
 import CounterRandom
 import Testing
 
-/// Schedules of one kind of fault: settings from a seed, and what the faults must have shown.
+/// Schedules with one kind of fault: settings from a seed, and the evidence that the faults must
+/// leave.
 struct ScheduleFamily: Sendable, CustomTestStringConvertible {
     let name: String
-    /// What a usual run of the tests goes through.
+    /// The seeds of an ordinary test run.
     let seeds: ClosedRange<UInt64>
-    /// Of a thousand schedules of a long series, so many.
+    /// The family's share of a long series, in thousandths.
     let weight: Int
-    /// With which the run must end.
+    /// The exit code that the run must have.
     var exitCode = 0
     let settings: @Sendable (UInt64) -> SimulationSettings
-    /// What must have happened so often a schedule, or the family shows nothing.
+    /// What must have happened in the schedules: without it the family shows nothing.
     var evidence: [Evidence] = []
 
     struct Evidence: Sendable {
         let name: String
-        /// Times a schedule, in the mean of many.
+        /// The least mean count a schedule.
         let atLeast: Double
         let count: @Sendable (SimulationResult) -> Int
     }
 
     var testDescription: String { name }
 
-    /// Seeds of a long series: of every family other ones, and other ones than those of a usual run.
+    /// Returns the seeds of a long series. They differ between families, and from those of an
+    /// ordinary run.
     func longSeries(of total: Int) -> Range<UInt64> {
         let first = (seeds.lowerBound / 10_000 + 1) * 1_000_000_000
         return first..<first + UInt64(total * weight / 1000)
     }
 
-    /// - Returns: what went wrong, with the last things that happened; nil when all was well.
+    /// - Returns: the fault with the last events of the schedule; nil when all was well.
     func fault(seed: UInt64, evidence counts: inout [Int]) -> String? {
         let settings = settings(seed)
         var simulation = Simulation(settings)
@@ -83,8 +85,8 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
             settings.faults.duplicateProbability = 0.05
             return settings
         },
-        // Every leaf is audited, and one in a hundred has a bit flipped: none gets through, as long
-        // as two workers are there to compare.
+        // Every leaf is audited, and one in a hundred has a flipped bit. None gets through while
+        // two workers are there to compare.
         ScheduleFamily(name: "audits", seeds: 70_001...70_400, weight: 5) { seed in
             var settings = plain(seed)
             settings.workerCount = 5 + Int(seed % 4)
@@ -95,8 +97,8 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         },
         ScheduleFamily(
             name: "auditsAmongFaults", seeds: 80_001...80_400, weight: 8, settings: auditsAmongFaults),
-        // The coordinator dies in the middle of what it does: within a line of the journal, with half
-        // a checkpoint on disk, between two messages.
+        // The coordinator dies within an action: in a line of the journal, with half a checkpoint
+        // on disk, between two messages.
         ScheduleFamily(
             name: "tornWrites", seeds: 90_001...91_000, weight: 15,
             settings: { seed in
@@ -116,8 +118,8 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         ScheduleFamily(
             name: "everythingTorn", seeds: 100_001...101_000, weight: 8, settings: everythingTorn),
         ScheduleFamily(name: "cutsAndClogs", seeds: 110_001...110_500, weight: 8, settings: cutsAndClogs),
-        // Processes that hang for good, a coordinator that does or wakes up again, a disk that does
-        // not answer: launchers end who hangs, and nobody is told what is not on disk.
+        // Processes hang for good, a coordinator may wake up again, and a disk does not answer.
+        // Launchers end processes that hang, and members are told nothing that is not on disk.
         ScheduleFamily(
             name: "stalls", seeds: 120_001...120_400, weight: 4,
             settings: { seed in
@@ -138,7 +140,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
                 Evidence(name: "held messages", atLeast: 2.5) { $0.heldCount },
             ]),
         // A loss that is not finite comes up: the run ends with 65 and the last finite weights,
-        // whatever else goes wrong.
+        // whatever other faults occur.
         ScheduleFamily(
             name: "flawedLosses", seeds: 130_001...130_800, weight: 4, exitCode: 65, settings: flawed),
         ScheduleFamily(name: "everythingStalled", seeds: 140_001...140_400, weight: 4) { seed in
@@ -177,7 +179,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
 
     // MARK: - Settings from a seed
 
-    /// A small cluster with messages that take different times, and no other faults.
+    /// A small cluster whose messages take different times, without other faults.
     static func plain(_ seed: UInt64) -> SimulationSettings {
         var random = RandomStream(seed: seed, purpose: .simulation, 0x5E77)
         var settings = SimulationSettings(seed: seed)
@@ -206,7 +208,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         return settings
     }
 
-    /// Everything, with a coordinator that dies in the middle of things and links that clog.
+    /// All faults, with a coordinator that dies within its actions and links that clog.
     static func everythingTorn(_ seed: UInt64) -> SimulationSettings {
         var settings = everything(seed)
         settings.faults.coordinatorCrashRate = 0.5
@@ -224,7 +226,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         return settings
     }
 
-    /// A share is audited while everything else goes wrong too.
+    /// All faults, while a share of the leaves is audited.
     static func auditsAmongFaults(_ seed: UInt64) -> SimulationSettings {
         var settings = everything(seed)
         settings.auditRate = 0.3
@@ -247,7 +249,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         return settings
     }
 
-    /// More workers than a shard hears, and so relays between the two.
+    /// Gives the cluster more workers than a shard hears, and so relays between them.
     static func relayed(_ settings: SimulationSettings) -> SimulationSettings {
         var random = RandomStream(seed: settings.seed, purpose: .simulation, 0x4E1A)
         var settings = settings

@@ -4,9 +4,9 @@ import Synchronization
 import Testing
 import Threads
 
-/// Thousands of schedules, each from a seed; a failure prints the seed and the last things that happened.
+/// Thousands of schedules, each from a seed; a failure prints the seed and the last events.
 @Suite struct ScheduleTests {
-    /// - Returns: what went wrong, with the last things that happened; nil when all was well.
+    /// - Returns: the fault with the last events of the schedule; nil when all was well.
     static func fault(
         _ result: SimulationResult, _ settings: SimulationSettings, exitCode: Int, family: String
     ) -> String? {
@@ -42,19 +42,20 @@ import Threads
 
     /// Seeds that once showed a bug.
     @Test(arguments: [
-        // An assignment lost before another that built on it, weights of an earlier placement, a slice
-        // whose state was still on its way when the coordinator died.
+        // An assignment was lost before another that built on it; weights were of an earlier
+        // placement; a slice's state was still on its way when the coordinator died.
         "everything:7049,7094,7095,7367,7403,7567,7592,7884",
-        // A checkpoint was written after the shards had been put back to the one before it, and a shard
-        // that had missed the order was put back to the new one.
+        // A checkpoint was written after the shards had been put back to the one before it, and a
+        // shard that had missed the order was put back to the new one.
         "cutsAndClogs:110196",
-        // Contributions from before the shards were put back let one of them run two steps ahead, where
-        // nobody kept the weights that the others waited for.
+        // Contributions from before the shards were put back let one shard run two steps ahead,
+        // while the others waited for weights that were kept nowhere.
         "cutsAndClogs:110346",
-        // A worker that had nothing to do but to check another's leaf died, and nobody took that over.
+        // A worker that had only another's leaf to check died, and no other worker took the check
+        // over.
         "auditsAmongFaults:80341",
-        // The only leaf went to a worker that came back, from two steps on. Until then the worker that
-        // was to check it was the one that computed it.
+        // The only leaf went to a worker that came back two steps later. Until then its checker was
+        // the worker that computed it.
         "auditsAmongFaults:9000002884",
         // The last worker died while the run was on its way back to finite weights.
         "flawedLosses:130562,130752,130780",
@@ -75,7 +76,7 @@ import Threads
         }
     }
 
-    /// Nothing goes wrong: relays add most sums on their way, and nobody has to ask again.
+    /// Without faults, relays add most sums on their way, and no message is asked for again.
     @Test func quietRunsUseRelays() {
         for seed in UInt64(200_001)...200_100 {
             var settings = ScheduleFamily.relayed(ScheduleFamily.plain(seed))
@@ -88,10 +89,9 @@ import Threads
 
     // MARK: - On demand
 
-    /// What `CONVOY_SCHEDULES` asks for: a number of schedules over all families, as
-    /// `Scripts/bench/schedules.sh` does, or seeds of one family as `stalls:120001-120010,120400`.
-    /// A number may be followed by the families to go through, as `1000000 everything stalls`:
-    /// the share that these have of the number.
+    /// What `CONVOY_SCHEDULES` asks for. A number is the count of schedules over all families, as
+    /// in `Scripts/bench/schedules.sh`. Families after the number, as `1000000 everything stalls`,
+    /// restrict it to their share. `stalls:120001-120010,120400` names seeds of one family.
     private static let demand = ProcessInfo.processInfo.environment["CONVOY_SCHEDULES"]
 
     @Test(.enabled(if: demand != nil, "CONVOY_SCHEDULES names a number of schedules, or family:seeds"))

@@ -6,14 +6,16 @@ extension Integration {
     /// Silent data corruption: a worker whose gradient has one wrong bit is caught and named.
     @Suite struct AuditTests {
         @Test func aFlippedBitIsCaught() throws {
-            // Where others have helped with that leaf before it is there, it counts for nothing.
+            // A wrong sum counts for nothing when a helper's sum of the same leaf came first, so
+            // there are two tries.
             for _ in 0..<2 {
                 if try isFlippedBitCaught() { return }
             }
             Issue.record("in neither of two runs the wrong bit was looked at")
         }
 
-        /// Whether a worker with one wrong bit was caught; the weights are right in any case.
+        /// Returns whether a worker with one wrong bit was caught; the weights are right in any
+        /// case.
         private func isFlippedBitCaught() throws -> Bool {
             let directory = try TemporaryDirectory()
             let data = try SampleData().write(to: directory)
@@ -47,7 +49,7 @@ extension Integration {
             return true
         }
 
-        /// The same bit, unaudited, would have changed the weights: the test above shows something.
+        /// Without audits the bit changes the weights, so the test above shows something.
         @Test func unauditedItGoesThrough() throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData().write(to: directory)

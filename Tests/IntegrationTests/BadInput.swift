@@ -2,18 +2,18 @@ import ClusterRuntime
 import RunFiles
 import Testing
 
-/// One way to use the executable wrongly, and what it must say.
+/// One wrong use of the executable, and what it must say.
 struct BadInput: Sendable {
     var name: String
     var exitCode: Int
     /// Parts of the line on standard error.
     var mentions: [String]
-    /// ArgumentParser's own messages come with a usage text.
+    /// False for ArgumentParser's own messages, which come with a usage text.
     var isOneLine = true
     var shell: @Sendable (BadInputFiles) -> String? = { _ in nil }
     var arguments: @Sendable (BadInputFiles) throws -> [String]
 
-    /// `convoy train` with flags.
+    /// Runs `convoy train` with flags.
     static func train(
         _ name: String, _ exitCode: Int, _ mentions: [String], _ flags: [String]
     ) -> BadInput {
@@ -22,14 +22,14 @@ struct BadInput: Sendable {
         }
     }
 
-    /// `convoy train` with a run file.
+    /// Runs `convoy train` with a run file.
     static func file(_ name: String, _ mentions: [String], _ text: String) -> BadInput {
         BadInput(name: name, exitCode: 65, mentions: mentions) { files in
             files.train + ["--config", try files.directory.write(text, "bad.yaml")]
         }
     }
 
-    /// `convoy train` with a model of its own for the sample data.
+    /// Runs `convoy train` with a given model on the sample data.
     static func model(_ name: String, _ mentions: [String], _ text: String) -> BadInput {
         BadInput(name: name, exitCode: 65, mentions: mentions) { files in
             files.train + ["--config", try files.config()]
@@ -37,7 +37,7 @@ struct BadInput: Sendable {
         }
     }
 
-    /// `convoy train` with a damaged file in the data set.
+    /// Runs `convoy train` with a damaged file in the data set.
     static func data(
         _ name: String, _ mentions: [String], _ file: Int,
         _ damage: @escaping @Sendable ([UInt8]) -> [UInt8]
@@ -62,11 +62,11 @@ struct BadInput: Sendable {
     }
 }
 
-/// Good files that bad inputs begin with.
+/// The good files that bad inputs are made from.
 struct BadInputFiles: Sendable {
     let directory: TemporaryDirectory
     let data: String
-    /// A run that has finished.
+    /// The directory of a run that has finished.
     let finishedRun: String
 
     init() throws {
@@ -86,7 +86,7 @@ struct BadInputFiles: Sendable {
             RunConfiguration.sample(data, model: model, steps: 3).yaml, "good.yaml")
     }
 
-    /// A copy of the finished run with one file changed.
+    /// Returns the path of a copy of the finished run with one file changed.
     func damagedRun(
         _ name: String, _ file: String, _ change: ([UInt8]) -> [UInt8]
     ) throws -> String {

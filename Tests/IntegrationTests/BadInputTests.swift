@@ -6,7 +6,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Bad input: one clear line, the exit code, nothing left running.
+    /// Bad input gives one clear line and the exit code, and leaves no process running.
     @Suite struct BadInputTests {
         private let files: BadInputFiles
 
@@ -36,7 +36,7 @@ extension Integration {
         @Test func data() throws { try check(BadInput.data) }
         @Test func state() throws { try check(BadInput.state) }
 
-        /// At once, instead of by workers that leave one after the other.
+        /// The start is refused at once, instead of by workers that leave one after another.
         @Test(arguments: [nil, "avx2"])
         func precisionWithoutItsInstructions(_ instructionSet: String?) throws {
             guard Backends.available.contains(.oneDNN),
@@ -67,7 +67,7 @@ extension Integration {
             #expect(result.seconds >= 1, "\(result)")
         }
 
-        /// The port is taken; with another one the same command works.
+        /// The port is taken; the command works with another port.
         @Test func portInUse() throws {
             let (descriptor, port) = try TCP.listen()
             defer { close(descriptor) }
@@ -124,7 +124,7 @@ extension Integration {
     }
 }
 
-/// Whether a command can have mounts of its own.
+/// Whether a command can have its own mounts.
 enum MountNamespace {
     static let isAvailable: Bool = {
         guard

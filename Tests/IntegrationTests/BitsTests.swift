@@ -7,7 +7,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// The promise: the same bits on any cluster, equal to the serial oracle's.
+    /// The promise: any cluster computes the bits of the serial oracle.
     @Suite struct BitsTests {
         private static let shapes: [ClusterShape] = [
             (1, 1, 0), (1, 2, 1), (2, 1, 1), (2, 2, 3), (3, 1, 0), (3, 2, 1), (5, 1, 3), (5, 2, 0),
@@ -37,8 +37,8 @@ extension Integration {
             try compare(.sample(data, steps: 23), Self.shapes)
         }
 
-        /// Through sockets as between hosts, in place of shared memory and pipes; the log says which it
-        /// was.
+        /// Sums and weights go through sockets, as between hosts, or through shared memory and
+        /// pipes; the log says which.
         @Test func adamThroughSockets() throws {
             let configuration = try RunConfiguration.sample(data, steps: 19)
             let expected = try SerialTrainer(configuration).weights(afterSteps: 19)
@@ -50,7 +50,8 @@ extension Integration {
                 let log = run.records.log("worker-1") + run.records.log("worker-2")
                 let sentence = "sums and weights go through shared memory"
                 #expect(log.count { $0["message"] == sentence } == (isShared ? 2 : 0))
-                // Weights to workers, sums to servers; a few of them before the pipe is known.
+                // Weights go to workers and sums to servers; a few of them go before the pipe is
+                // known.
                 let all = log + run.records.log("server-1") + run.records.log("server-2")
                 let piped = all.compactMap { $0["net.piped"].flatMap { Int($0) } }
                 #expect(piped.count == 4 && piped.allSatisfy { isShared ? $0 > 15 : $0 == 0 })
@@ -63,7 +64,8 @@ extension Integration {
                 Self.fewShapes)
         }
 
-        /// On every processor: where there are no instructions for bf16, our own kernels round.
+        /// bf16 works on every processor: without instructions for it, the package's own kernels
+        /// round.
         @Test func adamInBFloat16() throws {
             var configuration = try RunConfiguration.sample(data, steps: 17)
             let fp32 = try SerialTrainer(configuration).weights(afterSteps: 17)
@@ -91,7 +93,7 @@ extension Integration {
             #expect(try run.weights() == expected)
         }
 
-        /// More workers than virtual workers: some have nothing to do.
+        /// With more workers than virtual workers, some workers have nothing to do.
         @Test func idleWorkers() throws {
             var configuration = try RunConfiguration.sample(data, steps: 9)
             configuration.training.virtualWorkers = 2
@@ -104,7 +106,7 @@ extension Integration {
             try compare(configuration, [(1, 1, 1), (3, 1, 0)])
         }
 
-        /// The oracle builds by hand what the product builds in `RunMaterial`.
+        /// The oracle builds by hand what `RunMaterial` builds, so the two are compared.
         @Test func oracleUsesTheProductsSettings() throws {
             let configuration = try RunConfiguration.sample(data, steps: 1)
             let serial = try SerialTrainer(configuration)
@@ -127,6 +129,6 @@ enum FashionMNIST {
         (try? DataSource.describe(.fashionMNIST)) != nil
     }
 
-    /// Whether hundreds of steps of `cnn` on it are a matter of seconds.
+    /// Whether hundreds of steps of `cnn` on Fashion-MNIST take seconds only.
     static var isFast: Bool { isInstalled && (try? Backends.resolve(.auto)) != .reference }
 }

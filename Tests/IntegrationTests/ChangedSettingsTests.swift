@@ -8,8 +8,8 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// A run is taken up with another setting that decides bits: refused by name, or done on purpose,
-    /// written down, and then as repeatable as any run.
+    /// A run is taken up with another setting that decides bits. The change is refused by name, or
+    /// made on purpose, written down, and then repeatable like any run.
     @Suite struct ChangedSettingsTests {
         private let directory: TemporaryDirectory
         private let data: String
@@ -19,7 +19,7 @@ extension Integration {
             data = try SampleData(trainingCount: 203, testCount: 61).write(to: directory)
         }
 
-        /// Where a change begins: six steps of a run of six virtual workers, in epochs of six steps.
+        /// The run before the change: nine steps of six virtual workers, in epochs of six steps.
         private func base(_ change: (inout RunConfiguration) -> Void = { _ in }) throws
             -> RunConfiguration
         {
@@ -69,7 +69,7 @@ extension Integration {
                 item.change(&changed)
                 try FileSystem.replace("\(path)/config.yaml", with: changed.yaml)
                 let after = try settings(changed)
-                // What the workers settle on is not in the run file.
+                // The instruction set that the workers settle on is not in the run file.
                 let from = SettingChange.short(before[item.key] ?? "")
                 let to = SettingChange.short(try #require(after[item.key]))
                 let refused = try Command.run(["train", "--resume", path])
@@ -160,7 +160,7 @@ extension Integration {
             return sample?.model ?? .builtIn("cnn")
         }()
 
-        /// A setting that is added to the list is added here too.
+        /// A setting that is added to the list must be added to these tests.
         @Test func noSettingIsLeftOut() throws {
             let tested = try general() + adam + sgd + reference + oneDNN
             var keys: Set<String> = ["model"]
@@ -181,7 +181,7 @@ extension Integration {
             #expect(result.errors.contains("holds model"), "\(result)")
         }
 
-        /// The flags that the README names, several at once; the optimizer's state begins anew.
+        /// Several flags that the README names, at once; the optimizer's state begins anew.
         @Test func flagsOnTheCommandLine() throws {
             let path = try finished(base(), "flags")
             let flags =
@@ -203,7 +203,8 @@ extension Integration {
             #expect(back.output.contains("optimizer adam begins anew, with zeros"), "\(back)")
         }
 
-        /// Died between the journal and the run file: the run file does not have what the journal says.
+        /// The launcher died between the journal and the run file: the run file lacks what the
+        /// journal says.
         @Test func theRunFileIsBehindTheJournal() throws {
             let configuration = try base()
             let path = try finished(configuration, "torn")
@@ -217,7 +218,7 @@ extension Integration {
             _ = try Command.succeed(["verify", path])
         }
 
-        /// Whoever computes after the change, and whoever dies, the bits are the same.
+        /// The bits after a change depend neither on the number of workers nor on kills.
         @Test func theBitsAfterAChange() throws {
             let path = try finished(base(), "bits")
             let flags = ["--partitions", "7", "--learning-rate", "0.002", "--steps", "900"]
@@ -245,7 +246,7 @@ extension Integration {
             _ = try Command.succeed(["verify", killed])
         }
 
-        /// A goal that is behind: an end at once, and nothing of the run is touched.
+        /// A goal that the run has passed ends the command at once, and the run is not touched.
         @Test(arguments: [["--steps", "5"], ["--epochs", "1"]])
         func aGoalThatIsBehind(_ flags: [String]) throws {
             let path = try finished(base(), "behind")

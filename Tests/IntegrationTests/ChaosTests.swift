@@ -6,15 +6,15 @@ import Testing
 import Threads
 
 extension Integration {
-    /// Whoever dies at whatever moment: the bits, the ledger, and nobody left. The short form of
-    /// `Scripts/chaos.sh`.
+    /// Processes are killed at any moment: the bits and the ledger stay, and no process is left.
+    /// This is the short form of `Scripts/chaos.sh`.
     @Suite struct ChaosTests {
-        /// Of runs that end by themselves.
+        /// The steps of runs that end by themselves.
         private static let steps = 4000
         private static let seed: UInt64 = 20_260
         /// Kills in each of three runs.
         private static let killCount = 8
-        /// All kills of a run take a few seconds.
+        /// A limit; all kills of a run take a few seconds.
         private static let killingTime = Duration.seconds(120)
 
         /// `weights_sha256` of the undisturbed run, computed once.
@@ -40,21 +40,22 @@ extension Integration {
             return configuration
         }
 
-        /// Of a run that goes on until its test has seen enough.
+        /// The settings of a run that lasts until its test has seen enough.
         private var endless: RunConfiguration {
             var configuration = configuration
             configuration.training.steps = RunConfiguration.endless
             return configuration
         }
 
-        /// Requires the end of an undisturbed run.
+        /// Requires that a run ends like the undisturbed one.
         private func expectSameRun(_ run: TrainRun) throws {
             #expect(try run.weights() == Self.expected.get())
             let verified = try Command.succeed(["verify", run.records.directory.path])
             #expect(verified.output.contains("\(Self.steps) steps"), "\(verified)")
         }
 
-        /// Random roles at random moments, a replacement that has just started as likely as any.
+        /// Kills random roles at random moments; a new replacement is as likely a victim as any
+        /// process.
         @Test(arguments: [(servers: 0, workers: 3), (1, 2), (2, 3)])
         func kills(servers: Int, workers: Int) throws {
             var random = SeededNumbers(seed: Self.seed + UInt64(servers))
@@ -79,7 +80,7 @@ extension Integration {
             try run.endAsSerial(endless)
         }
 
-        /// A worker that is stopped looks dead, and goes on later with what it was at.
+        /// A stopped worker looks dead, and later goes on where it was.
         @Test func stoppedWorker() throws {
             var configuration = endless
             configuration.cluster.heartbeatIntervalMilliseconds = 200
@@ -99,7 +100,7 @@ extension Integration {
             try run.endAsSerial(configuration)
         }
 
-        /// Everything is killed twice, and each time the run goes on in another size.
+        /// All processes are killed twice, and each time the run goes on in another size.
         @Test func everythingAtOnce() throws {
             let run = try TrainRun(endless.with(workers: 2, servers: 1), in: directory, "run")
             try run.awaitCheckpoint(1000)
@@ -116,8 +117,8 @@ extension Integration {
             try third.endAsSerial(endless)
         }
 
-        /// The disk fills up in the middle of a run and stays full: that is said, steps go on, the
-        /// last whole checkpoint stays, and with room again the run can be resumed from it.
+        /// The disk fills up during a run and stays full: the run says so and goes on, and the last
+        /// whole checkpoint stays. With room again the run can be resumed from it.
         @Test(.enabled(if: MountNamespace.isAvailable, "needs the right to mount"))
         func diskThatStaysFull() throws {
             let (result, records) = try trainOnSmallDisk(afterwards: "")
@@ -134,7 +135,7 @@ extension Integration {
             try expectSameRun(TrainRun(resuming: records, flags: []))
         }
 
-        /// Room again before the end: nothing of the records is missing.
+        /// The disk has room again before the end: no record is missing.
         @Test(.enabled(if: MountNamespace.isAvailable, "needs the right to mount"))
         func diskThatIsFullForAWhile() throws {
             let (result, records) = try trainOnSmallDisk(
@@ -151,17 +152,17 @@ extension Integration {
             #expect(steps == Array(1...Self.steps))
         }
 
-        /// Trains on a disk of its own that is filled once there is a checkpoint of step 400.
+        /// Trains on a small disk, which is filled once the checkpoint of step 400 is there.
         ///
-        /// - Parameter afterwards: shell commands beside the run, once the disk is full.
-        /// - Returns: a copy of what is in the run directory at the end.
+        /// - Parameter afterwards: shell commands to run beside the training once the disk is full.
+        /// - Returns: the command's result, and a copy of the run directory at the end.
         private func trainOnSmallDisk(
             afterwards: String
         ) throws -> (result: Command.Result, records: RunRecords) {
             let disk = "\(directory.path)/disk"
             let copy = "\(directory.path)/copy"
             mkdir(disk, 0o755)
-            // The command alone sees the mount, so it copies what is there at the end.
+            // Only the command sees the mount, so it makes the copy.
             let shell = """
                 disk='\(disk)' output=$(readlink /proc/$$/fd/1)
                 mount -t tmpfs -o size=4m none "$disk" || exit 99
@@ -187,7 +188,7 @@ extension Integration {
     }
 }
 
-/// A stream of numbers that a seed decides.
+/// A stream of random numbers from a seed.
 private struct SeededNumbers {
     private let seed: UInt64
     private var count: UInt64 = 0
@@ -207,12 +208,12 @@ extension TrainRun {
         command = try Command(["train", "--resume", records.directory.path] + flags)
     }
 
-    /// Its running processes of one role.
+    /// The run's processes of one role.
     fileprivate func processes(_ role: String) -> [Int32] {
         ProcessTable.identifiers(role, mentioning: "\(records.directory.path)/logs/").sorted()
     }
 
-    /// kill -9 of the launcher and of all it started, and waits until they are gone.
+    /// Sends SIGKILL to the launcher and all its processes, and waits until they are gone.
     fileprivate func killEverything() {
         let family = ProcessTable.identifiers(mentioning: "\(records.directory.path)/logs/")
         command.child.send(signal: SIGKILL)

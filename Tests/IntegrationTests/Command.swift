@@ -6,11 +6,11 @@ import RunFiles
 import Testing
 import Threads
 
-/// One process of the executable, its standard output and standard error kept apart.
+/// One process of the executable, with standard output and standard error kept apart.
 ///
-/// It is killed with the last reference; the processes it started end with it.
+/// The process is killed with the last reference, and the processes it started end with it.
 final class Command {
-    /// How it ended, and what it said.
+    /// How the process ended, and its output.
     struct Result: CustomStringConvertible {
         var arguments: [String]
         var end: ChildProcess.End?
@@ -22,7 +22,7 @@ final class Command {
             if case .exited(let code) = end { code } else { nil }
         }
 
-        /// Non-empty lines of standard error.
+        /// The non-empty lines of standard error.
         var errorLines: [Substring] { errors.split(separator: "\n") }
 
         var description: String {
@@ -32,7 +32,7 @@ final class Command {
         }
     }
 
-    /// A run that does what it should, on a busy machine.
+    /// Enough time for an ordinary run on a busy machine.
     static let usualLimit = Duration.seconds(120)
 
     let child: ChildProcess
@@ -40,9 +40,11 @@ final class Command {
     private let directory: TemporaryDirectory
     private let start = SteadyClock.now
 
-    /// - Parameter shell: run before the executable takes the place of the shell, for instance
-    ///   `mount ... &&`, in a mount namespace of its own.
-    /// - Parameter user: who runs it; this user if not given.
+    /// Starts the executable.
+    ///
+    /// - Parameter shell: commands that run before the executable takes the shell's place, for
+    ///   instance `mount ... &&`, in their own mount namespace.
+    /// - Parameter user: the user of the process; nil for this user.
     init(
         _ arguments: [String], shell: String? = nil, environment: [String: String] = [:],
         executable: String = ConvoyExecutable.path, as user: OtherUser? = nil
@@ -62,7 +64,7 @@ final class Command {
     var output: String { text("output") }
     var errors: String { text("errors") }
 
-    /// Waits for its end; a process that is late is killed, and its `end` is nil.
+    /// Waits for the process to end. A process that is late is killed, and its `end` is nil.
     func finish(within limit: Duration = usualLimit) -> Result {
         let end = child.wait(within: limit)
         let seconds = (SteadyClock.now - start) / .milliseconds(1)
@@ -76,7 +78,7 @@ final class Command {
         String(decoding: (try? FileSystem.read("\(directory.path)/\(name)")) ?? [], as: UTF8.self)
     }
 
-    /// Runs to the end.
+    /// Runs the executable to its end.
     static func run(
         _ arguments: [String], shell: String? = nil, as user: OtherUser? = nil,
         within limit: Duration = usualLimit
@@ -84,7 +86,7 @@ final class Command {
         try Command(arguments, shell: shell, as: user).finish(within: limit)
     }
 
-    /// Runs to the end and requires exit code 0.
+    /// Runs the executable to its end and requires exit code 0.
     static func succeed(
         _ arguments: [String], within limit: Duration = usualLimit,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -95,7 +97,7 @@ final class Command {
     }
 }
 
-/// Waits until `body` gives a value.
+/// Waits until `body` returns a value.
 func eventually<Value>(
     _ what: String, within limit: Duration = .seconds(60),
     sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Value?

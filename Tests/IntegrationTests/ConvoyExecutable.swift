@@ -1,14 +1,14 @@
 import FoundationEssentials
 import Glibc
 
-/// Where the built `convoy` is: what CONVOY_EXECUTABLE says, or beside what runs these tests.
+/// The path of the built `convoy`: CONVOY_EXECUTABLE, or beside the program that runs these tests.
 enum ConvoyExecutable {
     static let path: String = {
         if let override = ProcessInfo.processInfo.environment["CONVOY_EXECUTABLE"] {
             return override
         }
         for argument in CommandLine.arguments {
-            // The test bundle is an argument of the tool that runs it, or that tool itself.
+            // The test bundle is an argument of the tool that runs it, or is that tool.
             var directory = argument
             while let slash = directory.lastIndex(of: "/") {
                 directory = String(directory[..<slash])
@@ -29,7 +29,7 @@ enum ConvoyExecutable {
             && access(path, X_OK) == 0
     }
 
-    /// Files this process has in memory.
+    /// The files that this process has mapped.
     private static var mappedFiles: [String] {
         guard let maps = try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8) else {
             return []

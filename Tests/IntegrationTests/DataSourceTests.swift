@@ -6,7 +6,7 @@ import SafeTensors
 import Testing
 
 extension Integration {
-    /// The sources besides IDX, and what is done with a trained model.
+    /// The sources besides IDX, and the uses of a trained model.
     @Suite struct DataSourceTests {
         private let directory: TemporaryDirectory
 
@@ -39,7 +39,7 @@ extension Integration {
             let expected = try SerialTrainer(configuration).weights(afterSteps: 19)
             #expect(try run.weights() == expected)
 
-            // Cut the same way, the original gives the same bits.
+            // The original, with equal partitions, gives these bits too.
             var original = configuration
             original.data.source = source
             original.data.partitions = 7

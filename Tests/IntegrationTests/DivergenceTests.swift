@@ -5,8 +5,8 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Losses and weights that are no finite numbers: said at once, ended with 65 and the last finite
-    /// weights, never called best, and null in JSON.
+    /// Losses and weights that are not finite are reported at once, end the run with 65 and the
+    /// last finite weights, never count as best, and are null in JSON.
     @Suite struct DivergenceTests {
         private let directory: TemporaryDirectory
         private let configuration: RunConfiguration
@@ -21,7 +21,7 @@ extension Integration {
             self.configuration = configuration
         }
 
-        /// After a step of 1e30 times the gradient the weights are finite, and too large.
+        /// After one step of 1e30 times the gradient the weights are still finite, but too large.
         private static let finiteSteps = 1
 
         @Test(arguments: [(1, 0), (2, 1), (3, 2)])
@@ -63,7 +63,7 @@ extension Integration {
             try expectPlainJSON(run.records)
         }
 
-        /// Weights of a file that are no numbers are refused by the name of the tensor.
+        /// Weights of a file that are not finite are refused, with the name of the tensor.
         @Test func initialWeightsThatAreNone() throws {
             let run = try TrainRun(
                 configuration.with(workers: 1, servers: 0), in: directory, "run")
@@ -80,7 +80,7 @@ extension Integration {
             #expect(result.errors.contains("is not a finite number"), "\(result)")
         }
 
-        /// `nan` and `inf` are no words of JSON.
+        /// JSON has no `nan` and no `inf`.
         private func expectPlainJSON(_ records: RunRecords) throws {
             let path = records.directory.path
             for name in ["metrics.jsonl", "summary.json", "journal.jsonl", "ledger.jsonl"] {

@@ -9,7 +9,7 @@ extension Integration {
         private let directory: TemporaryDirectory
         private let transport: String
 
-        /// Hosts are this machine under other names; some of them have a fault.
+        /// Sets up hosts that are this machine under other names; some names stand for a fault.
         init() throws {
             directory = try TemporaryDirectory()
             transport = try directory.write(
@@ -78,7 +78,7 @@ extension Integration {
             #expect(result.seconds < 20, "\(result)")
         }
 
-        /// A coordinator called localhost, which other hosts cannot mean.
+        /// The coordinator is called localhost, a name that leads other hosts to themselves.
         @Test func nameIsLoopback() throws {
             let result = try doctor("localhost coordinator,server\nbeta worker address=127.0.0.1\n")
             #expect(result.exitCode == 65, "\(result)")
@@ -132,7 +132,7 @@ extension Integration {
             #expect(result.errors.contains(mention), "\(result)")
         }
 
-        /// A cable, a missing route, and a port that is open one way only.
+        /// Hosts on a cable, with a missing route and a port that is open one way only.
         @Test(.enabled(if: NetworkNamespaces.isAvailable, "needs root and `ip netns`"))
         func networks() throws {
             let network = try NetworkNamespaces(directory)
@@ -150,7 +150,7 @@ extension Integration {
             #expect(good.exitCode == 0, "\(good)")
             #expect(good.output.contains("3 processes can start on 2 hosts"), "\(good)")
 
-            // What alpha sends from the port is dropped, so that beta never hears back.
+            // Alpha's packets from the port are dropped, so beta gets no answer.
             try network.run("alpha", "ip rule add priority 1 ipproto tcp sport 5557 blackhole")
             let dropped = try doctor("10.77.0.1")
             #expect(dropped.exitCode == 65, "\(dropped)")
@@ -160,14 +160,14 @@ extension Integration {
                         + "found no answer, while the other way is open"), "\(dropped)")
             try network.run("alpha", "ip rule del priority 1")
 
-            // Beta's own rules say that there is no way to the port.
+            // Beta's own rules make the port unreachable.
             try network.run("beta", "ip rule add priority 1 ipproto tcp dport 5557 unreachable")
             let unreachable = try doctor("10.77.0.1")
             #expect(unreachable.exitCode == 65, "\(unreachable)")
             #expect(unreachable.output.contains("error  beta: route"), "\(unreachable)")
             try network.run("beta", "ip rule del priority 1")
 
-            // An address of alpha's that beta has no route to.
+            // Beta has no route to this address of alpha.
             try network.run("alpha", "ip addr add 10.78.0.1/24 dev lo")
             let apart = try doctor("10.78.0.1")
             #expect(apart.exitCode == 65, "\(apart)")

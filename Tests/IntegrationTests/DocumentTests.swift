@@ -3,7 +3,7 @@ import Glibc
 import RunFiles
 import Testing
 
-/// What README and documents name is there: paths, flags, settings, commands.
+/// The paths, flags, settings and commands that the README and the documents name exist.
 @Suite struct DocumentTests {
     private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
@@ -24,7 +24,7 @@ import Testing
         for document in Self.documents { #expect(!document.text.isEmpty, "\(document.name)") }
     }
 
-    /// Words below a folder of the project, without what punctuation follows them.
+    /// The paths below folders of the project, without the punctuation after them.
     private func paths(in text: String) -> Set<String> {
         let pattern = /(?:Sources|Scripts|Cluster|Tests)\/[A-Za-z0-9_.,*{}\/~+-]*[A-Za-z0-9*}]/
         return Set(text.matches(of: pattern).map { String($0.output) })
@@ -66,7 +66,7 @@ import Testing
         "stop", "monitor", "status", "doctor", "keygen", "bench step", "bench exchange",
     ]
 
-    /// Flags that a text names.
+    /// The flags that a text names.
     private static func flags(in text: String) -> Set<String> {
         Set(text.matches(of: /--(?:\[no-\])?([a-z][a-z0-9-]*[a-z0-9])/).map { String($0.output.1) })
     }
@@ -75,11 +75,11 @@ import Testing
     private static let foreign: Set = [
         "filter", "skip-build", "build-tests", "static-swift-stdlib", "product", "scratch-path",
         "package-path", "batch", "signal", "build-arg", "entrypoint", "master", "now", "no-kill",
-        // The example of <doc:Extending>.
+        // The example in <doc:Extending>.
         "warm-up-steps",
     ]
 
-    /// What looks like a setting and is none: keys of logs, names of files.
+    /// Keys of logs and names of files that look like settings.
     private static let others: Set = [
         "cluster.generation", "cluster.placement", "optimizer.safetensors", "training.py",
     ]
@@ -130,7 +130,7 @@ import Testing
         }
     }
 
-    /// Links between documents lead somewhere.
+    /// Links between documents lead to existing documents.
     @Test func linksExist() {
         let articles = Set(
             Self.documents.compactMap { $0.name.hasSuffix(".md") ? $0.name : nil }
@@ -142,7 +142,7 @@ import Testing
         }
     }
 
-    /// The documents show the snippets that are compiled here.
+    /// Each snippet that is compiled here stands in a document.
     @Test func snippetsAreThoseThatCompile() throws {
         let folder = "\(Self.root)/Tests/IntegrationTests/Snippets"
         let names = FileSystem.names(in: folder)

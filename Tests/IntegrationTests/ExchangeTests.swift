@@ -7,7 +7,7 @@ import Testing
 extension Integration {
     /// What a step costs on the wire and in memory.
     @Suite struct ExchangeTests {
-        /// 28,612 parameters: slices so large that headers do not count.
+        /// A model of 28,612 parameters: its slices are so large that headers do not count.
         private static let model = """
             input: [1, 12, 12]
             layers:
@@ -35,16 +35,16 @@ extension Integration {
             }
         }
 
-        /// With a shard in every worker each process sends, and gets, 2 (W - 1) / W of the model a
-        /// step: its sums to the other shards, and its slice of the weights to the other workers.
-        /// Who helps with what others are late with sends a further sum.
+        /// With a shard in every worker each process sends and receives 2 (W - 1) / W of the model
+        /// a step: its sums go to the other shards, and its slice of the weights to the other
+        /// workers. A worker that helps a late one sends a further sum.
         @Test(arguments: [2, 3, 4, 8]) func bytesOnTheWire(workers: Int) throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData().write(to: directory)
             var configuration = try RunConfiguration.sample(data, model: Self.model, steps: 150)
             configuration.training.virtualWorkers = workers
             configuration.training.batchSize = 4 * workers
-            // Nothing is asked for again because it is late.
+            // Nothing late is asked for again.
             configuration.cluster.heartbeatIntervalMilliseconds = 30_000
             let run = try TrainRun(
                 configuration, in: directory, "run",
@@ -57,7 +57,7 @@ extension Integration {
             let others = Double(workers - 1)
             for exchange in exchanges {
                 #expect(exchange.steps == 150)
-                // Both are 2 (W - 1) / W of the model for each of 150 steps without help.
+                // Without help, both are 2 (W - 1) / W of the model for each of 150 steps.
                 let sent = (exchange.contributions + 150) * others * slice
                 let received = (contributions - exchange.contributions + 150 * others) * slice
                 #expect((0.98...1.02).contains(exchange.sent / sent), "\(exchange)")
@@ -70,7 +70,7 @@ extension Integration {
             }
         }
 
-        /// 3 x 32 x 32 with `cnn`: a worker stays below 300 MiB, and where it is.
+        /// With `cnn` on 3 x 32 x 32 a worker stays below 300 MiB and does not grow.
         @Test func memoryOfAWorker() throws {
             let directory = try TemporaryDirectory()
             var configuration = RunConfiguration()

@@ -3,14 +3,16 @@ import ClusterRuntime
 import Glibc
 import Testing
 
-/// A directory whose disk hangs or is full on demand, for the processes of one command: see
-/// `Scripts/bench/faulty_disk.c`.
+/// A directory whose disk hangs or is full on demand, for the processes of one command.
+/// `Scripts/bench/faulty_disk.c` is what makes it so.
 struct FaultyDisk {
     private let library: String
     private let state: String
     private let directory: String
 
-    /// - Parameter directory: below which the disk is at fault; it need not be there yet.
+    /// Compiles the library.
+    ///
+    /// - Parameter directory: the directory with the faulty disk, which need not exist yet.
     init(_ directory: String, in temporary: TemporaryDirectory) throws {
         self.directory = directory
         library = "\(temporary.path)/faulty_disk.so"
@@ -26,14 +28,14 @@ struct FaultyDisk {
         try #require(compiler.wait(within: .seconds(60)) == .exited(0))
     }
 
-    /// What a command on this disk has in its environment.
+    /// The environment of a command on this disk.
     var environment: [String: String] {
         ["FAULTY_DISK": directory, "FAULTY_DISK_STATE": state, "LD_PRELOAD": library]
     }
 
     func hang() throws { try set("block") }
 
-    /// Fails every write for lack of room.
+    /// Makes every write fail for lack of room.
     func fill() throws { try set("full") }
 
     func recover() {

@@ -4,8 +4,8 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// A run whose coordinator was killed when all was done but the summary: whoever takes it up,
-    /// from its journal, ends well and says how it went.
+    /// The coordinator was killed when only the summary was missing: a successor finishes the run
+    /// from its journal and writes the summary.
     @Suite struct FinishedRunTests {
         private let directory: TemporaryDirectory
         private let records: RunRecords
@@ -27,7 +27,8 @@ extension Integration {
             String(decoding: try FileSystem.read(path), as: UTF8.self)
         }
 
-        /// The same fields; numbers that went through text or were added anew may differ a little.
+        /// Expects equal fields; numbers that went through text or were added again may differ a
+        /// little.
         private func expectSameSummary() throws {
             let found = try Self.text(records.directory.summary).split(separator: "\n")
             let before = summary.split(separator: "\n")
@@ -41,7 +42,7 @@ extension Integration {
             }
         }
 
-        /// Members got home; the coordinator alone is started once more.
+        /// The members have ended; only the coordinator is started again.
         @Test func coordinatorAlone() throws {
             let result = try Command.run(
                 [
@@ -54,7 +55,7 @@ extension Integration {
             records.expectNothingRunning()
         }
 
-        /// A run directory that another build wrote is gone on with, and that is said.
+        /// A run directory that another build wrote is taken up, with a remark.
         @Test func anotherBuild() throws {
             let run = records.directory
             try FileSystem.replace(run.format, with: RunFormat(format: 1, build: "0123abcd").json)
@@ -63,13 +64,13 @@ extension Integration {
             let result = try Command.run(["train", "--resume", run.path], within: .seconds(30))
             #expect(result.exitCode == 0 && result.output.contains("build 0123abcd"), "\(result)")
             #expect(try RunFormat.read(run).build.map { $0 != "0123abcd" } == true)
-            // One of before there was such a file.
+            // A run directory of builds before there was a format file.
             unlink(run.format)
             let again = try Command.run(["train", "--resume", run.path], within: .seconds(30))
             #expect(again.exitCode == 0 && !again.output.contains("build "), "\(again)")
         }
 
-        /// A member that never heard of the end looks for its coordinator, and is sent home.
+        /// A member that missed the end looks for its coordinator and is sent home.
         @Test func memberThatIsStillThere() throws {
             let endpoint = try #require(records.endpoint)
             let worker = try Command(["worker", "--coordinator", endpoint])
@@ -84,7 +85,7 @@ extension Integration {
             try expectSameSummary()
         }
 
-        /// Refused before anything changed, so what the run came to is still there.
+        /// The resume is refused before anything changed, so the summary stays.
         @Test func refusedResumeLosesNothing() throws {
             try FileSystem.replace(records.directory.summary, with: summary)
             let result = try Command.run(
@@ -105,7 +106,7 @@ extension Integration {
             records.expectNothingRunning()
         }
 
-        /// Taken further it is not over.
+        /// A run that is taken further is not over.
         @Test func takenFurther() throws {
             let result = try Command.run(
                 ["train", "--resume", records.directory.path, "--steps", "170"])

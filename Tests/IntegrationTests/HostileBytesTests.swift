@@ -5,9 +5,10 @@ import Testing
 import ZeroMQ
 
 extension Integration {
-    /// Random bytes at every listening port change nothing in the result.
+    /// Random bytes at every listening port do not change the result.
     @Suite struct HostileBytesTests {
-        /// From one who holds the run's keys, and from anyone where it has none.
+        /// The bytes come from a holder of the run's keys, or from any process when the run has no
+        /// keys.
         @Test(arguments: [0, 2], [true, false])
         func garbageAtEveryPort(servers: Int, hasKeys: Bool) throws {
             let directory = try TemporaryDirectory()
@@ -28,7 +29,7 @@ extension Integration {
             }
             let ports = ProcessTable.identifiers(mentioning: run.records.directory.path)
                 .reduce(into: Set<Int>()) { $0.formUnion(ProcessTable.listeningPorts($1)) }
-            // Control, bulk and data of the coordinator, and one port of every member.
+            // The coordinator listens at its control, bulk and data ports, and every member at one.
             #expect(ports.count == 3 + 2 + servers)
             for round in 0..<3 {
                 let messages = HostileMessages(
@@ -51,7 +52,8 @@ extension Integration {
             }
         }
 
-        /// Another process of the same user spoils the pipes: all goes through sockets again.
+        /// Another process of this user writes rubbish to the pipes: all messages then go through
+        /// sockets.
         @Test(arguments: [0, 2]) func rubbishInEveryPipe(servers: Int) throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
@@ -72,7 +74,7 @@ extension Integration {
                     if write(end, rubbish, rubbish.count) == rubbish.count { spoiled += 1 }
                 }
             }
-            // Of every worker and of every thread that serves shards.
+            // Every worker and every thread that serves shards has a pipe.
             #expect(spoiled >= 2 + max(2, servers))
             try run.awaitSteps(400)
             try run.endAsSerial(configuration)
@@ -85,7 +87,7 @@ extension Integration {
             #expect(!run.records.log("coordinator-1").contains { $0["message"] == "lost" })
         }
 
-        /// Where to write to the inboxes of a process.
+        /// Returns the paths of the pipes that a process reads.
         private static func pipes(of process: Int32) -> [String] {
             FileSystem.names(in: "/proc/\(process)/fd").compactMap { name in
                 let path = "/proc/\(process)/fd/\(name)"
@@ -117,7 +119,7 @@ extension Integration {
             var options = try insider?.options() ?? SocketOptions()
             options.linger = .milliseconds(300)
             for (index, group) in messages.groups.enumerated() {
-                // A name that reads as text gets further than the bytes that libzmq makes up.
+                // A text as identity gets further than the bytes that libzmq makes up.
                 options.routingIdentity =
                     messages.seed % 3 == 2 ? nil : Array("stranger-\(messages.seed)-\(index)".utf8)
                 let dealer = try Socket(context, .dealer, options: options)

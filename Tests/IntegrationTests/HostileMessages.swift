@@ -5,7 +5,7 @@ import FoundationEssentials
 import Glibc
 import NeuralNetwork
 
-/// Bytes that no member of the cluster sends.
+/// Bytes that no member of a cluster sends.
 struct HostileMessages {
     let plan: SlicePlan
     let partCount: Int
@@ -35,10 +35,10 @@ struct HostileMessages {
             [], [0], [0xFF], random(1, 1), random(5000, 2), Array("GET / HTTP/1.1\r\n\r\n".utf8),
             Array(greeting.prefix(30)), greeting, greeting + random(3000, 3),
             greeting + ready, greeting + ready + random(3000, 4),
-            // One long frame that never comes to its end; one of an absurd length.
+            // One long frame that is never complete, and one of an absurd length.
             greeting + ready + [2, 0, 0, 0, 0, 0, 0, 0x40, 0] + random(100, 5),
             greeting + ready + [2] + [UInt8](repeating: 0x7F, count: 8) + random(100, 6),
-            // ZMTP 1.0: no handshake at all, an anonymous identity, then messages.
+            // ZMTP 1.0, without a handshake: an anonymous identity, then messages.
             [1, 0, 5, 0] + random(4, 7),
             [1, 0, 1, 1, 65, 0]
                 + BulkHeader(kind: .fetch, step: Step(1), shard: ShardIndex(0))
@@ -49,8 +49,8 @@ struct HostileMessages {
 
     // MARK: For real sockets
 
-    /// Groups of messages, each a list of frames; a group goes over a connection of its own, because
-    /// a peer that sends too much at once is disconnected.
+    /// Groups of messages, each a list of frames. Each group has its own connection, because a peer
+    /// that sends too much at once is disconnected.
     var groups: [[[[UInt8]]]] {
         let long = [[random(3 << 20, 16)]]
         return [noise, control, bulk, data, foreignNodes, states, long]
@@ -109,7 +109,7 @@ struct HostileMessages {
         return Array(head.utf8) + body(message.body) + [UInt8(ascii: "}")]
     }
 
-    /// Questions for what there is not, and what only a coordinator says.
+    /// Questions about missing objects, and messages that only a coordinator sends.
     private var data: [[[UInt8]]] {
         func ask(_ kind: DataObject.Kind, _ index: Int, _ offset: Int, _ count: Int) -> [[UInt8]] {
             let object = DataObject(kind, index)
@@ -147,14 +147,14 @@ struct HostileMessages {
             messages.append([header.bytes, whole])
             messages.append([header.bytes, Array(whole.dropLast())])
             messages.append([header.bytes, whole, whole])
-            // A chunk that exists, of a step that is far away, then with a node outside the tree.
+            // An existing chunk, of a step that is far away, then with a node outside the tree.
             header.shard = plan.chunks[0].shard
             header.chunk = 0
             header.part = 0
             messages.append([header.bytes, whole])
             header.step = Step(0)
             messages.append([header.bytes, whole])
-            // Memory that is not there, and this very process's, as something else.
+            // Payloads of the wrong type, and shared memory of other processes and of this one.
             header.payloadType = .bfloat16
             header.payloadByteCount = whole.count / 2
             messages.append([header.bytes, Array(whole.prefix(whole.count / 2))])
@@ -185,7 +185,7 @@ struct HostileMessages {
         return messages
     }
 
-    /// Nodes outside the tree, at every step there may be just now.
+    /// Nodes outside the tree, at every step that the run may be in.
     private var foreignNodes: [[[UInt8]]] {
         let byteCount = plan.chunks[0].range.count * 4
         return stride(from: 0, to: 4000, by: 7).map { step in
@@ -197,7 +197,7 @@ struct HostileMessages {
         }
     }
 
-    /// A whole state, of a step that the run never reaches.
+    /// A complete state, of a step that the run never reaches.
     private var states: [[[UInt8]]] {
         plan.chunks.flatMap { chunk in
             (0..<partCount).map { part in

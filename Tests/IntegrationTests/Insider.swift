@@ -3,16 +3,16 @@ import FoundationEssentials
 import RunFiles
 import ZeroMQ
 
-/// One who holds a run's keys and is no member of it.
+/// A peer that holds a run's keys without being its member.
 struct Insider {
-    /// A keys directory that serves all processes.
+    /// The path of a keys directory that serves all processes.
     let keys: String
 
     private func key(_ file: String) throws -> String {
         String(decoding: try FileSystem.read("\(keys)/\(file)").prefix(40), as: UTF8.self)
     }
 
-    /// Options of a socket that is let in.
+    /// Returns the options of a socket with the run's keys.
     func options(_ base: SocketOptions = SocketOptions()) throws -> SocketOptions {
         var options = base
         options.curve = .client(

@@ -55,8 +55,8 @@ extension Integration {
             #expect(good.output.contains("\(Self.steps) steps"), "\(good)")
         }
 
-        /// A terminal that goes away, a limit that is reached, another signal that ends processes: a
-        /// checkpoint first. A shell and the kernel may both send SIGHUP.
+        /// A closed terminal, a reached limit or another signal that ends processes: the run writes
+        /// a checkpoint first. A shell and the kernel may both send SIGHUP.
         @Test(arguments: [SIGHUP, SIGTERM, SIGUSR1, SIGXCPU]) func anySignalThatEnds(_ signal: Int32) throws {
             var configuration = try configuration().with(workers: 2, servers: 1)
             configuration.training.steps = RunConfiguration.endless
@@ -74,7 +74,7 @@ extension Integration {
             #expect(try run.records.summary().weights_sha256 == expected)
         }
 
-        /// The program's file is removed under a run, or another build takes its place, and then
+        /// The program's file is removed during a run, or replaced by another build, and then
         /// processes die.
         @Test(arguments: [false, true]) func theProgramIsReplaced(isRemoved: Bool) throws {
             var configuration = try configuration().with(workers: 2, servers: 1)
@@ -101,14 +101,14 @@ extension Integration {
             try run.endAsSerial(configuration)
         }
 
-        /// A member that does not answer holds the first Ctrl-C up; the second does not wait.
+        /// A member that does not answer delays the first Ctrl-C; the second does not wait.
         @Test func secondInterruptEndsAtOnce() throws {
             var configuration = try configuration().with(workers: 2, servers: 1)
             configuration.training.steps = 1_000_000
             configuration.cluster.heartbeatIntervalMilliseconds = 60_000
             let run = try TrainRun(configuration, in: directory, "run")
             try run.awaitCheckpoint(200)
-            // Without the one no step ends, without the other no checkpoint.
+            // Without the worker no step ends, and without the server no checkpoint.
             for name in ["worker 1", "server 1"] {
                 kill(try #require(run.records.joined()[name]), SIGSTOP)
             }
@@ -121,7 +121,7 @@ extension Integration {
             run.records.expectNothingRunning()
         }
 
-        /// The launcher is killed: everyone it started ends too, and the run can go on.
+        /// The launcher is killed: all its processes end too, and the run can be resumed.
         @Test func killedLauncherLeavesNobody() throws {
             let configuration = try configuration().with(workers: 2, servers: 0)
             let run = try TrainRun(configuration, in: directory, "run")
@@ -137,7 +137,7 @@ extension Integration {
             _ = try Command.succeed(["verify", run.records.directory.path])
         }
 
-        /// Corrupt checkpoints are passed over, and that is said.
+        /// Corrupt checkpoints are skipped, with a remark.
         @Test func resumeFromAnOlderCheckpoint() throws {
             var configuration = try configuration().with(workers: 1, servers: 1)
             configuration.training.steps = 700

@@ -27,7 +27,7 @@ extension Integration {
             try Command.run(["launch", "--run-dir", run] + arguments)
         }
 
-        /// PIDs by name, as the list of the launch has them; of a name that came twice the last.
+        /// PIDs by name, from the list of the launch; the last one of a name that occurs twice.
         private func listed() -> [String: Int32] {
             let text = String(decoding: (try? FileSystem.read("\(run).pids")) ?? [], as: UTF8.self)
             var pids: [String: Int32] = [:]
@@ -38,7 +38,7 @@ extension Integration {
             return pids
         }
 
-        /// Ends whatever a failing test leaves.
+        /// Ends the processes that a failing test leaves.
         private func cleanUp() {
             for pid in listed().values where kill(pid, 0) == 0 { kill(pid, SIGKILL) }
         }
@@ -65,7 +65,7 @@ extension Integration {
             #expect(try Command.run(["stop", run]).exitCode == 65)
         }
 
-        /// What died is started by the same line again, to the same bits.
+        /// A second launch with the same command starts what died, and the bits stay.
         @Test func whatIsGoneIsStartedAgain() throws {
             defer { cleanUp() }
             let settings = try configuration(steps: 100_000)
@@ -81,7 +81,7 @@ extension Integration {
             let second = try launch()
             #expect(second.exitCode == 0 && second.output.contains("another coordinator"), "\(second)")
 
-            // One that hangs does not answer either.
+            // A coordinator that hangs is replaced too.
             let hung = try #require(listed()["coordinator"])
             kill(hung, SIGSTOP)
             let third = try launch()
@@ -104,7 +104,7 @@ extension Integration {
             let expected = try SerialTrainer(settings).weights(afterSteps: steps)
             #expect(try records.summary().weights_sha256 == expected)
             #expect(try Command.run(["verify", run]).exitCode == 0)
-            // A stopped run goes on.
+            // A stopped run can be launched again.
             let resumed = try launch(["--steps", "\(steps + 10)"])
             #expect(resumed.output.contains("going on from its newest checkpoint"), "\(resumed)")
             #expect(try Command.run(["monitor", run]).exitCode == 0)
@@ -112,7 +112,7 @@ extension Integration {
             #expect(try Command.run(["stop", run]).exitCode == 0)
         }
 
-        /// A launch that fails leaves nothing, and gets the exit code of what failed.
+        /// A failed launch leaves no files, and has the exit code of the process that failed.
         @Test func aLaunchThatFails() throws {
             defer { cleanUp() }
             let failed = try launch(["--data", "idx:\(directory.path)/nothing"])
@@ -125,7 +125,7 @@ extension Integration {
             #expect(said.exitCode == 64 && said.errors.contains("the cluster file says that"))
         }
 
-        /// What a launcher sends is checked like anything from outside.
+        /// A launcher's request is checked like any input from outside.
         @Test func requestsThatAreNone() throws {
             for request in ["", "{}", "[1]", "{\"runDirectory\":\"\",\"action\":{\"look\":{}}}"] {
                 try directory.write(request + "\n", "request")

@@ -6,10 +6,10 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// What the launcher does when replacing processes is in vain.
+    /// How the launcher places processes, and how it ends when replacing them is in vain.
     @Suite struct LauncherTests {
-        /// Each worker on its own part of the cores, a replacement on its predecessor's; a second run at
-        /// the same time leaves that to the system.
+        /// Each worker has its own part of the cores, and a replacement has its predecessor's. A
+        /// second run at the same time leaves the cores to the system.
         @Test(.enabled(if: CoreSet.allowed.cores.count >= 2))
         func workersAreBoundToCores() throws {
             let directory = try TemporaryDirectory()
@@ -52,7 +52,7 @@ extension Integration {
             return run.records.joined()
         }
 
-        /// Where the threads of a process may run.
+        /// The cores on which the threads of a process may run.
         private static func cores(of process: Int32) -> Set<String> {
             Set(
                 FileSystem.names(in: "/proc/\(process)/task").compactMap { task in
@@ -64,7 +64,7 @@ extension Integration {
                 })
         }
 
-        /// A coordinator that is killed once it trains, and again at each start from then on.
+        /// The coordinator is killed once it trains, and at each later start.
         @Test func aCoordinatorThatAlwaysDiesEndsTheRun() throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData().write(to: directory)

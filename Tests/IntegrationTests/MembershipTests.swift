@@ -4,7 +4,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Workers come and go; the bits stay.
+    /// Workers come and go, and the bits stay.
     @Suite struct MembershipTests {
         private static let steps = 4000
         private let directory: TemporaryDirectory
@@ -18,7 +18,7 @@ extension Integration {
             self.configuration = configuration
         }
 
-        /// Of as many workers and servers, for as long as a test needs.
+        /// Starts a run of as many workers and servers, for as long as a test needs.
         private func endless(workers: Int, servers: Int) throws -> TrainRun {
             var configuration = configuration.with(workers: workers, servers: servers)
             configuration.training.steps = RunConfiguration.endless

@@ -7,7 +7,7 @@ extension Integration {
     @Suite(.enabled(if: FashionMNIST.isFast)) struct MemoryTests {
         private static let mebibyte = 1024
 
-        /// Most resident memory of every process of a run, by role, in KiB.
+        /// Returns the peak resident memory of the run's processes, by role, in KiB.
         private func peaks(_ run: TrainRun, until isOver: () -> Bool) -> [String: Int] {
             var peaks: [String: Int] = [:]
             while !isOver() {

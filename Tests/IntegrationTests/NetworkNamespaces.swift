@@ -5,7 +5,7 @@ import Testing
 
 /// Two hosts, alpha and beta, as network namespaces of this machine with a cable between them.
 final class NetworkNamespaces {
-    /// Needs root, and iproute2 that may make namespaces here.
+    /// Whether network namespaces can be made here: that needs root and iproute2.
     static let isAvailable: Bool = {
         let name = "cvy-\(getpid())-try"
         let isThere = (try? shell("ip netns add \(name) && ip netns exec \(name) true")) == true
@@ -14,7 +14,7 @@ final class NetworkNamespaces {
     }()
 
     private let prefix = "cvy-\(getpid())"
-    /// What takes the place of ssh.
+    /// The path of the script that takes the place of ssh.
     let transport: String
 
     init(_ directory: TemporaryDirectory) throws {

@@ -4,23 +4,23 @@ import FoundationEssentials
 import Glibc
 import Testing
 
-/// Another user of this host, a number without a name, with a directory and a copy of the program.
+/// Another user of this host: a number without a name, with a directory and a copy of the program.
 final class OtherUser {
-    /// Needs root, and util-linux's setpriv.
+    /// Whether another user can be had: that needs root, and setpriv from util-linux.
     static let isAvailable: Bool =
         geteuid() == 0
         && (try? run(["setpriv", "--reuid=64017", "--clear-groups", "true"])) == true
 
     let identifier: Int
-    /// What belongs to this user alone.
+    /// A directory that belongs to this user.
     let directory: TemporaryDirectory
     let executable: String
 
-    /// Where this user's processes find the keys of runs.
+    /// The directory in which this user's processes find the keys of runs.
     var registry: String { "/tmp/convoy-\(identifier)" }
 
     init(_ number: Int = 0) throws {
-        // Tests of another process have another number.
+        // Tests in another process use another number.
         identifier = 100_000 + 10 * (Int(getpid()) % 1_000_000) + number
         directory = try TemporaryDirectory()
         executable = "\(directory.path)/convoy"
@@ -33,12 +33,12 @@ final class OtherUser {
 
     deinit { try? FileManager.default.removeItem(atPath: registry) }
 
-    /// Before a command line.
+    /// The words before a command line that make it run as this user.
     var prefix: [String] {
         ["setpriv", "--reuid=\(identifier)", "--regid=\(identifier)", "--clear-groups"]
     }
 
-    /// Whether a command succeeds as this user.
+    /// Returns whether a command succeeds as this user.
     func can(_ command: String, _ words: String...) throws -> Bool {
         try Self.run(prefix + ["timeout", "5", "sh", "-c", command, "sh"] + words)
     }

@@ -7,7 +7,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Paths as people write them, and what was in a place before a start that fails.
+    /// Paths as people write them, and directories that a failing start must leave as they were.
     @Suite struct PlacesTests {
         private let directory: TemporaryDirectory
 
@@ -28,7 +28,8 @@ extension Integration {
                 decoding: (try? FileSystem.read("\(directory.path)/output")) ?? [], as: UTF8.self)
         }
 
-        /// Relative to where it was typed, through a link, with spaces: the run goes on from elsewhere.
+        /// The path of the data is relative, goes through a link or has spaces: the run goes on
+        /// from another working directory.
         @Test(arguments: ["idx:data", "idx:./data", "idx:link to data", "idx:../work/data"])
         func aRunGoesOnFromAnotherDirectory(_ data: String) throws {
             let work = "\(directory.path)/work"
@@ -51,7 +52,7 @@ extension Integration {
             #expect(verified == 0, "\(output)")
         }
 
-        /// Also what a run file says.
+        /// Relative paths in a run file hold too.
         @Test func aRunFileWithRelativePaths() throws {
             let work = "\(directory.path)/work"
             _ = try SampleData().write(to: directory, folder: "work/data")
@@ -71,7 +72,7 @@ extension Integration {
             #expect(resumed == 0, "\(output)")
         }
 
-        /// A script that is called through a link finds what lies beside it.
+        /// A script called through a link finds its neighbours.
         @Test func aScriptThroughALink() throws {
             let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
             for name in ["stop.sh", "monitor.sh"] {
@@ -90,7 +91,7 @@ extension Integration {
             }
         }
 
-        /// An empty directory is the user's, and so is a file that comes into it meanwhile.
+        /// A directory that was there before stays, empty and with its mode.
         @Test(arguments: ["train", "coordinator"]) func aStartThatFails(_ command: String) throws {
             let place = "\(directory.path)/mine"
             mkdir(place, 0o700)
@@ -110,7 +111,7 @@ extension Integration {
             _ = try Command.succeed(["keygen", "--output", keys, "--nodes", "b,c"])
             let before = FileSystem.names(in: "\(keys)/b/allowed")
             #expect(before.count == 2)
-            // No directory can be made for the first node, so nothing may happen to the others.
+            // The first node's directory cannot be made, so the others must stay untouched.
             try directory.write("a file", "keys/a")
             let result = try Command.run(
                 ["keygen", "--output", keys, "--nodes", "a,b,c", "--overwrite"])
@@ -118,8 +119,8 @@ extension Integration {
             #expect(FileSystem.names(in: "\(keys)/b/allowed") == before)
         }
 
-        /// Files may not be larger than 1 MiB: the run does without what does not fit, or ends with a
-        /// line; no process dies of a signal, again and again.
+        /// Files may not be larger than 1 MiB: the run does without what does not fit, or ends with
+        /// one line. No process dies of a signal again and again.
         @Test func aLimitOfFileSizes() throws {
             let data = try SampleData().write(to: directory)
             var configuration = try RunConfiguration.sample(data, steps: 9).with(workers: 2, servers: 1)
@@ -138,7 +139,7 @@ extension Integration {
             #expect(output.contains("ulimit -f"), "\(output)")
         }
 
-        /// More than there is: refused before it is allocated.
+        /// A model larger than the memory is refused before it is allocated.
         @Test func aModelThatDoesNotFit() throws {
             let data = try SampleData().write(to: directory)
             let model =
@@ -154,7 +155,8 @@ extension Integration {
             #expect(!FileSystem.exists("\(directory.path)/run"))
         }
 
-        /// Its only worker cannot do what is asked for: nobody waits for another one.
+        /// The run's only worker cannot do what is asked for: the run ends instead of waiting for
+        /// another worker.
         @Test func nobodyIsLeftWhoCould() throws {
             guard Backends.available.contains(.oneDNN), HostFacts.instructionSet != "generic" else {
                 return

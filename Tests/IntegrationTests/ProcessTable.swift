@@ -4,14 +4,15 @@ import RunFiles
 
 /// What the kernel says about processes.
 enum ProcessTable {
-    /// Processes whose command line has `text` in it, as every process of a run has its directory.
+    /// Returns the processes with `text` in their command lines; every process of a run has its
+    /// directory there.
     static func identifiers(mentioning text: String) -> [Int32] {
         FileSystem.names(in: "/proc").compactMap(Int32.init).filter { identifier in
             identifier != getpid() && words(identifier).contains { $0.contains(text) }
         }
     }
 
-    /// The same, of one role.
+    /// Returns the processes of one role with `text` in their command lines.
     static func identifiers(_ role: String, mentioning text: String) -> [Int32] {
         identifiers(mentioning: text).filter { words($0).contains(role) }
     }
@@ -26,7 +27,7 @@ enum ProcessTable {
         return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// Most memory it has had resident, in KiB.
+    /// The peak resident memory of a process, in KiB.
     static func peakResidentKiB(_ identifier: Int32) -> Int? {
         guard let bytes = try? FileSystem.read("/proc/\(identifier)/status") else { return nil }
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n")
@@ -37,7 +38,7 @@ enum ProcessTable {
         return nil
     }
 
-    /// TCP ports a process listens at.
+    /// The TCP ports at which a process listens.
     static func listeningPorts(_ identifier: Int32) -> Set<Int> {
         var inodes: Set<Substring> = []
         for name in FileSystem.names(in: "/proc/\(identifier)/fd") {

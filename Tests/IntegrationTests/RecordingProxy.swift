@@ -4,9 +4,9 @@ import Synchronization
 import Testing
 import Threads
 
-/// Forwards TCP connections to another port, and keeps what goes by, both ways.
+/// Forwards TCP connections to another port, and records the bytes of both directions.
 final class RecordingProxy: Sendable {
-    /// Kept at most, in bytes.
+    /// The most bytes that are recorded.
     private static let bound = 64 << 20
 
     let port: Int
@@ -14,9 +14,11 @@ final class RecordingProxy: Sendable {
     private let isStopped = Atomic<Bool>(false)
     private let thread = Mutex<WorkThread?>(nil)
 
+    /// Listens at `port` and forwards to `target`.
+    ///
     /// - Parameters:
-    ///   - host: what it listens at, 127.0.0.1 or another address of the loopback network.
-    ///   - port: 0 lets the system choose.
+    ///   - host: 127.0.0.1 or another address of the loopback network.
+    ///   - port: the port to listen at; 0 lets the system choose.
     init(_ host: UInt32 = TCP.loopback, port: Int = 0, to target: Int) throws {
         let (listener, port) = try TCP.listen(host, port: port)
         self.port = port
@@ -24,7 +26,7 @@ final class RecordingProxy: Sendable {
         thread.withLock { $0 = started }
     }
 
-    /// Ends it; gives what went by.
+    /// Stops the proxy and returns the recorded bytes.
     func stop() -> [UInt8] {
         isStopped.store(true, ordering: .relaxed)
         let running = thread.withLock { thread in
@@ -76,7 +78,7 @@ final class RecordingProxy: Sendable {
 }
 
 extension [UInt8] {
-    /// Whether these bytes stand somewhere in it.
+    /// Returns whether these bytes contain `text`.
     func contains(text: String) -> Bool {
         let wanted = Array(text.utf8)
         guard count >= wanted.count else { return false }

@@ -4,7 +4,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Relays between workers and servers: the same bits, less for a server to hear.
+    /// With relays between workers and servers the bits stay, and a server has fewer senders.
     @Suite struct RelayTests {
         private static let steps = 40
         private let directory: TemporaryDirectory
@@ -23,14 +23,14 @@ extension Integration {
             return configuration
         }
 
-        /// Whether the coordinator told its workers to relay.
+        /// Returns whether the coordinator told its workers to relay.
         private func isRelayed(_ run: TrainRun) -> Bool {
             run.records.log("coordinator-1").contains {
                 $0["message"] == "sums and weights go by relays"
             }
         }
 
-        /// Sums that workers sent on for others, from their logs.
+        /// Returns the number of sums that workers relayed for others, from their logs.
         private func relayedCount(_ run: TrainRun) -> Int {
             (1...6).reduce(0) { sum, worker in
                 let line = run.records.log("worker-\(worker)").last { $0["message"] == "exchanged" }
@@ -55,7 +55,7 @@ extension Integration {
             let sealed = try TrainRun(
                 configuration, in: directory, "sealed", flags: ["--keys", keys])
             #expect(try sealed.weights() == expected)
-            // Who is refused by its relay sends everything straight.
+            // A worker that its relay refuses would send everything straight.
             #expect(relayedCount(sealed) > Self.steps, "\(relayedCount(sealed))")
             for flags in [["--audit", "0.3"], ["--threads", "2", "--servers", "1"]] {
                 let run = try TrainRun(

@@ -3,7 +3,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Settings that say something else than what comes of them are said; the run is the same.
+    /// Settings that have no or another effect than they say are reported.
     @Suite struct RemarksTests {
         @Test func settingsWithoutEffect() throws {
             let directory = try TemporaryDirectory()
@@ -41,7 +41,7 @@ extension Integration {
             #expect(told.output.contains("a worker starts 2"), "\(told)")
         }
 
-        /// Nothing is said of what is as it says.
+        /// Settings that have their effect are not remarked on.
         @Test func nothingElseIsSaid() throws {
             let directory = try TemporaryDirectory()
             let data = try SampleData().write(to: directory)

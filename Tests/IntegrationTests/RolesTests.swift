@@ -3,7 +3,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Coordinator, server and workers started by hand find each other in any order.
+    /// A coordinator, a server and workers started by hand find each other in any order.
     @Suite struct RolesTests {
         @Test(arguments: [
             ["coordinator", "server", "worker", "worker"],

@@ -4,7 +4,7 @@ import Glibc
 import RunFiles
 import Testing
 
-/// What a run wrote into its directory.
+/// The files of a run directory.
 struct RunRecords {
     struct Summary: Decodable {
         var steps: Int
@@ -35,19 +35,19 @@ struct RunRecords {
 
     func metrics() throws -> [MetricsLine] { try lines(directory.metrics) }
 
-    /// Steps of the ledger, counted from 0, in the order of the file.
+    /// The steps of the ledger, counted from 0, in the order of the file.
     func ledgerSteps() throws -> [Int] {
         struct Line: Decodable { var step: Int }
         let entries: [Line] = try lines(directory.ledger)
         return entries.map(\.step)
     }
 
-    /// Lines of one process's log, as far as they are whole.
+    /// The complete lines of one process's log.
     func log(_ name: String) -> [[String: String]] {
         (try? lines("\(directory.logs)/\(name).jsonl") as [LogLine])?.map(\.fields) ?? []
     }
 
-    /// Processes that joined, by name (`worker 1`), as the coordinator logged them.
+    /// The processes that joined, by name (`worker 1`), as the coordinator logged them.
     func joined() -> [String: Int32] {
         var result: [String: Int32] = [:]
         for line in log("coordinator-1") where line["message"] == "joined" {
@@ -88,7 +88,7 @@ struct RunRecords {
         }
     }
 
-    /// Every line that ends.
+    /// The lines that end with a newline.
     private func lines<Line: Decodable>(_ path: String) throws -> [Line] {
         let bytes = try FileSystem.read(path)
         guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
@@ -98,10 +98,10 @@ struct RunRecords {
     }
 }
 
-/// What a run has of each.
+/// The numbers of workers, threads a worker and servers of a run.
 typealias ClusterShape = (workers: Int, threads: Int, servers: Int)
 
-/// A run of `convoy train` on a configuration.
+/// A run of `convoy train` with a configuration.
 struct TrainRun {
     let records: RunRecords
     let command: Command
@@ -111,7 +111,7 @@ struct TrainRun {
         self.command = command
     }
 
-    /// Starts it; the run directory is `directory/name`.
+    /// Starts the run; its directory is `directory/name`.
     init(
         _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String,
         flags: [String] = []
@@ -122,7 +122,8 @@ struct TrainRun {
         command = try Command(["train", "--config", file, "--run-dir", path] + flags)
     }
 
-    /// Starts it with so many processes and threads, under a name that tells them.
+    /// Starts the run with as many processes and threads as `shape` says, under a name that tells
+    /// them.
     init(
         _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ shape: ClusterShape
     ) throws {
@@ -135,7 +136,7 @@ struct TrainRun {
             ])
     }
 
-    /// Requires that it ends well and leaves nothing running; gives `weights_sha256`.
+    /// Requires that the run ends well and leaves no process; returns `weights_sha256`.
     func weights(
         within limit: Duration = Command.usualLimit,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -146,9 +147,10 @@ struct TrainRun {
         return try records.summary().weights_sha256
     }
 
-    /// Ends a run that was to go on for as long as its test needs (`RunConfiguration.endless`), as
-    /// Ctrl-C does: requires that it had not ended by itself, leaves nothing running, and has the
-    /// weights that one process has after as many steps, a ledger of just those, and verifies.
+    /// Ends a run, as Ctrl-C does, that was to last as long as its test needs
+    /// (`RunConfiguration.endless`). Requires that the run had not ended by itself, leaves no
+    /// process, and verifies; that its weights are those of one process after as many steps; and
+    /// that its ledger holds just these steps.
     func endAsSerial(
         _ configuration: RunConfiguration, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
@@ -168,13 +170,13 @@ struct TrainRun {
             sourceLocation: sourceLocation)
     }
 
-    /// Waits until so many steps more are in checkpoints.
+    /// Waits until there are checkpoints of `count` more steps.
     func awaitSteps(_ count: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
         try awaitCheckpoint(
             (records.checkpoints.last ?? 0) + count, sourceLocation: sourceLocation)
     }
 
-    /// Waits until a checkpoint of `step` or later is there.
+    /// Waits until there is a checkpoint of `step` or later.
     func awaitCheckpoint(_ step: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
         try eventually("checkpoint of step \(step)", sourceLocation: sourceLocation) {
             let hasEnded = command.hasEnded
@@ -188,7 +190,7 @@ struct TrainRun {
 }
 
 extension RunRecords {
-    /// No process that has to do with this run is left.
+    /// Requires that no process of this run is left.
     func expectNothingRunning(_ sourceLocation: SourceLocation = #_sourceLocation) {
         var left: [Int32] = []
         _ = try? eventually("end of every process", within: .seconds(3)) { () -> Bool? in

@@ -6,7 +6,7 @@ import StrictYAML
 
 /// A small IDX data set and a small model for it.
 struct SampleData {
-    /// No multiple of the batch, so that an epoch's last microbatches are short and uneven.
+    /// Not a multiple of the batch, so that an epoch's last microbatches are short and uneven.
     var trainingCount = 203
     var testCount = 61
     var side = 12
@@ -24,7 +24,7 @@ struct SampleData {
 
         """
 
-    /// For the plain backend, which is slow.
+    /// A model for the reference backend, which is slow.
     static let tinyModel = """
         input: [1, 12, 12]
         layers:
@@ -41,7 +41,7 @@ struct SampleData {
 
     func label(_ record: Int) -> Int { (record * 7 + record / 11) % classCount }
 
-    /// Noise, and a brighter square whose place is the label.
+    /// Noise with a brighter square; the square's place is the label.
     func images(_ count: Int, salt: UInt64) -> [UInt8] {
         var bytes = [0x803, count, side, side].flatMap(Self.word)
         for record in 0..<count {
@@ -64,6 +64,8 @@ struct SampleData {
         "t10k-labels-idx1-ubyte",
     ]
 
+    /// Writes the data set.
+    ///
     /// - Returns: the data set's specification.
     func write(
         to directory: TemporaryDirectory, folder: String = "data",
@@ -79,7 +81,7 @@ struct SampleData {
         return "idx:\(directory.path)/\(folder)"
     }
 
-    /// CIFAR-10 batches in the original layout.
+    /// Writes CIFAR-10 batches in the original layout.
     static func writeCIFAR(
         to directory: TemporaryDirectory, recordCount: Int,
         damage: (String, [UInt8]) -> [UInt8] = { $1 }
@@ -101,8 +103,8 @@ struct SampleData {
 }
 
 extension RunConfiguration {
-    /// Steps of a run that ends when its test has seen enough (`TrainRun.endAsSerial`), however fast
-    /// the machine is.
+    /// The steps of a run that its test ends when it has seen enough (`TrainRun.endAsSerial`),
+    /// however fast the machine is.
     static let endless = 1_000_000
 
     /// A run on sample data: six virtual workers, uneven partitions, several epochs.

@@ -5,7 +5,8 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Samples and shares of data sets: classes that do not occur, no records to test with.
+    /// Data sets that are samples or shares: some classes do not occur, or there are no test
+    /// records.
     @Suite struct SampledDataTests {
         private let directory: TemporaryDirectory
 
@@ -30,7 +31,8 @@ extension Integration {
             _ = try Command.succeed(["verify", checkpoint])
         }
 
-        /// No files at all, or files of no records, of IDX and CIFAR, and what `partition` makes of it.
+        /// IDX and CIFAR sources without test files, or with empty ones, and what `partition` makes
+        /// of them.
         @Test(arguments: ["absent", "empty"]) func noTestRecords(_ kind: String) throws {
             let data = try SampleData(testCount: kind == "empty" ? 0 : 61).write(to: directory)
             if kind == "absent" {

@@ -7,7 +7,7 @@ import Testing
 import ZeroMQ
 
 extension Integration {
-    /// Keys change who may take part and what can be read on the wire, and nothing else.
+    /// Keys decide only who may take part and what can be read on the wire.
     @Suite struct SecurityTests {
         private let directory: TemporaryDirectory
         private let data: String
@@ -24,7 +24,7 @@ extension Integration {
                 ["keygen", "--output", keys(name)] + (nodes.map { ["--nodes", $0] } ?? []))
         }
 
-        /// With keys that are given, with the run's own, and without any.
+        /// The run has given keys, its own keys, or none.
         @Test(arguments: [0, 1], ["--keys", nil, "--insecure"])
         func sameBits(servers: Int, flag: String?) throws {
             try makeKeys("keys")
@@ -45,7 +45,8 @@ extension Integration {
             #expect(FileSystem.exists(run.records.directory.keys) == (flag == nil))
         }
 
-        /// Members of a coordinator that died are let in by the next one, and a new member finds its keys.
+        /// Members of a dead coordinator are let in by its successor, and a new member finds the
+        /// keys.
         @Test func theNextCoordinatorTakesUpTheKeys() throws {
             let configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
                 .with(workers: 1, servers: 1)
@@ -56,7 +57,7 @@ extension Integration {
             let former = try FileSystem.read(secret)
             run.coordinator.child.send(signal: SIGKILL)
             _ = run.coordinator.finish()
-            // It looks for a coordinator before there is one again.
+            // This worker looks for a coordinator before there is one again.
             try run.startWorker([])
             try run.replaceCoordinator()
             try eventually("both workers, and the server") {
@@ -74,8 +75,8 @@ extension Integration {
             #expect(summary.weights_sha256 == expected)
         }
 
-        /// Sealed, the largest chunk is larger than the limit that holds for plain ones: this model's
-        /// 65,534 parameters are one chunk.
+        /// The largest chunk, when sealed, is larger than the limit for plain chunks. The 65,534
+        /// parameters of this model are one chunk.
         @Test func theLargestChunkFits() throws {
             try makeKeys("keys")
             let model = """
@@ -96,8 +97,8 @@ extension Integration {
                     == SerialTrainer(configuration).weights(afterSteps: 5))
         }
 
-        /// What stands on the wire between members and coordinator, and between worker and server.
-        /// The server is known to others by an address that it does not listen at.
+        /// Returns the bytes on the wire between members and coordinator, and between worker and
+        /// server. Workers know the server by an address at which it does not listen.
         private func traffic(
             _ configuration: RunConfiguration, _ name: String, _ flags: [String]
         ) throws -> (control: [UInt8], bulk: [UInt8]) {
@@ -131,13 +132,13 @@ extension Integration {
 
         @Test func nothingIsReadableOnTheWire() throws {
             try makeKeys("keys")
-            // Floats that lie in the host's memory do not travel at all.
+            // Floats in the host's shared memory do not travel on the wire.
             var configuration = try RunConfiguration.sample(data, steps: 20)
                 .with(workers: 2, servers: 1)
             configuration.cluster.sharedMemory = false
             let plain = try traffic(configuration, "plain", ["--insecure"])
             #expect(plain.control.contains(text: "\"kind\""))
-            // Magic and version; four bytes alone may be found in sealed ones, by chance.
+            // The magic and the version: four bytes may occur in sealed messages by chance.
             let header = "CVOY\u{1}\u{0}"
             #expect(plain.bulk.contains(text: header))
             let sealed = try traffic(configuration, "sealed", ["--keys", keys("keys")])
@@ -150,7 +151,7 @@ extension Integration {
             #expect(sealed.bulk.contains(text: "CURVE"))
         }
 
-        /// Everyone who should not be there, at every port, while a run goes on.
+        /// Strangers of every kind come to every port while a run goes on.
         @Test func strangersAreTurnedAway() throws {
             try makeKeys("keys")
             try makeKeys("others")
@@ -164,7 +165,7 @@ extension Integration {
             try eventually("training") {
                 run.records.log("coordinator-1").contains { $0["message"] == "training" }
             }
-            // A key of its own, and the right one of the coordinator.
+            // A key of another cluster, with the right public key of this coordinator.
             for name in ["node.public", "node.secret"] {
                 try directory.write(FileSystem.read("\(keys("others"))/\(name)"), "mixed/\(name)")
             }
@@ -218,8 +219,8 @@ extension Integration {
                 + [UInt8](repeating: 0, count: 20 - mechanism.utf8.count + 1 + 31)
         }
 
-        /// One without keys that stays until it is sent away. A worker may see before the
-        /// coordinator that their mechanisms differ, and hang up before its greeting has left.
+        /// Connects without keys and stays until the other side hangs up. A worker may see before
+        /// the coordinator that their mechanisms differ, and hang up before its greeting has left.
         private func offerNoKeys(_ port: Int) throws {
             let connection = try #require(try TCP.send(greeting("NULL"), port: port))
             defer { close(connection) }
@@ -230,7 +231,8 @@ extension Integration {
             }
         }
 
-        /// A port scanner, a browser, and one who announces a frame of a gigabyte.
+        /// Connects like a port scanner, like a browser, and like a peer that announces a frame of
+        /// a gigabyte.
         private func scan(_ port: Int) throws {
             let greeting = greeting("CURVE")
             let gigabyte: [UInt8] = [2, 0, 0, 0, 0, 0x40, 0, 0, 0]
@@ -247,7 +249,7 @@ extension Integration {
             }
         }
 
-        /// A socket that is let in.
+        /// Returns a socket with the run's keys.
         private func insider(
             _ context: Context, _ name: String, _ endpoint: String
         ) throws -> SocketBox {
@@ -259,7 +261,8 @@ extension Integration {
             return socket
         }
 
-        /// Let in, but of another version: told so in words that every version understands.
+        /// Sends a hello of another version, with the run's keys: the answer is in words of that
+        /// version.
         private func outdated(_ endpoint: String) throws {
             let context = try Context()
             let socket = try insider(context, "worker-of-old", endpoint)
@@ -271,7 +274,7 @@ extension Integration {
             context.terminate()
         }
 
-        /// Let in, and sends as fast as it can for a second.
+        /// Sends as fast as it can for a second, with the run's keys.
         private func flood(_ endpoint: String) throws {
             let context = try Context()
             let socket = try insider(context, "worker-flood", endpoint)
@@ -309,7 +312,7 @@ extension Integration {
                     "--listen", endpoint,
                 ], "head")
             let first = try start(["worker", "--coordinator", endpoint], "one")
-            // It goes on trying, and is let in once its key is there.
+            // The second worker tries again, and is let in once its key is there.
             let second = try start(["worker", "--coordinator", endpoint], "two")
             func log(_ message: String) -> [[String: String]] {
                 records.log("coordinator").filter { $0["message"] == message }
@@ -349,7 +352,7 @@ extension Integration {
             unlink(keys("nodes/head/allowed/one.public"))
             let after = try Command.run(arguments, within: .seconds(20))
             #expect(after.exitCode == 69 && after.errors.contains("allow-list"), "\(after)")
-            // Whoever is in stays in.
+            // A member that has joined stays.
             #expect(!before.hasEnded)
             let reread = records.log("coordinator").filter {
                 $0["message"] == "allow-list read again"

@@ -6,7 +6,7 @@ import NeuralNetwork
 import Partitions
 import RunFiles
 
-/// The oracle: the same training in one thread, with nothing but loops.
+/// The oracle: the training of a run in one thread, with plain loops.
 struct SerialTrainer {
     let configuration: RunConfiguration
     let dataSet: DataSet
@@ -37,7 +37,7 @@ struct SerialTrainer {
         batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
     }
 
-    /// SHA-256 of the weights after a number of steps.
+    /// Returns the SHA-256 of the weights after a number of steps.
     func weights(afterSteps steps: Int) throws -> String {
         let optimizer = configuration.optimizer
         var weights = network.initialParameters(seed: configuration.training.seed)
@@ -55,8 +55,8 @@ struct SerialTrainer {
         return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
-    /// The gradient sum of the virtual workers from `first` on, `width` of them (a power of two):
-    /// the left half plus the right half, where there is one.
+    /// Returns the gradient sum of `width` virtual workers (a power of two) from `first` on: the
+    /// left half plus the right half, where there is one.
     private func sum(_ step: Int, first: Int, width: Int) throws -> ([Float], Int) {
         if width == 1 {
             let (leaf, sampleCount) = try gradient(step, virtualWorker: first)
@@ -68,8 +68,8 @@ struct SerialTrainer {
         return (zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1)
     }
 
-    /// What is left of a number that travels: with bf16 the nearer of the two 16-bit numbers around
-    /// it, of two that are as near the even one. No number here is beyond what is finite.
+    /// Returns a number as it arrives. With bf16 that is the nearer of the two 16-bit numbers
+    /// around it, or the even one of two that are as near. Numbers here never round to infinity.
     private func onTheWire(_ value: Float) -> Float {
         guard configuration.training.wirePrecision == .bf16 else { return value }
         let lower = Float(bitPattern: value.bitPattern & 0xFFFF_0000)

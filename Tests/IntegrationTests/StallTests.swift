@@ -7,8 +7,8 @@ import Testing
 import Threads
 
 extension Integration {
-    /// What hangs, and does not die: outputs that nobody reads, disks that do not answer, processes
-    /// under SIGSTOP. The run goes on, says so, and ends with the same bits.
+    /// Outputs that are not read, disks that do not answer and processes under SIGSTOP hang without
+    /// dying. The run goes on, says so, and keeps its bits.
     @Suite struct StallTests {
         private let directory: TemporaryDirectory
         private let configuration: RunConfiguration
@@ -29,12 +29,13 @@ extension Integration {
             case fullPipe, closedPipe, terminal, closedDescriptor
         }
 
-        /// An output that takes nothing, and what keeps it so.
+        /// An output that takes nothing, and the descriptors that keep it so.
         private func blocked(_ output: Output) throws -> (path: String, held: [Int32]) {
             if output == .terminal {
                 let head = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
                 var (number, isLocked) = (UInt32(0), Int32(0))
-                // TIOCGPTN and TIOCSPTLCK: ptsname(3) and unlockpt(3), which Glibc's map leaves out.
+                // TIOCGPTN and TIOCSPTLCK: ptsname(3) and unlockpt(3), which the Glibc module
+                // leaves out.
                 try #require(
                     head >= 0 && ioctl(head, 0x8004_5430, &number) == 0
                         && ioctl(head, 0x4004_5431, &isLocked) == 0)
@@ -63,7 +64,7 @@ extension Integration {
                 name: "train", executable: "/bin/sh",
                 arguments: ["-c", close, "sh", ConvoyExecutable.path] + arguments, output: path)
             try eventually("steps") { (records.checkpoints.last ?? 0) >= 200 }
-            // Nobody reads any more, and of a closed one nobody ever will.
+            // The output is not read any more; when it is closed, it never will be.
             if output == .closedPipe { Glibc.close(held[0]) }
             if output == .fullPipe {
                 try eventually("notice of the output") {
@@ -90,7 +91,7 @@ extension Integration {
 
         // MARK: Disks
 
-        /// Metrics, ledger, journal, logs and checkpoints are on a disk that does not answer.
+        /// The disk with metrics, ledger, journal, logs and checkpoints does not answer.
         @Test func diskThatDoesNotAnswer() throws {
             var configuration = configuration
             configuration.cluster.heartbeatIntervalMilliseconds = 1000
@@ -106,11 +107,11 @@ extension Integration {
             try eventually("notice of the disk") {
                 command.output.contains("disk has not answered")
             }
-            // The coordinator answers, and tells of it.
+            // The coordinator answers and reports the disk.
             let status = try Command.run(["status", path])
             #expect(status.exitCode == 75, "\(status)")
             #expect(status.output.contains("disk has not answered"), "\(status)")
-            // Nobody was taken for dead.
+            // No process was taken for dead.
             #expect(!command.output.contains("lost at step"), "\(command.output)")
             #expect(!command.output.contains("takes its place"), "\(command.output)")
             disk.recover()
@@ -128,7 +129,7 @@ extension Integration {
 
         // MARK: Processes
 
-        /// Stopped for good, or woken as soon as another has its place.
+        /// The process is stopped for good, or woken as soon as another has its place.
         @Test(arguments: ["coordinator", "server", "worker"], [false, true])
         func processThatHangs(role: String, isWoken: Bool) throws {
             let run = try TrainRun(configuration, in: directory, "run")
@@ -145,14 +146,14 @@ extension Integration {
                 "\(run.command.output)")
             if isWoken { kill(process, SIGCONT) }
             try run.awaitSteps(400)
-            // Long enough for a busy machine; what it takes is measured elsewhere.
+            // A generous limit for a busy machine; the real time is measured elsewhere.
             #expect(SteadyClock.now - stopped < .seconds(60))
             try run.endAsSerial(configuration)
         }
 
-        /// A launcher that was stopped itself takes nobody for dead when it goes on.
+        /// A launcher that was stopped does not take its processes for dead when it goes on.
         @Test func launcherThatWasStopped() throws {
-            // A busy machine may keep a process from its signs of life for a while.
+            // On a busy machine a process's signs of life may be late.
             var configuration = configuration
             configuration.cluster.heartbeatIntervalMilliseconds = 1000
             let run = try TrainRun(configuration, in: directory, "run")
@@ -173,12 +174,12 @@ extension Integration {
             try run.endAsSerial(configuration)
         }
 
-        /// A coordinator without a launcher hangs: whoever goes on with the run ends it.
+        /// A coordinator hangs without a launcher: another process that takes the run up ends it.
         @Test func aCoordinatorThatHangsIsTakenOver() throws {
             let run = try TrainRun(configuration, in: directory, "run")
             try run.awaitCheckpoint(200)
             let path = run.records.directory.path
-            // Its launcher hangs as well, and can do nothing.
+            // The launcher hangs as well, and can do nothing.
             let launcher = try #require(
                 ProcessTable.identifiers("train", mentioning: path).first)
             let coordinator = try #require(

@@ -47,7 +47,7 @@ extension Integration {
             var status: Status
         }
 
-        /// Nil while the coordinator does not listen yet.
+        /// Asks for the status; returns nil while the coordinator does not listen yet.
         private func ask(_ run: TrainRun) throws -> Asked? {
             guard run.records.endpoint != nil else { return nil }
             let result = try Command.run(
@@ -79,7 +79,7 @@ extension Integration {
                 #expect(member.state == "ready", "\(member)")
                 #expect((1 << 20..<1 << 34).contains(member.resident_bytes ?? 0), "\(member)")
             }
-            // Where one worker has the slower core, they may have been dealt anew.
+            // Virtual workers may have been dealt again when one worker has a slower core.
             if status.failures.rebalances == 0 {
                 #expect(Set(status.members.map(\.virtual_workers)) == ["", "0-2", "3-5"])
             }
@@ -90,7 +90,7 @@ extension Integration {
                 }
             }
             #expect(dealt.sorted() == Array(0...5))
-            // By endpoint, as a table, of a run that goes on undisturbed.
+            // Asks by endpoint for a table; the run goes on undisturbed.
             let endpoint = try #require(run.records.endpoint)
             let table = try Command.succeed(["status", "--coordinator", endpoint])
             #expect(table.output.hasSuffix("healthy\n"), "\(table)")
@@ -98,7 +98,7 @@ extension Integration {
             try watchThenFinish(run)
         }
 
-        /// `--watch` renews until the run has ended, and ends with the run's exit code.
+        /// `--watch` asks again until the run has ended, and ends with the run's exit code.
         private func watchThenFinish(_ run: TrainRun) throws {
             let watch = try Command(["status", run.records.directory.path, "--watch", "--json"])
             try eventually("two answers") { watch.output.split(separator: "\n").count >= 2 }
@@ -112,7 +112,7 @@ extension Integration {
             #expect(after.output.contains("interrupted (exit code 130)"), "\(after)")
         }
 
-        /// A second launcher of the same run is refused, and the run goes on, found as before.
+        /// A second launcher of a run is refused, and the run goes on and is found as before.
         @Test func aRefusedResumeLeavesTheRunToBeFound() throws {
             let run = try TrainRun(configuration, in: directory, "run")
             try eventually("a healthy cluster") { try ask(run)?.status.healthy ?? false }

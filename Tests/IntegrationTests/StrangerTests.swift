@@ -16,7 +16,7 @@ extension Integration {
             data = try SampleData(trainingCount: 2003, testCount: 203).write(to: directory)
         }
 
-        /// Another user of the host, with a copy of the program, while a run goes on.
+        /// Another user of the host has a copy of the program while a run goes on.
         @Test func anotherUserIsKeptOut() throws {
             var configuration = try RunConfiguration.sample(data, steps: RunConfiguration.endless)
                 .with(workers: 2, servers: 1)
@@ -70,7 +70,8 @@ extension Integration {
             #expect(reasons.count < 8, "\(reasons)")
         }
 
-        /// Files, memory, pipes and processes that the run's user can open, and this one cannot.
+        /// Requires that `user` cannot reach files, memory, pipes and processes that the run's own
+        /// user can.
         private func cannotReach(_ run: TrainRun, _ user: OtherUser) throws {
             let keys = run.records.directory.keys
             let registry = "/tmp/convoy-\(geteuid())"
@@ -89,7 +90,7 @@ extension Integration {
                     guard readlink(file, &target, 63) > 0 else { continue }
                     let isMemory = strncmp(target, "/memfd:convoy", 13) == 0
                     guard isMemory || strncmp(target, "pipe:", 5) == 0 else { continue }
-                    // Were it not for /proc, the file's own mode would keep others out.
+                    // The file's own mode keeps other users out, without /proc's help.
                     var status = stat()
                     #expect(stat(file, &status) == 0 && status.st_mode & 0o077 == 0, "\(file)")
                     if isMemory { memoryCount += 1 } else { pipeCount += 1 }
@@ -110,11 +111,11 @@ extension Integration {
                 #expect(try !user.can("kill -INT \"$1\"", "\(process)"))
                 #expect(try !user.can("kill -0 \"$1\"", "\(process)"))
             }
-            // What shows that this user can do anything at all.
+            // This user can open other files.
             #expect(try user.can("exec 3<\"$1\"", "\(run.records.directory.path)/config.yaml"))
         }
 
-        /// The directory in which runs are found was made by someone else, before.
+        /// Another user made the directory in which runs are found, before the run.
         @Test(arguments: ["a link", "a directory of user 0", "one with mode 755"])
         func aRegistryOfSomebodyElse(what: String) throws {
             let user = try OtherUser()
@@ -163,7 +164,8 @@ extension Integration {
             #expect(FileSystem.names(in: "\(own)/elsewhere").isEmpty)
         }
 
-        /// One without any rights starts everything by hand, under another name of the place.
+        /// A user without any rights starts everything by hand, and names the coordinator's host
+        /// differently.
         @Test func anyUserByHand() throws {
             let user = try OtherUser()
             let configuration = try RunConfiguration.sample(data, steps: 20)

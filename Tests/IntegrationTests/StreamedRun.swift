@@ -3,7 +3,7 @@ import FoundationEssentials
 import RunFiles
 import Testing
 
-/// A coordinator, a server and workers, started by hand, so that workers can be made to lack data.
+/// A coordinator, a server and workers started by hand, so that workers can be made to lack data.
 final class StreamedRun {
     let records: RunRecords
     let endpoint: String
@@ -34,7 +34,9 @@ final class StreamedRun {
         try eventually("the coordinator listens") { records.endpoint != nil }
     }
 
-    /// - Parameter shell: run before the worker, in a mount namespace of its own.
+    /// Starts a worker.
+    ///
+    /// - Parameter shell: commands that run before the worker, in their own mount namespace.
     func startWorker(_ flags: [String], shell: String? = nil) throws {
         let log = "\(directory.path)/\(name)-worker-\(workers.count).jsonl"
         workers.append(
@@ -42,7 +44,7 @@ final class StreamedRun {
                 ["worker", "--coordinator", endpoint, "--log-file", log] + flags, shell: shell))
     }
 
-    /// Puts another coordinator in the place of the one that was killed.
+    /// Starts a successor of the killed coordinator.
     func replaceCoordinator() throws {
         coordinatorCount += 1
         coordinator = try Command([
@@ -51,7 +53,7 @@ final class StreamedRun {
         ])
     }
 
-    /// Requires that everyone ends well; gives `weights_sha256`.
+    /// Requires that all processes end well; returns `weights_sha256`.
     func weights(sourceLocation: SourceLocation = #_sourceLocation) throws -> String {
         for command in workers + [server, coordinator] {
             let result = command.finish()
@@ -61,7 +63,7 @@ final class StreamedRun {
         return try records.summary().weights_sha256
     }
 
-    /// Log of a coordinator or worker as text; coordinators are counted from 1, workers from 0.
+    /// The log of a coordinator (counted from 1) or a worker (counted from 0), as text.
     func log(_ role: String, _ index: Int) -> String {
         let path = "\(directory.path)/\(name)-\(role)-\(index).jsonl"
         return String(decoding: (try? FileSystem.read(path)) ?? [], as: UTF8.self)

@@ -6,7 +6,7 @@ import RunFiles
 import Testing
 
 extension Integration {
-    /// Workers whose hosts lack the data have it streamed, and compute the same bits.
+    /// Workers on hosts without the data get it streamed, and the bits stay.
     @Suite struct StreamingTests {
         private let directory: TemporaryDirectory
         private var cache: String { "\(directory.path)/cache" }
@@ -21,7 +21,8 @@ extension Integration {
             log.components(separatedBy: text).count - 1
         }
 
-        /// One worker's data is hidden, another's lies outside what it may open, a third has it.
+        /// One worker's data is hidden, another's lies outside the root that it may open, and a
+        /// third has the data.
         @Test func hiddenData() throws {
             let data = try SampleData().write(to: directory)
             let configuration = try RunConfiguration.sample(data, steps: 25)
@@ -46,7 +47,7 @@ extension Integration {
             }
         }
 
-        /// `convoy train` starts its workers with the flags that are theirs.
+        /// `convoy train` passes the flags for workers on to them.
         @Test func flagsOfTrain() throws {
             let data = try SampleData().write(to: directory)
             let configuration = try RunConfiguration.sample(data, steps: 13)
@@ -60,7 +61,7 @@ extension Integration {
             #expect(few.exitCode == 64 && few.errors.contains("--cache-bytes"), "\(few)")
         }
 
-        /// Another data set of the same path and shape is named and not used.
+        /// Another data set of equal path and shape is reported and not used.
         @Test func otherData() throws {
             let data = try SampleData().write(to: directory)
             _ = try SampleData().write(to: directory, folder: "other") { name, bytes in
@@ -79,7 +80,7 @@ extension Integration {
             #expect(run.log("worker", 0).contains(sentence))
         }
 
-        /// Of a partitioned directory only what is missing or damaged is fetched.
+        /// Only the missing and damaged files of a partitioned directory are fetched.
         @Test func partOfADirectory() throws {
             let source = try SampleData().write(to: directory)
             let output = "\(directory.path)/partitioned"
@@ -133,7 +134,7 @@ extension Integration {
             #expect(count("fetched a partition\"", in: log) == 2)
         }
 
-        /// A cache that fills its disk: what does not fit is kept in memory.
+        /// A cache fills its disk: what does not fit is kept in memory.
         @Test func fullDisk() throws {
             let data = try SampleData().write(to: directory)
             let configuration = try RunConfiguration.sample(data, steps: 25)
@@ -154,7 +155,7 @@ extension Integration {
             }
         }
 
-        /// A file that is damaged on the coordinator's own disk is named, with both checksums.
+        /// A file that is damaged on the coordinator's own disk is named, with its checksum.
         @Test func damagedSource() throws {
             let source = try SampleData().write(to: directory)
             let output = "\(directory.path)/partitioned"
@@ -177,7 +178,7 @@ extension Integration {
             }
         }
 
-        /// Killed in the middle of streaming; another takes its place, at another data port.
+        /// The coordinator is killed during streaming, and its successor has another data port.
         @Test func coordinatorIsKilled() throws {
             let data = try SampleData(trainingCount: 400_003, testCount: 61).write(to: directory)
             var configuration = try RunConfiguration.sample(data, steps: 9)

@@ -30,7 +30,7 @@ enum TCP {
         }
     }
 
-    /// A listening socket; the port is free again when it is closed.
+    /// Returns a listening socket and its port, which is free again when the socket is closed.
     static func listen(
         _ host: UInt32 = loopback, port: Int = 0
     ) throws -> (descriptor: Int32, port: Int) {
@@ -48,14 +48,14 @@ enum TCP {
         return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
     }
 
-    /// A port that nobody listens at now.
+    /// Returns a port at which no process listens now.
     static func freePort() throws -> Int {
         let (descriptor, port) = try listen()
         close(descriptor)
         return port
     }
 
-    /// An open connection, or nil when nobody listens.
+    /// Returns an open connection, or nil when no process listens at the port.
     static func connected(port: Int) throws -> Int32? {
         let descriptor = try open()
         if withAddress(port: port, { connect(descriptor, $0, $1) }) == 0 { return descriptor }
@@ -65,7 +65,7 @@ enum TCP {
 
     /// Connects and sends bytes, as far as the other side takes them.
     ///
-    /// - Returns: the open connection, or nil when nobody listens any more.
+    /// - Returns: the open connection, or nil when no process listens at the port.
     static func send(_ bytes: [UInt8], port: Int) throws -> Int32? {
         guard let descriptor = try connected(port: port) else { return nil }
         _ = Glibc.send(

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// A directory that is removed with its last reference.
+/// A directory that is removed together with its last reference.
 final class TemporaryDirectory: Sendable {
     let path: String
 
@@ -11,9 +11,9 @@ final class TemporaryDirectory: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    /// Writes a file, and the directories above it.
+    /// Writes a file, and makes the directories above it.
     ///
-    /// - Returns: its path.
+    /// - Returns: the file's path.
     @discardableResult
     func write(_ bytes: [UInt8], _ name: String) throws -> String {
         let file = "\(path)/\(name)"

@@ -5,7 +5,7 @@ import Partitions
 import RunFiles
 import Testing
 
-/// The library: a model and a trainer in one process, with the bits of a cluster.
+/// The library: a model and a trainer in one process compute the bits of a cluster.
 @Suite struct TrainerTests {
     private let directory: TemporaryDirectory
     private let data: String
@@ -15,7 +15,7 @@ import Testing
         data = try SampleData().write(to: directory)
     }
 
-    /// Whatever the threads, the precision that sums travel in and the optimizer.
+    /// Threads do not change the bits, for any wire precision and for two optimizers.
     @Test(arguments: [1, 2, 9])
     func theBitsOfACluster(threadCount: Int) throws {
         var configuration = try RunConfiguration.sample(data, steps: 23)
@@ -33,8 +33,8 @@ import Testing
         }
     }
 
-    /// With random transformations it is `convoy train` that it has to equal: the serial trainer has
-    /// none.
+    /// With random transformations the trainer must equal `convoy train`, because the serial
+    /// trainer has none.
     @Test func augmentedLikeARun() throws {
         var configuration = try RunConfiguration.sample(data, steps: 12).with(workers: 2, servers: 1)
         configuration.data.transformations = [.randomCrop(padding: 1), .randomHorizontalFlip]
@@ -46,7 +46,7 @@ import Testing
         try trainer.train()
         let model = try trainer.model()
         #expect(try RunRecords(run).summary().weights_sha256 == model.weightsSHA256)
-        // What is read from the run is the same model, and judges the same.
+        // The model read from the run has the same weights, and its evaluation the same result.
         let read = try Model(contentsOf: run)
         #expect(read.weights == model.weights && read.transformations == model.transformations)
         let summary = try RunRecords(run).summary()
@@ -54,7 +54,7 @@ import Testing
         #expect(found.accuracy == summary.test_accuracy)
     }
 
-    /// The hash that README and design name.
+    /// The hash that the README and the documents name.
     @Test(.enabled(if: FashionMNIST.isFast, "Fashion-MNIST and a fast backend are needed"))
     func theEpochThatEverybodyKnows() throws {
         var configuration = RunConfiguration()
@@ -85,7 +85,7 @@ import Testing
             #expect(abs(prediction.probabilities.reduce(0, +) - 1) < 1e-5)
             #expect(prediction.probability == prediction.probabilities.max())
         }
-        // The engine's outputs and those of an evaluation are the same numbers.
+        // The engine's outputs and those of an evaluation are equal.
         var logits: [Float] = []
         _ = try model.evaluate(trainer.data) { outputs, _ in logits += outputs }
         let first = SoftmaxCrossEntropy.probabilities(

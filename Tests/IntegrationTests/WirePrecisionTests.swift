@@ -7,12 +7,12 @@ import Testing
 import ZeroMQ
 
 extension Integration {
-    /// The promise with a bf16 wire: other bits than with fp32, and the same on any cluster.
+    /// The promise with a bf16 wire: the bits differ from fp32's, and are equal on any cluster.
     @Suite struct WirePrecisionTests {
         private static let shapes: [ClusterShape] = [
             (1, 1, 0), (1, 2, 1), (2, 1, 0), (2, 2, 2), (3, 1, 1), (3, 1, 2), (5, 1, 2), (5, 2, 0),
         ]
-        /// A number of parameters that is odd, so that the last chunk is.
+        /// A model with an odd number of parameters, so that the last chunk is odd.
         private static let oddModel = SampleData.model
             .replacing("kernel: 3", with: "kernel: 2")
 
@@ -31,7 +31,7 @@ extension Integration {
             return configuration
         }
 
-        /// For runs that last long enough to disturb.
+        /// Settings for runs that last long enough to disturb.
         private func longSample(steps: Int) throws -> RunConfiguration {
             var configuration = try sample(steps: steps)
             configuration.data.source = try SampleData(trainingCount: 2003, testCount: 203)
@@ -58,7 +58,8 @@ extension Integration {
             }
         }
 
-        /// By flag, through sockets and through memory, sealed and not, and with every leaf audited.
+        /// bf16 by flag: through sockets and memory, with and without keys, and with every leaf
+        /// audited.
         @Test(
             arguments: [
                 ["--no-shared-memory", "--insecure"], ["--no-shared-memory", "--keys"], ["--keys"],
@@ -95,7 +96,8 @@ extension Integration {
             try run.endAsSerial(configuration)
         }
 
-        /// Server and, later, everything: state comes from checkpoints, which hold the master weights.
+        /// A server is killed, and later the run is resumed: its state comes from checkpoints,
+        /// which hold the master weights.
         @Test func killedServerAndResumed() throws {
             let configuration = try longSample(steps: 3000)
             var first = configuration
@@ -117,7 +119,7 @@ extension Integration {
             #expect(try run.records.summary().weights_sha256 == expected(configuration))
         }
 
-        /// What a run says of its last weights is what anyone finds in its checkpoint.
+        /// The test loss in the summary is that of the weights in the last checkpoint.
         @Test(arguments: ["--shared-memory", "--no-shared-memory"])
         func masterWeightsAreEvaluated(flag: String) throws {
             struct Evaluation: Decodable { var test_loss: Double }
@@ -132,7 +134,7 @@ extension Integration {
             #expect(abs(found.test_loss - loss) < 1e-9, "\(found.test_loss), \(loss)")
         }
 
-        /// A contribution in the other precision is no contribution, and the log says why.
+        /// A contribution in the other precision is refused, and the log says why.
         @Test func theOtherPrecisionIsRefusedByName() throws {
             let configuration = try longSample(steps: RunConfiguration.endless)
                 .with(workers: 1, servers: 1)
@@ -166,7 +168,7 @@ extension Integration {
             try run.endAsSerial(configuration)
         }
 
-        /// Half the bytes cross between a worker and a server.
+        /// With bf16 half the bytes cross between a worker and a server.
         @Test func halfTheBytes() throws {
             let steps = 50
             let configuration = try longSample(steps: steps).with(workers: 1, servers: 1)
@@ -174,7 +176,7 @@ extension Integration {
             for (precision, elementByteCount) in [(WirePrecision.fp32, 4), (.bf16, 2)] {
                 let count = try bulkByteCount(configuration, precision)
                 let floor = 2 * parameters * elementByteCount * steps
-                // Headers, the start, and master weights at the end.
+                // The rest are headers, the start, and master weights at the end.
                 #expect(
                     count > floor && count < floor * 23 / 20,
                     "\(precision): \(count), \(floor)")

@@ -2,10 +2,10 @@ import CKernels
 import CounterRandom
 import Testing
 
-/// bfloat16 against the definition: of the two numbers around a float the nearer one, of two that
-/// are as near the one whose last bit is 0.
+/// bfloat16 against its definition: the nearer of the two numbers around a float, or, when both are
+/// as near, the one whose last bit is 0.
 @Suite struct BFloat16KernelTests {
-    /// Worked out in double, where both distances are exact.
+    /// Rounds in double, where both distances are exact.
     private static func nearest(_ value: Float) -> UInt16 {
         guard !value.isNaN else { return 0x7FC0 }
         guard value.isFinite else { return value > 0 ? 0x7F80 : 0xFF80 }
@@ -13,7 +13,7 @@ import Testing
         let magnitude = value.magnitude
         let lower = UInt16(magnitude.bitPattern >> 16)
         let below = Double(Float(bitPattern: UInt32(lower) << 16))
-        // Beyond the largest finite number lies what would be next, 2^128.
+        // The largest finite number is followed by 2^128 here.
         let above =
             lower + 1 == 0x7F80
             ? 0x1p128 : Double(Float(bitPattern: UInt32(lower + 1) << 16))
@@ -24,8 +24,8 @@ import Testing
 
     private static func float(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 
-    /// Every upper half with lower halves around each decision: all exponents, denormals, infinities
-    /// and NaNs of either sign, ties to both sides.
+    /// Every upper half with lower halves around each decision: all exponents, denormals,
+    /// infinities and NaNs of either sign, and ties to both sides.
     private static let patterns: [Float] = [0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF].flatMap { low in
         (UInt32(0)...0xFFFF).map { Float(bitPattern: $0 << 16 | low) }
     }
@@ -39,7 +39,8 @@ import Testing
     @Test func packingIsToNearestEven() {
         let expected = Self.patterns.map(Self.nearest)
         #expect(Self.packed(Self.patterns) == expected)
-        // One by one: the path for what is left over says the same as the one for blocks.
+        // Single values take the path for the rest of a block, which must agree with the path for
+        // blocks.
         #expect(Self.patterns.map { Self.packed([$0])[0] } == expected)
     }
 
@@ -60,7 +61,7 @@ import Testing
         var floats = [Float](repeating: 0, count: halves.count)
         convoy_bf16_unpack(&floats, halves, halves.count)
         #expect(floats.map(\.bitPattern) == halves.map { UInt32($0) << 16 })
-        // What is bfloat16 already stays as it is; NaNs become the one.
+        // A bfloat16 number stays as it is, and every NaN becomes the one NaN.
         #expect(Self.packed(floats) == halves.map { Self.float($0).isNaN ? 0x7FC0 : $0 })
     }
 
@@ -71,7 +72,7 @@ import Testing
         #expect(rounded.map(\.bitPattern) == expected)
     }
 
-    /// Any count, from any address, in place too: no neighbour is touched.
+    /// For any count and address, also in place, the bytes around the result are not touched.
     @Test func everyCountAndAddress() {
         var random = RandomStream(seed: 7, purpose: .simulation, 21)
         for count in 0...100 {
@@ -105,7 +106,7 @@ import Testing
         var left = edges.flatMap { edge in edges.map { _ in edge } }
         var right = edges.flatMap { _ in edges }
         for _ in 0..<50_000 {
-            // Near one another, so that rounding matters.
+            // The numbers are close to each other, so that rounding matters.
             let bits = UInt16(truncatingIfNeeded: random.next32())
             left.append(bits)
             right.append(bits &+ UInt16(random.next(below: 2048)))

@@ -1,8 +1,8 @@
 import NeuralNetwork
 import Testing
 
-/// Every reference layer's backward half against central differences of its forward half, in
-/// Double.
+/// Compares the backward half of every reference layer with central differences of its forward
+/// half, in Double.
 @Suite struct CentralDifferenceTests {
     struct Case: CustomTestStringConvertible {
         let testDescription: String
@@ -57,7 +57,7 @@ import Testing
         var parameters = GoldenInput.parameters(network).map(Double.init)
         var image = GoldenInput.values(network.inputElementCount, salt: 1).map(Double.init)
         let factors = GoldenInput.values(network.outputElementCount, salt: 3).map(Double.init)
-        /// A number whose derivatives the output gradient `factors` asks for.
+        /// A number whose derivatives are the gradients for the output gradient `factors`.
         func objective() -> Double {
             let output = reference.output(
                 parameters: parameters, image: image, mode: example.mode)

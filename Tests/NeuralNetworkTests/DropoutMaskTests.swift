@@ -22,7 +22,7 @@ import Testing
         #expect(mask(rate: 0).allSatisfy { $0 == 1 })
     }
 
-    /// The kernel draws what the stream draws, wherever a mask ends.
+    /// The kernel draws the numbers of the stream, wherever a mask ends.
     @Test func isTheStreamOfItsName() {
         for (count, rate) in [(1, 0.5), (63, 0.1), (64, 0.25), (65, 0.5), (1000, 1 / 3.0)] {
             let (seed, epoch, record) = (UInt64(7) << 40, 3, UInt64(5) << 33)

@@ -1,7 +1,7 @@
 import NeuralNetwork
 import Testing
 
-/// Networks that the fast backends are compared with the reference backend on.
+/// A network on which the fast backends are compared with the reference backend.
 struct EngineCase: Sendable, CustomTestStringConvertible {
     let specification: ModelSpecification
 
@@ -129,7 +129,7 @@ struct EngineCase: Sendable, CustomTestStringConvertible {
 
     static let hostHasBF16 = Backends.hasBF16Instructions
 
-    /// The ones worth repeating at every tile size and count.
+    /// The cases worth repeating at every tile size and count.
     static let few: [EngineCase] = all.filter {
         [
             "cnn", "odd channels", "three by three", "dropout in the middle", "pool, same",
@@ -142,17 +142,18 @@ struct EngineCase: Sendable, CustomTestStringConvertible {
 enum FastBackend {
     static let all = Backends.available.filter { $0 != .reference }
 
-    /// Each with each.
+    /// Returns every fast backend with every value.
     static func with<Value: Sendable>(_ values: [Value]) -> [(BackendKind, Value)] {
         all.flatMap { backend in values.map { (backend, $0) } }
     }
 
-    /// Each that computes bf16 on this host with each: oneDNN only with instructions for it.
+    /// Returns every fast backend that computes bf16 on this host with every value; oneDNN needs
+    /// instructions for bf16.
     static func withBF16<Value: Sendable>(_ values: [Value]) -> [(BackendKind, Value)] {
         with(values).filter { $0.0 == .native || EngineCase.hostHasBF16 }
     }
 
-    /// The native backend has one size of tiles only.
+    /// The wanted tile size, or the native backend's only one.
     static func tileSize(_ backend: BackendKind, _ wanted: Int) -> Int {
         backend == .native ? NativeEngine.tileSize : wanted
     }

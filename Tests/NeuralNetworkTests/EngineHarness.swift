@@ -1,6 +1,6 @@
 import NeuralNetwork
 
-/// Memory behind a ``MicrobatchView``.
+/// The memory behind a ``MicrobatchView``.
 struct Microbatch {
     var images: [Float]
     var labels: [Int32]
@@ -8,14 +8,14 @@ struct Microbatch {
 
     var count: Int { labels.count }
 
-    /// `count` images in [0, 1) with the labels and records of Scripts/golden/training.py.
+    /// Creates `count` images in [0, 1) with the labels and records of Scripts/golden/training.py.
     init(_ network: Network, count: Int, firstRecord: UInt64 = 1000) {
         images = GoldenInput.values(count * network.inputElementCount, salt: 1).map { ($0 + 1) / 2 }
         labels = (0..<count).map { Int32((7 * $0 + 3) % network.outputElementCount) }
         records = (0..<count).map { firstRecord + UInt64($0) }
     }
 
-    /// The samples of a range.
+    /// Returns the samples of a range.
     func slice(_ range: Range<Int>) -> Microbatch {
         var part = self
         let size = count == 0 ? 0 : images.count / count
@@ -44,7 +44,7 @@ extension GradientEngine {
     func computeGradient(
         _ batch: Microbatch, epoch: Int
     ) -> (gradient: [Float], statistics: BatchStatistics) {
-        // What was there before must not matter.
+        // The engine must overwrite whatever the memory holds.
         var gradient = [Float](repeating: .nan, count: network.parameters.elementCount)
         let statistics = batch.withView { computeGradient($0, epoch: epoch, into: &gradient) }
         return (gradient, statistics)
@@ -56,7 +56,8 @@ extension GradientEngine {
         return (logits, statistics)
     }
 
-    /// Trains on one batch again and again, from `parameters`; returns the weights after each step.
+    /// Trains on one batch in every step, from `parameters`; returns the weights after the last
+    /// step.
     func train(
         _ batch: Microbatch, steps: Int, epoch: Int, from parameters: [Float],
         with optimizer: OptimizerSpecification

@@ -1,7 +1,7 @@
 import NeuralNetwork
 import Testing
 
-/// What every backend promises, whatever its arithmetic.
+/// The promises of every backend, whatever its arithmetic.
 @Suite struct EngineTests {
     static let specification = ModelSpecification(
         name: "small", inputShape: [2, 9, 8],
@@ -35,7 +35,7 @@ import Testing
         #expect(empty.withView { engine.outputs(images: $0.images, count: 0) }.isEmpty)
     }
 
-    /// A gradient is a function of its arguments: not of the engine, nor of what it did before.
+    /// A gradient depends only on its arguments: not on the engine, nor on its earlier work.
     @Test(arguments: Backends.available, [1, 3, 4, 5, 9])
     func gradientsRepeatToTheBit(backend: BackendKind, count: Int) throws {
         let first = try makeEngine(backend)
@@ -87,7 +87,7 @@ import Testing
         #expect(statistics.sampleCount == 6)
     }
 
-    /// Dropout depends on seed, epoch and record, and on nothing else.
+    /// Dropout depends only on seed, epoch and record.
     @Test(arguments: Backends.available)
     func dropoutIsKeyed(backend: BackendKind) throws {
         let engine = try makeEngine(backend)
@@ -100,7 +100,7 @@ import Testing
         #expect(gradient != reseeded.computeGradient(batch, epoch: 0).gradient)
     }
 
-    /// A microbatch may come in any number of tiles; each tile's sums are rounded differently.
+    /// A microbatch may be computed in any number of tiles, whose sums are rounded differently.
     @Test(arguments: Backends.available, [1, 2, 16])
     func tilesAgree(backend: BackendKind, tileSize: Int) throws {
         let engine = try makeEngine(backend)

@@ -1,11 +1,11 @@
 import NeuralNetwork
 import Testing
 
-/// bf16 against the reference in fp32, by the norm of the difference.
+/// Compares bf16 with the reference in fp32, by the norm of the difference.
 ///
-/// A bfloat16 has 8 bits, and where rounding changes which cell of a pool is the largest or which
-/// side of zero a ReLU sees, a whole gradient takes another way; so the limits here are wide. That
-/// no kernel is wrong is for ``FastBackendExactTests`` to show.
+/// A bfloat16 has 8 significant bits. Rounding may change which cell of a pool is the largest or
+/// the side of zero that a ReLU sees, and so the way of a whole gradient: the limits here are wide.
+/// ``FastBackendExactTests`` shows that no kernel is wrong.
 @Suite struct FastBackendBFloat16Tests {
     @Test(arguments: FastBackend.withBF16(EngineCase.all))
     func gradientsAreNearTheReference(_ backend: BackendKind, _ testCase: EngineCase) throws {
@@ -32,8 +32,8 @@ import Testing
         let actual = fast.gradients(images: images, count: 5, outputGradient: outputGradient)
         let expected = reference.gradients(
             images: images, count: 5, outputGradient: outputGradient)
-        // Of single images: one that takes another way at a ReLU is off by half, in PyTorch's
-        // bfloat16 as well; most must not be.
+        // The errors of single images: an image whose gradient takes another way at a ReLU is off
+        // by half, also in PyTorch's bfloat16. Most images must be near.
         let size = network.inputElementCount
         let errors = (0..<5).map { image in
             let range = image * size..<(image + 1) * size
@@ -53,8 +53,8 @@ import Testing
         expectSameBits(other.computeGradient(batch, epoch: 2).gradient, first, "another engine")
     }
 
-    /// One product an element tells the rounding: of a dense layer's weight gradient with one image,
-    /// input · output gradient, each the nearest bfloat16, in fp32.
+    /// A dense layer's weight gradient for one image has one product an element, which shows the
+    /// rounding: input · output gradient, each rounded to bfloat16, multiplied in fp32.
     @Test(arguments: FastBackend.withBF16([0]))
     func roundsWhatIsMultiplied(_ backend: BackendKind, _ number: Int) throws {
         let testCase = EngineCase(
@@ -75,13 +75,13 @@ import Testing
                 return $0 + Double(nearest(weight)) * Double(nearest(images[$1]))
             }
         }
-        // Rounding moves an output by some 1e-3.
+        // Rounding moves an output by about 1e-3.
         expectClose(
             fast.outputs(images: images, count: 1), sums.map { Float($0) },
             absolute: backend == .native ? 1e-6 : 1e-2, relative: 1e-6, "outputs")
     }
 
-    /// The bfloat16 next to a float, ties to even.
+    /// Returns the bfloat16 nearest to a float, ties to even.
     private func nearest(_ value: Float) -> Float {
         let bits = value.bitPattern
         return Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
@@ -101,7 +101,7 @@ import Testing
         return (network, fast, reference)
     }
 
-    /// |a - b| / |b|, Euclidean.
+    /// Returns the Euclidean norm of a - b over that of b.
     private func relativeError(_ actual: ArraySlice<Float>, _ expected: ArraySlice<Float>) -> Double {
         var (difference, norm) = (0.0, 0.0)
         for (a, b) in zip(actual, expected) {

@@ -3,8 +3,7 @@ import NeuralNetwork
 import Synchronization
 import Testing
 
-/// A contribution is a pure function: the same bits whatever was computed before, and on any
-/// thread.
+/// A contribution is a pure function: its bits depend neither on earlier work nor on the thread.
 @Suite struct FastBackendDeterminismTests {
     static let counts = [1, 7, 8, 33]
 
@@ -27,7 +26,7 @@ import Testing
         let batch = Microbatch(engine.network, count: count)
         let first = engine.computeGradient(batch, epoch: 2)
 
-        // Other work in between: other images, another epoch, evaluation, other parameters.
+        // Other work in between: other images, another epoch, an evaluation, other parameters.
         let other = Microbatch(engine.network, count: 21, firstRecord: 7)
         var wild = other
         wild.images = wild.images.map { ($0 - 0.5) * 1e3 }
@@ -112,7 +111,8 @@ import Testing
             expectSameBits(found, Array(expected), "record \(index) \(what)")
         }
         for index in 0..<batch.count {
-            // In the same place: oneDNN's products on AVX2 round by the place in a tile.
+            // The image keeps its place, because oneDNN's products on AVX2 round by the place in a
+            // tile.
             var others = batch
             for element in others.images.indices where element / imageSize != index {
                 others.images[element] = 1 - others.images[element]
@@ -157,7 +157,7 @@ private func seconds(_ clock: clockid_t) -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-/// Runs `body` on a thread made for it.
+/// Runs `body` on a new thread and returns its result.
 private func onNewThread(_ body: @escaping @Sendable () throws -> [Float]) throws -> [Float] {
     final class Work: Sendable {
         let body: @Sendable () throws -> [Float]

@@ -1,9 +1,9 @@
 import NeuralNetwork
 import Testing
 
-/// Small whole numbers, which every precision keeps exactly, through every network: a fast
-/// backend must then equal the reference element by element. Most windows of a pool have ties, and
-/// many sums are exactly zero, so this also fixes who wins a tie and which way ReLU goes at zero.
+/// With small whole numbers, which every precision keeps exactly, a fast backend must equal the
+/// reference element by element, for every network. Most windows of a pool have ties and many sums
+/// are exactly zero, so this also fixes the winner of a tie and the side of ReLU at zero.
 @Suite struct FastBackendExactTests {
     @Test(arguments: FastBackend.with(EngineCase.all))
     func inSinglePrecision(_ backend: BackendKind, _ testCase: EngineCase) throws {
@@ -47,12 +47,12 @@ import Testing
         expectClose(
             actual.parameters, expected.parameters, absolute: 0, relative: 0,
             "parameter gradient")
-        // Otherwise the comparison says little.
+        // With only zeros the comparison would say little.
         #expect(expected.parameters.contains { $0 != 0 } || network.parameters.elementCount == 0)
         #expect(expected.input.contains { $0 != 0 })
     }
 
-    /// Two weights of an output are 1 or -1, the others 0, so sums stay small.
+    /// Each output has two weights of 1 or -1 and otherwise zeros, so sums stay small.
     private static func parameters(_ network: Network) -> [Float] {
         var parameters = [Float](repeating: 0, count: network.parameters.elementCount)
         var salt: UInt64 = 6

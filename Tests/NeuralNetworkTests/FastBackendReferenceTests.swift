@@ -1,7 +1,7 @@
 import NeuralNetwork
 import Testing
 
-/// The fast backends against the reference backend, element by element.
+/// Compares the fast backends with the reference backend, element by element.
 @Suite struct FastBackendReferenceTests {
     static let tileSizes = [1, 4, 8]
     static let counts = [0, 1, 7, 16, 33]
@@ -82,7 +82,7 @@ import Testing
     }
 }
 
-/// Two backends with the same network and parameters.
+/// Two backends with one network and equal parameters.
 struct BackendPair {
     let network: Network
     let fast: any GradientEngine

@@ -7,19 +7,19 @@ import Testing
 struct GoldenCase: CustomTestStringConvertible, Sendable {
     let name: String
     let settings: [String: Double]
-    /// The case's model, when it has one.
+    /// The model of the case, if it has one.
     let specification: ModelSpecification?
     private let tensors: [String: [Float]]
 
     var testDescription: String { name }
 
-    /// A tensor, by its name.
+    /// A tensor of the case, by name.
     subscript(_ tensor: String) -> [Float] {
         guard let values = tensors[tensor] else { fatalError("\(name) has no tensor \(tensor)") }
         return values
     }
 
-    /// A number, by its name.
+    /// Returns a setting of the case, by name.
     func number(_ key: String) -> Double {
         guard let value = settings[key] else { fatalError("\(name) has no setting \(key)") }
         return value
@@ -31,7 +31,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
         get throws { try Network(specification!) }
     }
 
-    /// Every case of Golden/`file`.json.
+    /// Returns every case of Golden/`file`.json.
     static func load(_ file: String) -> [GoldenCase] {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
         do {
@@ -77,7 +77,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
     }
 }
 
-/// The inputs of golden cases: the same numbers as `values` in Scripts/golden/golden.py.
+/// The inputs of golden cases; `values` in Scripts/golden/golden.py gives equal numbers.
 enum GoldenInput {
     /// Numbers in [-1, 1), multiples of 2⁻²³: a hash of their index.
     static func values(_ count: Int, salt: UInt64) -> [Float] {
@@ -90,7 +90,7 @@ enum GoldenInput {
         }
     }
 
-    /// Weights of Glorot's size and small biases.
+    /// Returns weights of Glorot's size, and small biases.
     static func parameters(_ network: Network) -> [Float] {
         var values = values(network.parameters.elementCount, salt: 2)
         for slot in network.parameters.slots {

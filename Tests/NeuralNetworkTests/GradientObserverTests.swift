@@ -1,7 +1,7 @@
 import NeuralNetwork
 import Testing
 
-/// What engines tell while they compute, and how they give up.
+/// What engines report while they compute, and how they give up.
 @Suite struct GradientObserverTests {
     private func engine(_ backend: BackendKind) throws -> any GradientEngine {
         let network = try EngineCase.few[0].network()
@@ -11,7 +11,7 @@ import Testing
         return engine
     }
 
-    /// From the element told on, the gradient is what it is in the end.
+    /// From the reported element on, the gradient already has its final values.
     @Test(arguments: FastBackend.all, [8, 19])
     func whatIsFinalStays(_ backend: BackendKind, _ count: Int) throws {
         let engine = try engine(backend)
@@ -54,7 +54,7 @@ import Testing
         }
         #expect(found == nil)
         #expect(questions == 3)
-        // The engine is none the worse for it.
+        // The engine can be used as before.
         let again = engine.computeGradient(batch, epoch: 2)
         let fresh = try self.engine(backend).computeGradient(batch, epoch: 2)
         expectSameBits(again.gradient, fresh.gradient, "after giving up")

@@ -5,7 +5,7 @@ import NeuralNetwork
 import Testing
 
 @Suite struct KernelTests {
-    /// Our exp and log against the system's, relatively.
+    /// Compares the package's exp and log with the system's, by relative error.
     @Test func exponentialAndLogarithmAreAccurate() {
         var worstExponential = 0.0
         var worstLogarithm = 0.0
@@ -35,7 +35,8 @@ import Testing
         }
     }
 
-    /// The bits themselves, so that a compiler that rearranges is caught on any machine.
+    /// Checks the bits of the results, so that a compiler that rearranges operations is caught on
+    /// any machine.
     @Test func exponentialAndLogarithmHaveTheseBits() {
         var hash: UInt64 = 0
         for value in GoldenInput.values(2_000, salt: 42) {
@@ -56,8 +57,8 @@ import Testing
         #expect(statistics.sampleCount == 2)
     }
 
-    /// Losses are added one by one, so cutting a batch changes no bit; the gradient may be in
-    /// place.
+    /// Losses are added one by one, so cutting a batch changes no bit. The gradient may be computed
+    /// in place.
     @Test func cuttingABatchChangesNoBit() {
         let labels = (0..<12).map { Int32($0 % 5) }
         let logits = GoldenInput.values(60, salt: 43).map { $0 * 9 }

@@ -1,7 +1,7 @@
 import NeuralNetwork
 import Testing
 
-/// Every layer kind on every backend against PyTorch, element by element.
+/// Compares every layer kind on every backend with PyTorch, element by element.
 @Suite struct LayerGoldenTests {
     @Test(arguments: Backends.available, GoldenCase.load("layers"))
     func matchesPyTorch(backend: BackendKind, golden: GoldenCase) throws {

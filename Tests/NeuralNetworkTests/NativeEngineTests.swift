@@ -2,7 +2,7 @@ import CKernels
 import NeuralNetwork
 import Testing
 
-/// What only the native backend promises.
+/// Promises of the native backend only.
 @Suite struct NativeEngineTests {
     private static func engine(_ testCase: EngineCase) throws -> any GradientEngine {
         let network = try testCase.network()
@@ -12,7 +12,7 @@ import Testing
         return engine
     }
 
-    /// A processor without AVX2 and FMA runs other code, to the same bits.
+    /// On a processor without AVX2 and FMA other code computes equal bits.
     @Test(.enabled(if: NativeEngine.isFastHere, "this host runs the code for every processor"))
     func sameBitsOnEveryProcessor() async {
         await #expect(processExitsWith: .success) {
@@ -31,7 +31,8 @@ import Testing
         }
     }
 
-    /// Dense layers sum several tiles at a time: one, a whole stretch, one more, several.
+    /// Dense layers sum several tiles at a time; the counts are one tile, a full group of tiles,
+    /// one record more, one tile more, and over two groups.
     @Test(arguments: [8, 64, 65, 72, 130])
     func manyTiles(_ count: Int) throws {
         let pair = try BackendPair(.native, EngineCase.few[0], tileSize: 8)

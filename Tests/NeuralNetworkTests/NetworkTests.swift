@@ -150,7 +150,7 @@ import Testing
         }
     }
 
-    /// A slot's start depends on its own index, not on the sizes of the slots before it.
+    /// A slot's initial values depend on its own index, not on the sizes of the slots before it.
     @Test func initialParametersAreKeyedBySlot() throws {
         func dense(_ width: Int) throws -> ArraySlice<Float> {
             let network = try Network(

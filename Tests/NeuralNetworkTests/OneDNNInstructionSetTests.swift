@@ -1,7 +1,7 @@
 import NeuralNetwork
 import Testing
 
-/// One instruction set in the life of a process, so these tests run in processes of their own.
+/// A process has one instruction set, so these tests run in processes of their own.
 @Suite(.enabled(if: Backends.available.contains(.oneDNN), "built without oneDNN"))
 struct OneDNNInstructionSetTests {
     private static func network() throws -> Network { try EngineCase.few[0].network() }
@@ -12,7 +12,8 @@ struct OneDNNInstructionSetTests {
             configuration: EngineConfiguration(seed: 5, instructionSet: instructionSet))
     }
 
-    /// Whether this host can be held down to a set; by oneDNN's names and their usual inclusion.
+    /// Returns whether this host can be limited to an instruction set, by oneDNN's names and their
+    /// usual inclusion.
     private static func hostHas(_ instructionSet: String) -> Bool {
         let host = Backends.hostInstructionSet(.oneDNN)
         switch instructionSet {
@@ -23,7 +24,7 @@ struct OneDNNInstructionSetTests {
         }
     }
 
-    /// Every network under a cap, against the reference.
+    /// Compares every network under a limit with the reference.
     private static func compareAll(_ instructionSet: String) throws {
         guard hostHas(instructionSet) else { return }
         _ = try engine(instructionSet)
@@ -65,7 +66,7 @@ struct OneDNNInstructionSetTests {
         await #expect(processExitsWith: .success) {
             let error = #expect(throws: BackendError.self) { try Self.engine("altivec") }
             #expect(error?.description.contains("asked for the instruction set altivec") == true)
-            // The refusal settled nothing.
+            // The refusal has not fixed the instruction set.
             _ = try Self.engine(Backends.hostInstructionSet(.oneDNN))
         }
     }

@@ -1,7 +1,7 @@
 import CKernels
 import Testing
 
-/// Max-pooling kernels against a plain loop over every layout, window and kind of edge.
+/// Compares max-pooling kernels with a plain loop, over every layout, window and kind of edge.
 struct OneDNNPoolKernelTests {
     struct Window: Sendable {
         let height, width, strideHeight, strideWidth, top, left: Int
@@ -35,7 +35,7 @@ struct OneDNNPoolKernelTests {
             output_height: outputHeight, output_width: outputWidth, window_height: window.height,
             window_width: window.width, stride_height: window.strideHeight,
             stride_width: window.strideWidth, padding_top: window.top, padding_left: window.left)
-        // Halves, so that there are ties and bfloat16 keeps them.
+        // Multiples of one half, so that there are ties and bfloat16 keeps the values.
         let values = GoldenInput.values(planes * height * width * block, salt: 7)
             .map { (8 * $0).rounded() / 2 }
         let input = masksReLU ? values.map { max($0, 0) } : values
@@ -101,7 +101,7 @@ struct OneDNNPoolKernelTests {
     }
 
     @Test func bfloat16RoundsToNearestEven() {
-        // 1 + 2⁻⁸ lies halfway between two bfloat16 numbers; the one above it is odd.
+        // 1 + 2⁻⁸ lies halfway between two bfloat16 numbers, of which the upper one is odd.
         let factors: [Float] = [1 + 0x1p-8, 1 + 0x1p-8 + 0x1p-20, 1 + 3 * 0x1p-8, .nan, .infinity]
         var values = [UInt16](repeating: 0x3F80, count: factors.count)
         convoy_scale_bf16(&values, factors, factors.count)

@@ -15,7 +15,7 @@ import Testing
         .adamW(AdamW(learningRate: 0.02, weightDecay: 0.2)),
     ]
 
-    /// Ten steps of PyTorch's optimizers.
+    /// Compares ten steps with PyTorch's optimizers.
     @Test(arguments: GoldenCase.load("optimizers"))
     func matchesPyTorch(golden: GoldenCase) throws {
         let optimizer = try #require(specification(golden))
@@ -61,8 +61,8 @@ import Testing
         }
     }
 
-    /// The vector kernels against a plain twin: same bits for every length, start and place in
-    /// memory.
+    /// Compares the vector kernels with a plain twin: equal bits for every length, start and place
+    /// in memory.
     @Test(arguments: examples)
     func kernelsEqualThePlainTwin(_ optimizer: OptimizerSpecification) {
         let length = 70 + 17
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    /// Updates the elements of `range` in memory that is aligned as the range starts.
+    /// Updates the elements of `range`, in memory that is aligned as the start of the range.
     private func update(
         _ optimizer: OptimizerSpecification, _ step: Int, _ weights: [Float], _ sums: [Float],
         _ sampleCount: Int, _ state: [[Float]], _ range: Range<Int>, isInPlace: Bool
@@ -110,7 +110,7 @@ import Testing
                     gradientSum: sums.baseAddress! + range.lowerBound, sampleCount: sampleCount,
                     state: buffers.dropFirst().map { $0 + range.lowerBound }, count: range.count)
                 if isInPlace { return }
-                // Nothing beside the range was written.
+                // Nothing outside the range was written.
                 #expect(output[..<range.lowerBound].allSatisfy { $0.isNaN })
                 #expect(output[range.upperBound...].allSatisfy { $0.isNaN })
             }

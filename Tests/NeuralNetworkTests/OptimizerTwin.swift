@@ -1,8 +1,8 @@
 import NeuralNetwork
 
-/// The optimizers once more, one element at a time in plain Swift: the oracle of the C kernels.
+/// The optimizers in plain Swift, one element at a time: the oracle of the C kernels.
 enum OptimizerTwin {
-    /// The new weights, then the new state.
+    /// Returns the new weights, then the new state.
     static func update(
         _ optimizer: OptimizerSpecification, _ step: Int, _ weights: [Float], _ sums: [Float],
         _ sampleCount: Int, _ state: [[Float]]
@@ -48,7 +48,7 @@ enum OptimizerTwin {
             weight - stepSize * (m / (v.squareRoot() / correction + Float(adam.epsilon)))
     }
 
-    /// By halves, so that the products are those of repeated squaring.
+    /// Halves the exponent, so that the products are those of repeated squaring.
     private static func power(_ base: Double, _ exponent: Int) -> Double {
         var powers: [Double] = [base]
         while 1 << powers.count <= exponent { powers.append(powers.last! * powers.last!) }

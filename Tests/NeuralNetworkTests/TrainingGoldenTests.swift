@@ -1,7 +1,8 @@
 import NeuralNetwork
 import Testing
 
-/// Whole models on every backend against PyTorch: one gradient, and the weights after five steps.
+/// Compares whole models on every backend with PyTorch: one gradient, and the weights after five
+/// steps.
 @Suite struct TrainingGoldenTests {
     static let optimizers: [(name: String, optimizer: OptimizerSpecification, tolerance: Float)] = [
         ("sgd", .sgd(SGD(learningRate: 0.05)), 1e-4),
@@ -46,8 +47,8 @@ import Testing
         }
     }
 
-    /// Compares, slot by slot, the elements that were stored, within `tolerance` times the tensor's
-    /// largest value.
+    /// Compares the stored elements slot by slot, within `tolerance` times the tensor's largest
+    /// value.
     private func expectPicks(
         _ actual: [Float], _ golden: GoldenCase, _ name: String, _ tolerance: Float,
         _ network: Network, _ what: String

@@ -3,7 +3,8 @@ import Partitions
 import Testing
 
 @Suite struct BatchPlanTests {
-    /// Partition sizes, G, V and seed drawn at random, some partitions empty.
+    /// Returns a plan with random partition sizes, batch size, virtual workers and seed; some
+    /// partitions are empty.
     private func randomPlan(_ random: inout RandomStream) throws -> BatchPlan {
         let counts = (0...random.next(below: 12)).map { _ in random.next(below: 40) } + [1]
         let virtualWorkerCount = 1 + random.next(below: 9)
@@ -95,13 +96,13 @@ import Testing
         #expect(Set((0..<20).map { first.partitionOrder(epoch: $0) }).count > 5)
         let same = try plan(seed: 1)
         #expect(first.order(epoch: 7, virtualWorker: 3) == same.order(epoch: 7, virtualWorker: 3))
-        // Shuffled within the stretch.
+        // Records are shuffled within the stretch.
         #expect(
             first.order(epoch: 0, virtualWorker: 0)
                 != first.order(epoch: 0, virtualWorker: 0).sorted())
     }
 
-    /// The numbers come from a second implementation of generator and dealing, in Python.
+    /// The numbers come from a second implementation of the generator and the dealing, in Python.
     /// Checkpoints and the promise of equal weights rest on this order: it must never change.
     @Test func theOrderIsFixed() throws {
         let plan = try BatchPlan(

@@ -5,7 +5,7 @@ import Testing
 @Suite struct CIFARSourceTests {
     private func directory(inner: String = "") throws -> TemporaryDirectory {
         let directory = try TemporaryDirectory()
-        // Ten comes after two in number though not in spelling.
+        // File 10 comes after file 2 by number, though not by spelling.
         try directory.write(cifarBatch(count: 70, salt: 1), inner + "data_batch_1.bin")
         try directory.write(cifarBatch(count: 3, salt: 10), inner + "data_batch_10.bin")
         try directory.write(cifarBatch(count: 9, salt: 2), inner + "data_batch_2.bin")

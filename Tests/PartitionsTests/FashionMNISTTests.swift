@@ -31,7 +31,7 @@ import Testing
             for _ in 0..<1000 { try batch.load(from: dataSet, .training, records: records) }
         }
         print("describe \(describing), open \(opening), gather of 16 \(gathering / 1000)")
-        // Generous bounds: they catch a wrong order of magnitude on a busy machine, no more.
+        // Generous bounds: they only catch a wrong order of magnitude, even on a busy machine.
         #expect(describing < .seconds(10))
         #expect(opening < .seconds(10))
         #expect(gathering / 1000 < .milliseconds(2))

@@ -67,7 +67,7 @@ import Testing
         let copy = try JSONDecoder().decode(
             Partition.self, from: JSONEncoder().encode(dataSet.partitions[1]))
         #expect(copy == dataSet.partitions[1])
-        // What the lineage says is enough to have the partition again.
+        // The lineage is enough to read the partition again.
         guard case .source(let specification, _) = copy.lineage.steps[0] else { return }
         let again = try DataSet.open(DataSpecification(specification), partitionCount: 1)
         #expect(
@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    /// Each way a file can be wrong has its own name, both when describing and when opening.
+    /// Each flaw of a file has its own name, both when describing and when opening.
     @Test(
         arguments: [
             ("cut gzip", "train-images", .truncatedCompression),
@@ -176,7 +176,7 @@ import Testing
                 == .unreadable)
     }
 
-    /// Whatever the bytes, reading returns or throws; it never traps.
+    /// For any bytes, reading returns or throws; it never traps.
     @Test func damagedFilesOnlyThrow() throws {
         var random = RandomStream(seed: 11, purpose: .simulation)
         let directory = try TemporaryDirectory()
@@ -196,7 +196,8 @@ import Testing
     }
 }
 
-/// A few random bytes changed, removed or added, often near the front, or the end cut off.
+/// Returns `bytes` with a few of them changed, removed or added at random, often near the front, or
+/// with the end cut off.
 func mutated(_ bytes: [UInt8], _ random: inout RandomStream) -> [UInt8] {
     var bytes = bytes
     if random.next(below: 4) == 0 { return Array(bytes.prefix(random.next(below: bytes.count))) }

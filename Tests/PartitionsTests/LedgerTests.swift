@@ -10,7 +10,7 @@ import Testing
         let plan = try BatchPlan(
             partitionRecordCounts: [20, 17, 6], batchSize: 8, virtualWorkerCount: 4, seed: 5)
         self.plan = plan
-        // Three epochs, from the orders themselves rather than from the checker.
+        // Three epochs, made from the orders and not by the checker.
         entries = (0..<3 * plan.stepsPerEpoch).map { step in
             var entry = LedgerEntry(
                 step: step, epoch: step / plan.stepsPerEpoch, records: 0, digest: 0)
@@ -71,7 +71,7 @@ import Testing
     }
 }
 
-/// A run whose order of records was changed on its way.
+/// A run whose order of records was changed during training.
 @Suite struct LedgerStretchTests {
     private let before: BatchPlan
     private let after: BatchPlan
@@ -83,7 +83,7 @@ import Testing
             partitionRecordCounts: [22, 21], batchSize: 10, virtualWorkerCount: 5, seed: 5)
     }
 
-    /// From the orders themselves rather than from the checker.
+    /// Returns the entry of a step, made from the orders and not by the checker.
     private func entry(_ plan: BatchPlan, _ step: Int) -> LedgerEntry {
         var entry = LedgerEntry(
             step: step, epoch: step / plan.stepsPerEpoch, records: 0, digest: 0)
@@ -108,7 +108,8 @@ import Testing
     @Test func eachStretchHasItsOwnPlan() throws {
         #expect(before.stepsPerEpoch == 6 && after.stepsPerEpoch == 5)
         let entries = (0..<20).map { entry($0 < 8 ? before : after, $0) }
-        // Steps 0 to 5 before, and 10 to 14 and 15 to 19 after; those between are no whole epochs.
+        // Steps 0 to 5 before, and 10 to 14 and 15 to 19 after, are whole epochs; the steps between
+        // are not.
         #expect(try check(before, entries) == 3)
         #expect(throws: LedgerChecker.Difference.self) {
             try check(before, (0..<20).map { entry(before, $0) })
@@ -118,7 +119,7 @@ import Testing
         }
     }
 
-    /// Data that is gone: the steps must be there, and no more can be said of them.
+    /// The data of a stretch is gone: its steps must be there, and cannot be checked further.
     @Test func aStretchWithoutData() throws {
         let entries = (0..<20).map { entry($0 < 8 ? before : after, $0) }
         #expect(try check(nil, entries) == 2)

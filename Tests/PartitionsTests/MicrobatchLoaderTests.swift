@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    /// What a microbatch must hold, read without any loader.
+    /// The expected content of a microbatch, read without a loader.
     private func expected(step: Int, virtualWorker: Int) throws -> Contents {
         let epoch = plan.epoch(ofStep: step)
         let order = plan.order(epoch: epoch, virtualWorker: virtualWorker)
@@ -74,7 +74,7 @@ import Testing
         let loader = MicrobatchLoader(dataSet: dataSet, plan: plan, bufferCount: 2)
         loader.prefetch(step: 50, virtualWorkers: 0..<8)
         loader.prefetch(step: 50, virtualWorkers: 0..<8)
-        // More than the ring holds, all kept at once, one of them twice.
+        // More microbatches than the ring holds are kept at once, one of them twice.
         let held = try [0, 1, 2, 3, 3].map { try loader.take(step: 2, virtualWorker: $0) }
         for (batch, virtualWorker) in zip(held, [0, 1, 2, 3, 3]) {
             #expect(try Contents(batch) == expected(step: 2, virtualWorker: virtualWorker))
@@ -90,7 +90,7 @@ import Testing
     @Test func aTakenBufferIsNobodyElses() throws {
         let loader = MicrobatchLoader(dataSet: dataSet, plan: plan, bufferCount: 6)
         for step in 0..<100 {
-            // The hints for this step came one step ago, so these are ready by now.
+            // The hints for this step came one step ago, so these two are ready by now.
             var held = try (0..<2).map { try loader.take(step: step, virtualWorker: $0) }
             loader.prefetch(step: step + 1, virtualWorkers: 0..<2)
             held += try (2..<4).map { try loader.take(step: step, virtualWorker: $0) }

@@ -23,8 +23,8 @@ import Testing
         }.joined()
     }
 
-    /// A directory as a Python script would write it: F32 images, its own order of keys and
-    /// tensors.
+    /// Returns a directory as a Python script would write it: F32 images, and another order of keys
+    /// and tensors.
     private func byHand(
         labels: [Int32] = [2, 0, 1], file: String = "part-0.safetensors",
         manifest change: (String) -> String = { $0 }
@@ -179,7 +179,7 @@ import Testing
             text.replacing(#""training": [{"#, with: #""training": [], "old": [{"#)
         }
         #expect(error(directory)?.kind == .emptySet)
-        // Without records to test with one can train.
+        // A data set without test records can be trained on.
         let (untested, _) = try byHand { text in
             text.replacing(#""test": [{"#, with: #""test": [], "old": [{"#)
         }
@@ -212,7 +212,7 @@ import Testing
                 .partitions(directory: directory.path), partitionCount: 1)
             let opened = dataError { try dataSet.gather(.training, records: [7]) }
             #expect(opened == error(directory))
-            // What is good stays usable.
+            // The other partitions stay usable.
             #expect(try dataSet.gather(.training, records: [0]).labels == [1])
             return opened?.kind
         }
@@ -232,7 +232,8 @@ import Testing
         #expect(error?.found == "3")
     }
 
-    /// With memory for none, one or some of the partitions, on several threads, reads are the same.
+    /// Reads do not depend on whether memory holds none, one or some of the partitions, on several
+    /// threads.
     @Test(arguments: [0, 400, 700, 1 << 20])
     func theMemoryBoundChangesNoRecord(memoryLimitByteCount: Int) async throws {
         let (directory, source, _) = try written(partitionCount: 5)
@@ -257,7 +258,7 @@ import Testing
         }
     }
 
-    /// Whatever the bytes, reading returns or throws; it never traps.
+    /// For any bytes, reading returns or throws; it never traps.
     @Test func damagedDirectoriesOnlyThrow() throws {
         var random = RandomStream(seed: 13, purpose: .simulation)
         let (directory, _, _) = try written()

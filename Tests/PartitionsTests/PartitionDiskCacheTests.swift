@@ -41,7 +41,7 @@ import Testing
         #expect(try directory.names("a/b").count == 1)
     }
 
-    /// The one unused for longest goes first; reading is use.
+    /// The file unused for the longest time goes first; a read counts as use.
     @Test func boundAndLeastRecentlyUsed() throws {
         let directory = try TemporaryDirectory()
         let cache = try PartitionDiskCache(directory: directory.path, byteLimit: 3_500)
@@ -71,7 +71,7 @@ import Testing
         #expect(error?.kind == .unwritable && error?.description.contains("--cache-bytes") == true)
     }
 
-    /// Nothing but whole and right files ever has a partition's name.
+    /// Only complete and correct files ever have a partition's name.
     @Test func halfAndWrongFilesAreNotKept() throws {
         let directory = try TemporaryDirectory()
         let cache = try PartitionDiskCache(directory: directory.path, byteLimit: 10_000)
@@ -118,8 +118,8 @@ import Testing
         #expect(try cache.read(name) == nil)
     }
 
-    /// Several users of one directory, as several processes would be: whoever reads gets whole
-    /// files, and the bound holds but for what is being written.
+    /// Several users of one directory, like several processes, read only whole files. The bound
+    /// holds, apart from files that are being written.
     @Test func manyUsersAtOnce() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.path

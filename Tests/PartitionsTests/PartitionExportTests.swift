@@ -4,7 +4,7 @@ import Partitions
 import Testing
 
 @Suite struct PartitionExportTests {
-    /// Whatever stretches it is read in, an export is the files that `PartitionWriter` writes.
+    /// In reads of any size, an export has the bytes of the files that `PartitionWriter` writes.
     @Test(arguments: [1, 4, 23]) func sameBytesAsWritten(_ partitionCount: Int) throws {
         let (source, dataSet) = try IDXSample().open()
         let directory = try TemporaryDirectory()
@@ -32,7 +32,7 @@ import Testing
         }
     }
 
-    /// A supply without a network: every partition straight from an export.
+    /// A supply without a network, which takes every partition straight from an export.
     private final class Direct: PartitionSupply {
         let files: [PartitionReference: [UInt8]]
 
@@ -53,7 +53,8 @@ import Testing
         func expect(_ references: [PartitionReference]) {}
     }
 
-    /// A data set from supplied partitions is the data set: description, records, batches.
+    /// A data set from supplied partitions has the description, records and batches of the
+    /// original.
     @Test func suppliedDataSetIsTheSame() throws {
         let (source, dataSet) = try IDXSample().open()
         let export = try PartitionExport(.idx(directory: source.path), partitionCount: 5)
@@ -73,7 +74,7 @@ import Testing
         }
     }
 
-    /// What no disk keeps must fit into memory, and is never dropped from it.
+    /// Partitions that are not on disk must fit into memory, and are never dropped from it.
     @Test func memoryIsBounded() throws {
         let (source, _) = try IDXSample().open()
         let export = try PartitionExport(.idx(directory: source.path), partitionCount: 5)

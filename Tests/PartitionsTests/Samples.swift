@@ -4,7 +4,7 @@ import Glibc
 import Partitions
 import Testing
 
-/// A directory that is removed with its last reference.
+/// A directory that is removed together with its last reference.
 final class TemporaryDirectory: Sendable {
     let path: String
 
@@ -20,7 +20,7 @@ final class TemporaryDirectory: Sendable {
         let parent = file[..<file.lastIndex(of: "/")!]
         try FileManager.default.createDirectory(
             atPath: String(parent), withIntermediateDirectories: true)
-        // Foundation would wait for the disk each time, which these tests do thousands of times.
+        // Foundation would wait for the disk each time, and these tests write thousands of times.
         let stream = try #require(fopen(file, "w"))
         #expect(fwrite(bytes, 1, bytes.count, stream) == bytes.count)
         #expect(fclose(stream) == 0)
@@ -31,7 +31,7 @@ final class TemporaryDirectory: Sendable {
     }
 }
 
-/// `bytes` as gzip writes them.
+/// Returns `bytes` in gzip format.
 func gzipped(_ bytes: [UInt8]) -> [UInt8] {
     var stream = z_stream()
     var input = bytes
@@ -106,7 +106,7 @@ struct IDXSample {
     }
 }
 
-/// CIFAR-10 batches whose bytes follow from their places.
+/// Returns a CIFAR-10 batch whose bytes follow from their places.
 func cifarBatch(count: Int, salt: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     for record in 0..<count {
@@ -118,7 +118,7 @@ func cifarBatch(count: Int, salt: Int) -> [UInt8] {
     return bytes
 }
 
-/// The error that `body` throws.
+/// Returns the error that `body` throws.
 func dataError<Value>(_ body: () throws -> Value) -> DataError? {
     do {
         _ = try body()

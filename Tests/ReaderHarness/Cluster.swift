@@ -2,7 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import Partitions
 
-/// A small cluster for the machines that messages are given to.
+/// A small cluster for the machines that take messages.
 enum Cluster {
     static let tree = ReductionTree(leafCount: 4)
     static let plan = SlicePlan(parameterCount: 96, shardCount: 2, chunkElementCount: 32)
@@ -46,6 +46,6 @@ enum Cluster {
         shards: plan.shards, shardCount: plan.shardCount, placement: 1, step: Step(0),
         stepLimit: Step(4))
 
-    /// What people and tools are shown of it.
+    /// Renders a status as for people and for tools.
     static func show(_ status: ClusterStatus) throws(ReaderFlaw) { try Reader.show(.live(status)) }
 }

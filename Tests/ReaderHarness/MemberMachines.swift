@@ -13,7 +13,7 @@ struct MemberMachines {
     private var relay = RelayMachine(tree: Cluster.tree, audit: Cluster.audit)
     private var now = Moment.zero
     private(set) var heardCount = 0
-    /// Work that no runtime could do.
+    /// An action that a runtime could not carry out.
     private(set) var flaw: ReaderFlaw?
 
     init() { take(member.step(.started(Cluster.hello(Cluster.workers[0])), now: now)) }
@@ -33,7 +33,7 @@ struct MemberMachines {
         take(member.step(.control(message), now: now))
     }
 
-    /// What `ShardLoop` and `MemberLoop` make of a message with this header.
+    /// Does with a message of this header what `ShardLoop` and `MemberLoop` do.
     mutating func hear(_ header: BulkHeader, from peer: PeerIdentity) {
         switch header.kind {
         case .contribution:
@@ -99,7 +99,7 @@ struct MemberMachines {
                 now: now))
     }
 
-    /// The runtime knows how many records a node stands for.
+    /// Whether the count of records fits the node, as the runtime checks too.
     private func isPlausible(_ header: BulkHeader) -> Bool {
         Cluster.tree.contains(header.node)
             && header.totals.sampleCount == Cluster.tree.leaves(of: header.node).count
@@ -136,7 +136,7 @@ struct MemberMachines {
         }
     }
 
-    /// The first weights come when they are asked for; later ones are for others to send.
+    /// Sends the first weights when they are asked for; later ones come from other inputs.
     private mutating func answer(_ version: Step, _ chunks: [SlicePlan.Chunk]) {
         guard version == Step(0), member.currentStep == Step(0) else { return }
         for chunk in chunks {

@@ -3,7 +3,7 @@ import Partitions
 import RunFiles
 import SafeTensors
 
-/// Tensors and data sets.
+/// Readers of tensors and data sets.
 extension Reader {
     private static let gzipFiles = ScratchFiles("gzip", ["stream.gz"])
     private static let idxFiles = ScratchFiles(
@@ -55,7 +55,7 @@ extension Reader {
         Reader(
             "idx", "IDXSource: images and labels", seeds: Seeds.idx
         ) { bytes in
-            // Two bytes say where the labels begin.
+            // The first two bytes give the place where the labels begin.
             guard bytes.count >= 2 else { return .refused }
             let cut = min(bytes.count, 2 + Int(bytes[0]) + Int(bytes[1]) << 8)
             let parts = [bytes[2..<max(2, cut)], bytes[max(2, cut)...]]
@@ -81,7 +81,7 @@ extension Reader {
                 try PartitionManifest.parse(Seeds.json(manifest), file: "manifest")
             }
             try ReaderFlaw.require(again, equals: manifest, "manifest")
-            // Paths are taken from it; whatever they say, nothing outside is opened.
+            // The manifest names paths; whatever they are, nothing outside the directory is opened.
             return partitionFiles.with([bytes, UnsafeRawBufferPointer(start: nil, count: 0)]) {
                 _ = try? DataSource.describe(.partitions(directory: $0))
                 return .taken

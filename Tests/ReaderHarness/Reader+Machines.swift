@@ -2,8 +2,8 @@ import ClusterProtocol
 import ClusterRuntime
 import RunFiles
 
-/// Messages that are whole, and what those who decide make of them: numbers that no member says
-/// must not trap there either.
+/// Readers of complete messages, up to the machines that decide on them: absurd numbers must not
+/// trap there either.
 extension Reader {
     static let machines: [Reader] = [
         Reader(
@@ -14,7 +14,7 @@ extension Reader {
             var now = Moment.zero
             var heardCount = 0
             for line in Lines(bytes).first(64) {
-                // A digit says whose message it is; a line without is time that passes.
+                // The first byte tells the sender; a line without a message lets time pass.
                 now += .milliseconds(400)
                 _ = machine.step(.tick, now: now)
                 guard let digit = line.first,
@@ -114,7 +114,7 @@ extension Reader {
     ]
 }
 
-/// Lines of bytes.
+/// Bytes as lines.
 struct Lines {
     private let lines: [UnsafeRawBufferPointer.SubSequence]
 

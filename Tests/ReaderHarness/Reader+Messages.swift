@@ -4,14 +4,14 @@ import ClusterRuntime
 import FoundationEssentials
 import ZeroMQ
 
-/// Messages, as frames bring them and pipes.
+/// Readers of messages, as frames and pipes bring them.
 extension Reader {
     static let ofMessages: [Reader] = [
         Reader(
             "bulk", "BulkMessage: header and payload of sums, weights and state",
             maximumByteCount: 256, seeds: Seeds.bulk
         ) { bytes in
-            // The first frame is the header, the rest the payload.
+            // The first frame is the header, and the rest is the payload.
             let cut = min(bytes.count, BulkHeader.byteCount)
             let frames = [bytes[..<cut], bytes[cut...]].map {
                 Frame(copying: UnsafeRawBufferPointer(rebasing: $0))
@@ -61,7 +61,7 @@ extension Reader {
             "pipe", "PipeRecord: a message about shared memory", maximumByteCount: 192,
             seeds: Seeds.pipe
         ) { bytes in
-            // A pipe gives whole records; a reader never hands over another length.
+            // A pipe gives whole records, so a reader never gets another length.
             guard bytes.count == PipeRecord.byteCount, let record = PipeRecord(bytes) else {
                 return .refused
             }
@@ -100,9 +100,9 @@ extension Reader {
     ]
 }
 
-/// What is shown to people.
+/// Checks of text that is shown to people.
 enum Text {
-    /// Nothing from outside may steer a terminal or begin a new line.
+    /// Requires that text from outside neither steers a terminal nor begins a new line.
     static func requireLine(_ text: String) throws(ReaderFlaw) {
         let isLine = text.unicodeScalars.allSatisfy {
             $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value)
@@ -110,7 +110,7 @@ enum Text {
         try ReaderFlaw.require(isLine, "expected one line, found \(text.debugDescription)")
     }
 
-    /// - Throws: unless it is JSON.
+    /// - Throws: when the text is not JSON.
     static func requireJSON(_ text: String) throws(ReaderFlaw) {
         struct Anything: Decodable {
             init(from decoder: any Decoder) {}

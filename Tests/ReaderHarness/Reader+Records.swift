@@ -4,7 +4,7 @@ import FoundationEssentials
 import Partitions
 import RunFiles
 
-/// What a run has written, and what is asked of it.
+/// Readers of the files of a run, and of answers about it.
 extension Reader {
     static let ofRecords: [Reader] = [
         Reader(
@@ -23,7 +23,7 @@ extension Reader {
                 }
             }
             try Cluster.show(coordinator.status(now: .seconds(61)))
-            // Every line may be passed over, so what counts is whether one was read.
+            // Every line may be passed over, so what counts is whether one line was read.
             return recovery == CoordinatorMachine.Recovery() ? .refused : .taken
         },
         Reader("ledger", "LedgerEntry: what each step used", seeds: Seeds.ledger) { bytes in

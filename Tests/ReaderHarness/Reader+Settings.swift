@@ -4,7 +4,7 @@ import NeuralNetwork
 import RunFiles
 import StrictYAML
 
-/// Files that people write.
+/// Readers of files that people write.
 extension Reader {
     static let ofSettings: [Reader] = [
         Reader("yaml", "StrictDocument: a settings file of any keys", seeds: Seeds.yaml) { bytes in
@@ -51,7 +51,7 @@ extension Reader {
             name: "model", mapping: StrictDocument.parse(text, fileName: "model.yaml"))
     }
 
-    /// Reads everything in every way.
+    /// Reads every value in every way.
     private static func visit(_ mapping: StrictMapping, _ valueCount: inout Int) throws {
         for key in mapping.keys {
             if let value = mapping.value(key) { try visit(value, &valueCount) }
@@ -61,7 +61,7 @@ extension Reader {
 
     private static func visit(_ value: StrictValue, _ valueCount: inout Int) throws {
         valueCount += 1
-        // Nothing is repeated in a document without aliases: more values than bytes cannot be.
+        // Without aliases nothing is repeated, so a document cannot have more values than bytes.
         try ReaderFlaw.require(
             valueCount <= StrictDocument.maximumByteCount, "more values than bytes")
         _ = try? value.string()

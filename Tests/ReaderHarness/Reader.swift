@@ -1,11 +1,10 @@
-/// One reader of bytes from outside, as a closure: whatever the bytes are, it takes or refuses
-/// them.
+/// A reader of bytes from outside, as a closure: it takes or refuses any bytes.
 ///
-/// The fuzzer and the ordinary tests call the same closures. A trap, a hang or too much memory is
-/// for the process around it to notice; what bytes can break besides is a ``ReaderFlaw``.
+/// The fuzzer and the ordinary tests call the same closures. The process around a reader notices a
+/// trap, a hang or too much memory; any other fault is a ``ReaderFlaw``.
 public struct Reader: Sendable {
     public enum Outcome: Sendable {
-        /// The bytes are what the reader reads.
+        /// The bytes are in the reader's format.
         case taken
         case refused
     }
@@ -13,10 +12,10 @@ public struct Reader: Sendable {
     public let name: String
     /// What reads the bytes, for people.
     public let about: String
-    /// The longest input that a fuzzer need try.
+    /// The longest input that a fuzzer needs to try, in bytes.
     public let maximumByteCount: Int
-    /// Inputs to begin with, which must be taken; made by the package's own writers, so that they
-    /// follow the formats.
+    /// Inputs to begin with, which the reader must take. The package's own writers make them, so
+    /// that they follow the formats.
     public let seeds: [[UInt8]]
     private let body: @Sendable (UnsafeRawBufferPointer) throws -> Outcome
 
@@ -31,6 +30,8 @@ public struct Reader: Sendable {
         self.body = body
     }
 
+    /// Reads bytes from outside.
+    ///
     /// - Throws: when a property of the reader does not hold for these bytes.
     public func read(_ bytes: UnsafeRawBufferPointer) throws(ReaderFlaw) -> Outcome {
         do { return try body(bytes) } catch let flaw as ReaderFlaw { throw flaw } catch {
@@ -48,19 +49,19 @@ public struct Reader: Sendable {
         return try result.get()
     }
 
-    /// All readers, in the order of their names.
+    /// All readers, ordered by name.
     public static let all: [Reader] =
         (Reader.ofMessages + ofFiles + ofSettings + ofRecords + machines)
         .sorted { $0.name < $1.name }
 }
 
-/// A property of a reader that does not hold.
+/// A property of a reader that does not hold for some bytes.
 public struct ReaderFlaw: Error, CustomStringConvertible {
     public let description: String
 
     init(_ description: String) { self.description = description }
 
-    /// - Throws: unless both are equal.
+    /// - Throws: when the values differ.
     static func require<Value: Equatable>(
         _ found: Value, equals expected: Value, _ what: String
     ) throws(ReaderFlaw) {
@@ -72,7 +73,7 @@ public struct ReaderFlaw: Error, CustomStringConvertible {
         guard condition else { throw ReaderFlaw(what()) }
     }
 
-    /// What the package has written itself must be read.
+    /// Requires that the package reads what it has written.
     static func reread<Value>(_ what: String, _ body: () throws -> Value) throws(ReaderFlaw)
         -> Value
     {

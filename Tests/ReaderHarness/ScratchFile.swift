@@ -4,7 +4,7 @@ import Synchronization
 
 /// A directory of this process, in memory where the system has such a place.
 ///
-/// Left to the system's end: a reader lives as long as its process.
+/// The directory is removed at the end of the process, because readers live as long.
 enum ScratchDirectory {
     private static let root: String = {
         let memory = "/dev/shm"
@@ -27,7 +27,7 @@ enum ScratchDirectory {
 
 /// A file whose content changes with every input, for readers that take a path.
 ///
-/// Threading: any thread; readers of one file take turns (`hold`).
+/// Threads: any, one at a time; ``ScratchFiles`` sees to that.
 final class ScratchFile: Sendable {
     let path: String
     private let descriptor: Int32
@@ -47,14 +47,14 @@ final class ScratchFile: Sendable {
         precondition(count == bytes.count, "cannot write \(path): errno \(errno)")
     }
 
-    /// Another name for the file.
+    /// Gives the file another name.
     func link(_ other: String) {
         unlink(other)
         precondition(symlink(path, other) == 0, "cannot link \(other): errno \(errno)")
     }
 }
 
-/// Files of a reader, which its callers use one after the other.
+/// The files of a reader, which one caller uses at a time.
 final class ScratchFiles: Sendable {
     let directory: String
     private let files: [ScratchFile]
@@ -72,7 +72,7 @@ final class ScratchFiles: Sendable {
         }
     }
 
-    /// Gives the files their contents, in order, while `body` runs.
+    /// Runs `body` while the files have the given contents, in order.
     func with<Result>(
         _ contents: [UnsafeRawBufferPointer], _ body: (String) throws -> Result
     ) rethrows -> Result {

@@ -121,7 +121,7 @@ extension Seeds {
         generation: Generation(1), step: Step(2), isReady: true, computeMicroseconds: 900,
         inputMicroseconds: 20, waitMicroseconds: 300, residentByteCount: 1 << 28)
 
-    /// One of each kind that members say.
+    /// A message of each kind that members send.
     private static let ofMembers: [ControlMessage] = [
         .hello(Cluster.hello(Cluster.workers[0])), .ready(Cluster.ready), .heartbeat(beat),
         .shardReady(ShardReady(shard: ShardIndex(0), placement: 1, step: Step(0))),
@@ -131,7 +131,7 @@ extension Seeds {
         .disputed(finding), .contradicted(finding), .statusRequest(StatusRequest(firstMember: 0)),
     ]
 
-    /// One of each kind that a coordinator says.
+    /// A message of each kind that a coordinator sends.
     private static let ofCoordinator: [ControlMessage] = [
         .welcome(welcome), .refused(Failure(text: "full", exitCode: 65)), .host(Cluster.hostShards),
         .assignment(assignment), .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(4))),
@@ -172,7 +172,7 @@ extension Seeds {
     }
 
     static let coordinator: [[UInt8]] = {
-        // 48, "0", is divisible by three: workers are 0 and 1, the server is 2.
+        // "0" is byte 48, a multiple of three: "0" and "1" are the workers, and "2" is the server.
         let joining: [(String, ControlMessage)] = Cluster.members.enumerated().flatMap {
             [("\($0)", .hello(Cluster.hello($1))), ("\($0)", .ready(Cluster.ready))]
         }

@@ -7,7 +7,7 @@ import Partitions
 import RunFiles
 import SafeTensors
 
-/// Good inputs, written by the package's own writers where it has some.
+/// Good inputs, made by the package's own writers where it has them.
 enum Seeds {
     static func json(_ value: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()

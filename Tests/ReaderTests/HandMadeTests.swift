@@ -1,8 +1,8 @@
 import ReaderHarness
 import Testing
 
-/// Inputs that are too large, or too regular, for a fuzzer to come upon. None is taken, and none
-/// takes long.
+/// Inputs that are too large, or too regular, for a fuzzer to find. Readers must refuse them
+/// quickly.
 @Suite struct HandMadeTests {
     struct Input: Sendable, CustomTestStringConvertible {
         var reader: String
@@ -30,7 +30,7 @@ import Testing
         (0..<count).map(line).joined()
     }
 
-    /// Each level is ten times the one before it.
+    /// Each level repeats the level before it ten times.
     private static let bomb =
         "a0: &a0 [x, x]\n"
         + numbered(40) { level in
@@ -74,7 +74,7 @@ import Testing
         ("bytes that are no text", "\u{FFFD}"),
     ]
 
-    /// A header of so many bytes, which says so.
+    /// Returns a header after its length, or after a false length.
     private static func safetensors(_ header: String, length: UInt64? = nil) -> [UInt8] {
         let text = Array(header.utf8)
         let length = length ?? UInt64(text.count)
@@ -115,7 +115,7 @@ import Testing
         #expect(time < .seconds(20))
     }
 
-    /// Sixty megabytes in as many members as a file may have: read piece by piece.
+    /// Sixty megabytes, in as many gzip members as a file may have, are read piece by piece.
     @Test func readsWhatExpands() throws {
         let reader = try #require(Reader.all.first { $0.name == "gzip" })
         let seed = try #require(reader.seeds.dropFirst().first)

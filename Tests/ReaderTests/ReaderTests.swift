@@ -2,7 +2,7 @@ import FoundationEssentials
 import ReaderHarness
 import Testing
 
-/// Every reader of outside bytes on what is known: its own seeds, the fuzzer's corpus, and what
+/// Every reader of bytes from outside, on its own seeds, on the fuzzer's corpus, and on inputs that
 /// once broke something. `Scripts/bench/fuzz.sh` looks for more.
 @Suite struct ReaderTests {
     private static let inputs =
@@ -26,7 +26,7 @@ import Testing
         }
     }
 
-    /// Cut anywhere, and with any one byte changed: taken or refused, and nothing else.
+    /// Seeds that are cut anywhere, or have one byte changed, are taken or refused without a flaw.
     @Test(arguments: Reader.all.map(\.name)) func survivesDamage(_ name: String) throws {
         let reader = try #require(Reader.all.first { $0.name == name })
         for seed in reader.seeds {
@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    /// What was found once. A trap here names the reader by the test that did not end.
+    /// Inputs that once broke a reader. After a trap, the test that did not end names the reader.
     @Test(arguments: Reader.all.map(\.name)) func staysMended(_ name: String) throws {
         let reader = try #require(Reader.all.first { $0.name == name })
         let files = try Self.files(of: reader, in: "Found")

@@ -84,7 +84,7 @@ import Testing
         #expect(Self.kind([2, 0, 0, 0, 0, 0, 0, 0]) == .truncated)
         #expect(Self.kind([0, 0, 0, 0, 0, 0, 0, 0]) == .malformedHeader)
         #expect(Self.kind([UInt8](repeating: 0xFF, count: 8)) == .malformedHeader)
-        // One more than 100 MB, as little-endian.
+        // One more than 100 MB, in little-endian order.
         #expect(Self.kind([0x01, 0xE1, 0xF5, 0x05, 0, 0, 0, 0]) == .malformedHeader)
         #expect(Self.kind([0x00, 0xE1, 0xF5, 0x05, 0, 0, 0, 0]) == .truncated)
     }
@@ -100,7 +100,7 @@ import Testing
         }
     }
 
-    /// Whatever the bytes, reading returns or throws; it never traps.
+    /// For any bytes, reading returns or throws; it never traps.
     @Test func damagedFilesOnlyThrow() {
         var random = SystemRandomNumberGenerator()
         let original = SafeTensorsFileTests.writtenByPython

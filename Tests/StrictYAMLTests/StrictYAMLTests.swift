@@ -44,7 +44,7 @@ import Testing
         try root.finish()
     }
 
-    /// As editors on other systems write it: a byte order mark, and CR LF at the ends of lines.
+    /// Editors on other systems write a byte order mark, and CR LF at the ends of lines.
     @Test func readsWhatOtherEditorsWrite() throws {
         let text = "\u{FEFF}# comment\r\nname: cnn\r\nnested:\r\n  deep: 7\r\nlist:\r\n  - one\r\n"
         let root = try parse(text)

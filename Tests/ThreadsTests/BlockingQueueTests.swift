@@ -3,7 +3,7 @@ import Testing
 import Threads
 
 @Suite(.timeLimit(.minutes(1))) struct BlockingQueueTests {
-    /// What is left in a queue, in order; closes it.
+    /// Closes a queue and returns the elements left in it, in order.
     private func drain(_ queue: BlockingQueue<Int>) -> [Int] {
         queue.close()
         var found: [Int] = []
@@ -36,8 +36,8 @@ import Threads
         #expect(drain(queue) == [])
     }
 
-    /// Who looks for an element has something to do meanwhile, also when it will sleep; who finds one
-    /// at once does not.
+    /// While `pop` looks for an element it calls `meanwhile`, even when it is going to sleep; when
+    /// it finds one at once it does not.
     @Test(arguments: [Duration.zero, .seconds(20)])
     func somethingToDoMeanwhile(_ limit: Duration) {
         let queue = BlockingQueue<Int>(bound: 3)
@@ -110,7 +110,7 @@ import Threads
         #expect(drain(queue) == [2, 3])
     }
 
-    /// Any sequence of calls gives what a plain array gives.
+    /// Any sequence of calls gives the results of a plain array.
     @Test func behavesAsAnArrayDoes() {
         for seed in UInt64(1)...300 {
             var state = seed
@@ -141,7 +141,7 @@ import Threads
         }
     }
 
-    /// A queue that is never empty gives back the places, and the elements, it is done with.
+    /// A queue that is never empty releases the places and elements it has given out.
     @Test func popLetsGoOfItsElement() {
         final class Token: Sendable {}
         let queue = BlockingQueue<Token>(bound: 4)
@@ -171,7 +171,8 @@ import Threads
         let makers = (0..<producers).map { producer in
             WorkThread(name: "producer") {
                 for number in 0..<each {
-                    // Full is no error: whoever pushes decides what then; here it tries again.
+                    // A full queue is no error: the caller of `push` decides what to do, and this
+                    // one tries again.
                     while !queue.push(producer * each + number) { SteadyClock.yield() }
                 }
             }
@@ -191,7 +192,7 @@ import Threads
 }
 
 extension SteadyClock {
-    /// Leaves the processor to another thread for a moment.
+    /// Waits 20 microseconds, so that another thread may run.
     fileprivate static func yield() {
         let until = now + .microseconds(20)
         while now < until {}

@@ -3,7 +3,7 @@ import Testing
 import Threads
 
 @Suite struct DeferredOutputTests {
-    /// A pipe, both ends.
+    /// Returns both ends of a pipe.
     private static func pipe() throws -> (reader: Int32, writer: Int32) {
         var ends: [Int32] = [0, 0]
         try #require(Glibc.pipe(&ends) == 0)
@@ -14,7 +14,7 @@ import Threads
         DeferredOutput(descriptor, bound: bound, name: "test") { "(\($0) left out)\n" }
     }
 
-    /// Everything that comes until the writer is closed.
+    /// Returns all text from the pipe up to `end`.
     private static func readAll(_ reader: Int32, until end: String) -> String {
         var text = ""
         var buffer = [UInt8](repeating: 0, count: 4096)
@@ -37,7 +37,8 @@ import Threads
         #expect(output.condition.leftOutCount == 0 && !output.condition.isBroken)
     }
 
-    /// Nobody reads: who writes goes on at once, and what does not fit is counted where it is missing.
+    /// When the pipe is not read, the writer goes on at once, and what does not fit is counted
+    /// where it is missing.
     @Test func whatDoesNotFitIsCounted() throws {
         let (reader, writer) = try Self.pipe()
         defer { for end in [reader, writer] { close(end) } }
@@ -51,7 +52,7 @@ import Threads
         }
         _ = fcntl(writer, F_SETFL, 0)
         let output = Self.output(writer, bound: 100)
-        // The thread takes the first and hangs with it.
+        // The output's thread takes the first line and hangs with it.
         output.write("first\n")
         while output.condition.stalledFor == .zero { usleep(1000) }
         for number in 0..<30 { output.write("number \(number)\n") }
@@ -68,7 +69,7 @@ import Threads
         #expect(text == "first\n\(kept)(19 left out)\nlast\n")
     }
 
-    /// Of lines that renew themselves only the newest waits.
+    /// Only the newest of several replaceable texts waits.
     @Test func replaceableTextsDoNotPileUp() throws {
         let (reader, writer) = try Self.pipe()
         defer { for end in [reader, writer] { close(end) } }
@@ -84,7 +85,7 @@ import Threads
         #expect(text.hasSuffix("xaend"))
     }
 
-    /// A reader that is gone costs nothing more.
+    /// After the reader is gone, writing costs nothing more.
     @Test func aBrokenPipeEndsTheOutput() throws {
         signal(SIGPIPE, SIG_IGN)
         let (reader, writer) = try Self.pipe()

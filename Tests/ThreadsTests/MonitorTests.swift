@@ -28,7 +28,7 @@ import Threads
         #expect(monitor.wait { $0 == 3 ? "three" : nil } == "three")
     }
 
-    /// Two threads take turns; each turn needs the other's change, so a lost wake-up would hang.
+    /// Two threads alternate; each turn needs the other's change, so a lost wake-up would hang.
     @Test func everyChangeWakesWhoWaits() {
         let turn = Monitor(0)
         let rounds = 5_000

@@ -13,7 +13,7 @@ import Threads
         #expect(looks == 5)
     }
 
-    /// After several in vain it is left off for a while, then tried once more.
+    /// After several waits in vain, `keep` does not look for a while, and then tries once more.
     @Test func restsWhenItIsInVain() {
         var vigil = Vigil(limit: .microseconds(200))
         func looks() -> Int {
@@ -28,7 +28,7 @@ import Threads
         var rests = 0
         while looks() == 0, rests < 1000 { rests += 1 }
         #expect(rests == 64)
-        // In vain again: another rest.
+        // That try was in vain too, so another rest follows.
         #expect(looks() == 0)
     }
 

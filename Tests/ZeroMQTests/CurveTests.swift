@@ -37,7 +37,7 @@ import ZeroMQ
         }
     }
 
-    /// A server, its authenticator, and the loop of both.
+    /// A server, its authenticator, and the loop that serves both.
     private final class Server {
         let keys: CurveKeyPair
         let authenticator: ZapAuthenticator
@@ -93,7 +93,7 @@ import ZeroMQ
     }
 
     @Test func listedKeysPassAndAllOthersAreRefused() throws {
-        // Clients have their own context, as other processes would.
+        // Clients have their own context, as in other processes.
         let context = try Context()
         let clients = try Context()
         let allowed = try CurveKeyPair.generate()
@@ -121,7 +121,7 @@ import ZeroMQ
 
         server.events.removeAll()
         let plain = try client(clients, of: server, nil)
-        // Whichever side reads the other's greeting first hangs up.
+        // The side that reads the other's greeting first hangs up.
         #expect(try server.run { server.events.contains(where: isHandshakeFailure) })
         server.events.removeAll()
 

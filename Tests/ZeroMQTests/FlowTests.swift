@@ -15,7 +15,7 @@ import ZeroMQ
             sentCount += 1
             if sentCount > 100 { break }
         }
-        // Over inproc the marks of both sides add up.
+        // Over inproc the high-water marks of both sides add up.
         #expect(sentCount == 5)
         #expect(try sockets.connected.send([Frame("x")], within: .milliseconds(30)) == .wouldBlock)
         for _ in 0..<sentCount {

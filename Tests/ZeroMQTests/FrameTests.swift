@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import ZeroMQ
 
-/// Memory that tells when it is freed.
+/// Memory that counts when it is freed.
 private final class LentMemory: Sendable {
     // Safety: written before it is lent, read only afterwards.
     nonisolated(unsafe) let memory: UnsafeMutableRawBufferPointer
@@ -16,7 +16,7 @@ private final class LentMemory: Sendable {
     }
 
     deinit {
-        // Whoever reads too late is to see it.
+        // The pattern shows a read that comes too late.
         memory.initializeMemory(as: UInt8.self, repeating: 0xEE)
         memory.deallocate()
         freedCount.value.add(1, ordering: .sequentiallyConsistent)
@@ -69,7 +69,7 @@ private final class FreedCount: Sendable {
         let parts = [pattern(5), pattern(50_000), []]
         #expect(try first.connected.send(parts.map { Frame($0) }, within: limit) == .sent)
         let received = try #require(try first.bound.receive(within: limit))
-        // Reversed, so that a frame that had a successor is now the last one.
+        // The frames are reversed, so that a frame that had a successor is now the last one.
         #expect(try second.connected.send(received.reversed(), within: limit) == .sent)
         let forwarded = try #require(try second.bound.receive(within: limit))
         #expect(forwarded.map(\.bytes) == parts.reversed())
@@ -100,7 +100,7 @@ private final class FreedCount: Sendable {
         let context = try Context()
         let sender = try Socket(context, .push)
         let freed = FreedCount()
-        // No receiver yet: the message waits in the sender's queue.
+        // There is no receiver yet: the message waits in the sender's queue.
         let receiver = try Socket(context, .pull)
         let path = FileManager.default.temporaryDirectory.path + "/\(UUID().uuidString)"
         let endpoint = try receiver.bind(

@@ -3,7 +3,7 @@ import Testing
 import ZeroMQ
 
 @Suite struct HostileBytesTests {
-    /// Connects to a port of this machine and writes bytes that are no ZMTP.
+    /// Connects to a port of this machine and writes bytes that are not ZMTP.
     private func throwBytes(_ bytes: [UInt8], at port: UInt16, waitingMilliseconds: UInt32) throws {
         let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         try #require(number >= 0)
@@ -18,13 +18,14 @@ import ZeroMQ
             }
         }
         try #require(result == 0)
-        // The other side may hang up on us before all is written.
+        // The other side may hang up before all bytes are written.
         _ = send(number, bytes, bytes.count, Int32(MSG_NOSIGNAL))
         usleepMilliseconds(waitingMilliseconds)
     }
 
-    /// Without CURVE libzmq takes noise that looks like ZMTP 1.0 for a peer and hands its bytes
-    /// over as messages: receivers must be ready for them, and so is this test.
+    /// Returns the next message from `identity`. Without CURVE libzmq takes noise that looks like
+    /// ZMTP 1.0 for a peer and hands its bytes over as messages, so receivers, as here, must skip
+    /// them.
     private func nextMessage(
         of router: borrowing Socket, from identity: String
     ) throws -> [Frame]? {
@@ -60,7 +61,7 @@ import ZeroMQ
                 case 0: noise
                 case 1: greeting + noise
                 case 2: Array("GET / HTTP/1.1\r\n\r\n".utf8) + noise
-                // A command or a frame that claims to be of 2^62 bytes.
+                // A command or a frame that claims to have 2^62 bytes.
                 default: greeting + [round % 8 < 4 ? 6 : 2, 0x40, 0, 0, 0, 0, 0, 0, 0] + noise
                 }
             try throwBytes(attack, at: port, waitingMilliseconds: UInt32(round % 3))
@@ -82,7 +83,7 @@ import ZeroMQ
     }
 }
 
-/// A small generator whose seed makes a failure repeatable.
+/// A small random generator whose seed makes a failure repeatable.
 struct SplitMix: RandomNumberGenerator {
     private var state: UInt64
     init(seed: UInt64) { state = seed }

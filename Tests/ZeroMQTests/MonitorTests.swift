@@ -93,7 +93,7 @@ import ZeroMQ
                 let dealer = try Socket(context, .dealer)
                 try dealer.connect(endpoint)
                 _ = try dealer.send([Frame(name)], within: limit)
-                // The answer is the sign that the message was received.
+                // The answer shows that the message was received.
                 #expect(try dealer.receive(within: limit) != nil)
             }
         }

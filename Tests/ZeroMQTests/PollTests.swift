@@ -23,7 +23,8 @@ import ZeroMQ
         #expect(writable.found == [.writable])
     }
 
-    /// A socket's descriptor signals a change once; a wait must know of it until it is gone.
+    /// A socket's descriptor signals a change only once, so a wait must remember it until it is
+    /// used up.
     @Test func readinessLastsUntilItIsUsedUp() throws {
         let context = try Context()
         for transport in [Transport.inproc, .tcp] {
@@ -33,12 +34,12 @@ import ZeroMQ
             for text in ["a", "b"] { _ = try pair.connected.send([Frame(text)], within: limit) }
             for _ in 0..<3 { #expect(try pollSet.wait(for: items, timeout: limit).isReady(0)) }
             #expect(try pair.bound.receive(within: limit)?.first?.text == "a")
-            // Whatever a send takes note of meanwhile.
+            // A send in between may take note of the change.
             _ = try pair.bound.send([Frame("back")], within: limit)
             for _ in 0..<3 { #expect(try pollSet.wait(for: items, timeout: limit).isReady(0)) }
             #expect(try pair.bound.receive(within: limit)?.first?.text == "b")
             for _ in 0..<3 { #expect(try pollSet.wait(for: items, timeout: .zero).isEmpty) }
-            // What was not asked for in the last wait is known in the next.
+            // An event that the last wait did not ask for is known to the next.
             let both = [pair.bound.pollItem(for: [.readable, .writable])]
             #expect(try pollSet.wait(for: both, timeout: limit).found == [.writable])
             #expect(try pollSet.wait(for: items, timeout: .zero).isEmpty)
@@ -46,7 +47,8 @@ import ZeroMQ
         }
     }
 
-    /// Messages at random times, taken and answered a few at a time: no wait sleeps on one.
+    /// Messages come at random times and are taken and answered a few at a time: no wait misses
+    /// one.
     @Test(arguments: [Transport.inproc, .tcp]) func noSignalIsLost(transport: Transport) throws {
         let context = try Context()
         let pull = try Socket(context, .dealer)
@@ -66,7 +68,7 @@ import ZeroMQ
                 if state % 64 == 0 { usleep(UInt32(state >> 32) % 200) }
                 while try push.receive() != nil {}
             }
-            // Until the last answer was sent.
+            // The sender stays until the last answer has come.
             while try push.receive(within: limit)?.first?.text != "\(total - 1)" {}
         }
         var pollSet = try PollSet()
@@ -87,7 +89,7 @@ import ZeroMQ
         sender.join()
     }
 
-    /// The first look at a monitor after a wait is the wait's; the second looks.
+    /// The first look at a monitor after a wait repeats the wait's result; the second looks itself.
     @Test func aQuietMonitorIsLookedAtAgain() throws {
         let context = try Context()
         let router = try Socket(context, .router)
@@ -97,7 +99,7 @@ import ZeroMQ
         _ = try router.bind(Transport.tcp.endpoint)
         #expect(monitor.nextEventUnlessQuiet() == nil)
         #expect(eventually { monitor.nextEventUnlessQuiet()?.kind == .listening })
-        // And who has to know does not care about the wait.
+        // `nextEvent` looks whatever the wait found.
         #expect(try pollSet.wait(for: [monitor.pollItem], timeout: .zero).isEmpty)
         _ = try router.bind(Transport.tcp.endpoint)
         #expect(eventually { monitor.nextEvent()?.kind == .listening })
@@ -136,7 +138,7 @@ import ZeroMQ
         for _ in 0..<1000 { waker.wake() }
         #expect(try pollSet.wait(for: [], timeout: limit).wasWoken)
         #expect(try pollSet.wait(for: [], timeout: .zero).isEmpty)
-        // Every posted number must be seen after a wake-up, whatever the interleaving.
+        // Every posted number must be seen after a wake-up, for any interleaving.
         let posted = Atomic<Int>(0)
         let total = 40_000
         let threads = (0..<2).map { _ in
@@ -179,7 +181,8 @@ import ZeroMQ
         sigaction(SIGUSR2, &action, nil)
         let flag = SharedFlag()
         let waiter = TestThread {
-            // Threads of the test runner block every signal, and theirs inherit that.
+            // Threads of the test runner block every signal, and threads that they start inherit
+            // that.
             var signals = sigset_t()
             sigemptyset(&signals)
             sigaddset(&signals, SIGUSR2)

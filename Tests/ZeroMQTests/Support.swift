@@ -2,10 +2,10 @@ import Foundation
 import Testing
 import ZeroMQ
 
-/// No wait of a test lasts longer than this.
+/// The longest wait in a test.
 let limit = Duration.seconds(20)
 
-/// The transports most tests run over; `*` and the counter make every endpoint a fresh one.
+/// The transports of most tests; `*` and the UUID make every endpoint a fresh one.
 enum Transport: String, CaseIterable, CustomTestStringConvertible {
     case inproc, ipc, tcp
 
@@ -20,7 +20,7 @@ enum Transport: String, CaseIterable, CustomTestStringConvertible {
     var testDescription: String { rawValue }
 }
 
-/// A trouble of the test itself.
+/// An error of the test itself.
 struct TestTrouble: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
@@ -37,7 +37,7 @@ struct ConnectedSockets: ~Copyable {
         connected connectedKind: SocketKind, boundOptions: SocketOptions = SocketOptions(),
         connectedOptions: SocketOptions = SocketOptions()
     ) throws {
-        // Every throw comes before the first stored property is set.
+        // All throwing calls come before the first stored property is set.
         let bound = try Socket(context, boundKind, options: boundOptions)
         let connected = try Socket(context, connectedKind, options: connectedOptions)
         let endpoint = try bound.bind(transport.endpoint)
@@ -48,7 +48,7 @@ struct ConnectedSockets: ~Copyable {
     }
 }
 
-/// A thread whose end can be waited for.
+/// A thread that can be joined.
 final class TestThread: Sendable {
     private let isDone = DispatchSemaphore(value: 0)
 
@@ -67,7 +67,7 @@ final class TestThread: Sendable {
     }
 }
 
-/// Bytes that differ from place to place, so that a shifted or torn message is seen.
+/// Returns bytes that differ from place to place, so that a shifted or torn message is noticed.
 func pattern(_ byteCount: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
         for index in 0..<byteCount {
@@ -77,7 +77,7 @@ func pattern(_ byteCount: Int) -> [UInt8] {
     }
 }
 
-/// Calls `condition` until it holds or the limit has passed.
+/// Calls `condition` until it holds or the limit has passed; returns whether it holds.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     let deadline = ContinuousClock.now + limit
     while ContinuousClock.now < deadline {

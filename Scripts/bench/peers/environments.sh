@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: source Scripts/bench/peers/environments.sh
 #
-# The Python environments of the peers, one each below `cache`, never in the repository. Packages
-# come from where pip gets them, which is PyPI. Versions stand here and nowhere else.
+# The Python environments of the peers, one below `cache` for each, never in the repository.
+# Packages come from pip's index, by default PyPI. This is the only place with their versions.
 
 declare -A requirements=(
     [torch]='torch==2.13.0 numpy==2.4.6'
@@ -11,11 +11,11 @@ declare -A requirements=(
 )
 cache=${CONVOY_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/convoy/peers}
 
-# Python itself, and what MXNet's wheel needs beside it.
+# Python, and the libraries that MXNet's wheel needs.
 peer_packages=(python3 python3-venv libgomp1 libquadmath0)
 
-# Numpy 1.23.5, the last that MXNet works with, has wheels up to Python 3.11; TensorFlow and PyTorch
-# want 3.10. The first that fits, into `python`; fails when there is none.
+# Puts the first Python that fits into `python`; fails when there is none. NumPy 1.23.5, the last
+# that MXNet works with, has wheels up to Python 3.11; TensorFlow and PyTorch need 3.10.
 find_python() {
     local candidate
     for candidate in python3.11 python3.10 python3; do
@@ -40,14 +40,14 @@ install_peer_packages() {
     done
     ((${#missing[@]} > 0)) || return 0
     if ((EUID != 0)); then as_root=(sudo); fi
-    # shellcheck disable=SC2154 # whoever sources this sets it
+    # shellcheck disable=SC2154 # the sourcing script sets it
     echo "$bench: installing ${missing[*]}" >&2
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install --yes --quiet --no-install-recommends "${missing[@]}" </dev/null >&2 ||
         fail "apt-get could not install ${missing[*]}; try apt-get update"
 }
 
-# Makes the environment of peer $1 unless it is there with these very versions.
+# Makes the environment of peer $1 unless it is there with exactly these versions.
 prepare_environment() {
     local name=$1 place=$cache/$1 pins
     pins=${requirements[$name]}

@@ -32,7 +32,7 @@ def main():
     tensorflow.config.threading.set_inter_op_parallelism_threads(THREAD_COUNT)
     network = make_network()
     network.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    # An epoch is a loop: as many images as two processes of the others take.
+    # An epoch is a loop, with as many images as two processes of the other peers use.
     count = max(20 * arguments.batch, THREAD_COUNT * arguments.images)
     count -= count % arguments.batch
     generator = numpy.random.default_rng(0)

@@ -11,7 +11,7 @@ import timing
 import torch
 from torch import distributed, nn
 
-# What a mode is: layout of the images, fused Adam, bf16 autocast.
+# Each mode: layout of the images, fused Adam, bf16 autocast.
 MODES = {
     "eager": (torch.contiguous_format, False, False),
     "channels-last-fused": (torch.channels_last, True, False),

@@ -1,13 +1,14 @@
 // A thin C interface over oneDNN, the same for its versions 2 and 3.
 //
-// What it hides: operation descriptors (version 2 only), memory descriptors (a struct in version 2,
-// opaque in version 3), attributes and argument arrays. What it leaves to the caller: every
-// decision about shapes, layouts, buffers and order.
+// It hides operation descriptors (version 2 only), memory descriptors (a struct in version 2,
+// opaque in version 3), attributes and argument arrays. It leaves every decision about shapes,
+// layouts, buffers and order to the caller.
 //
-// Errors: a function that returns `int` returns 0 when it worked, otherwise oneDNN's status (or
-// -1); `convoy_dnnl_message()` then says what failed, per thread, until the next failure.
-// Threading: everything made from one context belongs to one thread at a time. Call
-// `convoy_dnnl_use_one_thread()` on a thread before it makes or runs anything.
+// Errors: a function that returns a status as `int` returns 0 for success, otherwise oneDNN's
+// status or -1. `convoy_dnnl_message()` then says what failed in this thread, until the next
+// failure.
+// Threading: everything that is created from one context belongs to one thread at a time. Call
+// `convoy_dnnl_use_one_thread()` on a thread before it creates or runs anything.
 
 #ifndef CONVOY_DNNL_H
 #define CONVOY_DNNL_H
@@ -62,14 +63,15 @@ typedef enum {
     convoy_dnnl_argument_count = 9,
 } convoy_dnnl_argument;
 
-/// How a layout of rank 2 or 4 lies in memory, where it is one of the simple ways.
+/// The order of a layout's elements in memory, for the common orders of rank 2 and 4.
 typedef struct {
     int rank;
     int64_t dimensions[CONVOY_DNNL_MAX_RANK];         // logical
     int64_t padded_dimensions[CONVOY_DNNL_MAX_RANK];  // as stored
     size_t byte_count;                                // 0: the operation does not use it
-    /// Channels (dimension 1) that lie side by side innermost: 1 = [N, C, H, W], C = [N, H, W, C],
-    /// 8 or 16 = blocked [N, C/b, H, W, b]; 0 = none of these.
+    /// The number of channels (dimension 1) that are adjacent in the innermost dimension. 1 means
+    /// [N, C, H, W], C means [N, H, W, C], 8 or 16 means blocked [N, C/b, H, W, b], and 0 any other
+    /// order.
     int64_t channel_block;
 } convoy_dnnl_layout_info;
 
@@ -79,32 +81,32 @@ typedef struct {
     int64_t padding_after[2];   // bottom, right
 } convoy_dnnl_window;
 
-/// Text of this thread's last failure.
+/// Returns the text of this thread's last failure.
 const char *convoy_dnnl_message(void);
 
 // Library -----------------------------------------------------------------------------------------
 
-/// oneDNN's version at run time.
+/// Writes the version of the oneDNN library that the process has loaded.
 void convoy_dnnl_version(int *major, int *minor, int *patch);
 
-/// Makes the calling thread run oneDNN's operations by itself. Fails when the library's threads
-/// cannot be held back.
+/// Makes the calling thread run oneDNN's operations without the help of other threads. Fails when
+/// the number of the library's threads cannot be limited.
 int convoy_dnnl_use_one_thread(void);
 
-/// The most capable instruction set of this host that this version of oneDNN has a name for, in its
-/// lower-case words; "default" on hosts other than x86-64. Asks the processor, not oneDNN, because
-/// oneDNN refuses a cap once it has been asked.
+/// Returns the most capable instruction set of this host that this version of oneDNN has a name
+/// for, in lower-case letters; "default" on hosts other than x86-64. The function asks the
+/// processor rather than oneDNN, because oneDNN refuses a cap once it has been asked.
 const char *convoy_dnnl_host_instruction_set(void);
 
-/// oneDNN's name of the instruction set it uses; "default" when it names none. From then on
-/// oneDNN refuses a cap.
+/// Returns oneDNN's name of the instruction set that it uses; "default" when that has no name. From
+/// then on oneDNN refuses a cap.
 const char *convoy_dnnl_effective_instruction_set(void);
 
-/// Caps the instruction set of the process. Works once, and only before any operation was made.
+/// Limits the process to an instruction set. Works once, and only before any operation is created.
 int convoy_dnnl_set_maximum_instruction_set(const char *name);
 
-/// Bits of an instruction set's name: set A can run on B when A's bits are all in B's.
-/// 0 when this build does not know the name.
+/// Returns the bits of an instruction set. Code for set A runs on a host with set B when all bits
+/// of A are in B. Returns 0 when this build does not know the name.
 unsigned convoy_dnnl_instruction_set_bits(const char *name);
 
 // Context -----------------------------------------------------------------------------------------
@@ -122,19 +124,20 @@ void convoy_dnnl_layout_describe(const convoy_dnnl_layout *layout, convoy_dnnl_l
 
 // Memories ----------------------------------------------------------------------------------------
 
-/// The bytes stay the caller's; padding in them must be zero before the first use.
+/// Creates a memory over `bytes`, which remain the caller's. Padding in them must be zero before
+/// the first use.
 int convoy_dnnl_memory_create(convoy_dnnl_memory **memory, convoy_dnnl_context *context,
                               const convoy_dnnl_layout *layout, void *bytes);
-/// Only for layouts without padding.
+/// Lets a memory refer to other bytes. Only for layouts without padding.
 int convoy_dnnl_memory_set_bytes(convoy_dnnl_memory *memory, void *bytes);
 void convoy_dnnl_memory_destroy(convoy_dnnl_memory *memory);
 
 // Operations --------------------------------------------------------------------------------------
 
-/// Convolution, cross-correlation as in PyTorch. `source`, `weights`, `bias` and `destination`
-/// stand for their gradients where the direction computes or takes these. `bias` may be NULL.
-/// `forward` is the forward operation, needed by the backward directions. `relu` fuses a ReLU
-/// (forward only).
+/// Creates a convolution (a cross-correlation, as in PyTorch). `source`, `weights`, `bias` and
+/// `destination` stand for their gradients where the direction computes or takes these. `bias` may
+/// be NULL. `forward` is the forward operation, which the backward directions need. `relu` fuses a
+/// ReLU (forward only).
 int convoy_dnnl_convolution_create(convoy_dnnl_operation **operation, convoy_dnnl_context *context,
                                    convoy_dnnl_direction direction,
                                    const convoy_dnnl_layout *source,
@@ -144,7 +147,7 @@ int convoy_dnnl_convolution_create(convoy_dnnl_operation **operation, convoy_dnn
                                    const convoy_dnnl_window *window, int relu,
                                    const convoy_dnnl_operation *forward);
 
-/// Inner product, y = x Wᵀ + b; arguments as for the convolution.
+/// Creates an inner product, y = x Wᵀ + b. The arguments are those of the convolution.
 int convoy_dnnl_inner_product_create(convoy_dnnl_operation **operation,
                                      convoy_dnnl_context *context,
                                      convoy_dnnl_direction direction,
@@ -160,11 +163,12 @@ int convoy_dnnl_reorder_create(convoy_dnnl_operation **operation, convoy_dnnl_co
 
 void convoy_dnnl_operation_destroy(convoy_dnnl_operation *operation);
 
-/// The layout an operation wants for an argument. A new value, the caller destroys it.
+/// Creates the layout that an operation expects for an argument. The caller destroys it.
 int convoy_dnnl_operation_layout(const convoy_dnnl_operation *operation,
                                  convoy_dnnl_argument argument, convoy_dnnl_layout **layout);
 
-/// oneDNN's name of the kernel chosen, such as "jit:avx512_core"; lives as long as the operation.
+/// Returns oneDNN's name of the chosen kernel, such as "jit:avx512_core". The text is valid as long
+/// as the operation exists.
 const char *convoy_dnnl_operation_implementation(const convoy_dnnl_operation *operation);
 
 // Calls -------------------------------------------------------------------------------------------
@@ -172,7 +176,8 @@ const char *convoy_dnnl_operation_implementation(const convoy_dnnl_operation *op
 int convoy_dnnl_call_create(convoy_dnnl_call **call, const convoy_dnnl_operation *operation);
 void convoy_dnnl_call_bind(convoy_dnnl_call *call, convoy_dnnl_argument argument,
                            const convoy_dnnl_memory *memory);
-/// Runs and waits. The shim allocates nothing (oneDNN itself makes a small table of the arguments).
+/// Runs a call and waits for its end. The shim allocates nothing; oneDNN itself allocates a small
+/// table of the arguments.
 int convoy_dnnl_call_run(const convoy_dnnl_call *call, convoy_dnnl_context *context);
 void convoy_dnnl_call_destroy(convoy_dnnl_call *call);
 

@@ -1,17 +1,23 @@
-/// Decides how a process takes part in a cluster: joining, staying known, leaving.
+/// Decides how a process takes part in a cluster: how it joins, stays known and leaves.
 ///
-/// Workers and servers are both members; what a worker does with its steps is the business of the
-/// `WorkerMachine` inside, what a server does with its slices that of a `ShardHostMachine` beside.
+/// Workers and servers are both members. The `WorkerMachine` inside decides what a worker does in
+/// its steps, and a `ShardHostMachine` beside this machine decides what a process does with its
+/// shards.
 public struct MemberMachine: Sendable {
+    /// The times that a member keeps, and where it looks for the coordinator.
     public struct Configuration: Hashable, Sendable {
+        /// The time between two heartbeats. The run's own interval replaces it once the run is
+        /// loaded.
         public var heartbeatInterval: Duration
-        /// How long the coordinator may stay away before the member gives up.
+        /// How long the coordinator may be silent before the member gives up.
         public var coordinatorTimeout: Duration
-        /// How long it may take to be welcomed at first.
+        /// How long a new member waits for its first welcome before it gives up.
         public var connectTimeout: Duration
-        /// Where the coordinator is looked for, for people.
+        /// The place where the member looks for the coordinator, for messages to people; nil leaves
+        /// the place out.
         public var coordinatorPlace: String?
 
+        /// Creates a configuration.
         public init(
             heartbeatInterval: Duration, coordinatorTimeout: Duration, connectTimeout: Duration,
             coordinatorPlace: String? = nil
@@ -23,49 +29,71 @@ public struct MemberMachine: Sendable {
         }
     }
 
+    /// An event that a member takes in.
     public enum Event: Hashable, Sendable {
+        /// The process has started; it introduces itself with this message.
         case started(Hello)
+        /// A message from the coordinator has come.
         case control(ControlMessage)
-        /// Configuration (and data, for a worker) are loaded.
+        /// The configuration and, in a worker, the data are loaded. The interval is the run's.
         case prepared(Ready, WorkerMachine.Run, heartbeatInterval: Duration)
+        /// This process cannot go on.
         case failed(Failure)
+        /// An event for the worker inside.
         case work(WorkerMachine.Event)
-        /// Something the shards of this process have to say to the coordinator.
+        /// The shards of this process have a message for the coordinator.
         case report(ControlMessage)
+        /// Time has passed; the heartbeat is sent when one is due.
         case tick(Heartbeat)
-        /// What is wrong with the connection to the coordinator; nil: it is whole again.
+        /// What is wrong with the connection to the coordinator; nil when it is whole again.
         case trouble(String?)
-        /// Someone pressed Ctrl-C here.
+        /// A user asked this process to stop, for instance with Ctrl-C.
         case stopRequested
     }
 
+    /// An action that the runtime carries out for a member.
     public enum Action: Hashable, Sendable {
+        /// Send a message to the coordinator.
         case send(ControlMessage)
-        /// Load configuration, model and data, then say `prepared`.
+        /// Load the configuration, the model and the data, then hand in the event `prepared` or
+        /// `failed`.
         case prepare(Welcome)
-        /// Partitions can be had there from now on.
+        /// Fetch partitions from this endpoint from now on.
         case useDataEndpoint(String)
+        /// An action of the worker inside.
         case work(WorkerMachine.Action)
-        /// For the shards of this process.
+        /// An event for the shards of this process.
         case shards(ShardHostMachine.Event)
+        /// Write a line to the log.
         case note(Note)
+        /// End the process.
         case end(Shutdown)
     }
 
-    /// A transition worth a line in the log.
+    /// A transition that is worth a line in the log.
     public enum Note: Hashable, Sendable {
+        /// The coordinator took this process into a run.
         case welcomed(run: String)
+        /// Nothing has come from the coordinator for this many seconds.
         case coordinatorSilent(seconds: Int)
+        /// A silent coordinator was heard again.
         case coordinatorBack
+        /// The coordinator asked this process to introduce itself again.
         case introducedAgain
+        /// A message of a kind that no member takes was dropped.
         case refusedMessage(kind: String)
     }
 
     private enum Phase: Hashable, Sendable {
+        /// The process has introduced itself and waits for a welcome.
         case joining(since: Moment)
+        /// The process is loading the run.
         case preparing
+        /// The process takes part.
         case ready
+        /// The process has asked to leave and waits for the answer.
         case leaving(since: Moment)
+        /// The process has ended.
         case ended
     }
 
@@ -74,39 +102,46 @@ public struct MemberMachine: Sendable {
     private var hello: Hello?
     private var ready: Ready?
     private var runName: String?
-    /// Of the shards this process was told to host.
+    /// The placement of the shards that this process was told to host; 0 before that.
     private var placement = 0
     private var worker: WorkerMachine?
     private var lastHeard: Moment = .zero
     private var lastHeartbeat: Moment = .zero
     private var lastHello: Moment = .zero
     private var isCoordinatorSilent = false
-    /// Why the last try to reach the coordinator failed, as far as this side knows.
+    /// Why the last attempt to reach the coordinator failed, as far as this side knows; nil after a
+    /// success.
     private var trouble: String?
 
+    /// Creates a member that has not started.
     public init(_ configuration: Configuration) { self.configuration = configuration }
 
+    /// Whether the member has ended; it takes in no more events then.
     public var hasEnded: Bool { phase == .ended }
+    /// The step that the worker is at; 0 without a worker.
     public var currentStep: Step { worker?.currentStep ?? Step(0) }
+    /// The generation of the worker's assignment; 0 without one.
     public var generation: Generation { worker?.generation ?? Generation(0) }
-    /// Of the shards that a worker sends to.
+    /// The placement of the shards that the worker sends to; 0 without an assignment.
     public var sendingPlacement: Int { worker?.placement ?? 0 }
 
-    /// Whether a chunk of the weights that has come would be stored.
+    /// Returns whether a chunk of the weights that has come would be stored.
     public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
         guard !hasEnded, let worker else { return false }
         return worker.wants(shard: shard, chunk: chunk, version: version, placement: placement)
     }
 
-    /// For reports of simulations.
+    /// The state as text, for reports of simulations.
     public var stateText: String { "\(phase), \(worker?.stateText ?? "no worker")" }
 
-    /// When `tick` is wanted at the latest.
+    /// Returns when `tick` is wanted at the latest. It is never more than a tenth of the heartbeat
+    /// interval away.
     public func nextDeadline(now: Moment) -> Moment {
         let regular = now + configuration.heartbeatInterval / 10
         return worker?.nextDeadline.map { max(now, min($0, regular)) } ?? regular
     }
 
+    /// Takes in an event and returns the actions to carry out, in order.
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         if phase == .ended { return [] }
         switch event {
@@ -191,9 +226,10 @@ public struct MemberMachine: Sendable {
         return [.send(.ready(ready))] + move
     }
 
-    /// Joins once more, with everything that is loaded; the work in hand goes on meanwhile.
+    /// Joins once more, with everything that is loaded. The work in hand goes on meanwhile.
     private mutating func introduce(now: Moment) -> [Action] {
-        // What is being loaded may have to come from the new coordinator, whose welcome says where.
+        // The data that is being loaded may have to come from the new coordinator, whose welcome
+        // says where.
         if phase == .preparing { return hello.map { [.send(.hello($0))] } ?? [] }
         guard phase == .ready, var hello, let runName else { return [] }
         hello.session = Hello.Session(
@@ -262,7 +298,8 @@ public struct MemberMachine: Sendable {
 
     private var cause: String { trouble.map { ": \($0)" } ?? "" }
 
-    /// Steps go on while the coordinator is away; only a very long absence ends the member.
+    /// Notes a silence of the coordinator. Steps go on meanwhile; only a very long silence ends the
+    /// member.
     private mutating func watch(now: Moment) -> [Action] {
         let silence = now - lastHeard
         if silence > configuration.coordinatorTimeout {

@@ -12,7 +12,8 @@ public enum BulkKind: UInt8, Sendable, CaseIterable {
     case state = 4
     /// Worker to shard or relay: the end of all subscriptions.
     case unsubscribe = 5
-    /// Worker to shard: a question what is missing of a step. The worker has done its share of it.
+    /// Worker to shard: the question which contributions to a step are missing. The worker has done
+    /// its own share of the step.
     case inquiry = 6
     /// Shard to worker: the virtual workers of a step whose contributions are missing.
     case missing = 7
@@ -44,7 +45,7 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
     /// Whether the payload says where the elements lie.
     public var isShared: Bool { self == .sharedFloat32 || self == .sharedBFloat16 }
 
-    /// The number of bytes that a payload's length is a multiple of.
+    /// The length of a payload in bytes is a multiple of this number.
     public var unitByteCount: Int {
         switch self {
         case .none: 1
@@ -72,33 +73,48 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
 /// | 22 | shard, UInt16 | | | |
 /// | 24 | node index, UInt32 | | | |
 public struct BulkHeader: Hashable, Sendable {
+    /// The length of a header in bytes.
     public static let byteCount = 64
+    /// The first four bytes of a header, `CVOY`, as a little-endian number.
     public static let magic: UInt32 = 0x594F_5643
+    /// The version of the bulk protocol.
     public static let version: UInt16 = 1
 
+    /// The kind of the message.
     public var kind: BulkKind
+    /// The encoding of the payload.
     public var payloadType = PayloadType.none
+    /// The step that the message is about; for weights and state, their version.
     public var step: Step
+    /// The shard that the message is about.
     public var shard: ShardIndex
+    /// The number of the chunk in the slice plan.
     public var chunk = 0
+    /// The part of a chunk's state: 0 for the weights, then each optimizer state in order.
     public var part = 0
+    /// The tree node of a contribution.
     public var node = TreeNode.leaf(0)
+    /// The figures that are added along with a contribution.
     public var totals = ContributionTotals()
-    /// Which placement of the shards a state, or weights, belong to.
+    /// The placement of the shards that a contribution, weights or state belong to.
     public var placement = 0
+    /// The length of the payload frame in bytes; 0 without a payload.
     public var payloadByteCount = 0
 
+    /// Creates a header whose other fields are 0.
     public init(kind: BulkKind, step: Step, shard: ShardIndex) {
         self.kind = kind
         self.step = step
         self.shard = shard
     }
 
-    /// Why bytes are no bulk header.
+    /// The reason why bytes are not a bulk header: the field that is wrong, or `field` when a
+    /// number is out of range.
     public enum Flaw: String, Error, Hashable, Sendable {
         case size, magic, version, kind, payloadType, field
     }
 
+    /// The encoded header. Each field must fit its width.
     public var bytes: [UInt8] {
         var writer = LittleEndianWriter(capacity: Self.byteCount)
         writer.append(Self.magic)
@@ -120,7 +136,10 @@ public struct BulkHeader: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a header; foreign bytes are refused, never trusted.
+    /// Creates a header from bytes that came from another process. Foreign bytes are refused and
+    /// never trap.
+    ///
+    /// - Throws: the first `Flaw` found.
     public init(bytes: UnsafeRawBufferPointer) throws(Flaw) {
         guard bytes.count == Self.byteCount else { throw .size }
         var reader = LittleEndianReader(bytes)
@@ -155,6 +174,7 @@ public struct BulkHeader: Hashable, Sendable {
     }
 }
 
+/// Encodes integers one after the other, little-endian.
 struct LittleEndianWriter {
     private(set) var bytes: [UInt8] = []
 
@@ -165,6 +185,8 @@ struct LittleEndianWriter {
     }
 }
 
+/// Decodes integers one after the other, little-endian. The caller makes sure that there are enough
+/// bytes.
 struct LittleEndianReader {
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0

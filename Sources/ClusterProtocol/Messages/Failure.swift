@@ -30,7 +30,7 @@ public enum ExitCode {
     public static let internalError = 70
     /// The coordinator was reached, but the run is not healthy. The state may pass by itself.
     public static let degraded = 75
-    /// A signal ended the run, which wrote a checkpoint first.
+    /// A signal ended the process. A run in training writes a checkpoint first, where it can.
     public static let interrupted = 130
 }
 

@@ -1,15 +1,15 @@
-/// What a worker says of itself when it subscribes, so that a shard of the same host may read its memory
-/// and tell it of floats without a socket.
+/// A worker's description of itself in a subscription. With it, a shard on the same host can read
+/// the worker's memory, and can tell the worker where floats lie without a socket.
 ///
-/// 24 bytes, little-endian: host key (UInt64), then the pipe as process and descriptor (UInt32 each)
-/// and token (UInt64). Zeros stand for no pipe.
+/// 24 bytes, little-endian: the host key (UInt64), then the pipe as process and descriptor (UInt32
+/// each) and token (UInt64). Zeros stand for no pipe.
 public struct Neighbour: Hashable, Sendable {
     /// The length in bytes.
     public static let byteCount = 24
 
-    /// Identifies the host and what its processes may read of one another; never 0.
+    /// A key that is equal in two processes that can read each other's shared memory; never 0.
     public var hostKey: UInt64
-    /// The sender's pipe; nil when it has none.
+    /// The worker's pipe; nil when it has none.
     public var pipe: SharedPayload.Memory?
 
     /// Creates a description.
@@ -26,7 +26,8 @@ public struct Neighbour: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a description from bytes of another process. Returns nil when they are malformed.
+    /// Creates a description from bytes that came from another process. Returns nil when they are
+    /// malformed.
     public init?(bytes: UnsafeRawBufferPointer) {
         guard bytes.count == Self.byteCount else { return nil }
         var reader = LittleEndianReader(bytes)

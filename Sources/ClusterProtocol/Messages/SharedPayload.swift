@@ -1,9 +1,10 @@
-/// Where a payload lies in memory that sender and receiver share, for messages that do not carry it.
+/// The place of a payload in memory that sender and receiver share, in a message that does not
+/// carry the payload itself.
 ///
-/// A description has 56 bytes, little-endian: process and descriptor (UInt32 each), then token, slot,
-/// byte offset and content number (UInt64 each), then process, descriptor and token of the sender's
-/// pipe, zeros where it has none. The content number says which content of the slot is meant: a payload
-/// is gone once its slot has another content.
+/// A description has 56 bytes, little-endian: process and descriptor (UInt32 each), then token,
+/// slot, byte offset and content number (UInt64 each), then process, descriptor and token of the
+/// sender's pipe, or zeros when the sender has none. The content number says which content of the
+/// slot is meant: a payload is gone once its slot has another content.
 public struct SharedPayload: Hashable, Sendable {
     /// The length of a description in bytes.
     public static let byteCount = 56
@@ -31,12 +32,12 @@ public struct SharedPayload: Hashable, Sendable {
     public var memory: Memory
     /// The number of the memory's slot in which the payload lies.
     public var slot: Int
-    /// Where the payload begins, in bytes from the beginning of the memory.
+    /// The payload's first byte, counted from the beginning of the memory.
     public var byteOffset: Int
     /// The content number of the slot while the payload is there.
     public var content: UInt64
 
-    /// Where the sender can be told of memory without a socket; nil when it has no pipe.
+    /// The pipe by which the sender can be told of memory without a socket; nil when it has none.
     public var pipe: Memory?
 
     /// Creates a description.
@@ -61,7 +62,8 @@ public struct SharedPayload: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a description that came over the network; returns nil when the bytes are not one.
+    /// Creates a description from bytes that came from another process. Returns nil when they are
+    /// malformed.
     public init?(bytes: UnsafeRawBufferPointer) {
         guard bytes.count == Self.byteCount else { return nil }
         var reader = LittleEndianReader(bytes)
@@ -88,7 +90,7 @@ extension LittleEndianWriter {
 }
 
 extension LittleEndianReader {
-    /// Reads 16 bytes; returns nil when their numbers are not those of a process and a descriptor.
+    /// Reads 16 bytes. Returns nil when their numbers cannot be a process and a descriptor.
     mutating func memory() -> SharedPayload.Memory? {
         let process = Int(next(UInt32.self))
         let descriptor = Int(next(UInt32.self))
@@ -98,7 +100,8 @@ extension LittleEndianReader {
             processIdentifier: process, descriptor: descriptor, token: token)
     }
 
-    /// Reads 16 bytes, of which all are zero for no memory; returns nil when they are malformed.
+    /// Reads 16 bytes, which are all zero for no memory. Returns nil when they are malformed, and
+    /// `.some(nil)` for no memory.
     mutating func optionalMemory() -> SharedPayload.Memory?? {
         guard let memory = memory() else { return nil }
         if memory.processIdentifier > 0 { return .some(memory) }

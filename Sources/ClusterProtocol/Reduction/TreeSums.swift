@@ -1,7 +1,7 @@
-/// The values of tree nodes that are present, added as a `NodeSet` says.
+/// The values of the tree nodes that are present, added as a `NodeSet` says.
 ///
-/// The set decides which siblings become one; this type holds what is added, whatever that is:
-/// buffers of floats in a process, arrays in a simulation.
+/// The set decides which siblings are added. This type holds the values, whatever they are: buffers
+/// of floats in a process, arrays in a simulation.
 @frozen
 public struct TreeSums<Value> {
     @usableFromInline var values: [TreeNode: Value] = [:]
@@ -10,26 +10,26 @@ public struct TreeSums<Value> {
     @inlinable
     public init() {}
 
-    /// The value of a node; nil when it is absent.
+    /// Returns the value of a node; nil when the node is not present.
     @inlinable
     public subscript(node: TreeNode) -> Value? { values[node] }
 
-    /// The nodes that are present, in order.
+    /// The nodes that are present, by level and index.
     public var nodes: [TreeNode] { values.keys.sorted() }
 
-    /// Takes in the value of a node in place of the nodes below it.
+    /// Stores the value of a node and removes the values of the nodes that it replaces.
     @inlinable
     public mutating func keep(_ value: Value, node: TreeNode, replaced: [TreeNode] = []) {
         for old in replaced { values[old] = nil }
         values[node] = value
     }
 
-    /// Puts the sum of two siblings in the place of both.
+    /// Replaces the values of two siblings by their sum.
     ///
     /// - Parameters:
     ///   - merge: a merge that the node set asked for.
     ///   - add: returns left + right.
-    /// - Returns: false when one of the siblings is absent; then nothing has changed.
+    /// - Returns: false when one of the siblings is not present; nothing has changed then.
     @inlinable
     public mutating func add(_ merge: NodeSet.Merge, by add: (Value, Value) -> Value) -> Bool {
         guard let left = values[merge.left], let right = values[merge.right] else { return false }
@@ -39,7 +39,7 @@ public struct TreeSums<Value> {
         return true
     }
 
-    /// Removes a node's value and returns it.
+    /// Removes a node's value and returns it; returns nil when the node is not present.
     @inlinable
     public mutating func remove(_ node: TreeNode) -> Value? { values.removeValue(forKey: node) }
 }

@@ -1,13 +1,18 @@
-/// Workers that are neighbours in the reduction tree and relay for one another: each chunk has one of
-/// them who adds the others' sums before a shard gets them, and who hands them the shard's weights.
+/// Workers that are neighbours in the reduction tree and relay for one another.
+///
+/// Each chunk has one member as its relay. The relay adds the other members' sums before a shard
+/// gets them, and hands the shard's weights to the other members.
 public struct RelayGroup: Hashable, Codable, Sendable {
+    /// A worker that may relay.
     public struct Member: Hashable, Codable, Sendable {
+        /// The worker's identity.
         public var identity: PeerIdentity
-        /// Where the others reach it.
+        /// The bulk endpoint where the other members reach the worker.
         public var endpoint: String
-        /// The key that it must prove to hold; nil without keys.
+        /// The public CURVE key that the worker must prove to hold; nil without keys.
         public var publicKey: String?
 
+        /// Creates a member.
         public init(identity: PeerIdentity, endpoint: String, publicKey: String? = nil) {
             self.identity = identity
             self.endpoint = endpoint
@@ -15,45 +20,52 @@ public struct RelayGroup: Hashable, Codable, Sendable {
         }
     }
 
-    /// All virtual workers of the group are below it, and no others.
+    /// The tree node that has all virtual workers of the group below it, and no others.
     public var node: TreeNode
-    /// Those who may relay, in the order of their virtual workers.
+    /// The workers that may relay, in the order of their virtual workers.
     public var members: [Member]
 
+    /// Creates a group.
     public init(node: TreeNode, members: [Member]) {
         self.node = node
         self.members = members
     }
 
-    /// Whose work a chunk is: all members', chunk by chunk in turn. The group must have members.
+    /// Returns the member that relays a chunk. The members take turns, chunk by chunk. The group
+    /// must have members.
     func relay(ofChunk chunk: Int) -> Member { members[(chunk + node.index) % members.count] }
 }
 
-/// Decides whether relays stand between workers and shards, and who they are.
+/// Decides whether relays stand between workers and shards, and which workers relay.
 ///
-/// A shard that hears W workers takes in W times its slice in every step, and gives out as much. With
-/// groups of neighbours in between it hears as many as there are groups. What is added, and in which
-/// order, is the tree's, as without them: no choice of groups can change a bit.
+/// A shard that hears W workers takes in W times its slice in every step, and sends out as much.
+/// With groups of neighbours in between, the shard hears one relay for each group. The tree fixes
+/// what is added and in which order, with relays or without, so no choice of groups can change a
+/// bit.
 public enum RelayPlanner {
-    /// Beyond so many workers there are relays unless the run says otherwise.
+    /// A run with more workers than this has relays, unless its configuration says otherwise.
     public static let usualFanIn = 32
 
-    /// A worker as it takes part.
+    /// A worker for which groups are planned.
     public struct Worker: Hashable, Sendable {
-        /// Nil when not all others can connect to it.
+        /// The worker as a member of groups; nil when not all other workers can connect to it.
         public var member: RelayGroup.Member?
-        /// Virtual workers, ascending.
+        /// The worker's virtual workers, ascending.
         public var share: [Int]
 
+        /// Creates a worker.
         public init(member: RelayGroup.Member?, share: [Int]) {
             self.member = member
             self.share = share
         }
     }
 
-    /// The groups, in tree order; none when a shard can hear everyone.
+    /// Returns the groups, in tree order; none when a shard can hear every worker.
     ///
-    /// - Parameter fanIn: so many workers need no relays; 0 for any number.
+    /// - Parameters:
+    ///   - tree: the reduction tree of the run.
+    ///   - workers: the workers with their shares.
+    ///   - fanIn: the highest number of workers that need no relays; 0 when no number needs them.
     public static func groups(
         tree: ReductionTree, workers: [Worker], fanIn: Int
     ) -> [RelayGroup] {
@@ -72,8 +84,9 @@ public enum RelayPlanner {
         }
     }
 
-    /// Where the tree is cut: where the most that anyone has to hear, first a relay and then a shard,
-    /// is least. Nil when no cut lets a shard hear fewer than now.
+    /// Returns the level at which the tree is cut. There, the most workers that one relay hears and
+    /// the groups that a shard hears have the least sum. Returns nil when no cut lets a shard hear
+    /// fewer processes than without relays.
     private static func level(_ tree: ReductionTree, _ shares: [[Int]]) -> Int? {
         guard tree.height > 1 else { return nil }
         let costs = (1..<tree.height).compactMap { level -> (cost: Int, level: Int)? in
@@ -87,7 +100,7 @@ public enum RelayPlanner {
         return costs.min { $0 < $1 }?.level
     }
 
-    /// Of the nodes of a level that the leaves are below.
+    /// Returns the indices of the nodes of a level that have these leaves below them.
     private static func indices(of share: [Int], _ level: Int) -> [Int] {
         var result: [Int] = []
         for leaf in share where result.last != leaf >> level { result.append(leaf >> level) }

@@ -1,61 +1,69 @@
-/// Decides what a worker does for its neighbours in the tree: it adds their sums as they come, sends
-/// the result on to the shard once all are there, and hands on the shard's weights.
+/// Decides what a worker does for its neighbours in the tree. It adds their sums as they come,
+/// sends the result on to the shard once all sums are there, and hands on the shard's weights.
 ///
-/// A relay is a convenience and never a necessity. Whoever misses something asks the shard and sends
-/// straight to it from then on, and a relay that waits for long passes on what it has. A shard takes
-/// whatever it has not, by whatever way it comes.
+/// No run depends on a relay. A worker that misses something asks the shard, and sends straight to
+/// the shard from then on. A relay that has waited for long passes on what it has. A shard takes
+/// every sum that it lacks, whichever way the sum comes.
 public struct RelayMachine: Sendable {
     /// The sums of one chunk in one group.
     public struct Slot: Hashable, Comparable, Sendable {
+        /// The chunk's number in the slice plan.
         public var chunk: Int
+        /// The node of the group.
         public var group: TreeNode
 
+        /// Creates a slot.
         public init(chunk: Int, group: TreeNode) {
             self.chunk = chunk
             self.group = group
         }
 
+        /// Returns whether the first slot has a lower chunk or, for the same chunk, a lower group.
         public static func < (left: Self, right: Self) -> Bool {
             (left.chunk, left.group) < (right.chunk, right.group)
         }
     }
 
+    /// An event that a relay takes in.
     public enum Event: Hashable, Sendable {
-        /// The groups are cut at this level of the tree; nil: there are none.
+        /// The groups are cut at this level of the tree; with nil there are no groups.
         case configured(level: Int?)
-        /// A neighbour's sum; `placement` is the sender's.
+        /// A neighbour's sum has come; `placement` is the one that the sender knows.
         case contribution(
             placement: Int, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
-        /// Weights that this worker has got and others may want.
+        /// This worker has received weights that others may want.
         case weights(chunk: Int, version: Step, placement: Int)
-        /// A neighbour wants a chunk's weights from this version on.
+        /// A neighbour subscribes to a chunk's weights, from this version on.
         case follow(peer: PeerIdentity, chunk: Int, version: Step)
+        /// A neighbour ends all of its subscriptions.
         case unsubscribe(peer: PeerIdentity)
+        /// Time has passed; see `nextDeadline`.
         case tick
     }
 
+    /// An action that the runtime carries out for a relay.
     public enum Action: Hashable, Sendable {
-        /// Keep the payload just received as `node`, in place of `replaced`.
+        /// Keep the payload just received as the sum of `node`, in place of the nodes `replaced`.
         case keep(Slot, node: TreeNode, replaced: [TreeNode])
-        /// parent := left + right; left and right are not needed any more.
+        /// Add two kept sums, parent := left + right. Left and right are not needed any more.
         case add(Slot, NodeSet.Merge)
-        /// Send a sum that is kept on to its shard; it is not needed here any more.
+        /// Send a kept sum on to its shard. The sum is not needed here any more.
         case passOn(Slot, placement: Int, step: Step, node: TreeNode, totals: ContributionTotals)
         /// Send the payload just received on to its shard.
         case forward
         /// Drop the payload just received.
         case drop
-        /// Nothing of the slot is needed any more.
+        /// Drop everything that is kept in the slot.
         case forget(Slot)
-        /// Keep the weights just received in place of older ones.
+        /// Keep the weights just received, in place of the chunk's older weights.
         case keepWeights(chunk: Int)
-        /// No weights are needed any more.
+        /// Drop all weights that are kept.
         case forgetWeights
-        /// Send the weights of the chunk that are kept.
+        /// Send the chunk's kept weights to these peers.
         case sendWeights(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
     }
 
-    /// How far the weights of a placement are; what comes later counts more.
+    /// The age of sums or weights. A later placement is newer; within a placement, a later step is.
     private struct Age: Hashable, Comparable {
         var placement: Int
         var step: Step
@@ -65,29 +73,42 @@ public struct RelayMachine: Sendable {
         }
     }
 
+    /// The sums that have come to one slot.
     private struct Collection {
         var age: Age
         var sums: NodeSet
+        /// The leaves whose sums are expected and have not come.
         var missing: Set<Int>
+        /// The moment when the first sum came.
         var since: Moment
-        /// What was there has been passed on, and what comes now is too, as it comes.
+        /// Whether the sums that came so far have been passed on. Later sums are passed on as they
+        /// come.
         var isOpen = false
     }
 
     private let tree: ReductionTree
     private let audit: AuditPlan?
+    /// The level of the groups' nodes; nil without groups.
     private var level: Int?
     private var collections: [Slot: Collection] = [:]
+    /// The peers that get each chunk's weights from this worker.
     private var followers = Subscriptions()
+    /// The age of the weights that are kept for each chunk.
     private var weights: [Int: Age] = [:]
-    /// From the first sum of a group to its last, smoothed.
+    /// The time from the first sum of a group to its last, smoothed; nil before it is known.
     private var usualSpread: Duration?
 
+    /// Creates a relay that has no groups yet.
+    ///
+    /// - Parameters:
+    ///   - tree: the run's reduction tree.
+    ///   - audit: the choice of audited leaves; nil without audits.
     public init(tree: ReductionTree, audit: AuditPlan? = nil) {
         self.tree = tree
         self.audit = audit
     }
 
+    /// Takes in an event and returns the actions to carry out, in order.
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .configured(let level):
@@ -119,7 +140,7 @@ public struct RelayMachine: Sendable {
         }
     }
 
-    /// When `tick` is wanted, if at all.
+    /// The moment when `tick` is wanted next; nil when no slot waits.
     public var nextDeadline: Moment? {
         collections.values.lazy.filter { !$0.isOpen }.map { $0.since + self.patience }.min()
     }
@@ -133,7 +154,7 @@ public struct RelayMachine: Sendable {
         let node = tree.canonical(node)
         guard let level, node.level < level else { return [.forward] }
         let leaves = tree.leaves(of: node)
-        // Whose opinion an audited leaf is would be hidden.
+        // The shard must know which worker computed an audited leaf, and a relay would hide it.
         if let audit, leaves.contains(where: { audit.isAudited(step: age.step, leaf: $0) }) {
             return [.drop]
         }
@@ -141,7 +162,7 @@ public struct RelayMachine: Sendable {
         let slot = Slot(chunk: chunk, group: group)
         var actions: [Action] = []
         if let present = collections[slot]?.age, present != age {
-            // The shard knows whether what is late is of any use.
+            // The shard knows whether a late sum is of any use.
             guard present < age else { return [.forward] }
             actions.append(.forget(slot))
             collections[slot] = nil
@@ -164,12 +185,13 @@ public struct RelayMachine: Sendable {
         return collection.missing.isEmpty ? actions + open(slot) : actions
     }
 
-    /// What is compared leaf by leaf goes straight to the shards.
+    /// Returns the leaves that the sums of a group cover in a step. Audited leaves are compared one
+    /// by one and go straight to the shards.
     private func expected(of group: TreeNode, in step: Step) -> Set<Int> {
         Set(tree.leaves(of: group).filter { audit?.isAudited(step: step, leaf: $0) != true })
     }
 
-    /// Passes on what is there.
+    /// Passes on the sums that are in the slot. Later sums will be passed on as they come.
     private mutating func open(_ slot: Slot) -> [Action] {
         guard let collection = collections[slot], !collection.isOpen else { return [] }
         collections[slot]?.isOpen = true
@@ -187,11 +209,13 @@ public struct RelayMachine: Sendable {
         return now - collection.since >= patience
     }
 
-    /// A group whose last sum usually comes long after its first is waited for that long.
+    /// How long a group's missing sums are waited for: twice as long as they usually take after the
+    /// first sum, at least 5 ms.
     private var patience: Duration {
         max(.milliseconds(5), (usualSpread ?? .milliseconds(25)) * 2)
     }
 
+    /// Takes in the time from the first sum of a group to its last; more than 10 s counts as 10 s.
     private mutating func learn(_ spread: Duration) {
         let usual = usualSpread ?? .zero
         let spread = min(spread, .seconds(10))

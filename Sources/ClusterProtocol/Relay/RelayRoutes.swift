@@ -1,17 +1,23 @@
-/// Which way one worker's sums go to the shards, and the shards' weights to it.
+/// The ways that one worker's sums take to the shards, and that the shards' weights take to the
+/// worker.
 public struct RelayRoutes: Hashable, Sendable {
     private let groups: [RelayGroup]
     private let own: PeerIdentity
     private let tree: ReductionTree
-    /// Relays were no help: this worker does without them, and goes on relaying for others.
+    /// Whether this worker does without relays because they were no help. It goes on relaying for
+    /// others.
     public private(set) var isStraight = false
-    /// Of the groups' nodes.
+    /// The level of the groups' nodes.
     public let level: Int
 
-    /// Nil when everything goes straight.
+    /// Creates routes. Returns nil when everything goes straight to the shards.
     ///
-    /// - Parameter groups: those that the worker has virtual workers in, in tree order; what is none
-    ///   is left out.
+    /// - Parameters:
+    ///   - groups: the groups in which the worker has virtual workers, in tree order. The first one
+    ///     gives the level; groups of another level, outside the tree or without members are left
+    ///     out.
+    ///   - own: the worker that the routes are for.
+    ///   - tree: the reduction tree of the run.
     public init?(_ groups: [RelayGroup], of own: PeerIdentity, tree: ReductionTree) {
         guard let level = groups.first?.node.level, (1..<max(1, tree.height)).contains(level)
         else { return nil }
@@ -24,33 +30,37 @@ public struct RelayRoutes: Hashable, Sendable {
         self.level = level
     }
 
-    /// The same for others, and without relays for this worker.
+    /// A copy in which this worker does without relays and goes on relaying for others.
     var straight: RelayRoutes {
         var copy = self
         copy.isStraight = true
         return copy
     }
 
-    /// Who adds the chunk of a node's sum to others, this worker perhaps; nil: it goes straight to
-    /// its shard.
+    /// Returns the relay that adds the chunk of a node's sum to those of others; the relay may be
+    /// this worker. Returns nil when the chunk goes straight to its shard.
     public func relay(of node: TreeNode, chunk: Int) -> RelayGroup.Member? {
         guard !isStraight, tree.contains(node), node.level < level, chunk >= 0 else { return nil }
         let index = node.index >> (level - node.level)
         return groups.first { $0.node.index == index }?.relay(ofChunk: chunk)
     }
 
-    /// Whom the weights of a chunk come from; nil: from its shard, as they do for whoever relays
-    /// them, so that they never go in a circle.
+    /// Returns the relay that the weights of a chunk come from, or nil when they come from the
+    /// chunk's shard. A worker that relays the chunk gets it from the shard, so that weights never
+    /// go in a circle.
     public func source(ofChunk chunk: Int) -> RelayGroup.Member? {
         isStraight || isRelay(ofChunk: chunk) ? nil : groups.first?.relay(ofChunk: chunk)
     }
 
-    /// Whether others get the weights of a chunk from this worker.
+    /// Returns whether other workers get the weights of a chunk from this worker.
     public func isRelay(ofChunk chunk: Int) -> Bool {
         groups.contains { $0.relay(ofChunk: chunk).identity == own }
     }
 
-    /// Everyone whom it sends to or hears from, itself perhaps, once each and in order.
+    /// Returns every relay that this worker sends to or hears from, each once, by identity. This
+    /// worker may be one of them.
+    ///
+    /// - Parameter chunkCount: the number of chunks in the slice plan.
     public func relays(chunkCount: Int) -> [RelayGroup.Member] {
         guard !isStraight else { return [] }
         var found: [PeerIdentity: RelayGroup.Member] = [:]

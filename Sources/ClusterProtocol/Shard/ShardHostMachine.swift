@@ -1,17 +1,24 @@
-/// Decides for all shards of one process: which it hosts, where their state comes from.
+/// Decides for all shards of one process: which shards the process hosts, and when their state has
+/// come from the coordinator. Each shard in place has a `ShardMachine`.
 public struct ShardHostMachine: Sendable {
+    /// What a process that hosts shards must know of the run.
     public struct Configuration: Hashable, Sendable {
+        /// The run's reduction tree.
         public var tree: ReductionTree
+        /// How the flat vector is cut into slices and chunks.
         public var plan: SlicePlan
-        /// Parts of a chunk's state: the weights, then each optimizer state.
+        /// The number of parts in a chunk's state: the weights, then each optimizer state.
         public var partCount: Int
+        /// A snapshot is taken at every multiple of this version; 0 for never.
         public var checkpointEvery: Int
-        /// State that does not come is asked for again after this time.
+        /// State that has not come is asked for again after this time.
         public var retryInterval: Duration
+        /// The choice of audited leaves; nil without audits.
         public var audit: AuditPlan?
-        /// The worker in this process, if there is one.
+        /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
 
+        /// Creates a configuration.
         public init(
             tree: ReductionTree, plan: SlicePlan, partCount: Int, checkpointEvery: Int,
             retryInterval: Duration, audit: AuditPlan? = nil, ownPeer: PeerIdentity? = nil
@@ -28,11 +35,15 @@ public struct ShardHostMachine: Sendable {
 
     /// A part of a chunk's state that has come from the coordinator.
     public struct StatePart: Hashable, Sendable {
+        /// The shard that owns the chunk.
         public var shard: ShardIndex
+        /// The chunk's number in the slice plan.
         public var chunk: Int
-        /// 0 for the weights, then each optimizer state in order.
+        /// The part: 0 for the weights, then each optimizer state in order.
         public var part: Int
+        /// The version of the state.
         public var step: Step
+        /// The placement of the shards that the state was asked for.
         public var placement: Int
 
         /// Creates a part.
@@ -45,9 +56,11 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
+    /// An event that a host of shards takes in.
     public enum Event: Hashable, Sendable {
         /// The coordinator says which shards this process hosts.
         case host(HostShards)
+        /// A part of a chunk's state has come.
         case state(StatePart)
         /// An event for one shard.
         case shard(ShardIndex, ShardMachine.Event)
@@ -55,43 +68,55 @@ public struct ShardHostMachine: Sendable {
         case everyShard(ShardMachine.Event)
     }
 
+    /// An action that the runtime carries out for a host of shards.
     public enum Action: Hashable, Sendable {
         /// Ask the coordinator for the state of a shard.
         case fetchState(shard: ShardIndex, step: Step, placement: Int)
-        /// Keep the payload just received as part of the chunk's state at `step`.
+        /// Keep the payload just received as this part of the chunk's state at `step`.
         case storeState(chunk: Int, part: Int, step: Step)
-        /// Forget every sum and every state: they are about to be replaced.
+        /// Drop all sums and states: they are about to be replaced.
         case clear
+        /// An action of one shard.
         case shard(ShardIndex, ShardMachine.Action)
+        /// Drop the payload just received.
         case drop(ShardMachine.Refusal)
     }
 
+    /// The placement that this process was given, and the state that has not come.
     private struct Pending: Hashable, Sendable {
         var host: HostShards
+        /// The parts that have not come, by shard; a shard that is in place has no entry.
         var missing: [ShardIndex: Set<Int>]
+        /// The moment when state was last asked for, or last came.
         var lastAsked: Moment
     }
 
-    /// The first shard's reports are what the ledger is written from. Of the others the coordinator
-    /// must know that they rest at the limit, which is reported at once; in between it need not
-    /// hear more of them than of any member, or their reports would grow with their number.
+    /// The least time between two reports of the first shard. The ledger is written from these
+    /// reports.
     private static let reportInterval = Duration.milliseconds(20)
+    /// The least time between two reports of any other shard. The coordinator must know when such a
+    /// shard rests at the step limit, and that is reported at once. In between it need not hear
+    /// more of a shard than of any member; otherwise the load would grow with the number of shards.
     private static let otherReportInterval = Duration.seconds(1)
 
+    /// What this process knows of the run.
     public let configuration: Configuration
     private var shards: [ShardIndex: ShardMachine] = [:]
     private var pending: Pending?
+    /// The subscriptions to each shard, including shards that are not in place yet.
     private var subscribers: [ShardIndex: Subscriptions] = [:]
 
+    /// Creates a host without shards.
     public init(_ configuration: Configuration) { self.configuration = configuration }
 
-    /// When `tick` is wanted, if at all.
+    /// Returns when `tick` is wanted next; nil when it is not.
     public func nextDeadline(now: Moment) -> Moment? {
         let reports = shards.values.compactMap(\.nextDeadline)
         guard let pending, !pending.missing.isEmpty else { return reports.min() }
         return (reports + [pending.lastAsked + configuration.retryInterval]).min()
     }
 
+    /// Takes in an event and returns the actions to carry out, in order.
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .host(let host): return self.host(host, now: now)
@@ -110,7 +135,7 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
-    /// Keeps what shards must know that are not in place yet.
+    /// Keeps what shards that are not in place yet will have to know.
     private mutating func note(_ event: ShardMachine.Event) {
         if case .alive(let alive) = event { pending?.host.stepLimit = alive.stepLimit }
         if case .unsubscribe(let peer) = event {
@@ -118,7 +143,8 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
-    /// A worker may subscribe before the shard is in place.
+    /// Adds a subscription, which may come before the shard is in place. Returns false when there
+    /// is no such shard or chunk, or no room.
     private mutating func subscribe(
         _ peer: PeerIdentity, to shard: ShardIndex, chunk: Int?
     ) -> Bool {
@@ -129,7 +155,7 @@ public struct ShardHostMachine: Sendable {
         return subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
     }
 
-    /// For reports of simulations.
+    /// The state as text, for reports of simulations.
     public var stateText: String {
         let parts = shards.keys.sorted().map { "shard \($0) \(shards[$0]?.stateText ?? "")" }
         return parts.joined(separator: ", ") + (pending?.missing.isEmpty == false ? " pending" : "")
@@ -138,8 +164,8 @@ public struct ShardHostMachine: Sendable {
     private mutating func one(
         _ shard: ShardIndex, _ event: ShardMachine.Event, now: Moment
     ) -> [Action] {
-        // In place: a copy of the sums with every contribution would cost more the more workers
-        // there are.
+        // The shard is changed in place: a copy of its sums with every contribution would cost more
+        // the more workers there are.
         guard let actions = shards[shard]?.step(event, now: now) else { return [.drop(.notReady)] }
         return actions.map { .shard(shard, $0) }
     }
@@ -150,7 +176,7 @@ public struct ShardHostMachine: Sendable {
 
     private mutating func host(_ host: HostShards, now: Moment) -> [Action] {
         if let pending, pending.host.placement >= host.placement {
-            // Said again: whoever is in place says so again.
+            // The coordinator repeats itself, so the shards that are in place say so again.
             guard pending.host.placement == host.placement else { return [] }
             return forAll(.announce, now: now)
         }
@@ -174,6 +200,7 @@ public struct ShardHostMachine: Sendable {
         return actions
     }
 
+    /// Returns the number that stands for a part of a chunk in `Pending.missing`.
     private func key(_ chunk: Int, _ part: Int) -> Int { chunk * configuration.partCount + part }
 
     private mutating func receive(_ state: StatePart, now: Moment) -> [Action] {
@@ -188,6 +215,7 @@ public struct ShardHostMachine: Sendable {
         return [store] + start(state.shard, now: now)
     }
 
+    /// Puts a shard in place whose state is complete, with the subscriptions that came before.
     private mutating func start(_ shard: ShardIndex, now: Moment) -> [Action] {
         guard let host = pending?.host else { return [] }
         pending?.missing[shard] = nil
@@ -209,7 +237,7 @@ public struct ShardHostMachine: Sendable {
         return actions.map { .shard(shard, $0) }
     }
 
-    /// Asks once more for state that does not come.
+    /// Asks again for state that has not come.
     private mutating func askAgain(now: Moment) -> [Action] {
         guard let pending, !pending.missing.isEmpty,
             now - pending.lastAsked >= configuration.retryInterval

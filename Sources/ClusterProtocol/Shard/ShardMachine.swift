@@ -1,23 +1,30 @@
-/// Decides what one shard does: which contributions count, when a chunk is updated, who is sent what.
+/// Decides what one shard does: which contributions count, when a chunk is updated, and what is
+/// sent to which peer.
 ///
-/// The machine never sees a payload. It tells the runtime which of the sums it holds to keep, to add
-/// and to apply; the runtime owns the floats. Chunks of one shard proceed on their own: a chunk may be
-/// one version ahead of another, never two, because no worker begins a step before it has every chunk.
+/// The machine never sees a payload. It tells the runtime which of the sums to keep, to add and to
+/// apply; the runtime owns the floats. The chunks of a shard proceed on their own: a chunk may be
+/// one version ahead of another but never two, because no worker begins a step before it has every
+/// chunk.
 public struct ShardMachine: Sendable {
     /// What a shard must know of the run.
     public struct Configuration: Hashable, Sendable {
+        /// The shard.
         public var shard: ShardIndex
-        /// Global numbers of this shard's chunks, ascending.
+        /// The numbers of this shard's chunks in the slice plan, ascending.
         public var chunks: [Int]
+        /// The run's reduction tree.
         public var tree: ReductionTree
         /// A snapshot is taken at every multiple of this version; 0 for never.
         public var checkpointEvery: Int
-        /// Progress is reported at most once in this time, except at the step limit.
+        /// The least time between two reports of progress, except at the step limit and at
+        /// checkpoints.
         public var reportInterval: Duration
+        /// The choice of audited leaves; nil without audits.
         public var audit: AuditPlan?
-        /// The worker in this process, if there is one.
+        /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
 
+        /// Creates a configuration.
         public init(
             shard: ShardIndex, chunks: [Int], tree: ReductionTree, checkpointEvery: Int,
             reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil,
@@ -35,14 +42,19 @@ public struct ShardMachine: Sendable {
 
     /// What a worker says with a sum that it sends; the floats stay with the runtime.
     public struct Contribution: Hashable, Sendable {
-        /// The placement that the sender knows.
+        /// The placement of the shards that the sender knows.
         public var placement: Int
+        /// The step that the sum belongs to.
         public var step: Step
+        /// The chunk's number in the slice plan.
         public var chunk: Int
+        /// The tree node whose sum it is.
         public var node: TreeNode
+        /// The figures that are added along with the sum.
         public var totals: ContributionTotals
+        /// The worker that sent the sum.
         public var peer: PeerIdentity
-        /// A digest of the payload's bits; it is looked at where the leaf is audited.
+        /// A digest of the payload's bits; it is looked at only where the leaf is audited.
         public var digest: UInt64
 
         /// Creates a contribution.
@@ -60,72 +72,101 @@ public struct ShardMachine: Sendable {
         }
     }
 
+    /// An event that a shard takes in.
     public enum Event: Hashable, Sendable {
         /// The state of all chunks at `step` is in memory.
         case restored(step: Step, placement: Int, stepLimit: Step)
         /// A worker's sum of one node over one chunk has come.
         case contribution(Contribution)
-        /// A worker wants weights: of one chunk, or of all chunks of the shard (nil).
+        /// A worker subscribes to weights from this version on: to one chunk, or to all chunks of
+        /// the shard (nil).
         case fetch(peer: PeerIdentity, step: Step, chunk: Int?)
+        /// A worker asks which contributions to a step are missing.
         case inquiry(peer: PeerIdentity, step: Step)
+        /// A worker ends its subscriptions.
         case unsubscribe(peer: PeerIdentity)
+        /// The coordinator's sign of life has come.
         case alive(Alive)
+        /// The coordinator asks for the state at the version at which the shard rests.
         case snapshot(Step)
         /// The coordinator asks whether this shard is in place.
         case announce
+        /// Time has passed; see `nextDeadline`.
         case tick
     }
 
-    /// What becomes of the contribution just handed in.
+    /// The reason why a payload is dropped.
+    ///
+    /// - `covered`: the shard has all leaves of the node already.
+    /// - `stale`: the step is over, or the state was not asked for.
+    /// - `early`: the step is ahead of the chunk's version.
+    /// - `foreignChunk`: the chunk is not the shard's, or a subscription has no room.
+    /// - `foreignNode`: the node is not in the tree.
+    /// - `notReady`: the shard is not in place.
+    /// - `unaudited`: the sum contains an audited leaf, which must come by itself.
+    /// - `formerPlacement`: the sum was sent for another placement of the shards.
     public enum Refusal: String, Hashable, Sendable {
         case covered, stale, early, foreignChunk, foreignNode, notReady, unaudited,
             formerPlacement
     }
 
+    /// An action that the runtime carries out for a shard.
     public enum Action: Hashable, Sendable {
-        /// Keep the payload just received as `node`, in place of `replaced`.
+        /// Keep the payload just received as the sum of `node`, in place of the nodes `replaced`.
         case keep(chunk: Int, node: TreeNode, replaced: [TreeNode])
-        /// Put the payload just received aside, as this worker's opinion on an audited leaf.
+        /// Put the payload just received aside, as this worker's vote on an audited leaf.
         case hold(chunk: Int, node: TreeNode, peer: PeerIdentity)
-        /// Keep what was put aside as `node`, and forget the other opinions.
+        /// Keep the payload that was put aside for this worker as the sum of `node`, and drop the
+        /// other votes.
         case keepHeld(chunk: Int, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode])
         /// Drop the payload just received.
         case drop(Refusal)
-        /// parent := left + right; left and right are not needed any more.
+        /// Add two kept sums, parent := left + right. Left and right are not needed any more.
         case add(chunk: Int, NodeSet.Merge)
-        /// Divide the root by the sample count, apply the optimizer as update number `step` + 1 and
-        /// keep the result beside the version before it.
+        /// Divide the root by the sample count, apply the optimizer as update number `step` + 1,
+        /// and keep the result beside the version before it.
         case update(chunk: Int, step: Step, sampleCount: Int)
         /// Send this version of the chunk's weights.
         case send(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
+        /// Tell a worker which virtual workers' contributions to a step are missing.
         case tellMissing(step: Step, leaves: [Int], to: PeerIdentity)
-        /// Copy the state of a chunk that has just reached `step`, and send it to the coordinator.
+        /// Copy the state of a chunk, which is at `step`, and send it to the coordinator.
         case snapshot(chunk: Int, step: Step)
+        /// Send a message to the coordinator.
         case report(ControlMessage)
     }
 
+    /// What this shard knows of the run.
     public let configuration: Configuration
-    /// Version of each chunk, in the order of `configuration.chunks`; nil before the state is here.
+    /// The version of each chunk, in the order of `configuration.chunks`; nil before the state is
+    /// here.
     private var versions: [Step]?
+    /// The sums of the present step that each chunk has.
     private var sums: [NodeSet]
+    /// The votes on each chunk's audited leaves in the present step.
     private var boards: [AuditBoard]
     /// How the contributions to each chunk come in.
     private var arrivals: [Arrivals]
-    /// An audit takes two workers; with one, its word must do.
+    /// Whether audits take place. An audit takes two workers; when there is only one, its results
+    /// are accepted as they are.
     private var isAuditing = true
+    /// The placement that the shard's state belongs to.
     private(set) var placement = 0
     private var stepLimit = Step(0)
     private var subscribers: Subscriptions
-    /// Reports that the coordinator has not said it has, in order.
+    /// The reports of finished steps that are not known to be in the ledger, in order.
     private var finished: [StepReport] = []
     /// Reports below this step were sent.
     private var sentThrough = Step(0)
-    /// The same, when the coordinator was heard last.
+    /// The value of `sentThrough` when the coordinator was last heard.
     private var sentBefore = Step(0)
+    /// Whether there is progress that was not reported.
     private var isReportDue = false
     private var lastReport: Moment?
+    /// The version at which the shard was put in place.
     private var restoredVersion = Step(0)
 
+    /// Creates a shard that has no state yet.
     public init(_ configuration: Configuration) {
         self.configuration = configuration
         subscribers = Subscriptions(ownPeer: configuration.ownPeer)
@@ -134,27 +175,29 @@ public struct ShardMachine: Sendable {
         arrivals = configuration.chunks.map { _ in Arrivals() }
     }
 
-    /// When peers began to contribute to a chunk in the present step.
+    /// The moments when peers began to contribute to a chunk in the present step.
     private struct Arrivals: Hashable, Sendable {
         private var peers: Set<PeerIdentity> = []
         private var first: Moment = .zero
         private var last: Moment = .zero
 
-        /// Of gaps between arrivals, one this many times as long as they are in the mean is unusual.
+        /// A gap between arrivals is unusual when it is this many times as long as the mean gap.
         private static let unusual = 3
-        /// With fewer peers a gap says how fast they are, and nothing of the network.
+        /// With fewer peers, a gap says how fast the peers are and nothing about the network.
         private static let leastPeerCount = 3
-        /// Nothing that is on its way for longer is waited for.
+        /// A contribution that is on its way for longer is not waited for.
         private static let longestGap = Duration.seconds(2)
 
+        /// Notes a peer's contribution. Only a peer's first one counts.
         mutating func add(_ peer: PeerIdentity, at now: Moment) {
             guard peers.insert(peer).inserted else { return }
             if peers.count == 1 { first = now }
             last = now
         }
 
-        /// Whether contributions still come in one after the other, as they do for a while where many
-        /// of them have to pass a slow network: then what is missing is on its way, and nobody late.
+        /// Returns whether contributions still come in one after the other. They do so for a while
+        /// where many of them pass a slow network. What is missing is then on its way, and no
+        /// worker is late.
         func areComing(at now: Moment) -> Bool {
             guard peers.count >= Self.leastPeerCount, now - last < Self.longestGap else {
                 return false
@@ -163,14 +206,15 @@ public struct ShardMachine: Sendable {
         }
     }
 
-    /// The version that every chunk has reached.
+    /// The version that every chunk has reached; nil before the state is here.
     public var version: Step? { versions.map { $0.min() ?? stepLimit } }
 
-    /// When `tick` is wanted, if at all.
+    /// The moment when `tick` is wanted next; nil when it is not.
     public var nextDeadline: Moment? {
         isReportDue ? (lastReport ?? .zero) + configuration.reportInterval : nil
     }
 
+    /// Takes in an event and returns the actions to carry out, in order.
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .restored(let step, let placement, let stepLimit):
@@ -186,7 +230,7 @@ public struct ShardMachine: Sendable {
         }
     }
 
-    /// For reports of simulations.
+    /// The state as text, for reports of simulations.
     public var stateText: String {
         "placement \(placement), versions \(versions ?? []), missing \(sums.map(\.missingLeaves))"
     }
@@ -208,6 +252,7 @@ public struct ShardMachine: Sendable {
         return announce()
     }
 
+    /// Tells the coordinator that the shard is in place, if it is.
     private func announce() -> [Action] {
         guard versions != nil else { return [] }
         let ready = ShardReady(
@@ -217,8 +262,9 @@ public struct ShardMachine: Sendable {
 
     private mutating func take(_ contribution: Contribution, now: Moment) -> [Action] {
         guard let versions else { return [.drop(.notReady)] }
-        // Its floats would be the same. But a shard that takes what was sent before the shards were
-        // put back could get further ahead of the others than anyone keeps weights for.
+        // The floats of a former placement would be the same. But a shard that takes what was sent
+        // before the shards were put back could get further ahead of the others than weights are
+        // kept for.
         guard contribution.placement == placement else { return [.drop(.formerPlacement)] }
         let (chunk, step) = (contribution.chunk, contribution.step)
         guard let position = configuration.chunks.firstIndex(of: chunk) else {
@@ -238,7 +284,7 @@ public struct ShardMachine: Sendable {
                 return consider(
                     vote, by: contribution.peer, of: canonical, at: position, now: now)
             }
-            // What is to be compared leaf by leaf is not taken as part of a sum.
+            // Audited leaves are compared one by one, so a sum that contains one is not taken.
             if leaves.contains(where: { audit.isAudited(step: step, leaf: $0) }) {
                 return [.drop(.unaudited)]
             }
@@ -252,9 +298,9 @@ public struct ShardMachine: Sendable {
             + finish(position, merges, now: now)
     }
 
-    /// An opinion on an audited leaf: it counts when another worker's is the same.
+    /// Takes in a vote on an audited leaf. A vote counts when another worker's vote is the same.
     ///
-    /// - Parameter position: of the chunk, in `configuration.chunks`.
+    /// - Parameter position: the chunk's index in `configuration.chunks`.
     private mutating func consider(
         _ vote: AuditBoard.Vote, by peer: PeerIdentity, of node: TreeNode, at position: Int,
         now: Moment
@@ -276,6 +322,7 @@ public struct ShardMachine: Sendable {
         }
     }
 
+    /// Takes the sum that a vote stands for as the leaf's sum.
     private mutating func accept(
         _ vote: AuditBoard.Vote, by peer: PeerIdentity, of node: TreeNode, leaf: Int,
         at position: Int, now: Moment
@@ -290,7 +337,8 @@ public struct ShardMachine: Sendable {
             + finish(position, merges, now: now)
     }
 
-    /// Adds what can be added, and updates the chunk once its root is there.
+    /// Carries out the additions that became possible, and updates the chunk once its root is
+    /// there.
     private mutating func finish(
         _ position: Int, _ merges: [NodeSet.Merge], now: Moment
     ) -> [Action] {
@@ -324,8 +372,9 @@ public struct ShardMachine: Sendable {
         return actions
     }
 
-    /// A worker wants version `step`, or whatever is newer; the version before the present one is
-    /// still here, for a worker that must finish a step which another shard has not finished.
+    /// Subscribes a worker, and sends it the present version of the weights. A worker that asks for
+    /// an older version gets the version before the present one too: the worker may have to finish
+    /// a step that another shard has not finished.
     private mutating func fetch(
         _ peer: PeerIdentity, _ step: Step, _ wanted: Int?
     ) -> [Action] {
@@ -344,7 +393,8 @@ public struct ShardMachine: Sendable {
         }
     }
 
-    /// A worker with nothing to do may compute what others are late with.
+    /// Says which contributions to a step are missing, so that a worker with nothing to do can
+    /// compute what others are late with.
     private func answer(_ peer: PeerIdentity, _ step: Step, now: Moment) -> [Action] {
         guard let versions else { return [] }
         let open = sums.indices.filter {
@@ -355,9 +405,9 @@ public struct ShardMachine: Sendable {
         return leaves.isEmpty ? [] : [.tellMissing(step: step, leaves: Array(leaves), to: peer)]
     }
 
-    /// Most workers served.
+    /// The highest number of workers that can subscribe to a shard or to one of its chunks.
     public static let maximumSubscriberCount = 4096
-    /// Virtual workers named in one answer.
+    /// The highest number of virtual workers in one answer.
     private static let maximumMissingCount = 1024
 
     private mutating func unsubscribe(_ peer: PeerIdentity) -> [Action] {
@@ -365,12 +415,13 @@ public struct ShardMachine: Sendable {
         return []
     }
 
-    /// The coordinator is there: what it has in its ledger need not be kept, what it lacks is sent
-    /// again, and it hears where this shard is.
+    /// Takes in the coordinator's sign of life. Reports that are in the ledger are dropped, reports
+    /// that the coordinator lacks are sent again, and the coordinator hears which version this
+    /// shard is at.
     private mutating func heard(_ alive: Alive, now: Moment) -> [Action] {
         stepLimit = alive.stepLimit
         finished.removeAll { $0.step < alive.recorded }
-        // Sent a whole heartbeat ago and still not there: lost.
+        // A report that was sent a whole heartbeat ago and has not arrived is lost.
         let received = max(alive.recorded, alive.received)
         if received < sentBefore { sentThrough = min(sentThrough, received) }
         sentBefore = sentThrough
@@ -380,7 +431,8 @@ public struct ShardMachine: Sendable {
         return audits + flushReport(now: now, force: version == stepLimit)
     }
 
-    /// Disputes are told again; with nobody left to compare with, first opinions are taken.
+    /// Reports disputes again. When only one worker is left, accepts the first vote on each leaf,
+    /// since no other worker can confirm it.
     private mutating func auditAgain(workerCount: Int, now: Moment) -> [Action] {
         guard configuration.audit != nil, let versions else { return [] }
         isAuditing = workerCount >= 2
@@ -404,16 +456,19 @@ public struct ShardMachine: Sendable {
         return actions
     }
 
+    /// Copies the state of all chunks, if all of them are at this version.
     private func snapshot(_ step: Step) -> [Action] {
         guard let versions, versions.allSatisfy({ $0 == step }) else { return [] }
         return configuration.chunks.map { .snapshot(chunk: $0, step: step) }
     }
 
+    /// Sends the report that is due, unless the last one was sent a short time ago and `force` is
+    /// false.
     private mutating func flushReport(now: Moment, force: Bool) -> [Action] {
         guard isReportDue, let version else { return [] }
         if !force, let lastReport, now < lastReport + configuration.reportInterval { return [] }
-        // A step counts once every chunk of this shard has it. Reports are kept until the coordinator
-        // says that they are in its ledger.
+        // A step counts once every chunk of this shard has it. Reports are kept until the
+        // coordinator says that they are in its ledger.
         let reports = finished.filter { $0.step >= sentThrough && $0.step < version }
         sentThrough = max(sentThrough, version)
         isReportDue = false
@@ -428,6 +483,6 @@ public struct ShardMachine: Sendable {
         }
     }
 
-    /// Step reports in one message.
+    /// The highest number of step reports in one message.
     private static let maximumReportCount = 1000
 }

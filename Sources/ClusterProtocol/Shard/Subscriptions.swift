@@ -1,21 +1,25 @@
-/// Who is sent weights as soon as they are there: all chunks, or some of them.
+/// The peers that get weights as soon as there is a new version: of all chunks, or of some.
 public struct Subscriptions: Hashable, Sendable {
+    /// The peers that get all chunks.
     private var whole: Set<PeerIdentity> = []
+    /// The peers that get one chunk, by chunk.
     private var partial: [Int: Set<PeerIdentity>] = [:]
     private let ownPeer: PeerIdentity?
 
-    /// - Parameter ownPeer: whoever is in this process itself.
+    /// Creates an empty list.
+    ///
+    /// - Parameter ownPeer: the worker in this process; nil when there is none.
     public init(ownPeer: PeerIdentity? = nil) { self.ownPeer = ownPeer }
 
-    /// Who is sent a chunk, in order: others first, and this process's own worker last. It would take
-    /// the core to compute, before the others are told.
+    /// Returns the peers that get a chunk, in the order in which it is sent to them. The worker in
+    /// this process comes last: it would take the core to compute before the others are told.
     public func peers(ofChunk chunk: Int) -> [PeerIdentity] {
         var peers = (partial[chunk].map(whole.union) ?? whole).sorted()
         if let own = ownPeer.flatMap(peers.firstIndex) { peers.append(peers.remove(at: own)) }
         return peers
     }
 
-    /// Everyone, with the chunk if it is not all of them, in order.
+    /// All subscriptions in order, with the chunk where a subscription is for one chunk only.
     var entries: [(peer: PeerIdentity, chunk: Int?)] {
         whole.sorted().map { ($0, nil) }
             + partial.keys.sorted().flatMap { chunk in
@@ -23,9 +27,11 @@ public struct Subscriptions: Hashable, Sendable {
             }
     }
 
-    /// Adds a peer, unless as many as can be served are there already.
+    /// Adds a subscription, unless as many peers as can be served are there already.
     ///
-    /// - Parameter chunk: nil for all.
+    /// - Parameters:
+    ///   - peer: the worker that subscribes.
+    ///   - chunk: the chunk to subscribe to; nil for all chunks.
     /// - Returns: whether there was room.
     @discardableResult
     public mutating func add(_ peer: PeerIdentity, chunk: Int?) -> Bool {
@@ -40,6 +46,7 @@ public struct Subscriptions: Hashable, Sendable {
         return true
     }
 
+    /// Ends all subscriptions of a peer.
     public mutating func remove(_ peer: PeerIdentity) {
         whole.remove(peer)
         for chunk in partial.keys { partial[chunk]?.remove(peer) }

@@ -1,30 +1,37 @@
-/// Which chunks of which versions of the weights a worker has.
+/// The chunks that a worker has of each version of the weights.
 ///
-/// A worker computes on one complete version while the next one arrives chunk by chunk. Shards may be
-/// one version apart, so two incomplete versions can be open at once; a third is never needed.
+/// A worker computes with one complete version while the next one arrives chunk by chunk. Shards
+/// may be one version apart, so two incomplete versions can be open at once; a third is never
+/// needed.
 public struct WeightAssembly: Hashable, Sendable {
-    /// Most versions that may be incomplete at a time.
+    /// The highest number of versions that may be incomplete at a time.
     public static let maximumOpenCount = 2
 
+    /// What to do with a chunk that has come.
     public enum Arrival: Hashable, Sendable {
-        /// Put the chunk into the buffer of its version; `complete` when it was the last one. Buffers
-        /// of `abandoned` versions are not needed any more.
+        /// Put the chunk into the buffer of its version; `complete` says whether it was the last
+        /// one. The buffers of `abandoned` versions are not needed any more.
         case store(complete: Bool, abandoned: [Step])
+        /// Drop the chunk.
         case drop
     }
 
+    /// The number of chunks in a version.
     public let chunkCount: Int
-    /// The newest version that is whole.
+    /// The newest version that is complete; nil before there is one.
     public private(set) var complete: Step?
+    /// The chunks that have come of each incomplete version.
     private var open: [Step: Set<Int>] = [:]
+    /// The newest version seen of each chunk.
     private var newest: [Step?]
 
+    /// Creates an assembly without weights.
     public init(chunkCount: Int) {
         self.chunkCount = chunkCount
         newest = Array(repeating: nil, count: chunkCount)
     }
 
-    /// Whether a chunk would be stored.
+    /// Returns whether a chunk would be stored.
     public func wants(chunk: Int, version: Step) -> Bool {
         guard newest.indices.contains(chunk), complete.map({ $0 < version }) ?? true else {
             return false
@@ -33,7 +40,7 @@ public struct WeightAssembly: Hashable, Sendable {
         return open.count < Self.maximumOpenCount || open.keys.contains { $0 < version }
     }
 
-    /// Takes in one chunk.
+    /// Takes in a chunk and returns what to do with it.
     public mutating func receive(chunk: Int, version: Step) -> Arrival {
         guard newest.indices.contains(chunk) else { return .drop }
         newest[chunk] = max(newest[chunk] ?? version, version)
@@ -56,20 +63,21 @@ public struct WeightAssembly: Hashable, Sendable {
         return .store(complete: true, abandoned: abandoned)
     }
 
-    /// The version to ask for: one that every shard can still give. Nil while nothing is known.
+    /// The version to ask for, which every shard can still send. Nil while no version is complete
+    /// and some chunk was never seen.
     public var wanted: Step? {
         let known = newest.compactMap { $0 }
         guard known.count == chunkCount, let oldest = known.min() else { return complete?.next }
         return max(oldest, complete?.next ?? oldest)
     }
 
-    /// Chunks of the wanted version that are not here.
+    /// The chunks of the wanted version that have not come, ascending.
     public var missing: [Int] {
         guard let wanted else { return Array(0..<chunkCount) }
         let here = open[wanted] ?? []
         return (0..<chunkCount).filter { !here.contains($0) }
     }
 
-    /// Forgets everything: the shards were put back to an earlier version.
+    /// Forgets everything, because the shards were put back to an earlier version.
     public mutating func reset() { self = WeightAssembly(chunkCount: chunkCount) }
 }

@@ -1,55 +1,63 @@
-/// Stragglers: whoever has nothing to do computes what others are late with. No copy can change a bit.
+/// Stragglers: a worker with nothing to do computes what others are late with. No copy can change a
+/// bit.
 extension WorkerMachine {
-    /// For so many steps after work of others was of use, more of it is expected.
+    /// After a step in which help was of use, others are expected to be late again for this many
+    /// steps.
     private static let expectation = 32
-    /// So many waits tell what is usual at all.
+    /// The number of waits after which the usual wait is known.
     static let firstWaitCount = 10
-    /// Waits differ from step to step; only one that lasts this many times as long is unusual.
+    /// A wait is unusual when it is this many times as long as usual, since waits differ from step
+    /// to step.
     private static let unusual = 2.0
 
-    /// Whether whoever was late lately is likely to be late again.
+    /// Whether a worker that was late a short time ago is likely to be late again.
     private var expectsStragglers: Bool {
         guard let lastHelped, let round else { return false }
         return round.step.value - lastHelped.value <= Self.expectation
     }
 
-    /// Waiting for others this long, a worker offers to compute what they are late with.
+    /// How long a worker waits for others before it offers to compute what they are late with.
     ///
-    /// Where the exchange itself takes long, or workers share processors, everyone waits in every
-    /// step: that is nobody's lateness, and copies would only make it longer.
+    /// Where the exchange itself takes long, or workers share processors, every worker waits in
+    /// every step. Then no worker is late, and copies would only make the step longer.
     private var patience: Duration {
         if expectsStragglers { return .milliseconds(1) }
-        // Help takes as long as one virtual worker at least, and is in vain when they are there before.
+        // Help takes at least as long as one virtual worker. It is in vain when the sums come
+        // before that.
         let own = ownTime ?? .milliseconds(20)
         let shortest = own / max(1, assignment?.virtualWorkers.count ?? 1)
         return max(.milliseconds(5), (usualWait ?? .zero) * Self.unusual, own * 0.5, shortest)
     }
 
-    /// How often work of others is taken in a step without waiting longer each time: as much as its
-    /// own share, and a little.
+    /// How many times in a step work of others is taken without waiting longer each time: as many
+    /// as this worker has virtual workers, at least 2.
     private var promptHelpCount: Int { max(2, assignment?.virtualWorkers.count ?? 0) }
 
-    /// The wait before the next inquiry. It doubles with each that led to nothing: where a step
-    /// takes long because processes outnumber the cores, everyone is idle most of the time, and
-    /// their questions must not be what takes the cores.
+    /// Returns the wait before the next inquiry. It doubles with each inquiry that led to nothing.
+    ///
+    /// Where a step takes long because processes outnumber the cores, every worker is idle most of
+    /// the time. The inquiries of idle workers must not take the cores.
     private func delay(in round: Round) -> Duration {
         let useful = min(round.helpCount, promptHelpCount)
         let vain = max(0, round.inquiryCount - useful)
         return patience * (1 << min(vain, Self.maximumDoublings))
     }
 
-    /// A wait of 1 ms becomes one of a second.
+    /// The highest number of doublings: a wait of 1 ms becomes one of 1 s.
     private static let maximumDoublings = 10
 
-    /// When `tick` is wanted, apart from heartbeats.
+    /// The moment when `tick` is wanted next, apart from heartbeats; nil when it is not.
     public var nextDeadline: Moment? {
         guard mayHelp, let round, let idle = round.idleSince else { return nil }
         return max(idle, round.lastInquiry ?? idle) + delay(in: round)
     }
 
+    /// Whether the worker may help others: it waits for weights, and there are other virtual
+    /// workers.
     private var mayHelp: Bool { isWaitingForWeights && run.tree.leafCount > 1 }
 
-    /// Asks what is missing: at once where others are known to be late, or else after some patience.
+    /// Asks what is missing. Asks at once when others are likely to be late, and otherwise after
+    /// some patience.
     mutating func inquire(now: Moment) -> [Action] {
         guard mayHelp, var round, let idle = round.idleSince else { return [] }
         let isFirst = round.lastInquiry.map { $0 < idle } ?? true
@@ -63,14 +71,16 @@ extension WorkerMachine {
         return [.inquire(shard: run.plan.chunks[late].shard, step: round.step)]
     }
 
-    /// Takes in how long the weights of the next step came after this worker's own share, and
-    /// whether help with this one was of use: weights that it was in time for come soon after it.
+    /// Takes in how long the weights of the next step took to come after this worker's own share
+    /// was done, and whether help in this step was of use. Help was of use if the weights came soon
+    /// after it.
     mutating func learn(from round: Round, now: Moment) {
         guard let done = round.ownDone else { return }
         let usual = usualWait ?? .zero
-        // One long pause, of a process that died for instance, is not what is usual.
+        // One long pause, for instance of a process that died, is not what is usual.
         let wait = min(now - done, max(usual, .milliseconds(5)) * 4)
-        // At first nothing is known, and help that is not needed makes a slow exchange slower.
+        // The first waits count for more: before the usual wait is known, help that is not needed
+        // makes a slow exchange slower.
         let share = waitCount < Self.firstWaitCount ? 0.5 : 0.2
         waitCount += 1
         usualWait = usualWait == nil ? wait : usual * (1 - share) + wait * share
@@ -79,14 +89,15 @@ extension WorkerMachine {
         lastHelped = now - helped <= soon ? round.step : nil
     }
 
-    /// How many workers may be looking for the same missing leaves, by the share this one has itself.
+    /// How many workers may be looking for the same missing leaves, judged by this worker's own
+    /// share.
     private var helperCount: Int {
         let share = assignment?.virtualWorkers.count ?? 0
         return max(1, run.tree.leafCount / max(1, share) - 1)
     }
 
-    /// Takes a part of the missing leaves, in as few sums as it can: a subtree costs the wire no more
-    /// than a leaf. A second copy of a contribution changes nothing.
+    /// Takes a part of the missing leaves, in as few sums as possible: a subtree costs the wire no
+    /// more than a leaf. A second copy of a contribution changes nothing.
     mutating func help(_ step: Step, _ leaves: [Int]) -> [Action] {
         guard var round, round.step == step, round.pending.isEmpty, isWaitingForWeights else {
             return []
@@ -97,7 +108,7 @@ extension WorkerMachine {
         let parts = nodes(covering: open, in: step).flatMap {
             run.tree.parts(of: $0, leafCountAtMost: part)
         }
-        // From the end: whoever is late has most likely begun at the beginning.
+        // From the end: a late worker has most likely begun at the beginning.
         let spread = min(parts.count, helperCount)
         let first = parts.count - 1 - (run.salt &+ round.helpCount) % spread
         var chosen: [TreeNode] = []

@@ -1,22 +1,28 @@
-/// Decides what a worker computes: which tree nodes, on which version of the weights, what it sends
-/// and what it sends again.
+/// Decides what a worker computes and sends: which tree nodes, on which version of the weights, and
+/// what it sends again.
 ///
-/// The machine never sees a float. Everything it asks for twice is harmless: a contribution is a pure
-/// function of (run, step, node).
+/// The machine never sees a float. Everything that it asks for twice is harmless: a contribution is
+/// a pure function of (run, step, node).
 public struct WorkerMachine: Sendable {
     /// What a worker must know of the run.
     public struct Run: Hashable, Sendable {
+        /// The worker's identity.
         public var identity: PeerIdentity
+        /// The run's reduction tree.
         public var tree: ReductionTree
+        /// How the flat vector is cut into slices and chunks.
         public var plan: SlicePlan
-        /// A wait for weights that lasts longer than this is answered by asking again.
+        /// Weights that have not come after this time are asked for again.
         public var retryInterval: Duration
-        /// Differs from worker to worker, so that two who help do not help with the same.
+        /// A number that differs between workers, so that two of them do not help with the same
+        /// leaves.
         public var salt: Int
-        /// Leaves this worker computes at a time.
+        /// The number of leaves that the worker computes at a time.
         public var threadCount: Int
+        /// The choice of audited leaves; nil without audits.
         public var audit: AuditPlan?
 
+        /// Creates the description of a run.
         public init(
             identity: PeerIdentity, tree: ReductionTree, plan: SlicePlan, retryInterval: Duration,
             salt: Int = 0, threadCount: Int = 1, audit: AuditPlan? = nil
@@ -31,20 +37,30 @@ public struct WorkerMachine: Sendable {
         }
     }
 
+    /// An event that a worker takes in.
     public enum Event: Hashable, Sendable {
+        /// The coordinator assigns virtual workers.
         case assignment(Assignment)
+        /// The coordinator moves the step limit: steps below it may run.
         case stepLimit(Step)
+        /// The coordinator asks the worker to begin no further step.
         case hold(Hold)
+        /// The coordinator asks for an evaluation of some chunks of the test records.
         case evaluate(Evaluate)
+        /// The coordinator asks for one leaf once more, because workers disagree about it.
         case recompute(Recompute)
-        /// `placement` is the sender's: what shards sent before they were put back does not count.
+        /// A chunk of the weights has come. `placement` is the one that the sender knows: weights
+        /// from before the shards were put back do not count.
         case weights(shard: ShardIndex, chunk: Int, version: Step, placement: Int)
+        /// The sum of a node is complete.
         case nodeComputed(step: Step, node: TreeNode)
         /// These chunks of a node that is being computed are final; the rest follows.
         case chunksComputed(step: Step, node: TreeNode, chunks: Range<Int>)
-        /// A shard's answer: the virtual workers it still waits for.
+        /// A shard has answered an inquiry: it still waits for these virtual workers.
         case missing(step: Step, leaves: [Int])
+        /// The evaluation is done.
         case evaluated(Evaluated)
+        /// Time has passed; see `nextDeadline`.
         case tick
     }
 
@@ -56,11 +72,11 @@ public struct WorkerMachine: Sendable {
         public var node: TreeNode
         /// The chunks of the sum that are sent, as far as they belong to `shards`.
         public var chunks: Range<Int>
-        /// The shards that are sent to.
+        /// The shards that the chunks are for.
         public var shards: [ShardIndex]
         /// The placement of the shards that the sum is for.
         public var placement: Int
-        /// Whether the chunks go to the shards directly, and not by relays where there are some.
+        /// Whether the chunks go straight to the shards, past the relays.
         public var isStraight: Bool
 
         /// Creates a contribution.
@@ -77,75 +93,97 @@ public struct WorkerMachine: Sendable {
         }
     }
 
+    /// An action that the runtime carries out for a worker.
     public enum Action: Hashable, Sendable {
+        /// Send a message to the coordinator.
         case tell(ControlMessage)
         /// Connect to these shards, and to relays where there are some; drop connections to others.
-        /// With `isRerouted`, first unsubscribe from everything: the relays are others now.
+        /// With `isRerouted`, unsubscribe from everything first, because the relays have changed.
         case connect([ShardPlacement], RelayRoutes?, isRerouted: Bool)
-        /// Create the compute engines; comes once, before anything is computed.
+        /// Create the compute engines. This comes once, before anything is computed.
         case useInstructionSet(String)
-        /// Ask a shard for weights, of all its chunks (nil) or of one.
+        /// Subscribe to a shard's weights from this version on: to one chunk, or to all chunks
+        /// (nil).
         case fetch(shard: ShardIndex, chunk: Int?, version: Step)
-        /// Ask the relay for a chunk's weights.
+        /// Subscribe to a chunk's weights at its relay, from this version on.
         case follow(chunk: Int, version: Step)
+        /// Ask a shard which contributions to a step are missing.
         case inquire(shard: ShardIndex, step: Step)
         /// Copy the chunk just received into the buffer of its version.
         case store(chunk: Int, version: Step)
+        /// Drop the chunks that have come of this version.
         case abandonWeights(version: Step)
-        /// Compute with this version from now on; what belongs to older steps is not needed any more.
-        /// The virtual workers are this worker's in the step.
+        /// Compute with this version from now on. What belongs to older steps is not needed any
+        /// more. The virtual workers are those assigned to this worker.
         case adopt(Step, virtualWorkers: [Int])
-        /// Forget all weights and results.
+        /// Drop all weights and results.
         case reset
+        /// Compute the sums of these nodes with the weights in use.
         case compute(step: Step, nodes: [TreeNode])
+        /// Send chunks of a sum that is computed.
         case contribute(Contribution)
+        /// Evaluate chunks of the test records with the weights in use.
         case evaluate(Evaluate)
+        /// An assignment was taken in, for the log and for fetching data ahead.
         case assigned(Assignment)
+        /// The weights of these shards are asked for again, for the log.
         case retried(step: Step, shards: [ShardIndex])
     }
 
     /// The work on one step.
     struct Round: Hashable, Sendable {
         var step: Step
-        /// Leaves that were asked for in this step.
+        /// The leaves that were asked for in this step, including those computed for others.
         var leaves: Set<Int> = []
+        /// The nodes that are being computed.
         var pending: Set<TreeNode> = []
+        /// The nodes that have been sent.
         var contributed: [TreeNode] = []
-        /// Nodes that are pending and have sent their last chunks already: the first chunk sent.
+        /// The first chunk that was sent of each pending node whose last chunks have been sent
+        /// already.
         var sentFrom: [TreeNode: Int] = [:]
-        /// When it began, and when everything asked for so far was done.
+        /// The moment when the step began.
         var begun: Moment
+        /// The moment when everything asked for so far was done; nil while something is being
+        /// computed.
         var idleSince: Moment?
-        /// When its own share was done.
+        /// The moment when the worker's own share was done; nil before that.
         var ownDone: Moment?
-        /// How often work of others was taken, for lack of other work.
+        /// How many times the worker took work of others, for lack of other work.
         var helpCount = 0
+        /// The moment when the last inquiry was sent.
         var lastInquiry: Moment?
-        /// Inquiries so far.
+        /// The number of inquiries so far.
         var inquiryCount = 0
     }
 
+    /// What the worker knows of the run.
     public let run: Run
     var weights: WeightAssembly
+    /// The newest assignment; nil before the first one.
     var assignment: Assignment?
+    /// The step in work; nil between steps.
     var round: Round?
-    /// Nil where there are no relays.
+    /// The ways over relays; nil where there are none.
     private var routes: RelayRoutes?
-    /// How often the next weights were asked for again.
+    /// The number of times that the next weights were asked for again.
     private var retryCount = 0
+    /// Whether the coordinator has asked this worker to begin no further step.
     private var isHolding = false
+    /// The evaluation that waits for its weights.
     private var evaluation: Evaluate?
+    /// The moment when weights last came or were last asked for.
     private var lastArrival: Moment = .zero
-    /// How long its own share takes this worker, smoothed.
+    /// How long the worker's own share of a step takes, smoothed.
     var ownTime: Duration?
-    /// How long after that the next weights come, smoothed.
+    /// How long after the worker's own share the next weights come, smoothed.
     var usualWait: Duration?
-    /// Of how many steps that is known.
+    /// The number of steps that `usualWait` was learned from.
     var waitCount = 0
-    /// The last step in which work of others that it took was of use; nil when it was of none
-    /// since.
+    /// The last step in which help was of use; nil when later help was of no use.
     var lastHelped: Step?
 
+    /// Creates a worker without an assignment.
     public init(_ run: Run) {
         self.run = run
         weights = WeightAssembly(chunkCount: run.plan.chunks.count)
@@ -153,10 +191,12 @@ public struct WorkerMachine: Sendable {
 
     /// The step in work, or the one that would be next.
     public var currentStep: Step { weights.complete ?? Step(0) }
+    /// The generation of the assignment; 0 without one.
     public var generation: Generation { assignment?.generation ?? Generation(0) }
+    /// The placement of the shards that the worker sends to; 0 without an assignment.
     public var placement: Int { assignment?.placement ?? 0 }
 
-    /// For reports of simulations.
+    /// The state as text, for reports of simulations.
     public var stateText: String {
         "generation \(generation), virtual workers \(assignment?.virtualWorkers ?? []), "
             + "limit \(assignment?.stepLimit ?? Step(0)), placement \(assignment?.placement ?? 0), "
@@ -164,6 +204,7 @@ public struct WorkerMachine: Sendable {
             + "from \(assignment?.fromStep ?? Step(0)), round \(round.map { "\($0)" } ?? "none")"
     }
 
+    /// Takes in an event and returns the actions to carry out, in order.
     public mutating func step(_ event: Event, now: Moment) -> [Action] {
         switch event {
         case .assignment(let assignment): take(assignment, now: now)
@@ -244,7 +285,7 @@ public struct WorkerMachine: Sendable {
 
     // MARK: Steps
 
-    /// Whether a chunk of the weights that has come would be stored.
+    /// Returns whether a chunk of the weights that has come would be stored.
     public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
         placement == assignment?.placement && isPart(chunk, of: shard)
             && weights.wants(chunk: chunk, version: version)
@@ -299,7 +340,8 @@ public struct WorkerMachine: Sendable {
         run.audit?.isAudited(step: step, leaf: leaf) ?? false
     }
 
-    /// The fewest sums for these leaves; what is compared leaf by leaf travels leaf by leaf.
+    /// Returns the fewest nodes that cover these leaves. Audited leaves are compared one by one, so
+    /// each of them is a node by itself.
     func nodes(covering leaves: [Int], in step: Step) -> [TreeNode] {
         run.tree.maximalNodes(covering: leaves.filter { !isAudited($0, in: step) })
             + leaves.filter { isAudited($0, in: step) }.map { run.tree.canonical(.leaf($0)) }
@@ -321,7 +363,7 @@ public struct WorkerMachine: Sendable {
         return [contribution(step, node, 0..<end)] + inquire(now: now)
     }
 
-    /// Chunks leave as soon as they are final, the last ones first; the rest leaves with the node.
+    /// Sends chunks as soon as they are final, the last ones first. The rest is sent with the node.
     private mutating func chunksComputed(
         _ step: Step, _ node: TreeNode, _ chunks: Range<Int>
     ) -> [Action] {
@@ -340,8 +382,8 @@ public struct WorkerMachine: Sendable {
                 placement: placement, isStraight: isStraight ?? self.isStraight(node, in: step)))
     }
 
-    /// A relay would hide whose opinion on an audited leaf it is; and where help is wanted it may be
-    /// what is late.
+    /// Returns whether a node's sum goes past the relays. A relay would hide which worker computed
+    /// an audited leaf, and where help is wanted, the relay may be what is late.
     private func isStraight(_ node: TreeNode, in step: Step) -> Bool {
         guard let assignment, routes != nil else { return true }
         let leaves = run.tree.leaves(of: node)
@@ -349,7 +391,7 @@ public struct WorkerMachine: Sendable {
             || !assignment.share(in: step).contains(leaves.lowerBound)
     }
 
-    /// Others disagree about a leaf: one more opinion.
+    /// Computes a leaf once more, because other workers disagree about it.
     private mutating func recompute(_ order: Recompute) -> [Action] {
         guard var round, round.step == order.step, run.tree.hasLeaf(order.virtualWorker)
         else { return [] }
@@ -363,6 +405,7 @@ public struct WorkerMachine: Sendable {
 
     // MARK: Waiting
 
+    /// Sends the sums of the present step to shards again, past the relays.
     private func contributeAgain(to shards: [ShardIndex]) -> [Action] {
         guard let round, !shards.isEmpty else { return [] }
         return round.contributed.map {
@@ -371,7 +414,8 @@ public struct WorkerMachine: Sendable {
         }
     }
 
-    /// Chunks of pending nodes may be with a relay that is gone.
+    /// Sends the early chunks of pending nodes again, past the relays: they may be with a relay
+    /// that is gone.
     private func contributeEarlyChunksAgain() -> [Action] {
         guard let round else { return [] }
         return round.sentFrom.sorted { $0.key < $1.key }.map { node, first in
@@ -391,7 +435,7 @@ public struct WorkerMachine: Sendable {
         return [.evaluate(evaluation)]
     }
 
-    /// Weights that do not come are asked for, and what they wait for is sent again.
+    /// Asks again for weights that do not come, and sends again the sums that they wait for.
     private mutating func retry(now: Moment) -> [Action] {
         guard let assignment, !assignment.shards.isEmpty, isWaitingForWeights,
             now - max(lastArrival, round?.ownDone ?? .zero) >= retryInterval
@@ -402,7 +446,8 @@ public struct WorkerMachine: Sendable {
         let again = Action.retried(step: wanted, shards: late)
         retryCount += 1
         if let routes, !routes.isStraight {
-            // A relay may be what is missing; at first it is given a chance.
+            // A relay may be what fails. The first retry asks it again, and the next one goes
+            // without relays.
             guard retryCount == 1 else {
                 return connect(assignment.shards, routes.straight, now: now) + [again]
             }
@@ -412,12 +457,15 @@ public struct WorkerMachine: Sendable {
             + contributeAgain(to: late) + [again]
     }
 
-    /// Where exchanges take long, asking sooner would make them longer; at first nobody knows.
+    /// How long the worker waits for weights before it asks again. Where exchanges take long,
+    /// asking sooner would make them longer, so the usual wait counts four times. Until the usual
+    /// wait is known, the run's interval counts four times.
     private var retryInterval: Duration {
         waitCount < Self.firstWaitCount
             ? run.retryInterval * 4 : max(run.retryInterval, (usualWait ?? .zero) * 4)
     }
 
+    /// Whether the worker can do nothing before more weights come.
     var isWaitingForWeights: Bool {
         guard let assignment else { return false }
         guard let step = weights.complete else { return true }

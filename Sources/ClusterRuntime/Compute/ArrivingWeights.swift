@@ -2,33 +2,38 @@ import Buffers
 import NeuralNetwork
 import Synchronization
 
-/// Which layers of the next weights are here, while the rest of them is on its way.
+/// The layers of the next weights that are complete while other layers are still on their way.
 ///
-/// A compute thread that looks for work gives its engine those layers meanwhile, so that when the last
-/// chunk comes there is little left to do.
+/// A compute thread that looks for work gives its engine these layers in the meantime, so that
+/// there is little left to do when the last chunk comes.
 ///
-/// Threading: every method may be called from any thread. An element of the buffer is written before
-/// its chunk is told of, and not afterwards.
+/// Threading: every method may be called from any thread. An element of the buffer is written
+/// before `add` is called for its chunk, and not afterwards.
 package final class ArrivingWeights: Sendable {
+    /// The chunks and layers of one version.
     private struct State {
         var buffer: FloatBuffer?
-        /// Chunks that are still to come, by layer.
+        /// The number of chunks that are still to come, for each layer.
         var missing: [Int]
+        /// Whether each chunk has come.
         var hasCome: [Bool]
+        /// The layers that are complete, in the order in which they became so.
         var layers: [Int] = []
     }
 
     /// The layers that each chunk has a part of.
     private let layersOfChunk: [[Int]]
-    /// How many chunks have a part of each layer.
+    /// The number of chunks that have a part of each layer.
     private let chunkCounts: [Int]
     private let state: Mutex<State>
-    /// Rises with every layer.
+    /// A counter that rises when a chunk completes one or more layers.
     private let changes = Atomic(0)
 
+    /// Creates weights of which nothing has come.
+    ///
     /// - Parameters:
-    ///   - layers: the elements of each layer.
-    ///   - chunks: the elements of each chunk.
+    ///   - layers: the elements of each layer in the flat vector.
+    ///   - chunks: the elements of each chunk in the flat vector.
     package init(layers: [Range<Int>], chunks: [Range<Int>]) {
         layersOfChunk = chunks.map { chunk in
             layers.indices.filter { layers[$0].overlaps(chunk) }
@@ -38,7 +43,8 @@ package final class ArrivingWeights: Sendable {
             State(missing: chunkCounts, hasCome: Array(repeating: false, count: chunks.count)))
     }
 
-    /// A chunk of a version has come; of another one than before when the buffer is another.
+    /// Takes in that a chunk has been written to its place in a buffer. Another buffer than before
+    /// means another version.
     package func add(chunk: Int, of buffer: FloatBuffer) {
         let isNews = state.withLock { state in
             if state.buffer !== buffer {
@@ -58,7 +64,10 @@ package final class ArrivingWeights: Sendable {
         if isNews { changes.add(1, ordering: .releasing) }
     }
 
-    /// What is here of the newest version; nil when no layer has since `change`.
+    /// Returns the newest version's buffer and its complete layers, or nil when no layer has been
+    /// completed since the last call.
+    ///
+    /// - Parameter change: the counter that the caller saw last; it is updated.
     package func layers(since change: inout Int) -> (buffer: FloatBuffer, layers: [Int])? {
         let now = changes.load(ordering: .acquiring)
         guard now != change else { return nil }
@@ -67,21 +76,22 @@ package final class ArrivingWeights: Sendable {
     }
 }
 
-/// Which weights one compute thread has given its engine.
+/// The weights that one compute thread has given its engine.
 package struct EngineWeights {
     private var buffer: FloatBuffer?
     private var layers: Set<Int> = []
     private var change = 0
 
+    /// Creates the state of an engine without weights.
     package init() {}
 
-    /// Gives the engine what it does not have of these weights.
+    /// Gives the engine the layers of these weights that it does not have.
     package mutating func load(_ weights: FloatBuffer, into engine: any GradientEngine) {
         load(weights, engine.network.parameters.layers.indices, into: engine)
     }
 
-    /// Gives the engine the layers that have come of the next weights. Those in force are usually not
-    /// needed any more; otherwise they are given to it again.
+    /// Gives the engine the layers of the next weights that have come. The weights in use are
+    /// usually not needed any more; if they are, they are given to the engine again.
     package mutating func load(_ arriving: ArrivingWeights, into engine: any GradientEngine) {
         guard let (buffer, layers) = arriving.layers(since: &change) else { return }
         load(buffer, layers, into: engine)

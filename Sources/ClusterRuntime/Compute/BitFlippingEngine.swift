@@ -3,11 +3,11 @@ import Partitions
 import RunFiles
 import Synchronization
 
-/// An engine that flips one bit of one gradient, so that a test can see an audit catch it.
-///
-/// Everything else is the other engine's work.
+/// An engine that flips one bit of one gradient, so that a test can see an audit detect it. Another
+/// engine does everything else.
 package final class BitFlippingEngine: GradientEngine {
     private let engine: any GradientEngine
+    /// The records of the step in which the bit is flipped.
     private let records: Set<UInt64>
     private let epoch: Int
     private let flip: Flip
@@ -16,12 +16,12 @@ package final class BitFlippingEngine: GradientEngine {
     private final class Flip: Sendable {
         private let isDone = Atomic(false)
 
-        /// Returns true once.
+        /// Returns true for the first call only.
         func takeTurn() -> Bool { !isDone.exchange(true, ordering: .relaxed) }
     }
 
-    /// Returns a maker of engines of which one flips a bit, once, in the first gradient that it
-    /// computes in a step.
+    /// Returns a maker of engines that together flip one bit, once, in the first gradient that one
+    /// of them computes in a step.
     package static func maker(flippingInStep step: Int) -> EngineMaker {
         let flip = Flip()
         return { (material, usual) throws(BackendError) in
@@ -35,7 +35,8 @@ package final class BitFlippingEngine: GradientEngine {
         self.engine = engine
         self.flip = flip
         epoch = plan.epoch(ofStep: step)
-        // A record is used once an epoch, so the records of a step tell it from all others.
+        // Each record is used once in an epoch, so the records of a step tell it from all other
+        // steps of the epoch.
         let orders = OrderCache(plan: plan)
         records = Set(
             (0..<plan.virtualWorkerCount).flatMap {
@@ -43,12 +44,15 @@ package final class BitFlippingEngine: GradientEngine {
             })
     }
 
+    /// The other engine's network.
     package var network: Network { engine.network }
 
+    /// Gives the parameters of a layer to the other engine.
     package func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int) {
         engine.setParameters(parameters, ofLayer: layer)
     }
 
+    /// Computes a gradient, and flips the bit when it is this gradient's turn.
     package func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
@@ -57,21 +61,25 @@ package final class BitFlippingEngine: GradientEngine {
         guard statistics != nil, epoch == self.epoch, batch.count > 0,
             records.contains(batch.records[0]), flip.takeTurn()
         else { return statistics }
-        // The first element is final last. The bit is one that rounding on the wire does not hide.
+        // The first element is final last, so it was not handed over yet. The rounding to bf16 does
+        // not hide this bit.
         gradient[0] = Float(bitPattern: gradient[0].bitPattern ^ 1 << 20)
         return statistics
     }
 
+    /// Evaluates a microbatch with the other engine.
     package func evaluate(
         _ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?
     ) -> BatchStatistics {
         engine.evaluate(batch, logits: logits)
     }
 
+    /// Returns the outputs that the other engine computes.
     package func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
         engine.outputs(images: images, count: count)
     }
 
+    /// Returns the gradients that the other engine computes.
     package func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
     ) -> (input: [Float], parameters: [Float]) {

@@ -6,12 +6,16 @@ import RunFiles
 import Synchronization
 import Threads
 
-/// What the compute threads share, and what each of them does.
+/// What the compute threads of a worker share, and what each of them does.
 final class ComputeCore: Sendable {
+    /// A piece of work for one compute thread.
     enum Task: Sendable {
+        /// The gradient of one virtual worker, as a part of a tree node.
         case leaf(Int, NodeTask)
+        /// The evaluation of one chunk of the test records.
         case evaluate(chunk: Int, EvaluationTask)
 
+        /// The step that the work belongs to.
         var step: Step {
             switch self {
             case .leaf(_, let task): task.step
@@ -19,6 +23,7 @@ final class ComputeCore: Sendable {
             }
         }
 
+        /// The weights to compute with.
         var weights: FloatBuffer {
             switch self {
             case .leaf(_, let task): task.weights
@@ -27,24 +32,32 @@ final class ComputeCore: Sendable {
         }
     }
 
+    /// The run.
     let material: RunMaterial
+    /// Reads microbatches ahead.
     let loader: MicrobatchLoader
+    /// The layers of the next weights that have come.
     let arrivingWeights: ArrivingWeights
+    /// The work that no thread has taken.
     let queue = BlockingQueue<Task>(bound: ReductionTree.maximumLeafCount * 2)
     private let dataSet: DataSet
-    /// What has to come from elsewhere; nil when all data is on this host.
+    /// Fetches partitions from elsewhere; nil when all data is on this host.
     private let needs: PartitionNeeds?
     private let instructionSet: String
     private let engineMaker: EngineMaker?
+    /// Memory for the sums of leaves.
     private let buffers: FloatBufferPool
-    /// Where the chunks of the flat vector begin, and its end.
+    /// The first element of each chunk of the flat vector, then the end of the vector.
     let chunkStarts: [Int]
+    /// Receives results, on a compute thread.
     private let report: @Sendable (ComputePool.Result) -> Void
     private let times = Mutex(ComputeTimes())
     private let currentStep = Atomic(0)
-    /// Of the current step, since the loader was told last.
+    /// The leaves of the current step that were finished since leaves were last handed to the
+    /// loader.
     private let finishedLeaves = Mutex<[Int]>([])
 
+    /// Creates the shared state and starts the loader.
     init(
         material: RunMaterial, dataSet: DataSet, needs: PartitionNeeds?, threadCount: Int,
         instructionSet: String, makeEngine: EngineMaker?,
@@ -70,16 +83,18 @@ final class ComputeCore: Sendable {
             isShared: material.configuration.cluster.sharedMemory)
     }
 
-    /// Most exchanges on one host end sooner.
+    /// The longest time that a thread spins for work before it sleeps. Most exchanges on one host
+    /// take less.
     private static let longestVigil = Duration.milliseconds(2)
 
-    /// Work on steps before this one is not wanted any more.
+    /// Begins a step, and drops the work on other steps.
     func advance(to step: Step) {
         guard currentStep.exchange(step.value, ordering: .relaxed) != step.value else { return }
         finishedLeaves.withLock { $0.removeAll(keepingCapacity: true) }
         queue.removeAll { $0.step != step }
     }
 
+    /// Returns the times since the last call.
     func takeTimes() -> ComputeTimes {
         times.withLock { times in
             defer { times = ComputeTimes() }
@@ -87,13 +102,14 @@ final class ComputeCore: Sendable {
         }
     }
 
+    /// Ends the threads after the work in hand, and stops the loader.
     func stop() {
         queue.close()
         queue.removeAll { _ in true }
         loader.stop()
     }
 
-    /// The body of a compute thread.
+    /// Does the work of one compute thread until `stop` is called.
     func run() {
         Scheduling.compute()
         let engine: any GradientEngine
@@ -124,6 +140,7 @@ final class ComputeCore: Sendable {
         }
     }
 
+    /// Creates the engine of the calling thread.
     private func makeEngine() throws(BackendError) -> any GradientEngine {
         let usual = { () throws(BackendError) -> any GradientEngine in
             try Backends.makeEngine(
@@ -135,11 +152,12 @@ final class ComputeCore: Sendable {
         return try engineMaker(material, usual)
     }
 
+    /// Computes the gradient sum of a leaf, and hands on each stretch of it as soon as it is final.
     private func compute(
         _ leaf: Int, of task: NodeTask, with engine: any GradientEngine
     ) throws(DataError) {
         if let needs {
-            // Fetching is no measure of a worker's speed, and may outlast the step.
+            // Fetching does not measure a worker's speed, and it may outlast the step.
             try needs.bring(step: task.step, leaf: leaf)
             guard task.step.value == currentStep.load(ordering: .relaxed) else { return }
         }
@@ -149,8 +167,8 @@ final class ComputeCore: Sendable {
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
         let sum = buffers.take()
-        // The last chunks are final first, and leave while the rest is computed. Others may have
-        // finished the step meanwhile; the next one is waiting then.
+        // The last chunks are final first, and are sent while the rest is computed. Other workers
+        // may finish the step meanwhile; the next step is then waiting.
         let observer = GradientObserver(
             isWanted: { task.step.value == self.currentStep.load(ordering: .relaxed) },
             isFinal: { element, statistics in
@@ -174,8 +192,8 @@ final class ComputeCore: Sendable {
         prefetch(after: task.step, leaf)
     }
 
-    /// Asks for a leaf's microbatch of the step after next, when no leaf of this one is left: while
-    /// threads wait for other workers, the loader takes nobody's core.
+    /// Asks the loader for the microbatches of the step after next, once the queue is empty. The
+    /// threads then wait for other workers, and the loader takes no core from them.
     private func prefetch(after step: Step, _ leaf: Int) {
         let finished = finishedLeaves.withLock { leaves -> [Int] in
             leaves.append(leaf)
@@ -187,6 +205,7 @@ final class ComputeCore: Sendable {
         loader.prefetch(step: step.value + 2, virtualWorkers: finished)
     }
 
+    /// Returns the figures that travel with a leaf's sum.
     private static func totals(
         _ statistics: BatchStatistics, _ batch: Microbatch, _ leaf: Int
     ) -> ContributionTotals {
@@ -197,7 +216,8 @@ final class ComputeCore: Sendable {
         return totals
     }
 
-    /// Adds what is final of a leaf's sum, and tells of the chunks of its node that are complete then.
+    /// Adds the final part of a leaf's sum, and reports the chunks of its node that are complete
+    /// with it.
     private func hand(
         _ leaf: Int, of task: NodeTask, _ sum: FloatBuffer, _ totals: ContributionTotals,
         finalFrom element: Int
@@ -208,6 +228,8 @@ final class ComputeCore: Sendable {
         report(.node(step: task.step, node: task.node, part))
     }
 
+    /// Evaluates a chunk of test records, and reports the results once all chunks of the order are
+    /// done.
     private func evaluate(
         _ chunk: Int, of task: EvaluationTask, with engine: any GradientEngine, _ batch: Microbatch
     ) throws(DataError) {

@@ -2,25 +2,32 @@ import Buffers
 import ClusterProtocol
 import Synchronization
 
-/// One tree node that a worker computes: its leaves, by any threads, added along the tree.
+/// The work on one tree node: any threads compute its leaves, and their sums are added along the
+/// tree.
 ///
-/// A leaf's sum becomes final from its end to its beginning, while it is still computed, and so does
-/// the node's, chunk by chunk. A chunk that is final is packed as it travels, at the beginning of its
-/// stretch of the buffer, and added as soon as both siblings have it.
+/// A leaf's sum becomes final from its end to its beginning while it is still being computed, and
+/// so does the node's sum, chunk by chunk. A final chunk is packed as it travels, at the beginning
+/// of its stretch of the buffer, and two siblings are added as soon as both have the chunk.
 ///
-/// Safety: a chunk of a sum is written by the thread that computes the leaf, which packs it here in
-/// the end, then under the lock while siblings are added to it, and from the moment it is part of a
-/// `Part` it is only read, while earlier chunks of the same buffer may still be written.
+/// Safety: the thread that computes a leaf writes a chunk of the leaf's sum, and packs it here once
+/// it is final. Then the chunk is only written under the lock, when siblings are added to it. From
+/// the moment when it is part of a `Part` it is only read, while earlier chunks of the same buffer
+/// may still be written.
 package final class NodeTask: Sendable {
-    /// Chunks of the node's sum that are complete, all up to the end or up to those given out before.
+    /// Complete chunks of the node's sum: all chunks up to those that were given out before, or up
+    /// to the end.
     package struct Part: Sendable {
+        /// The buffer that holds the sum, each chunk packed at the beginning of its stretch.
         package var sum: FloatBuffer
+        /// The figures that travel with the sum.
         package var totals: ContributionTotals
+        /// The chunks that are complete and were not given out before.
         package var chunks: Range<Int>
-        /// With this part the whole sum is complete.
+        /// Whether the whole sum is complete with this part.
         package var isLast: Bool { chunks.lowerBound == 0 }
     }
 
+    /// The nodes that are present in one chunk, and their sums.
     private struct Chunk {
         var nodes: NodeSet
         var sums: [TreeNode: FloatBuffer] = [:]
@@ -28,25 +35,35 @@ package final class NodeTask: Sendable {
 
     private struct State {
         var chunks: [Chunk]
-        /// The first chunk that a leaf has handed over.
+        /// The first chunk that each leaf has handed over, by leaf.
         var handed: [Int: Int] = [:]
         /// The first chunk of the node's sum that was given out.
         var given: Int
     }
 
+    /// The step that the node belongs to.
     let step: Step
+    /// The node.
     let node: TreeNode
+    /// The weights to compute with.
     let weights: FloatBuffer
+    /// The virtual workers below the node.
     let leaves: [Int]
     private let tree: ReductionTree
     private let precision: WirePrecision
-    /// Where chunks begin, and the end of the last.
+    /// The first element of each chunk of the flat vector, then the end of the vector.
     private let starts: [Int]
     private let state: Mutex<State>
 
+    /// Creates a task of which nothing is computed.
+    ///
     /// - Parameters:
-    ///   - starts: where the chunks of the flat vector begin, then its end.
-    ///   - precision: what the sums travel in.
+    ///   - step: the step.
+    ///   - node: the node.
+    ///   - tree: the reduction tree of the run.
+    ///   - starts: the first element of each chunk of the flat vector, then the end of the vector.
+    ///   - precision: the precision in which the sums travel.
+    ///   - weights: the flat parameter vector to compute with.
     package init(
         step: Step, node: TreeNode, tree: ReductionTree, chunks starts: [Int],
         precision: WirePrecision, weights: FloatBuffer
@@ -63,10 +80,16 @@ package final class NodeTask: Sendable {
         state = Mutex(State(chunks: Array(repeating: empty, count: count), given: count))
     }
 
-    /// Adds the chunks of a leaf's sum that are final, and what becomes possible with them.
+    /// Adds the chunks of a leaf's sum that are final, and carries out the additions that they
+    /// allow.
     ///
-    /// - Parameter element: nothing changes any more from here on.
-    /// - Returns: what is complete now of the node's sum and was not before.
+    /// - Parameters:
+    ///   - leaf: the leaf.
+    ///   - sum: the leaf's sum over the whole flat vector.
+    ///   - totals: the leaf's totals.
+    ///   - element: the first element that is final, together with every element after it.
+    /// - Returns: the chunks of the node's sum that are complete now and were not before; nil when
+    ///   there are none.
     package func add(
         leaf: Int, sum: FloatBuffer, totals: ContributionTotals, finalFrom element: Int
     ) -> Part? {
@@ -103,12 +126,13 @@ package final class NodeTask: Sendable {
             guard let left = chunk.sums.removeValue(forKey: merge.left),
                 let right = chunk.sums.removeValue(forKey: merge.right)
             else { preconditionFailure("a merge of \(merge) without its sums") }
-            // Nobody else holds this chunk of a sum yet, so left may take the result.
+            // No other thread holds this chunk of a sum yet, so left may take the result.
             let target = left.pointer + start
             precision.add(target, right.pointer + start, into: target, count: count)
             chunk.sums[merge.parent] = left
         }
     }
 
+    /// Returns the number of elements in a chunk.
     private func size(_ chunk: Int) -> Int { starts[chunk + 1] - starts[chunk] }
 }

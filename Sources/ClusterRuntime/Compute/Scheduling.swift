@@ -1,18 +1,22 @@
 import CLinux
 
-/// What the system's scheduler is told of threads.
+/// What the system's scheduler is told about threads.
 ///
-/// Compute threads keep every core busy, and in between a message must pass through several threads
-/// before the next step can begin. Each of them runs for some ten microseconds, but would wait for
-/// the end of a computing thread's slice, milliseconds, unless it says that it runs shortly. Threads
-/// inherit this from the one that starts them, those of libzmq too. No rights are needed; kernels
-/// before 6.12 know nothing of it, and prefer those who slept anyway.
+/// Compute threads keep every core busy. Between two steps, a message must pass through several
+/// threads before the next step can begin. Each of these threads runs for about ten microseconds.
+/// But it would wait some milliseconds for the end of a compute thread's slice, unless it tells the
+/// scheduler that it asks for a short slice only.
+///
+/// A thread inherits the setting from the thread that starts it, and so do libzmq's threads. No
+/// privileges are needed. Kernels before 6.12 ignore the setting, but they prefer threads that
+/// slept anyway.
 enum Scheduling {
+    /// The slice of a thread that carries messages, in nanoseconds.
     private static let messageSlice: UInt64 = 100_000
 
-    /// The calling thread, and those that it starts, carry messages.
+    /// Marks the calling thread, and the threads that it starts, as carriers of messages.
     static func carryMessages() { _ = convoy_set_slice(messageSlice) }
 
-    /// The calling thread computes: the others go first.
+    /// Marks the calling thread as a compute thread, behind the threads that carry messages.
     static func compute() { _ = convoy_set_slice(0) }
 }

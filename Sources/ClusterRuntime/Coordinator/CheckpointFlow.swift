@@ -2,10 +2,10 @@ import ClusterProtocol
 import Logging
 import RunFiles
 
-/// Checkpoints on their way from the shards to the disk, and the best one among them.
+/// Moves checkpoints from the shards to the disk, and keeps track of the best one.
 ///
-/// A snapshot waits for the coordinator's word, then for the ledger, which a checkpoint must never be
-/// ahead of, then for the thread that writes.
+/// A snapshot waits first for the coordinator's decision, then for the ledger, because a checkpoint
+/// must never be ahead of the ledger, and then for the thread that writes.
 ///
 /// Threading: the coordinator's socket thread only.
 final class CheckpointFlow {
@@ -14,19 +14,24 @@ final class CheckpointFlow {
     private let exchange: StateExchange
     private let bestPath: String
     private let log: Logger
-    /// Takes results that are known at once, as those of the writer's thread come.
+    /// Takes results that are known at once, in the same way as those of the writer's thread.
     private let post: (CheckpointWriter.Written) -> Void
+    /// The snapshots that wait for the coordinator's decision, by step.
     private var arrived: [Int: Checkpoint] = [:]
+    /// The checkpoints that wait for the ledger, by step, with the number of the request to sync
+    /// it.
     private var awaitingLedger: [Int: (checkpoint: Checkpoint, request: Int)] = [:]
+    /// The checkpoint with the highest test accuracy; nil before the first evaluation.
     private var best: BestCheckpoint?
     /// The step of the checkpoint that was written last.
     private(set) var lastWritten: Int
-    /// The digest of that checkpoint's weights.
+    /// The SHA-256 of the weights in the checkpoint that was written last.
     private(set) var lastWeightsSHA256: String
-    /// Why the last checkpoint that failed could not be written.
+    /// The reason why a checkpoint could not be written, for the last one that failed; nil when
+    /// none has.
     private(set) var failure: Failure?
 
-    /// Creates the flow of a run that begins, or goes on, with a checkpoint.
+    /// Creates the flow of a run that begins with the checkpoint of the plan, or goes on from it.
     init(
         _ plan: CoordinatorProcess.Plan, writer: CheckpointWriter, recorder: RunRecorder,
         exchange: StateExchange, log: Logger, post: @escaping (CheckpointWriter.Written) -> Void
@@ -45,17 +50,17 @@ final class CheckpointFlow {
             ? BestCheckpoint.newest(plan.settings.directory, plan.recovery, plan.store) : nil
     }
 
-    /// Keeps a snapshot until the coordinator says what becomes of it.
+    /// Keeps a snapshot until the coordinator decides about it.
     func keep(_ snapshot: Checkpoint) { arrived[snapshot.step] = snapshot }
 
-    /// Begins to write the snapshot of a step: asks for the ledger first.
+    /// Begins to write the snapshot of a step: asks for the ledger to be synced first.
     func write(_ step: Step) {
         guard let checkpoint = arrived[step.value] else { return }
         arrived = arrived.filter { $0.key > step.value }
         awaitingLedger[step.value] = (checkpoint, recorder.makeDurable())
     }
 
-    /// Writes what the ledger has caught up with.
+    /// Writes the checkpoints that the ledger has caught up with.
     func advance(_ records: RecordWriter.Progress, instructionSet: String) {
         for step in awaitingLedger.keys.sorted() {
             guard let waiting = awaitingLedger[step], waiting.request <= records.durableCount else {
@@ -76,13 +81,13 @@ final class CheckpointFlow {
                     failure: failure))
         }
         if !writer.write(checkpoint, instructionSet: instructionSet, best: best?.step) {
-            // The last one of the run is asked for until it is there.
+            // The last checkpoint of the run is requested until it is written.
             exchange.takeAgain(step: checkpoint.step)
             log.warning("left a checkpoint out: the disk is too slow")
         }
     }
 
-    /// Takes in what became of a checkpoint, and returns what the coordinator is to decide by.
+    /// Takes in the result of a write, and returns the event for the coordinator's machine.
     func take(_ written: CheckpointWriter.Written) -> CoordinatorMachine.Event {
         if written.isNotFinite {
             exchange.takeAgain(step: written.step)
@@ -103,8 +108,8 @@ final class CheckpointFlow {
         return .checkpointWritten(Step(written.step))
     }
 
-    /// Takes an evaluation into account: the checkpoint with the highest test accuracy stays,
-    /// however many come after it.
+    /// Takes in an evaluation. The checkpoint with the highest test accuracy is kept, however many
+    /// come after it.
     func consider(_ summary: CoordinatorMachine.EvaluationSummary) {
         guard summary.isFinite, summary.recordCount > 0 else { return }
         let candidate = BestCheckpoint(summary)
@@ -113,7 +118,7 @@ final class CheckpointFlow {
         if candidate.step == lastWritten { nameBest() }
     }
 
-    /// Names the best checkpoint, which is on disk.
+    /// Writes the name of the best checkpoint, which is on disk, to its file.
     private func nameBest() {
         if let best { recorder.replace(bestPath, with: best.json) }
     }

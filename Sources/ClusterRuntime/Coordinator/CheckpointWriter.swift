@@ -2,15 +2,22 @@ import ClusterProtocol
 import RunFiles
 import Threads
 
-/// Writes and reads checkpoints on a thread of its own, one after the other.
+/// Writes and reads checkpoints on its own thread, one after the other.
+///
+/// Threading: any thread may call.
 final class CheckpointWriter: Sendable {
+    /// The result of a write.
     struct Written: Sendable {
+        /// The step of the checkpoint.
         var step: Int
+        /// The SHA-256 of the checkpoint's weights, in hexadecimal digits.
         var weightsSHA256: String
+        /// The reason why the checkpoint was not written; nil when it was.
         var failure: Failure?
-        /// The weights hold something that is not a number, so nothing was written.
+        /// Whether the state contains a number that is not finite, so that nothing was written.
         var isNotFinite = false
 
+        /// Returns the result for a checkpoint that was not written because a number is not finite.
         static func notFinite(_ checkpoint: Checkpoint) -> Written {
             Written(
                 step: checkpoint.step, weightsSHA256: checkpoint.weightsSHA256, failure: nil,
@@ -26,27 +33,33 @@ final class CheckpointWriter: Sendable {
     private struct State {
         var jobs: [Job] = []
         var isClosed = false
+        /// The start of the present job; nil when the thread waits.
         var workingSince: Duration?
-        /// Steps of checkpoints that wait to be read.
+        /// The steps of the checkpoints that wait to be read.
         var wanted: Set<Int> = []
     }
 
-    /// Checkpoints that wait at most; each holds the whole state of the model.
+    /// The number of jobs that can wait before a checkpoint is left out. Each checkpoint holds the
+    /// whole state of the model.
     private static let maximumWaitingCount = 2
 
     private let monitor = Monitor(State())
 
+    /// Starts the thread.
+    ///
     /// - Parameters:
-    ///   - requiresFinite: what holds something else is not written.
+    ///   - store: the run's checkpoints.
+    ///   - requiresFinite: whether a checkpoint with a number that is not finite is left unwritten.
     ///   - written: called on this thread after each write.
-    ///   - read: called on this thread with a checkpoint that was asked for, if it is there.
+    ///   - read: called on this thread with a checkpoint that was asked for, if it can be read.
     init(
         _ store: CheckpointStore, requiresFinite: Bool,
         written: @escaping @Sendable (Written) -> Void,
         read: @escaping @Sendable (Checkpoint) -> Void
     ) {
         let monitor = monitor
-        // It ends when it is closed; nobody can end a write that hangs.
+        // The thread ends after `stop`. It is not joined, because a write that hangs cannot be
+        // ended.
         _ = WorkThread(name: "checkpoints") {
             while let job = Self.next(monitor) {
                 switch job {
@@ -87,9 +100,12 @@ final class CheckpointWriter: Sendable {
         return result
     }
 
-    /// False when several are waiting already: this one is left out.
+    /// Adds a checkpoint to those that wait. Returns false when several wait already; this one is
+    /// then left out.
     ///
-    /// - Parameter best: the step of the best checkpoint so far, which stays.
+    /// - Parameters:
+    ///   - instructionSet: the instruction set that the workers settled on.
+    ///   - best: the step of the best checkpoint so far, which is not removed.
     func write(_ checkpoint: Checkpoint, instructionSet: String, best: Int?) -> Bool {
         monitor.change { state in
             guard state.jobs.count < Self.maximumWaitingCount, !state.isClosed else { return false }
@@ -98,7 +114,8 @@ final class CheckpointWriter: Sendable {
         }
     }
 
-    /// Reads a checkpoint; one that waits to be read is not read twice.
+    /// Asks for a checkpoint to be read. A checkpoint that waits to be read already is not read
+    /// twice.
     func read(step: Int) {
         monitor.change { state in
             guard !state.isClosed, state.wanted.insert(step).inserted else { return }
@@ -106,14 +123,16 @@ final class CheckpointWriter: Sendable {
         }
     }
 
-    /// How long the disk has not answered.
+    /// The time that the present job has taken so far; zero when there is none. A long time means
+    /// that the disk does not answer.
     var stalledFor: Duration {
         monitor.look { $0.workingSince.map { SteadyClock.now - $0 } ?? .zero }
     }
 
-    /// Waits until all that was handed in is done, but not longer than `limit`.
+    /// Waits until everything that was handed over is done, but not longer than `limit`. Nothing
+    /// more is taken then.
     ///
-    /// - Returns: whether it is.
+    /// - Returns: whether everything is done.
     @discardableResult
     func stop(within limit: Duration) -> Bool {
         monitor.change { $0.isClosed = true }

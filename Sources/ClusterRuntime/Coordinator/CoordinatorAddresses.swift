@@ -1,18 +1,23 @@
 import ClusterProtocol
 
-/// What a coordinator tells of where it listens.
+/// The addresses under which a coordinator tells others to reach it.
 struct CoordinatorAddresses: Hashable {
-    /// Where members connect, and what is shown to people.
+    /// The endpoint for control messages, as people are shown it. Members connect there.
     var control: Endpoint
+    /// The endpoint for the state of shards, as people are shown it.
     var state: Endpoint
-    /// What members are told: with a wildcard for a host they put what they know the coordinator by.
+    /// The endpoint for the state of shards, as members are told it. When its host is a wildcard, a
+    /// member uses the host by which it knows the coordinator.
     var stateForMembers: Endpoint
+    /// The endpoint of the data service, as members are told it.
     var dataForMembers: Endpoint
 
+    /// Creates the addresses from the bound endpoints.
+    ///
     /// - Parameters:
-    ///   - control, state, data: as bound.
-    ///   - announce: what the user wants this host to be called.
-    ///   - outward: the address that a wildcard most likely means to others.
+    ///   - control, state, data: the endpoints as they are bound.
+    ///   - announce: the name or address that the user gives this host; nil without one.
+    ///   - outward: the address that a wildcard most likely means to other hosts.
     init(
         control: Endpoint, state: Endpoint, data: Endpoint, announce: Endpoint.Host?,
         outward: NetworkAddress?

@@ -7,17 +7,23 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// What the coordinator's socket thread does.
+/// The loop of the coordinator's socket thread. It carries out what `CoordinatorMachine` decides.
+///
+/// Threading: the coordinator's socket thread only.
 final class CoordinatorLoop {
+    /// A message from another thread.
     enum Order: Sendable {
+        /// A checkpoint was written, or could not be.
         case written(CheckpointWriter.Written)
-        /// A checkpoint that shards have asked for.
+        /// A checkpoint that shards have asked for has been read.
         case read(Checkpoint)
-        /// The run's records have got further.
+        /// The files of the run's records have got further.
         case recorded
+        /// End the run at the next possible step, with a checkpoint.
         case stop
     }
 
+    /// The number of messages that one turn takes from each socket at most.
     private static let batch = 256
 
     private let plan: CoordinatorProcess.Plan
@@ -31,24 +37,31 @@ final class CoordinatorLoop {
     private let log: Logger
     private var storage: StorageWatch
     private var machine: CoordinatorMachine
-    /// What waits for the journal.
+    /// Holds back actions until the journal line before them is on disk.
     private var gate = DurabilityGate()
     private var connections = PeerConnections()
+    /// The end of the run; nil while it goes on.
     private var outcome: CoordinatorMachine.Outcome?
     private var instructionSet = "generic"
     private var lastEvaluation: CoordinatorMachine.EvaluationSummary?
+    /// The malformed control messages.
     private var flaws = FlawCounter()
     private var hasWarnedOfDisk = false
     private var hasNotedFlaw = false
-    /// Another coordinator has taken the run over.
+    /// Whether another coordinator has taken the run over.
     private var isFenced = false
-    /// Steps that shards were told are recorded.
+    /// The number of steps whose lines are written to the ledger. Shards are told this number at
+    /// most.
     private var acknowledged = Step(0)
-    /// The build that wrote to the run directory before; nil when this one begins the run.
+    /// The build that wrote to the run directory last; nil for a new run, and when it is unknown.
     private var formerBuild: String?
-    /// The last sign of life, and how it is written.
+    /// The last sign of life and its encoding, which is sent to all members.
     private var lastAlive: (alive: Alive, bytes: [UInt8])?
 
+    /// Opens the sockets and the run's files, and records how the run goes on.
+    ///
+    /// - Throws: 64 when an address cannot be bound, 65 for files of the run that cannot be read or
+    ///   written, 69 when the disk does not answer.
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
     ) throws(Failure) -> (CoordinatorLoop, PollBox, Mailbox<Order>) {
@@ -97,14 +110,15 @@ final class CoordinatorLoop {
         say()
     }
 
-    /// Records how the run goes on, before anyone joins.
+    /// Records how the run goes on, before any member joins.
     private func begin() throws(Failure) {
         let settings = plan.settings
         if settings.isResuming, plan.countedFrom == plan.start.step, !settings.mayHaveMembers {
             record(.resumed(Step(plan.start.step)))
         }
         if let change = plan.change {
-            // Before the run file says so, and before anyone computes with it.
+            // The journal comes first: before the run file has the new settings, and before any
+            // worker computes with them.
             record(
                 .changed(
                     step: change.step, settings: change.changes, formerSource: change.formerSource))
@@ -118,18 +132,19 @@ final class CoordinatorLoop {
         try FileSystem.replace(settings.directory.format, with: RunFormat.own.json)
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
-        // How it ended before holds no longer, now that everything is checked.
+        // The summary of a former end is no longer true. It is removed now that everything is
+        // checked.
         unlink(settings.directory.summary)
         try FileSystem.replace(settings.directory.endpoint, with: sockets.endpointFile)
     }
 
-    /// Records an entry that nobody waits for.
+    /// Records an entry on which no action waits.
     private func record(_ entry: JournalEntry) {
         _ = gate.pass(.journal(entry))
         journal(entry)
     }
 
-    /// Says where the coordinator listens, and what is unusual about the run.
+    /// Logs and shows where the coordinator listens, and what is unusual about the run.
     private func say() {
         log.info(
             "listening",
@@ -159,6 +174,7 @@ final class CoordinatorLoop {
         noteChange()
     }
 
+    /// Logs and shows the settings that were changed.
     private func noteChange() {
         if let change = plan.change {
             for setting in change.changes {
@@ -173,6 +189,7 @@ final class CoordinatorLoop {
         log.warning("the optimizer's state begins anew", metadata: [LogKey.reason: "\(name)"])
     }
 
+    /// Runs until the end of the run and returns the outcome.
     func run(_ poll: PollBox) -> CoordinatorMachine.Outcome {
         do throws(ZeroMQError) {
             if plan.start.step >= plan.material.totalSteps {
@@ -192,6 +209,7 @@ final class CoordinatorLoop {
         return final
     }
 
+    /// Waits for messages and other events once, and handles them.
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         let now = SteadyClock.now
         let result = try poll.wait(
@@ -236,7 +254,8 @@ final class CoordinatorLoop {
     private var nextTick: Duration = .zero
     private var nextHandover: Duration = .zero
 
-    /// Says once that something does not take what is handed to it, and once that it does again.
+    /// Warns once when the disk or standard output takes nothing more, and says once that it does
+    /// again.
     private func watchStorage() {
         let found = storage.look(
             records: recorder.stalledFor, checkpoints: writer.stalledFor, screen: Screen.condition)
@@ -249,6 +268,7 @@ final class CoordinatorLoop {
         }
     }
 
+    /// Ends the run for a reason that the machine does not know.
     private func end(exitCode: Int, reason: String) {
         outcome = CoordinatorMachine.Outcome(
             step: Step(checkpoints.lastWritten), exitCode: exitCode, reason: reason, trainingSeconds: 0,
@@ -274,7 +294,7 @@ final class CoordinatorLoop {
         }
     }
 
-    /// What waited for the disk is done.
+    /// Takes in how far the files are, and does what has waited for that.
     private func takeUp(_ records: RecordWriter.Progress) throws(ZeroMQError) {
         if records.isFenced {
             isFenced = true
@@ -289,7 +309,8 @@ final class CoordinatorLoop {
     // MARK: Messages
 
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
-        // A connection that closed before this message's own was opened may have had its number.
+        // The descriptor may have belonged to a connection that closed before this message's own
+        // was opened.
         try watchConnections()
         sockets.control.hear(frames)
         guard let peer = frames.first?.peerIdentity, frames.count == 2 else {
@@ -309,7 +330,8 @@ final class CoordinatorLoop {
         try step(.message(message, from: peer, over: connection(of: frames[1], message)))
     }
 
-    /// Where a message came from, and who has proven to have sent it. Only a hello needs that.
+    /// Returns what is known of the connection that a message came over: whether it is from this
+    /// host, and the key that the peer has proven to hold. Only a hello needs that.
     private func connection(of frame: Frame, _ message: ControlMessage) -> Connection {
         guard case .hello = message else { return Connection() }
         let address = frame.peerAddress.flatMap { NetworkAddress($0) }
@@ -331,7 +353,8 @@ final class CoordinatorLoop {
             ])
     }
 
-    /// Someone of another version is told so, as far as that version understands it.
+    /// Answers a process of another protocol version with a refusal, as far as that version
+    /// understands one.
     private func answer(
         _ foreign: ControlEnvelope.Foreign, to peer: PeerIdentity, _ frames: [Frame]
     ) throws(ZeroMQError) {
@@ -348,6 +371,7 @@ final class CoordinatorLoop {
             [Frame(peer.rawValue), Frame(ControlCodec.encode(.refused(failure)))])
     }
 
+    /// Tells the machine which members have lost their connection.
     private func watchConnections() throws(ZeroMQError) {
         for descriptor in sockets.gatekeeper.disconnected(of: sockets.control) {
             guard let peer = connections.remove(descriptor) else { continue }
@@ -367,9 +391,10 @@ final class CoordinatorLoop {
         switch action {
         case .writeCheckpoint(let step): checkpoints.write(step)
         case .send(.alive(var alive), let peer):
-            // Reports said to be recorded are forgotten by the shards, so only what is on disk is.
+            // Shards forget the reports that are said to be recorded, so only those that are
+            // written may be.
             alive.recorded = min(alive.recorded, acknowledged)
-            // The same words go to everyone.
+            // All members get the same message, so it is encoded once.
             if lastAlive?.alive != alive {
                 lastAlive = (alive, ControlCodec.encode(.alive(alive)))
             }
@@ -411,28 +436,32 @@ final class CoordinatorLoop {
 
     private func journal(_ entry: JournalEntry) {
         let line = JournalLine(time: SteadyClock.wallSeconds, entry: entry)
-        // The gate counts on a line for each entry.
+        // The gate expects a line for each entry.
         let data = try? JSONEncoder().encode(line)
         if data == nil { log.error("a journal entry cannot be written as JSON") }
         recorder.journal(data.map { String(decoding: $0, as: UTF8.self) } ?? "{}")
     }
 
+    /// Shows once that the run's files are incomplete.
     private func warnOfDisk() {
         guard !hasWarnedOfDisk, let failure = recorder.progress.failure else { return }
         hasWarnedOfDisk = true
         progress.note("the run goes on, but its records are incomplete: \(failure.text)")
     }
 
+    /// Returns the records trained per second of training.
     private func imagesPerSecond(_ seconds: Double) -> Double {
         seconds > 0 ? Double(recorder.recordCount) / seconds : 0
     }
 
     // MARK: The end
 
+    /// Writes the last files of the run, within time limits, and returns the outcome with what went
+    /// wrong there.
     private func finish(_ end: CoordinatorMachine.Outcome) -> CoordinatorMachine.Outcome {
         var end = end
         if isFenced {
-            // Not a byte more: the run is another one's.
+            // Nothing more may be written: the run belongs to another coordinator.
             progress.note(end.reason)
             return end
         }
@@ -450,7 +479,7 @@ final class CoordinatorLoop {
             imagesPerSecond: imagesPerSecond(end.trainingSeconds),
             weightsSHA256: checkpoints.lastWeightsSHA256,
             recordCount: plan.recovery.flatMap {
-                // Other steps went by another plan.
+                // Steps before the change followed another plan.
                 $0.history.entries.isEmpty ? nil : recorder.recordCountOfAll
             })
         let isWorthASummary = end.exitCode != ExitCode.data || machine.hasDiverged

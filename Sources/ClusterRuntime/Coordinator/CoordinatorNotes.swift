@@ -3,6 +3,7 @@ import Logging
 import RunFiles
 
 extension CoordinatorMachine.Note {
+    /// The level at which the note is logged.
     var level: Logger.Level {
         switch self {
         case .lost, .refused, .shardsLost, .unexpected, .goingBack: .warning
@@ -11,7 +12,7 @@ extension CoordinatorMachine.Note {
         }
     }
 
-    /// A constant sentence for the log.
+    /// The message in the log, which is the same for all notes of a kind.
     var sentence: String {
         switch self {
         case .joined: "joined"
@@ -36,6 +37,7 @@ extension CoordinatorMachine.Note {
         }
     }
 
+    /// The facts of the note, as metadata of the log entry.
     var metadata: Logger.Metadata {
         switch self {
         case .joined(let peer), .ready(let peer), .left(let peer): peer.metadata
@@ -88,7 +90,7 @@ extension CoordinatorMachine.Note {
         shares.keys.sorted().map { "\($0): \(shares[$0] ?? [])" }.joined(separator: ", ")
     }
 
-    /// What a person at the terminal should see of it.
+    /// The line that the terminal shows for the note; nil for notes that only the log shows.
     var screenText: String? {
         switch self {
         case .lost(let peer, let reason, let moved, let step):
@@ -128,6 +130,7 @@ extension CoordinatorMachine.Note {
 }
 
 extension CoordinatorMachine.PeerSummary {
+    /// The peer, as metadata of a log entry.
     var metadata: Logger.Metadata {
         [
             LogKey.peerID: "\(identity)", LogKey.peerName: "\(name)", LogKey.peerHost: "\(host)",
@@ -135,6 +138,6 @@ extension CoordinatorMachine.PeerSummary {
         ]
     }
 
-    /// For people: which process, where.
+    /// The peer in messages to people: which process, and on which host.
     var place: String { "\(name) (\(host), pid \(processIdentifier))" }
 }

@@ -6,26 +6,42 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// The coordinator: its socket thread and the thread that writes its checkpoints.
+/// The coordinator of a run: its socket thread, and the threads that write its files and serve its
+/// data.
+///
+/// Threading: any thread may call.
 package final class CoordinatorProcess: Sendable {
+    /// The settings of a coordinator.
     package struct Settings: Sendable {
+        /// The settings of the run.
         package var configuration: RunConfiguration
+        /// The run directory.
         package var directory: RunDirectory
+        /// The endpoint at which members connect. A coordinator that takes over uses the former
+        /// one's.
         package var listen: Endpoint
-        /// Port of the state socket; nil: the system chooses.
+        /// The port of the socket for the state of shards; nil lets the system choose one.
         package var statePort: Int?
-        /// What others are to call this host; nil: where it listens.
+        /// The name or address by which others reach this host; nil stands for the address that it
+        /// listens at.
         package var announce: Endpoint.Host?
+        /// The keys of this process.
         package var transport: Transport
-        /// Go on with the run in the directory, from its newest whole checkpoint.
+        /// Whether to go on with the run in the directory, from its newest complete checkpoint.
         package var isResuming: Bool
-        /// Members of the run may still be at work, and are taken back: the coordinator alone died.
+        /// Whether members of the run may still be at work, because only the coordinator died. They
+        /// are taken back.
         package var mayHaveMembers: Bool
-        /// Takes settings that decide bits and differ from those that the run has.
+        /// Whether to accept settings that decide bits and differ from the run's.
         package var changesSettings = false
+        /// The wait for the other workers, once there is at least one.
         package var startTimeout: Duration
+        /// The wait without a worker, or without a process that can host a shard, before the run
+        /// ends with exit code 69. It is also the patience with a disk that does not answer.
         package var lossTimeout: Duration
 
+        /// Creates the settings of a coordinator, which accepts no settings that differ from the
+        /// run's.
         package init(
             configuration: RunConfiguration, directory: RunDirectory,
             listen: Endpoint, statePort: Int? = nil, announce: Endpoint.Host? = nil,
@@ -46,30 +62,45 @@ package final class CoordinatorProcess: Sendable {
         }
     }
 
-    /// Everything that is worked out before the first socket opens.
+    /// Everything that is determined before the first socket opens.
     struct Plan: Sendable {
+        /// The settings of the coordinator, as far as the run's files do not change them.
         var settings: Settings
+        /// The lock of the run directory.
         var lock: RunLock
+        /// Everything that follows from the run's configuration and data set.
         var material: RunMaterial
+        /// The description of the data set.
         var description: DataSetDescription
+        /// The run's checkpoints.
         var store: CheckpointStore
+        /// The checkpoint that the run begins with or goes on from.
         var start: Checkpoint
+        /// The reasons why newer checkpoints cannot be used.
         var skipped: [Failure]
+        /// What the journal tells of the run; nil for a new run.
         var recovery: CoordinatorMachine.Recovery?
-        /// What is to be said of settings that were changed, before anyone joins.
+        /// The changed settings that are to be recorded before any member joins.
         var change: SettingsHistory.Entry?
-        /// The optimizer begins with zeros, since it is another one.
+        /// Whether the optimizer's state begins with zeros: the optimizer was changed, or the
+        /// former one had no state.
         var optimizerBeginsAnew = false
-        /// Steps whose lines stay in the run's records.
+        /// The number of steps whose lines stay in the run's records.
         var recordedCount: Int
-        /// Steps from this one on count into the run's speed.
+        /// The first step that counts into the run's speed.
         var countedFrom: Int
     }
 
     private let thread: SocketThread<CoordinatorLoop.Order>
     private let outcome: Monitor<CoordinatorMachine.Outcome?>
 
-    /// Checks configuration, data and run directory, then starts.
+    /// Checks the configuration, the data and the run directory, and starts the coordinator.
+    ///
+    /// - Parameters:
+    ///   - output: where the progress is shown.
+    ///   - onEnd: called on the socket thread at the end of the run.
+    /// - Throws: 64 for an address that cannot be bound, 65 for settings, data or files that do not
+    ///   fit, 69 when the disk does not answer.
     package init(
         _ settings: Settings, log: Logger, output: ProgressOutput,
         onEnd: @escaping @Sendable () -> Void
@@ -88,6 +119,7 @@ package final class CoordinatorProcess: Sendable {
         }
     }
 
+    /// Determines everything that is needed before the first socket opens.
     private static func prepare(
         _ settings: Settings, output: ProgressOutput, log: Logger
     ) throws(Failure) -> Plan {
@@ -150,7 +182,8 @@ package final class CoordinatorProcess: Sendable {
             recordedCount: recordedCount, countedFrom: countedFrom)
     }
 
-    /// Whoever goes on with a run ends a coordinator of it that hangs.
+    /// Takes the lock of the run directory. A coordinator that goes on with a run ends the run's
+    /// former coordinator when that one hangs.
     private static func lock(
         _ settings: Settings, output: ProgressOutput, log: Logger
     ) throws(Failure) -> RunLock {
@@ -166,6 +199,8 @@ package final class CoordinatorProcess: Sendable {
             })
     }
 
+    /// Returns the state of a new run: initial weights, or those of a file, and zeros for the
+    /// optimizer.
     private static func initial(_ material: RunMaterial) throws(Failure) -> Checkpoint {
         let training = material.configuration.training
         let network = material.network
@@ -177,12 +212,14 @@ package final class CoordinatorProcess: Sendable {
         return start
     }
 
-    /// Ctrl-C: everyone rests at one step, which is checkpointed.
+    /// Asks the run to stop, as Ctrl-C does: all members stop at one step, and its state is written
+    /// as a checkpoint.
     package func requestStop() { thread.post(.stop) }
 
+    /// Whether the run has ended.
     package var hasEnded: Bool { outcome.wait { .some($0 != nil) } }
 
-    /// Waits for the end.
+    /// Waits for the end of the run and returns its outcome.
     package func join() -> CoordinatorMachine.Outcome {
         let result = outcome.wait { $0 }
         thread.join()

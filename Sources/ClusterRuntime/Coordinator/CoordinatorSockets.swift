@@ -5,19 +5,20 @@ import ZeroMQ
 
 /// The coordinator's sockets, and the addresses under which others reach them.
 ///
-/// Threading: the thread that opened them.
+/// Threading: belongs to the thread that opened them.
 struct CoordinatorSockets {
     let context: Context
     let gatekeeper: Gatekeeper
-    /// Control messages of all members, and questions about the run's state.
+    /// The socket for the control messages of all members, and for questions about the run's state.
     let control: Gatekeeper.Listener
-    /// The state of shards.
+    /// The socket for the state of shards.
     let bulk: Gatekeeper.Listener
-    /// Partitions for workers whose hosts lack them.
+    /// The service that sends partitions to workers whose hosts lack them.
     let data: DataService
+    /// The addresses that others are told.
     let announced: CoordinatorAddresses
 
-    /// Binds all sockets. A coordinator that takes over binds those of the one before it.
+    /// Binds all sockets. A coordinator that takes over binds the addresses of the former one.
     ///
     /// - Throws: a usage error that names the flag, when an address cannot be bound.
     init(_ plan: CoordinatorProcess.Plan, log: Logger) throws(Failure) {
@@ -59,7 +60,7 @@ struct CoordinatorSockets {
             + "\(control.endpoint)\n\(bulk.endpoint)\n\(data.endpoint)\n"
     }
 
-    /// Closes everything; ends the threads behind it.
+    /// Closes all sockets and ends the threads behind them.
     func close() {
         data.stop()
         gatekeeper.close()
@@ -80,8 +81,8 @@ struct PeerConnections {
         peers[descriptor] = peer
     }
 
-    /// Returns the peer that last spoke over a connection that has closed; nil when it has spoken
-    /// over another one since.
+    /// Returns the peer that last spoke over a connection that has closed; nil when that peer has
+    /// spoken over another connection since.
     mutating func remove(_ descriptor: Int32) -> PeerIdentity? {
         guard let peer = peers.removeValue(forKey: descriptor) else { return nil }
         descriptors[peer] = nil

@@ -1,20 +1,29 @@
 import ClusterProtocol
 import RunFiles
 
-/// Where a run is taken up: its newest whole checkpoint, what its journal says, and whether the
-/// settings are those it had.
+/// The point at which a run is resumed: its newest complete checkpoint, the knowledge from its
+/// journal, and whether its settings have changed.
 struct Resumption {
+    /// The settings of the coordinator, without former members when the run's settings are changed.
     var settings: CoordinatorProcess.Settings
+    /// The run's checkpoints.
     let store: CheckpointStore
+    /// The checkpoint that the run goes on from.
     let start: Checkpoint
+    /// The reasons why newer checkpoints cannot be used.
     let skipped: [Failure]
+    /// What the journal tells of the run, with the present change added.
     private(set) var known: CoordinatorMachine.Recovery
-    /// What the journal has yet to say of changed settings.
+    /// The change of settings that the journal does not contain yet.
     let change: SettingsHistory.Entry?
+    /// Whether the optimizer's state begins with zeros: the optimizer was changed, or the former
+    /// one had no state.
     let optimizerBeginsAnew: Bool
 
-    /// - Throws: 65 without a whole checkpoint, for settings that decide bits and are not the
-    ///   run's, unless they are to be changed, and when the goal is behind.
+    /// Finds the newest complete checkpoint and compares its settings with the present ones.
+    ///
+    /// - Throws: 65 when there is no complete checkpoint, when settings that decide bits differ
+    ///   from the run's and are not to be changed, and when the run is past its last step already.
     init(
         _ settings: CoordinatorProcess.Settings, _ material: RunMaterial, fence: RunFence
     ) throws(Failure) {
@@ -44,10 +53,11 @@ struct Resumption {
             ).read(step: step)
         }
         self.settings = settings
-        // Whoever is still at work is so with the settings of before.
+        // Members that are still at work use the former settings, so they are not taken back.
         if !unannounced.isEmpty { self.settings.mayHaveMembers = false }
         optimizerBeginsAnew = any.beginsAnew(state)
-        // The run file may say something else by now; the checkpoint says what it was trained on.
+        // The run file may name another source by now. The checkpoint names the one that it was
+        // trained on.
         let model = "\(any.path(step: step))/\(CheckpointStore.modelFile)"
         change = Self.change(any.changes(since: state), at: Step(step), known.history) {
             (try? CheckpointReader.tensors(model))?.metadata["data"]
@@ -63,7 +73,8 @@ struct Resumption {
             directory.checkpoints, material: material, history: known.history, fence: fence)
     }
 
-    /// Nil when the journal says so already.
+    /// Returns the change of settings to record; nil when there is none, or the journal contains it
+    /// already.
     private static func change(
         _ changes: [SettingChange], at step: Step, _ history: SettingsHistory,
         source: () -> String?

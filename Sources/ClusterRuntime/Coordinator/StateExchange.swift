@@ -4,32 +4,48 @@ import Logging
 import RunFiles
 import ZeroMQ
 
-/// The coordinator's side of state transfer: gives shards the state of a checkpoint, and puts
-/// together what they send of a new one.
+/// The coordinator's side of state transfer. It sends the state of a checkpoint to shards, and
+/// assembles new checkpoints from what shards send.
 ///
-/// Threading: the coordinator's socket thread.
+/// Threading: the coordinator's socket thread only.
 final class StateExchange {
     private let material: RunMaterial
     private let router: SocketBox
+    /// The checkpoint that shards are sent; nil when it is not in memory.
     private var source: Checkpoint?
-    /// Asks for a checkpoint to be read, which comes by `read`.
+    /// Asks for a checkpoint to be read; `read` then gets it.
     private let readCheckpoint: (Int) -> Void
+    /// The snapshots that are being assembled, by step.
     private var arriving: [Int: Arriving] = [:]
-    /// Snapshots of this step and earlier ones have been put together before.
+    /// The last step whose snapshot has been assembled. Snapshots up to this step are not assembled
+    /// again.
     private var lastComplete: Int
+    /// The last step whose snapshot is wanted.
     private var lastWanted = Int.max
+    /// The number of malformed or unexpected messages.
     private(set) var flawCount = 0
-    /// Shards that wait for a checkpoint to be read.
+    /// The requests of shards that wait for a checkpoint to be read.
     private var waiting: [(BulkHeader, PeerIdentity)] = []
 
+    /// The number of snapshots that are assembled at the same time.
     private static let maximumArrivingCount = 4
+    /// The number of requests that can wait.
     private static let maximumWaitingCount = 4096
 
+    /// A snapshot of which some pieces have arrived.
     private struct Arriving {
+        /// The flat vectors, filled as far as pieces have arrived.
         var parts: [FloatBuffer]
+        /// The pieces that are missing: chunk × number of parts + part.
         var missing: Set<Int>
     }
 
+    /// Creates an exchange that has the run's first checkpoint in memory.
+    ///
+    /// - Parameters:
+    ///   - router: the coordinator's socket for the state of shards.
+    ///   - start: the checkpoint that the run begins with or goes on from.
+    ///   - readCheckpoint: asks for the checkpoint of a step to be read.
     init(
         material: RunMaterial, router: SocketBox, start: Checkpoint,
         readCheckpoint: @escaping (Int) -> Void
@@ -41,9 +57,11 @@ final class StateExchange {
         lastComplete = start.step
     }
 
-    /// Takes one message; returns a checkpoint when this was its last piece.
+    /// Takes in one message. Returns a checkpoint when this was its last missing piece, otherwise
+    /// nil.
     ///
-    /// - Parameter isMember: whether a peer may hold slices; state from anyone else is dropped.
+    /// - Parameter isMember: returns whether a peer may host shards. State from any other peer is
+    ///   dropped.
     func receive(
         _ frames: [Frame], isMember: (PeerIdentity) -> Bool
     ) throws(ZeroMQError) -> Checkpoint? {
@@ -65,10 +83,11 @@ final class StateExchange {
         return nil
     }
 
-    /// A checkpoint that is not in memory has to be read first.
+    /// Answers a shard's request for state. A checkpoint that is not in memory has to be read
+    /// first.
     private func answer(_ request: BulkHeader, to peer: PeerIdentity) throws(ZeroMQError) {
         guard let checkpoint = source, checkpoint.step == request.step.value else {
-            // Beyond the bound a shard asks again.
+            // Requests beyond the limit are dropped; the shard asks again.
             if waiting.count < Self.maximumWaitingCount { waiting.append((request, peer)) }
             return readCheckpoint(request.step.value)
         }
@@ -80,13 +99,13 @@ final class StateExchange {
                 header.placement = request.placement
                 let frames = BulkMessage.frames(
                     header, payload: buffer.bytes(chunk.range), .fp32, owner: buffer)
-                // What does not fit is asked for again.
+                // A message that does not fit in the queue is lost, and the shard asks again.
                 _ = try router.send([Frame(peer.rawValue)] + frames)
             }
         }
     }
 
-    /// A checkpoint that was asked for is in memory.
+    /// Takes a checkpoint that was read, and answers the requests that wait for it.
     func read(_ checkpoint: Checkpoint) throws(ZeroMQError) {
         source = checkpoint
         let requests = waiting
@@ -96,21 +115,22 @@ final class StateExchange {
         }
     }
 
-    /// The checkpoint of a step was not written: its state is put together once more when it comes
-    /// again.
+    /// Assembles the snapshot of a step once more when its state comes again, because its
+    /// checkpoint was not written.
     func takeAgain(step: Int) { lastComplete = min(lastComplete, step - 1) }
 
-    /// The run goes back, and will end at `step`: state of later ones, which may still come from
-    /// before, is not wanted.
+    /// Takes note that the run goes back and will end at `step`. State of later steps, which may
+    /// still arrive from before, is not wanted.
     func goBack(to step: Int) {
         lastWanted = step
         arriving = arriving.filter { $0.key <= step }
         takeAgain(step: step)
     }
 
-    /// The state is in place everywhere: it need not be kept in memory.
+    /// Releases the checkpoint, because all shards have their state.
     func forgetSource() { source = nil }
 
+    /// Takes in a piece of state. Returns the checkpoint when it was the last missing piece.
     private func take(_ message: BulkMessage) -> Checkpoint? {
         let header = message.header
         let chunks = material.slicePlan.chunks
@@ -126,7 +146,8 @@ final class StateExchange {
         let step = header.step.value
         guard step > lastComplete, step <= lastWanted else { return nil }
         if arriving[step] == nil {
-            // Some may overlap; an older one that never became whole is given up.
+            // Several snapshots may arrive at the same time. The oldest one is given up when there
+            // are too many.
             if arriving.count == Self.maximumArrivingCount, let oldest = arriving.keys.min() {
                 arriving[oldest] = nil
             }

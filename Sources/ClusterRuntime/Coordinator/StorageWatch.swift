@@ -2,34 +2,45 @@ import ClusterProtocol
 import Logging
 import Threads
 
-/// Notices when the run directory's disk, or whoever reads standard output, takes nothing any more.
+/// Notices when the disk of the run directory, or the reader of standard output, takes nothing
+/// more.
 ///
-/// The run goes on meanwhile; what must be on disk before somebody is told waits.
+/// The run goes on in the meantime. Whatever must be on disk before others are told waits.
 struct StorageWatch {
-    /// What is said of it, once when it begins and once when it is over.
+    /// A warning, given once when a stall begins and once when it is over.
     struct Notice {
-        /// For the log.
+        /// The message for the log.
         var sentence: String
-        /// For people.
+        /// The text for the terminal.
         var text: String
+        /// The length of the stall, as metadata of the log entry.
         var metadata: Logger.Metadata
     }
 
-    /// A checkpoint of a large model may take this long on a slow disk.
+    /// The shortest time after which a checkpoint counts as stalled. A large model may take this
+    /// long on a slow disk.
     private static let checkpointPatience = Duration.seconds(30)
 
     private let patience: Duration
-    /// How long the disk has not answered, when that is long.
+    /// The time for which the disk has not answered; nil when it answers.
     private(set) var diskStall: Duration?
+    /// The time for which standard output has not been read; nil when it is read.
     private var screenStall: Duration?
+    /// The number of lines that were left out when the last stall of standard output ended.
     private var leftOutCount = 0
 
-    /// - Parameter patience: longer than this nothing takes that is well.
+    /// Creates a watch.
+    ///
+    /// - Parameter patience: the longest time that a healthy disk or reader takes.
     init(patience: Duration) { self.patience = patience }
 
+    /// Returns the warnings that are due.
+    ///
     /// - Parameters:
-    ///   - records: how long the writer of ledger, journal and metrics has been at one thing.
-    ///   - checkpoints: the time that the writer of checkpoints has.
+    ///   - records: the time that the present job of the writer of ledger, journal and metrics has
+    ///     taken.
+    ///   - checkpoints: the time that the present job of the writer of checkpoints has taken.
+    ///   - screen: the state of standard output.
     mutating func look(
         records: Duration, checkpoints: Duration, screen: DeferredOutput.Condition
     ) -> [Notice] {

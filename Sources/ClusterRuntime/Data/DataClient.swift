@@ -3,18 +3,28 @@ import Partitions
 import Threads
 import ZeroMQ
 
-/// The worker's thread that fetches what is at the coordinator, one object after the other.
+/// A worker's thread that fetches objects from the coordinator, one after the other.
 final class DataClient: Sendable {
+    /// An order to the thread.
     enum Order: Sendable {
-        /// There is something to fetch.
+        /// Ask `next` again, since there is something to fetch.
         case look
+        /// Ask at another endpoint from now on.
         case move(String)
+        /// End, and fail the object that is being fetched.
         case stop
     }
 
     private let thread: SocketThread<Order>
 
-    /// - Parameter next: the next object to fetch; called on the client's thread.
+    /// Starts the thread.
+    ///
+    /// - Parameters:
+    ///   - endpoint: the coordinator's data service.
+    ///   - next: returns the next object to fetch, or nil when there is none. It is called on the
+    ///     client's thread.
+    ///   - onFailure: called on the client's thread when the connection fails; the thread then
+    ///     ends.
     init(
         context: Context, transport: Transport, identity: PeerIdentity, endpoint: String,
         next: @escaping @Sendable () -> DataFetch?,
@@ -32,8 +42,10 @@ final class DataClient: Sendable {
         }
     }
 
+    /// Gives the thread an order.
     func post(_ order: Order) { thread.post(order) }
 
+    /// Ends the thread and waits for its end.
     func stop() {
         thread.post(.stop)
         thread.join()

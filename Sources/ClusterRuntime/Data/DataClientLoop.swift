@@ -3,8 +3,11 @@ import Partitions
 import Threads
 import ZeroMQ
 
-/// What the data client's thread does: carries out what `Download` decides.
+/// The loop of the data client's thread. It carries out what `Download` decides.
+///
+/// Threading: the data client's thread only.
 final class DataClientLoop {
+    /// The number of messages that one turn takes in at most.
     private static let batch = 64
 
     private let context: Context
@@ -14,9 +17,11 @@ final class DataClientLoop {
     private let next: () -> DataFetch?
     private var connection: OutgoingConnection
     private var endpoint: String
+    /// The object that is being fetched; nil between two objects.
     private var current: (fetch: DataFetch, download: Download)?
     private var isRunning = true
 
+    /// Creates the loop and connects to the data service.
     init(
         context: Context, transport: Transport, identity: PeerIdentity, endpoint: String,
         mailbox: Mailbox<DataClient.Order>, next: @escaping () -> DataFetch?
@@ -37,7 +42,9 @@ final class DataClientLoop {
             context, SocketSettings.dataDealer(identity), to: endpoint, of: .coordinator)
     }
 
-    /// - Returns: why it ended, unless it was told to.
+    /// Runs until an order to stop or a failure.
+    ///
+    /// - Returns: the reason for the end; nil after an order to stop.
     func run(_ poll: PollBox) -> DataError? {
         var failure: DataError?
         while isRunning {
@@ -86,7 +93,8 @@ final class DataClientLoop {
         }
     }
 
-    /// Frames that are no answer to what is being fetched are left over from something else.
+    /// Takes in a message. A message about another object than the present one is left over from an
+    /// earlier fetch and dropped.
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         guard let message = DataMessage(frames[...]), let current,
             message.header.object == current.download.object
@@ -117,7 +125,7 @@ final class DataClientLoop {
         for action in actions {
             guard let (fetch, download) = current else { return }
             switch action {
-            // What finds its queue full is asked for again.
+            // A question that finds its queue full is asked again later.
             case .ask(let header): _ = try connection.socket.send(DataMessage.frames(header))
             case .append:
                 do throws(DataError) {
@@ -140,6 +148,7 @@ final class DataClientLoop {
         }
     }
 
+    /// Ends the present fetch; nil means that it succeeded.
     private func end(_ error: DataError?) {
         let fetch = current?.fetch
         current = nil

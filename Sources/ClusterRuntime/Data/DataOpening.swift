@@ -4,28 +4,38 @@ import Logging
 import Partitions
 import RunFiles
 
-/// Where a worker looks for the run's data before it asks the coordinator.
+/// The places where a worker looks for the run's data before it asks the coordinator.
 package struct DataOptions: Sendable {
-    /// Look at nothing but the cache.
+    /// Whether the data is always streamed: the worker looks for it in its cache only.
     package var isAlwaysStreamed = false
-    /// Data is opened below these directories only; empty means anywhere.
+    /// The directories below which data may be opened; empty allows every directory.
     package var roots: [String] = []
-    /// Where fetched partitions are kept; nil keeps them in memory.
+    /// The directory where fetched partitions are kept; nil keeps them in memory.
     package var cacheDirectory: String?
+    /// The limit on the size of the cache, in bytes.
     package var cacheByteLimit = PartitionDiskCache.defaultByteLimit
 
+    /// Creates options that allow every directory and have no cache.
     package init() {}
 }
 
-/// Opens a run's data set on a worker: from this host's disk where it is, or else from the
-/// coordinator, partition by partition.
+/// Opens a run's data set on a worker. The data comes from this host's disk if it is there, and
+/// otherwise from the coordinator, partition by partition.
 struct DataOpening {
+    /// The places where the worker may look for data.
     let options: DataOptions
+    /// The run's settings.
     let configuration: RunConfiguration
+    /// The coordinator's message that describes the run's data.
     let welcome: Welcome
+    /// The connection, identity and log of streams of partitions.
     let source: PartitionStream.Source
 
-    /// - Parameter adopt: told of the stream that the data set will use, before it is used.
+    /// Opens the data set.
+    ///
+    /// - Parameter adopt: called with the stream that the data set uses, before its first use.
+    /// - Throws: 65 for data that differs from the run's, 69 when the coordinator's data service
+    ///   cannot be reached.
     func open(_ adopt: (PartitionStream) -> Void) throws(Failure) -> DataSet {
         do throws(DataError) {
             let specification = try DataSpecification(configuration.data.source)
@@ -41,7 +51,8 @@ struct DataOpening {
         }
     }
 
-    /// Nil when the data is not here, or is not the run's; why is said in the log.
+    /// Opens the data set on this host. Returns nil when the data is missing here or differs from
+    /// the run's and can be streamed; the log then says why.
     private func local(
         _ specification: DataSpecification, _ adopt: (PartitionStream) -> Void
     ) throws(DataError) -> DataSet? {
@@ -53,7 +64,7 @@ struct DataOpening {
                     DataSet.open(
                         specification, partitionCount: configuration.data.partitions))
             }
-            // Some of its files may be missing or damaged: those are fetched.
+            // Some of the directory's files may be missing or damaged. Those are fetched.
             let own = try LocalPartitions(path: path)
             let stream = stream(own: own)
             let dataSet = try checked(
@@ -69,7 +80,8 @@ struct DataOpening {
         }
     }
 
-    /// The data behind the run's transformations, if it is what the coordinator has.
+    /// Returns a data set with the run's transformations, after checking that it equals the
+    /// coordinator's.
     private func checked(_ dataSet: DataSet) throws(DataError) -> DataSet {
         let transformations = configuration.data.transformations
         let result =
@@ -88,6 +100,7 @@ struct DataOpening {
         return result
     }
 
+    /// Checks that the data lies below one of the allowed directories, symbolic links resolved.
     private func requireAllowed(_ specification: DataSpecification) throws(DataError) {
         guard !options.roots.isEmpty, let directory = specification.directory else { return }
         let path = resolved(directory)
@@ -103,6 +116,7 @@ struct DataOpening {
         }
     }
 
+    /// Returns a path with symbolic links resolved; nil when it does not exist.
     private func resolved(_ path: String) -> String? {
         guard let resolved = realpath(path, nil) else { return nil }
         defer { free(resolved) }
@@ -128,7 +142,8 @@ struct DataOpening {
 }
 
 extension Failure {
-    /// Trouble with data: bad data, or nobody there to send it.
+    /// Creates the failure for an error of the data: 69 when nothing answers that could send it,
+    /// otherwise 65.
     init(_ error: DataError) {
         self = error.kind == .unreachable ? .lost("\(error)") : .data("\(error)")
     }

@@ -4,19 +4,23 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// The coordinator's thread that gives partitions to workers whose hosts lack them.
+/// The coordinator's thread that sends partitions to workers whose hosts lack them.
 ///
-/// Nothing is opened before somebody asks. What can be had are the run's own partitions, by number.
+/// The data is opened only when a worker asks for it. A worker can ask for the run's own partitions
+/// only, by number.
 final class DataService: Sendable {
-    /// Where workers ask.
+    /// The endpoint at which workers ask for partitions.
     let endpoint: Endpoint
     private let thread: SocketThread<Order>
 
+    /// An order to the thread.
     enum Order: Sendable {
         case stop
     }
 
-    /// - Parameter listen: endpoints to bind, the first one that is free.
+    /// Starts the thread and binds its socket.
+    ///
+    /// - Parameter listen: the endpoints to try; the first free one is bound.
     init(
         context: Context, transport: Transport, material: RunMaterial, listen: [Endpoint],
         log: Logger
@@ -43,6 +47,7 @@ final class DataService: Sendable {
         return try gatekeeper.listen(options, at: endpoints[endpoints.count - 1], as: "data")
     }
 
+    /// Ends the thread and waits for its end.
     func stop() {
         thread.post(.stop)
         thread.join()

@@ -5,11 +5,15 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// What the data service's thread does: questions in, a stretch out, every worker in turn.
+/// The loop of the data service's thread. It takes in questions and answers them, one stretch of
+/// data at a time, round-robin over the workers.
+///
+/// Threading: the data service's thread only.
 final class DataServiceLoop {
-    /// Messages taken in, and stretches sent, before the other gets its turn.
+    /// The number of messages that are taken in before stretches are sent, and of stretches that
+    /// are sent before messages are taken in.
     private static let batch = 64
-    /// The data is closed again when nobody asked for so long.
+    /// The time without questions after which the data is closed again.
     private static let idleLimit = Duration.seconds(60)
 
     private let gatekeeper: Gatekeeper
@@ -17,15 +21,18 @@ final class DataServiceLoop {
     private let material: RunMaterial
     private let mailbox: Mailbox<DataService.Order>
     private let log: Logger
+    /// The opened data and its encoded catalog; nil while it is closed.
     private var export: (partitions: PartitionExport, catalog: [UInt8])?
     private var queue = AskQueue()
     private var lastAsked: Duration = .zero
     private var isRunning = true
     private var flaws = FlawCounter()
+    /// The peers that have asked, and are in the log.
     private var known: Set<PeerIdentity> = []
-    /// Objects whose trouble was logged.
+    /// The objects that could not be served, and are in the log.
     private var noted: Set<DataObject> = []
 
+    /// Creates the loop, with the data closed.
     init(
         gatekeeper: Gatekeeper, router: SocketBox, material: RunMaterial,
         mailbox: Mailbox<DataService.Order>, log: Logger
@@ -37,6 +44,7 @@ final class DataServiceLoop {
         self.log = log
     }
 
+    /// Runs until an order to stop or a failure of the socket, then closes the sockets.
     func run(_ poll: PollBox) {
         while isRunning {
             do throws(ZeroMQError) { try turn(poll) } catch {
@@ -60,7 +68,7 @@ final class DataServiceLoop {
         }
         for _ in 0..<Self.batch {
             guard isRunning, let (ask, peer) = queue.next() else { break }
-            // What does not fit is asked for again.
+            // An answer that does not fit in the queue is lost, and the worker asks again.
             _ = try router.send([Frame(peer.rawValue)] + answer(ask))
         }
         if export != nil, SteadyClock.now - lastAsked > Self.idleLimit { export = nil }
@@ -86,6 +94,7 @@ final class DataServiceLoop {
 
     // MARK: Answers
 
+    /// Returns the answer to a question: the stretch, or the reason why it is not available.
     private func answer(_ ask: DataHeader) -> [Frame] {
         do throws(DataError) {
             let (payload, total) = try stretch(ask)
@@ -106,6 +115,8 @@ final class DataServiceLoop {
         }
     }
 
+    /// Returns the bytes that a question asks for, as far as the object has them, and the object's
+    /// length.
     private func stretch(_ ask: DataHeader) throws(DataError) -> (payload: [UInt8], total: Int) {
         let (partitions, catalog) = try opened()
         guard let reference = ask.object.reference else {
@@ -122,7 +133,9 @@ final class DataServiceLoop {
         return (try partitions.bytes(reference, min(ask.offset, end)..<end), total)
     }
 
-    /// Opens the data when it is first asked for; it must still be what the run began with.
+    /// Opens the data when it is first asked for.
+    ///
+    /// - Throws: `checksumMismatch` when the data is no longer what the run began with.
     private func opened() throws(DataError) -> (partitions: PartitionExport, catalog: [UInt8]) {
         if let export { return export }
         let data = material.configuration.data
@@ -142,6 +155,6 @@ final class DataServiceLoop {
 }
 
 extension DataObject {
-    /// For people.
+    /// The object's name in messages to people.
     var name: String { reference.map { "\($0)" } ?? "the catalog of partitions" }
 }

@@ -3,23 +3,28 @@ import Partitions
 import RunFiles
 import Synchronization
 
-/// Which partitions a worker's work needs, and when: those of its virtual workers' stretches.
+/// The partitions that a worker needs, and when it needs them: those of its virtual workers'
+/// stretches.
 ///
 /// The records of a stretch are taken in a random order, so the first step of an epoch needs all
-/// its partitions. In each epoch a virtual worker has another stretch.
+/// partitions of the stretch. In each epoch a virtual worker has another stretch.
 ///
 /// Threading: any thread.
 final class PartitionNeeds: Sendable {
+    /// A virtual worker's stretch in an epoch.
     private struct Key: Hashable {
         let epoch: Int
         let leaf: Int
     }
 
     private struct State {
+        /// The partitions of stretches in the present epoch and its neighbours.
         var references: [Key: [PartitionReference]] = [:]
+        /// The stretches whose partitions have been brought here.
         var settled: Set<Key> = []
+        /// The epoch and the leaves of the last call of `expect`.
         var expected: (epoch: Int, leaves: [Int])?
-        /// For training, in order.
+        /// The partitions that training needs, in the order in which it needs them.
         var wanted: [PartitionReference] = []
     }
 
@@ -29,7 +34,7 @@ final class PartitionNeeds: Sendable {
     private let testRanges: [Range<Int>]
     private let state = Mutex(State())
 
-    /// Nil for a data set that is on this host as a whole.
+    /// Creates the needs of a worker. Returns nil for a data set that is on this host as a whole.
     init?(_ dataSet: DataSet, material: RunMaterial) {
         guard let supply = dataSet.supply else { return nil }
         self.supply = supply
@@ -38,7 +43,9 @@ final class PartitionNeeds: Sendable {
         testRanges = dataSet.testPartitions.map(\.recordRange)
     }
 
-    /// Waits until what a leaf needs in this step is here.
+    /// Waits until all partitions that a leaf needs in this step are on this host.
+    ///
+    /// - Throws: the reason when a partition cannot be fetched.
     func bring(step: Step, leaf: Int) throws(DataError) {
         let key = Key(epoch: plan.epoch(ofStep: step.value), leaf: leaf)
         if state.withLock({ $0.settled.contains(key) }) { return }
@@ -49,14 +56,14 @@ final class PartitionNeeds: Sendable {
         }
     }
 
-    /// Whether what a leaf needs in this step is here already.
+    /// Whether all partitions that a leaf needs in this step are on this host already.
     func has(step: Step, leaf: Int) -> Bool {
         let key = Key(epoch: plan.epoch(ofStep: step.value), leaf: leaf)
         return state.withLock { $0.settled.contains(key) } || supply.has(references(key))
     }
 
-    /// Fetches ahead what these leaves need in the epoch of a step, and then what they need in the
-    /// next one.
+    /// Fetches ahead the partitions that these leaves need in the epoch of a step, and then those
+    /// that they need in the next epoch.
     func expect(step: Step, leaves: [Int]) {
         let epoch = plan.epoch(ofStep: step.value)
         let isNew = state.withLock { state in
@@ -73,12 +80,14 @@ final class PartitionNeeds: Sendable {
         supply.expect(wanted)
     }
 
-    /// The pieces of the test split that hold these records.
+    /// Waits until the partitions of the test split that hold these records are on this host.
+    ///
+    /// - Throws: the reason when a partition cannot be fetched.
     func bringTest(_ records: Range<Int>) throws(DataError) {
         try supply.bring(testReferences(records))
     }
 
-    /// Fetches ahead what an evaluation needs, and then what training does.
+    /// Fetches ahead the partitions that an evaluation needs, and then those that training needs.
     func expectTest(_ records: [Range<Int>]) {
         let wanted = state.withLock { $0.wanted }
         supply.expect(unique(records.flatMap(testReferences) + wanted))

@@ -4,12 +4,17 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// What comes over the network: asked for here, brought by the client's thread.
+/// Fetching over the network. Any thread asks for objects; the client's thread fetches them.
 extension PartitionStream {
+    /// The error for calls that wait for partitions when the stream is stopped.
     static let stopped = DataError(
         .unreachable, file: "partitions", what: "fetching", expected: "to go on",
         found: "this process is ending")
 
+    /// Starts the client's thread, unless it runs already.
+    ///
+    /// - Throws: `unreachable` when the stream is stopped, or the coordinator's data service is not
+    ///   known or cannot be connected to.
     func startClient() throws(DataError) {
         let endpoint: String? = try monitor.change { state -> Result<String?, DataError> in
             if state.isStopped { return .failure(Self.stopped) }
@@ -33,7 +38,8 @@ extension PartitionStream {
                 .unreachable, file: endpoint, what: "the coordinator's data service",
                 expected: "a connection", found: "\(error)")
         }
-        // Of two who start one at once, or after the end, one is too many.
+        // Two threads may start a client at once, or one may start it after the stop. The client
+        // that is too many ends again.
         let isExtra = monitor.change { state in
             guard state.client == nil, !state.isStopped else { return true }
             state.client = client
@@ -42,6 +48,7 @@ extension PartitionStream {
         if isExtra { client.stop() }
     }
 
+    /// Stops the stream after its client has failed; all objects that are waited for fail.
     private func fail(_ failure: DataError) {
         monitor.change { state in
             for object in state.urgent { state.failures[object] = failure }
@@ -49,7 +56,7 @@ extension PartitionStream {
         }
     }
 
-    /// A whole object into memory; waits for it.
+    /// Fetches a whole object into memory, and waits for it.
     func fetch(_ object: DataObject) throws(DataError) -> [UInt8] {
         try startClient()
         let client = monitor.change { state in
@@ -64,7 +71,8 @@ extension PartitionStream {
         }.get()
     }
 
-    /// What to fetch next, on the client's thread: what is waited for, then what is expected.
+    /// Returns the next object to fetch: first those that a thread waits for, then those that are
+    /// expected. It is called on the client's thread.
     private func nextFetch() -> DataFetch? {
         while true {
             let choice = monitor.change { state -> Choice? in
@@ -88,7 +96,7 @@ extension PartitionStream {
                 return memoryFetch(choice.object, sha256: nil)
             }
             guard let sha256 = monitor.change({ $0.catalog?.sha256(reference) }) else { continue }
-            // Another process of this host may have brought it meanwhile.
+            // Another process of this host may have fetched it in the meantime.
             if choice.isOnDisk, ownPath(reference) != nil || cache?.find(sha256) != nil {
                 monitor.change { _ = $0.here.insert(reference) }
                 continue
@@ -99,6 +107,9 @@ extension PartitionStream {
         }
     }
 
+    /// Returns a fetch that keeps the object in memory.
+    ///
+    /// - Parameter sha256: the SHA-256 that the bytes must have; nil for the catalog.
     private func memoryFetch(_ object: DataObject, sha256: String?) -> DataFetch {
         var bytes: [UInt8] = []
         return DataFetch(object) { (piece, total) throws(DataError) in
@@ -120,8 +131,10 @@ extension PartitionStream {
         }
     }
 
-    /// - Parameter isUrgent: somebody waits; what is fetched ahead takes no other's place that this
-    ///   process needs.
+    /// Returns a fetch that writes a partition to the cache.
+    ///
+    /// - Parameter isUrgent: whether a thread waits for the partition. A partition that is fetched
+    ///   ahead removes no file from the cache that this process needs.
     private func diskFetch(
         _ reference: PartitionReference, sha256: String, isUrgent: Bool
     ) -> DataFetch {
@@ -150,9 +163,12 @@ extension PartitionStream {
         }
     }
 
+    /// The error for a partition that is fetched ahead and does not fit beside those in use.
     private static let noRoom = DataError(
         .badSetting, file: "cache", what: "room", expected: "some to fetch ahead", found: "none")
 
+    /// Takes note that a partition is in the cache. The first one that is fetched again causes a
+    /// warning that the cache is too small.
     private func arrived(_ reference: PartitionReference) {
         let isRepeated = monitor.change { state in
             state.here.insert(reference)
@@ -167,14 +183,15 @@ extension PartitionStream {
             metadata: [LogKey.partition: "\(reference)"])
     }
 
-    /// Names of the files in the cache that this process works with.
+    /// The names of the files in the cache that this process works with.
     private func inUse() -> Set<String> {
         monitor.change { state in
             Set(state.here.compactMap { state.catalog?.sha256($0) })
         }
     }
 
-    /// A disk that cannot be written is not the end: partitions are kept in memory from then on.
+    /// Takes note of a fetch that failed. A disk that cannot be written is not fatal: from then on
+    /// partitions are kept in memory.
     private func unfinished(_ reference: PartitionReference, _ failure: DataError?) {
         let object = DataObject(reference)
         if failure == Self.noRoom { return monitor.change { $0.expected = [] } }
@@ -187,7 +204,8 @@ extension PartitionStream {
         monitor.change { $0.isDiskUsable = false }
     }
 
-    /// Once more, in case the bytes were damaged on their way.
+    /// Fetches a damaged partition again, in case its bytes were damaged on their way, up to
+    /// `maximumAttemptCount` times.
     private func wrong(_ reference: PartitionReference, _ expected: String, _ found: String) {
         let object = DataObject(reference)
         let failure = mismatch(object, expected, found)

@@ -5,13 +5,14 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// A worker's partitions, each from the nearest place that has it: this host's own directory, the
-/// cache on its disk, the coordinator.
+/// Brings a worker's partitions from the nearest place that has them: this host's own directory,
+/// the cache on its disk, or the coordinator.
 ///
 /// Where the cache cannot be written, partitions are fetched when they are used and stay in memory.
 ///
 /// Threading: any thread.
 final class PartitionStream: PartitionSupply {
+    /// The things that a stream needs to connect to the coordinator and to log.
     struct Source: Sendable {
         var context: Context
         var transport: Transport
@@ -19,45 +20,61 @@ final class PartitionStream: PartitionSupply {
         var log: Logger
     }
 
+    /// The state that all threads share.
     struct State {
+        /// The data set's catalog; nil until it is known.
         var catalog: PartitionCatalog?
+        /// The coordinator's data service; nil when it has none.
         var endpoint: String?
+        /// The client's thread; nil until something must be fetched.
         var client: DataClient?
-        /// Waited for, and wanted soon, each in order.
+        /// The objects that a thread waits for, and those that will be needed soon, each in order.
         var urgent: [DataObject] = []
         var expected: [DataObject] = []
-        /// On this host's disk, as far as is known.
+        /// The partitions that are on this host's disk, as far as is known.
         var here: Set<PartitionReference> = []
-        /// Fetched for whoever waits.
+        /// The objects that were fetched into memory and that no waiting thread has taken yet.
         var memory: [DataObject: [UInt8]] = [:]
+        /// The objects that could not be fetched, and why.
         var failures: [DataObject: DataError] = [:]
-        /// Files of the own directory that are missing or not what they should be.
+        /// The partitions whose file in the own directory is missing or damaged.
         var notOwn: Set<PartitionReference> = []
+        /// The number of times that each partition arrived damaged.
         var attempts: [PartitionReference: Int] = [:]
-        /// Came over the network, once at least.
+        /// The partitions that came over the network at least once.
         var fetched: Set<PartitionReference> = []
+        /// Whether the log says already that a larger cache would help.
         var hasWarnedOfSize = false
+        /// Whether there is a cache that can be written.
         var isDiskUsable: Bool
         var isStopped = false
     }
 
+    /// The object to fetch next, and where to.
     struct Choice {
         let object: DataObject
+        /// Whether a thread waits for the object.
         let isUrgent: Bool
+        /// Whether the object goes to the cache, not to memory.
         let isOnDisk: Bool
     }
 
+    /// The number of attempts to get a partition undamaged.
     static let maximumAttemptCount = 3
 
     let source: Source
+    /// The data's own directory, as far as this host has it.
     let own: LocalPartitions?
+    /// The cache on this host's disk; nil keeps what is fetched in memory only.
     let cache: PartitionDiskCache?
     let monitor: Monitor<State>
 
+    /// Creates a stream. Nothing is fetched yet.
+    ///
     /// - Parameters:
     ///   - endpoint: the coordinator's data service.
     ///   - own: the data's own directory, as far as this host has it.
-    ///   - cache: nil keeps what is fetched in memory alone.
+    ///   - cache: the cache on this host's disk; nil keeps what is fetched in memory only.
     init(
         _ source: Source, endpoint: String?, own: LocalPartitions?, cache: PartitionDiskCache?
     ) {
@@ -68,7 +85,8 @@ final class PartitionStream: PartitionSupply {
             State(catalog: own?.catalog, endpoint: endpoint, isDiskUsable: cache != nil))
     }
 
-    /// The coordinator has moved, or another has taken its place.
+    /// Asks at another endpoint from now on: the coordinator has moved, or another one has taken
+    /// its place.
     func move(to endpoint: String) {
         let client = monitor.change { state in
             state.endpoint = endpoint
@@ -77,7 +95,7 @@ final class PartitionStream: PartitionSupply {
         client?.post(.move(endpoint))
     }
 
-    /// Ends its thread; whoever waits gets an error.
+    /// Ends the client's thread. Calls that wait for partitions throw an error.
     func stop() {
         let client = monitor.change { state in
             state.isStopped = true
@@ -89,7 +107,7 @@ final class PartitionStream: PartitionSupply {
 
     // MARK: Supplying
 
-    /// The data set's catalog, from the coordinator unless it is known.
+    /// Returns the data set's catalog, which is fetched from the coordinator unless it is known.
     func catalog() throws(DataError) -> PartitionCatalog {
         if let known = monitor.change({ $0.catalog }) { return known }
         let bytes = try fetch(DataObject(.catalog))
@@ -128,7 +146,8 @@ final class PartitionStream: PartitionSupply {
             advice: "give a larger --cache-bytes")
     }
 
-    /// Without a disk to keep them nothing is fetched ahead.
+    /// Waits until these partitions are on this host's disk. Without a disk to keep them, nothing
+    /// is fetched ahead and the call returns at once.
     func bring(_ references: [PartitionReference]) throws(DataError) {
         let missing = references.filter { !isHere($0) }
         guard !missing.isEmpty, monitor.change({ $0.isDiskUsable }) else { return }
@@ -165,6 +184,7 @@ final class PartitionStream: PartitionSupply {
 
     // MARK: What this host has
 
+    /// Returns whether a partition is on this host's disk.
     private func isHere(_ reference: PartitionReference) -> Bool {
         if monitor.change({ $0.here.contains(reference) }) { return true }
         guard let sha256 = monitor.change({ $0.catalog?.sha256(reference) }) else { return false }
@@ -173,11 +193,14 @@ final class PartitionStream: PartitionSupply {
         return true
     }
 
+    /// Returns the path of a partition's file in the own directory; nil when the directory lacks
+    /// it.
     func ownPath(_ reference: PartitionReference) -> String? {
         guard let own, !monitor.change({ $0.notOwn.contains(reference) }) else { return nil }
         return try? own.path(reference)
     }
 
+    /// Returns a partition from the own directory; nil when its file is missing or damaged.
     private func ownPartition(_ reference: PartitionReference) -> SuppliedPartition? {
         guard let own, !monitor.change({ $0.notOwn.contains(reference) }) else { return nil }
         do throws(DataError) { return try own.load(reference) } catch {
@@ -192,6 +215,7 @@ final class PartitionStream: PartitionSupply {
         }
     }
 
+    /// Returns a partition from the cache; nil when the cache lacks it. A damaged file is removed.
     private func cachedPartition(
         _ reference: PartitionReference, _ sha256: String
     ) -> SuppliedPartition? {

@@ -6,49 +6,68 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// What the socket thread of a worker or server does.
+/// The loop of the socket thread of a worker or a server.
+///
+/// Threading: the socket thread only, from `make` on.
 final class MemberLoop {
+    /// What other threads ask the socket thread to do.
     enum Order: Sendable {
+        /// Take in what was loaded for the run, or the reason why it could not be loaded.
         case prepared(Result<Prepared, Failure>)
+        /// Take in what a compute thread has computed.
         case computed(ComputePool.Result)
+        /// Send a message of the shards to the coordinator.
         case report(ControlMessage)
-        /// A sum, added up for neighbours, for its shard.
+        /// Send a sum that this worker's relay has added up to its shard.
         case passOn(BulkHeader, Payload)
+        /// Leave the run.
         case stop
     }
 
     /// What was loaded for the run.
     struct Prepared: Sendable {
+        /// The run.
         var material: RunMaterial
-        /// Nil in a server, which opens no data.
+        /// The data; nil in a server, which opens none.
         var dataSet: DataSet?
+        /// The message with which the coordinator took this process in.
         var welcome: Welcome
     }
 
-    /// What brings the data, as soon as there is one; kept by the thread that prepares.
+    /// The stream that fetches the data, as soon as there is one. The thread that prepares puts it
+    /// here.
     private struct Streams {
         var stream: PartitionStream?
+        /// The endpoint that the stream is to use from now on; nil for the one that it began with.
         var movedTo: String?
+        /// Whether this process ends.
         var isStopped = false
     }
 
+    /// The highest number of messages taken from a socket before the other sockets get their turn.
     private static let batch = 64
 
     private let settings: MemberProcess.Settings
     private let context: Context
     private let identity: PeerIdentity
+    /// The connection to the coordinator.
     private let control: OutgoingConnection
     private let mailbox: Mailbox<Order>
     private let shards: ShardService
     private var log: Logger
     private var machine: MemberMachine
     private var worker: WorkerRuntime?
+    /// The stream that fetches the data.
     private let streams = Monitor(Streams())
+    /// The thread that loads the run; nil before there is one.
     private var preparation: WorkThread?
+    /// Why this process ends; nil as long as it does not.
     private var end: Shutdown?
     private var flaws = FlawCounter()
 
-    /// - Returns: the loop with the poll set that it runs on.
+    /// Creates the loop, the poll set that it runs on, and the mailbox for its orders.
+    ///
+    /// - Throws: the reason why a socket cannot be opened or connected.
     static func make(
         _ settings: MemberProcess.Settings, log: Logger
     ) throws(Failure) -> (MemberLoop, PollBox, Mailbox<Order>) {
@@ -89,6 +108,8 @@ final class MemberLoop {
                 coordinatorPlace: settings.coordinatorPlace))
     }
 
+    /// Runs until the process has ended, closes everything, and returns the reason and the exit
+    /// code.
     func run(_ poll: PollBox) -> Shutdown {
         let hello = HostFacts.hello(
             identity: identity, role: settings.role, threadCount: settings.threadCount,
@@ -112,6 +133,7 @@ final class MemberLoop {
         return end ?? Shutdown(reason: "ended", exitCode: ExitCode.done)
     }
 
+    /// Waits until something happens or is due, and does what follows from it.
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         let connections = worker?.links.connections ?? []
         var items =
@@ -148,7 +170,7 @@ final class MemberLoop {
         try beat()
     }
 
-    /// What the coordinator's end, or the network, did to the connection.
+    /// Takes in what the other ends, or the network, did to the connections.
     private func watchConnection() throws(ZeroMQError) {
         switch try control.attend() {
         case .whole: try step(.trouble(nil))
@@ -162,6 +184,7 @@ final class MemberLoop {
         }
     }
 
+    /// Hands a tick to the machine, at most once a millisecond.
     private func beat() throws(ZeroMQError) {
         let now = SteadyClock.now
         guard now >= nextBeat else { return }
@@ -169,12 +192,13 @@ final class MemberLoop {
         try step(.tick(heartbeat))
     }
 
-    /// What sums and weights came to on the wire, without checkpoints and what is lent by inproc.
+    /// Logs how many bytes of sums and weights were exchanged. Checkpoints do not count, and
+    /// neither does what shards of the same process are lent by inproc.
     private func noteTraffic() {
         let meters = [shards.meter, worker?.links.meter].compactMap { $0 }
         let sent = meters.reduce(0) { $0 + $1.sent.value }
         let received = meters.reduce(0) { $0 + $1.received.value }
-        // Who never took part has its reason to tell, and nothing else.
+        // A process that never took part says why it ends, and nothing else.
         guard sent + received > 0 else { return }
         log.info(
             "exchanged",
@@ -187,16 +211,21 @@ final class MemberLoop {
             ])
     }
 
+    /// The moment when the next tick is due.
     private var nextBeat: Duration = .zero
+    /// The last step for which the log says that weights were asked for again.
     private var lastRetried: Step?
+    /// Whether the log has said that sums and weights go through shared memory.
     private var isSharing = false
 
+    /// A heartbeat without times.
     private var heartbeat: Heartbeat {
         Heartbeat(generation: machine.generation, step: machine.currentStep)
     }
 
     // MARK: Arrivals
 
+    /// Carries out an order.
     private func obey(_ order: Order) throws(ZeroMQError) {
         switch order {
         case .stop: try step(.stopRequested)
@@ -216,6 +245,7 @@ final class MemberLoop {
         }
     }
 
+    /// Takes in what was loaded: sets up the shards and, with data, the worker.
     private func take(_ prepared: Prepared) throws(ZeroMQError) {
         let material = prepared.material
         guard let state = Endpoint(prepared.welcome.bulkEndpoint) else {
@@ -247,6 +277,7 @@ final class MemberLoop {
                 heartbeatInterval: material.configuration.cluster.heartbeatInterval))
     }
 
+    /// Takes in a message from the coordinator.
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         guard frames.count == 1, let message = try? ControlCodec.decode(frames[0].bytes) else {
             if flaws.isFirst(from: nil) { log.warning("dropped a malformed control message") }
@@ -255,12 +286,14 @@ final class MemberLoop {
         try step(.control(message))
     }
 
+    /// Logs the first malformed bulk message.
     private func note(flaw: String) {
         guard flaws.isFirst(from: nil) else { return }
         log.warning(
             "dropped a malformed bulk message", metadata: [LogKey.errorDetail: "\(flaw)"])
     }
 
+    /// Takes in a message from a shard or a relay.
     private func receiveWeights(_ frames: [Frame]) throws(ZeroMQError) {
         let message: BulkMessage
         do throws(BulkMessage.Flaw) { message = try BulkMessage(frames[...]) } catch {
@@ -287,7 +320,7 @@ final class MemberLoop {
             }
             return
         }
-        // What this worker has already, others may not.
+        // Other workers may lack weights that this worker has already.
         if worker.links.isRelay(ofChunk: header.chunk), header.placement == machine.sendingPlacement,
             case .frame(let frame) = payload
         {
@@ -347,12 +380,14 @@ final class MemberLoop {
         }
     }
 
-    /// An endpoint of the coordinator, as this process reaches it; nil when it is none.
+    /// Returns an endpoint of the coordinator as this process reaches it; nil when the text is not
+    /// an endpoint.
     private func reached(_ text: String?) -> String? {
         text.flatMap { Endpoint($0) }.map { "\($0.reached(like: settings.coordinator))" }
     }
 
-    /// Loads configuration, model and data beside the socket thread, which goes on answering.
+    /// Loads the configuration, the model and the data on another thread, while the socket thread
+    /// goes on answering.
     private func prepare(_ welcome: Welcome) {
         let mailbox = mailbox
         let needsData = settings.role == .worker
@@ -375,7 +410,8 @@ final class MemberLoop {
         }
     }
 
-    /// A stream that comes to be while the process ends, or the coordinator moves, learns of it.
+    /// Takes in the stream. If the coordinator moved before there was a stream, or the process is
+    /// ending, the stream learns of it here.
     private static func adopt(_ stream: PartitionStream, _ streams: Monitor<Streams>) {
         let (endpoint, isStopped) = streams.change { state in
             state.stream = stream
@@ -393,7 +429,9 @@ final class MemberLoop {
         stream?.stop()
     }
 
-    /// - Parameter threadCount: of a worker.
+    /// Loads the configuration, the model and the data.
+    ///
+    /// - Parameter threadCount: the number of compute threads of a worker; nil in a server.
     private static func load(
         _ welcome: Welcome, threadCount: Int?, data: (RunConfiguration) throws(Failure) -> DataSet?
     ) -> Result<Prepared, Failure> {

@@ -3,6 +3,7 @@ import Logging
 import RunFiles
 
 extension MemberMachine.Note {
+    /// The line in the log.
     var sentence: String {
         switch self {
         case .welcomed: "welcomed by the coordinator"
@@ -13,6 +14,7 @@ extension MemberMachine.Note {
         }
     }
 
+    /// The values that go with the line in the log.
     var metadata: Logger.Metadata {
         switch self {
         case .welcomed(let run): [LogKey.runID: "\(run)"]
@@ -24,6 +26,7 @@ extension MemberMachine.Note {
 }
 
 extension Assignment {
+    /// The values that the log shows of an assignment.
     var metadata: Logger.Metadata {
         [
             LogKey.generation: "\(generation)", LogKey.virtualWorkers: "\(virtualWorkers)",

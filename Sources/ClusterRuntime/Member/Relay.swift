@@ -3,7 +3,8 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// Carries out what a worker's relay decides: neighbours' sums, and weights handed on.
+/// Carries out what a worker's `RelayMachine` decides: it holds the sums of neighbours, and the
+/// weights that are handed on.
 ///
 /// Threading: the shard service's thread only.
 final class Relay {
@@ -12,13 +13,18 @@ final class Relay {
     private let wire: WirePlan
     private let memory: ChunkMemory
     private let router: SocketBox
+    /// Receives sums for their shard.
     private let passOn: @Sendable (BulkHeader, Payload) -> Void
     private var sums: [RelayMachine.Slot: TreeSums<Payload>] = [:]
+    /// The weights of each chunk that others may want.
     private var weights: [Int: Payload] = [:]
 
+    /// Creates a relay without sums and weights.
+    ///
     /// - Parameters:
+    ///   - material: the run.
     ///   - router: the socket that neighbours are connected to.
-    ///   - passOn: given sums for their shard.
+    ///   - passOn: receives sums for their shard.
     init(
         _ material: RunMaterial, router: SocketBox,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void
@@ -31,12 +37,15 @@ final class Relay {
         self.passOn = passOn
     }
 
-    /// When `tick` is wanted, if at all.
+    /// The moment when `tick` is wanted next; nil when no sum waits.
     var nextDeadline: Duration? { machine.nextDeadline }
 
+    /// Hands an event to the machine, and carries out what the machine decides.
+    ///
     /// - Parameters:
-    ///   - header: of the message that the event is about.
-    ///   - payload: its content; what is kept of weights lies in a message.
+    ///   - event: the event.
+    ///   - header: the header of the message that the event is about.
+    ///   - payload: the payload of that message. Weights that are kept lie in a received frame.
     func step(
         _ event: RelayMachine.Event, _ header: BulkHeader? = nil, _ payload: Payload? = nil
     ) throws(ZeroMQError) {
@@ -82,7 +91,8 @@ final class Relay {
         return header
     }
 
-    /// Whoever is gone is sent nothing more; whoever misses something asks its shard.
+    /// Sends a message to peers. A peer that is gone is sent nothing more. A peer that misses a
+    /// message asks the chunk's shard.
     private func send(_ frames: [Frame], to peers: [PeerIdentity]) throws(ZeroMQError) {
         for peer in peers {
             if try router.send([Frame(peer.rawValue)] + frames) == .unreachable {

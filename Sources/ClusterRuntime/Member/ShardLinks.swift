@@ -7,16 +7,17 @@ import ZeroMQ
 ///
 /// Threading: the member's socket thread only.
 final class ShardLinks {
-    /// The endpoint under which other processes reach the shards of this process, and the one by
-    /// which this process reaches them.
+    /// The endpoints of the shards in this process.
     struct OwnEndpoint {
+        /// The endpoint under which other processes reach the shards.
         var outside: String
+        /// The endpoint by which this process reaches the shards.
         var inside: String
     }
 
-    /// Counts the bytes exchanged with shards of other processes.
+    /// Counts the bytes exchanged with shards and relays of other processes.
     let meter = SocketMeter()
-    /// Counts the weights that came by the pipe.
+    /// Counts the weights that came through the pipe.
     let pipedCount = SocketMeter.Count()
     private let context: Context
     private let transport: Transport
@@ -24,9 +25,11 @@ final class ShardLinks {
     private let own: OwnEndpoint
     private let plan: SlicePlan
     private let precision: WirePrecision
+    /// The connections, by endpoint.
     private var sockets: [String: OutgoingConnection] = [:]
+    /// The endpoint of each shard.
     private var endpoints: [ShardIndex: String] = [:]
-    /// Nil when everything goes straight to the shards.
+    /// The ways over relays; nil when everything goes straight to the shards.
     private var routes: RelayRoutes?
     private var neighbours: HostNeighbours<ShardIndex>
     /// The chunks in the order in which they are sent.
@@ -58,7 +61,7 @@ final class ShardLinks {
         sockets.keys.sorted().flatMap { sockets[$0]?.pollItems ?? [] }
     }
 
-    /// The pipe to wait for; nil without one.
+    /// The pipe to wait for; nil when there is none.
     var pipePollItem: PollItem? { neighbours.pollItem }
 
     /// Whether a shard and this worker read each other's memory.
@@ -66,7 +69,10 @@ final class ShardLinks {
 
     /// Connects to shards and relays, and closes all other connections.
     ///
-    /// - Parameter isRerouted: unsubscribes from everything first.
+    /// - Parameters:
+    ///   - placements: where the shards are.
+    ///   - routes: the ways over relays; nil when there are none.
+    ///   - isRerouted: whether to unsubscribe from everything first.
     func connect(
         _ placements: [ShardPlacement], _ routes: RelayRoutes?, isRerouted: Bool
     ) throws(ZeroMQError) {
@@ -141,7 +147,7 @@ final class ShardLinks {
         var header = BulkHeader(
             kind: chunk == nil ? .fetch : .fetchChunk, step: version, shard: shard)
         header.chunk = chunk ?? 0
-        // What a relay hands on to others has to be in a message.
+        // A relay hands weights on to other workers, so they must be in a message.
         let mayShare = routes == nil && !isOwn(shard) && neighbours.mayAdmit(shard)
         let neighbour = mayShare ? HostFacts.sharingKey : 0
         try send(
@@ -159,7 +165,7 @@ final class ShardLinks {
         try send(BulkMessage.frames(header), toEndpoint: reached(relay.endpoint))
     }
 
-    /// Asks a shard what is missing of a step.
+    /// Asks a shard which contributions to a step are missing.
     func inquire(_ shard: ShardIndex, _ step: Step) throws(ZeroMQError) {
         let header = BulkHeader(kind: .inquiry, step: step, shard: shard)
         try send(BulkMessage.frames(header), to: shard)
@@ -170,7 +176,7 @@ final class ShardLinks {
     /// - Parameters:
     ///   - header: names the chunk, the node and the placement.
     ///   - sum: the node's sum over the whole flat vector, packed as it travels.
-    ///   - isStraight: goes past the relays.
+    ///   - isStraight: whether the chunk goes past the relays.
     func contribute(
         _ header: BulkHeader, _ sum: FloatBuffer, isStraight: Bool
     ) throws(ZeroMQError) {
@@ -198,28 +204,29 @@ final class ShardLinks {
         try send(BulkMessage.frames(header, payload: payload, precision), to: header.shard)
     }
 
-    /// Whether other workers get the weights of a chunk from this one.
+    /// Returns whether other workers get the weights of a chunk from this worker.
     func isRelay(ofChunk chunk: Int) -> Bool { routes?.isRelay(ofChunk: chunk) ?? false }
 
     private func send(_ frames: [Frame], to shard: ShardIndex) throws(ZeroMQError) {
         if let endpoint = endpoints[shard] { try send(frames, toEndpoint: endpoint) }
     }
 
-    /// A message that finds its queue full is lost; it is sent again by the next retry.
+    /// Sends a message. A message that finds its queue full is lost; the next retry sends it again.
     private func send(_ frames: [Frame], toEndpoint endpoint: String) throws(ZeroMQError) {
         _ = try sockets[endpoint]?.socket.send(frames)
     }
 
     // MARK: Shared memory
 
-    /// Returns what shards have put into the pipe, and whether it has ended with that.
+    /// Returns what shards have put into the pipe, and whether foreign bytes have ended it.
     func receiveFromPipe() -> PipeInbox.Received { neighbours.receive() }
 
     /// Notes that a shard sends floats in messages.
     func dismiss(_ shard: ShardIndex) { neighbours.dismiss(shard) }
 
-    /// Copies weights out of a shard's memory. After a success this worker tells the shard of floats
-    /// in its own memory too; without one it subscribes again, to weights in messages.
+    /// Copies weights out of a shard's memory. After a success this worker tells the shard of
+    /// floats in its own memory too. When the memory cannot be read, this worker subscribes again,
+    /// to weights in messages.
     func copy(
         _ place: SharedPayload, of shard: ShardIndex, version: Step, to landing: WeightBuffers.Landing
     ) throws(ZeroMQError) -> SharedWindows.Outcome {

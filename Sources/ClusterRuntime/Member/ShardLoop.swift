@@ -4,9 +4,12 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// What the shard service's thread does: messages in, decisions by the machine, floats and frames out.
+/// The loop of the shard service's thread. It takes in messages, hands them to the machines, and
+/// carries out what the machines decide about floats and messages.
+///
+/// Threading: the shard service's thread only.
 final class ShardLoop {
-    /// Messages taken from a socket before the others get their turn.
+    /// The highest number of messages taken from a socket before the other socket gets its turn.
     private static let batch = 64
 
     private let context: Context
@@ -14,11 +17,15 @@ final class ShardLoop {
     private let transport: Transport
     private let gatekeeper: Gatekeeper
     private let listener: Gatekeeper.Listener
+    /// The socket that workers send contributions to and get weights from.
     private let router: SocketBox
     private let mailbox: Mailbox<ShardService.Order>
+    /// Receives sums that are to be sent on to their shard.
     private let passOn: @Sendable (BulkHeader, Payload) -> Void
+    /// Receives messages for the coordinator.
     private let report: @Sendable (ControlMessage) -> Void
     private var log: Logger
+    /// The connection to the coordinator's state socket; nil before the run is loaded.
     private var coordinator: OutgoingConnection?
     private var machine: ShardHostMachine?
     private var storage: ShardStorage?
@@ -28,6 +35,7 @@ final class ShardLoop {
     private var flaws = FlawCounter()
     private var neighbours: HostNeighbours<PeerIdentity>
 
+    /// Creates a loop that has no run yet.
     init(
         context: Context, identity: PeerIdentity, transport: Transport, gatekeeper: Gatekeeper,
         listener: Gatekeeper.Listener, neighbours: HostNeighbours<PeerIdentity>,
@@ -48,6 +56,7 @@ final class ShardLoop {
         self.report = report
     }
 
+    /// Runs until an order to stop or an error, then closes everything.
     func run(_ poll: PollBox) {
         while isRunning {
             do throws(ZeroMQError) {
@@ -63,6 +72,7 @@ final class ShardLoop {
         neighbours.close()
     }
 
+    /// Waits until something happens or is due, and does what follows from it.
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
@@ -81,7 +91,8 @@ final class ShardLoop {
                 "cannot reach the coordinator's state socket",
                 metadata: [LogKey.reason: "\(text)"])
         }
-        // Before what may have been sent after it: who unsubscribes may have contributed.
+        // The pipe comes before the socket: a worker that unsubscribes by the socket may have
+        // contributed by the pipe before that.
         try receiveFromPipe()
         if result.isReady(0) {
             for _ in 0..<Self.batch {
@@ -99,6 +110,7 @@ final class ShardLoop {
         try relay?.step(.tick)
     }
 
+    /// Carries out an order.
     private func obey(_ order: ShardService.Order) throws(ZeroMQError) {
         switch order {
         case .stop: isRunning = false
@@ -128,6 +140,7 @@ final class ShardLoop {
 
     // MARK: Messages
 
+    /// Takes in a message from a worker.
     private func receive(_ frames: [Frame]) throws(ZeroMQError) {
         listener.hear(frames)
         let address = frames.last?.peerAddress
@@ -143,6 +156,7 @@ final class ShardLoop {
         try receive(message, from: peer, at: address)
     }
 
+    /// Takes in what workers have put into the pipe.
     private func receiveFromPipe() throws(ZeroMQError) {
         let received = neighbours.receive()
         for record in received.records {
@@ -151,6 +165,7 @@ final class ShardLoop {
         if received.isSpoiled { log.warning("\(PipeInbox.spoiledSentence)") }
     }
 
+    /// Takes in a message from a worker, by the socket or by the pipe.
     private func receive(
         _ message: BulkMessage, from peer: PeerIdentity, at address: String?
     ) throws(ZeroMQError) {
@@ -195,7 +210,8 @@ final class ShardLoop {
         }
     }
 
-    /// A worker of this host reads weights where they lie, unless reading its memory has failed.
+    /// Lets a worker of this host read weights where they lie, unless reading its memory has
+    /// failed.
     private func subscribe(_ peer: PeerIdentity, _ neighbour: Neighbour?) {
         neighbours.dismiss(peer)
         if let neighbour, neighbour.hostKey == HostFacts.sharingKey {
@@ -203,7 +219,8 @@ final class ShardLoop {
         }
     }
 
-    /// The elements of a contribution, from the message or out of the sender's memory.
+    /// Returns the elements of a contribution, from the message or out of the sender's memory; nil
+    /// when they cannot be had.
     private func payload(
         of message: BulkMessage, from peer: PeerIdentity, _ note: (String, PeerIdentity?) -> Void
     ) -> Payload? {
@@ -227,6 +244,7 @@ final class ShardLoop {
         }
     }
 
+    /// Takes in a part of a shard's state from the coordinator.
     private func receiveState(_ frames: [Frame]) throws(ZeroMQError) {
         guard let message = try? BulkMessage(frames[...]), message.header.kind == .state,
             let payload = message.payload
@@ -239,7 +257,7 @@ final class ShardLoop {
         try step(.state(part), payload: .frame(payload))
     }
 
-    /// A digest of an audited leaf's bits; others need none.
+    /// Returns a digest of a contribution's bits when its leaf is audited, and 0 otherwise.
     private func digest(_ header: BulkHeader, _ payload: Payload) -> UInt64 {
         guard let material, let audit = material.audit else { return 0 }
         let leaves = material.tree.leaves(of: header.node)
@@ -261,7 +279,8 @@ final class ShardLoop {
         }
     }
 
-    /// How many records a node stands for follows from the run alone.
+    /// Returns whether the counts of a contribution can be right. The number of records that a node
+    /// stands for follows from the run.
     private func hasRightCounts(_ header: BulkHeader) -> Bool {
         guard let material, material.tree.contains(header.node),
             header.step.value < material.totalSteps
@@ -275,7 +294,7 @@ final class ShardLoop {
         return header.totals.sampleCount == expected && header.totals.correctCount <= expected
     }
 
-    /// Why a message does not bring a whole chunk; nil when it does.
+    /// Returns why a message does not bring a whole chunk; nil when it does.
     private func flaw(_ message: BulkMessage, _ precision: WirePrecision) -> String? {
         guard let plan = material?.slicePlan, plan.chunks.indices.contains(message.header.chunk)
         else { return "\(message.header.kind) of an unknown chunk" }
@@ -283,7 +302,7 @@ final class ShardLoop {
         return message.flaw(expecting: precision, elementCount: count)
     }
 
-    /// Foreign bytes are counted, logged once a peer, and dropped.
+    /// Counts a malformed message, which is dropped, and logs the first one of each peer.
     private func note(flaw: String, _ peer: PeerIdentity?, at address: String?) {
         guard flaws.isFirst(from: peer, at: address) else { return }
         log.warning(
@@ -295,6 +314,7 @@ final class ShardLoop {
 
     // MARK: Decisions
 
+    /// Hands an event to the machine, and carries out what the machine decides.
     private func step(
         _ event: ShardHostMachine.Event, payload: Payload? = nil
     ) throws(ZeroMQError) {
@@ -353,8 +373,8 @@ final class ShardLoop {
         }
     }
 
-    /// A peer whose queue is full misses this version and asks for it again; one that is gone is
-    /// taken off the list.
+    /// Sends weights to peers. A peer whose queue is full misses this version and asks for it
+    /// again. The subscriptions of a peer that is gone are ended.
     private func sendWeights(
         _ shard: ShardIndex, _ chunk: Int, _ version: Step, _ placement: Int,
         to peers: [PeerIdentity]

@@ -4,36 +4,51 @@ import RunFiles
 import Threads
 import ZeroMQ
 
-/// The thread that serves the shards of one process, and what it relays for neighbours; it owns the
-/// sockets for both.
+/// The thread that serves the shards of one process and relays for neighbours. It owns the sockets
+/// for both.
 ///
-/// Two sockets: a ROUTER that workers contribute to and get weights from, and a DEALER to the
-/// coordinator for state and snapshots.
+/// There are two sockets: a ROUTER that workers send contributions to and get weights from, and a
+/// DEALER to the coordinator for state and snapshots.
+///
+/// Threading: any thread.
 final class ShardService: Sendable {
+    /// What other threads ask the service to do.
     enum Order: Sendable {
+        /// Hand an event to the shards.
         case event(ShardHostMachine.Event)
+        /// Set up the shards and the relay of a run. The endpoint is the coordinator's for state.
         case configure(RunMaterial, stateEndpoint: String)
-        /// Where the tree is cut into groups that relay for one another.
+        /// Relay for the groups that are cut at this level of the tree; with nil there are no
+        /// groups.
         case relay(level: Int?)
-        /// Weights that neighbours may want.
+        /// Hand on weights that neighbours may want.
         case weights(BulkHeader, Frame)
+        /// End the thread.
         case stop
     }
 
-    /// Where workers reach the shards.
+    /// The endpoint under which other processes reach the shards.
     let endpoint: String
-    /// The same, from inside this process.
+    /// The endpoint by which this process reaches its own shards.
     let insideEndpoint: String
-    /// What its shards and the workers of other processes have sent one another.
+    /// Counts the bytes exchanged with the workers of other processes.
     let meter: SocketMeter
-    /// Sums that came by the pipe.
+    /// Counts the sums that came through the pipe.
     let pipedCount = SocketMeter.Count()
     private let thread: SocketThread<Order>
 
+    /// Creates the service and starts its thread, which opens the socket for workers.
+    ///
     /// - Parameters:
+    ///   - context: the context of the sockets.
+    ///   - identity: the identity of this process.
     ///   - addresses: where to listen, and what others are told of it.
-    ///   - passOn: given sums that are to go on to their shard; called on the service's thread.
-    ///   - report: told what the coordinator is to hear; called on the service's thread.
+    ///   - transport: the keys, encryption and address families of the sockets.
+    ///   - log: receives what is worth a line.
+    ///   - passOn: receives sums that are to be sent on to their shard; called on the service's
+    ///     thread.
+    ///   - report: receives messages for the coordinator; called on the service's thread.
+    /// - Throws: the reason why the socket cannot listen.
     init(
         context: Context, identity: PeerIdentity, addresses: MemberAddresses,
         transport: Transport, log: Logger,
@@ -62,6 +77,8 @@ final class ShardService: Sendable {
         insideEndpoint = inside
     }
 
+    /// Opens the socket for workers, at an endpoint for other processes and at one for this
+    /// process.
     private static func listen(
         _ gatekeeper: Gatekeeper, _ endpoint: Endpoint, _ inside: String
     ) throws(Failure) -> (PollBox, Gatekeeper.Listener) {
@@ -76,8 +93,10 @@ final class ShardService: Sendable {
         }
     }
 
+    /// Gives the thread an order.
     func post(_ order: Order) { thread.post(order) }
 
+    /// Ends the thread and waits for it.
     func stop() {
         thread.post(.stop)
         thread.join()

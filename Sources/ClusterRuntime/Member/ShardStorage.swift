@@ -3,34 +3,42 @@ import ClusterProtocol
 import NeuralNetwork
 import RunFiles
 
-/// The floats of the shards in one process: weights of two versions, optimizer state, partial sums.
+/// The floats of the shards in one process: weights of two versions, optimizer state and partial
+/// sums.
 ///
-/// Contributions and their sums are packed as they travel; weights and state are fp32, and weights
-/// are packed beside that where they travel in less.
+/// Contributions and their sums are packed as they travel. Weights and optimizer state are fp32;
+/// where weights travel in a narrower precision, a packed copy is kept beside them.
 ///
-/// Threading: the shard service's thread only. A weights buffer is written once, then only read, so
-/// that frames may lend it.
+/// Threading: the shard service's thread only. A weights buffer is written once and then only read,
+/// so that frames may lend it.
 final class ShardStorage {
     /// A chunk of weights as workers get it.
     struct PublishedWeights {
         var buffer: FloatBuffer
         var precision: WirePrecision
+        /// The length of the content in bytes.
         var byteCount: Int
 
+        /// The content of the buffer.
         var bytes: UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(start: buffer.pointer, count: byteCount)
         }
     }
 
+    /// Everything that a shard holds of one chunk.
     private struct Chunk {
         /// The master weights.
         var weights: FloatBuffer?
+        /// The present version of the weights as workers get it.
         var published: PublishedWeights?
+        /// The version before the present one, as workers get it.
         var previous: PublishedWeights?
+        /// The present version.
         var version: Step
+        /// The optimizer states, in order.
         var state: [FloatBuffer?]
         var sums = TreeSums<Payload>()
-        /// Opinions on audited leaves.
+        /// The sums that workers have sent for audited leaves.
         var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
 
@@ -42,9 +50,11 @@ final class ShardStorage {
     private let isShared: Bool
     /// Memory for contributions, their sums and optimizer state.
     let memory: ChunkMemory
-    /// Weights lie where workers of this host can read them.
+    /// Memory for weights, by the number of floats. Workers of this host can read it if the run
+    /// lets them.
     private var weightPools: [Int: FloatBufferPool] = [:]
 
+    /// Creates storage that holds nothing.
     init(_ material: RunMaterial) {
         plan = material.slicePlan
         optimizer = material.configuration.optimizer
@@ -54,9 +64,10 @@ final class ShardStorage {
         isShared = material.configuration.cluster.sharedMemory
     }
 
+    /// Drops all chunks.
     func clear() { chunks = [:] }
 
-    /// Memory for weights of a chunk in a precision.
+    /// Returns memory for the weights of a chunk in a precision.
     private func takeForWeights(_ chunk: Int, _ precision: WirePrecision = .fp32) -> FloatBuffer {
         let count = floatCount(chunk, precision)
         if let pool = weightPools[count] { return pool.take() }
@@ -65,15 +76,17 @@ final class ShardStorage {
         return pool.take()
     }
 
+    /// Returns the number of floats that hold a chunk in a precision.
     private func floatCount(_ chunk: Int, _ precision: WirePrecision) -> Int {
         FloatBuffer.count(forBytes: byteCount(chunk, precision))
     }
 
+    /// Returns the length of a chunk in a precision, in bytes.
     private func byteCount(_ chunk: Int, _ precision: WirePrecision) -> Int {
         precision.byteCount(elementCount: plan.chunks[chunk].range.count)
     }
 
-    /// Keeps part of a chunk's state as it came from the coordinator.
+    /// Keeps a part of a chunk's state that came from the coordinator.
     func store(_ payload: Payload, chunk: Int, part: Int, step: Step) {
         let empty = Chunk(
             version: step, state: Array(repeating: nil, count: optimizer.stateNames.count))
@@ -87,7 +100,8 @@ final class ShardStorage {
         }
     }
 
-    /// Weights of a version in what they travel in; what is fp32 travels as it is.
+    /// Returns weights of a version in the precision in which they travel. Weights that travel as
+    /// fp32 are not copied.
     private func publish(
         _ weights: FloatBuffer, chunk: Int, version: Step
     ) -> PublishedWeights {
@@ -101,15 +115,17 @@ final class ShardStorage {
             buffer: buffer, precision: precision, byteCount: byteCount(chunk, precision))
     }
 
+    /// Keeps a sum in place of the sums of the nodes `replaced`.
     func keep(_ payload: Payload, chunk: Int, node: TreeNode, replaced: [TreeNode]) {
         chunks[chunk]?.sums.keep(payload, node: node, replaced: replaced)
     }
 
-    /// Puts a worker's opinion on an audited leaf aside.
+    /// Puts a worker's sum of an audited leaf aside.
     func hold(_ payload: Payload, chunk: Int, node: TreeNode, peer: PeerIdentity) {
         chunks[chunk]?.held[node, default: [:]][peer] = payload
     }
 
+    /// Keeps the sum that was put aside for a worker, and drops those of the other workers.
     func keepHeld(chunk: Int, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode]) {
         guard let payload = chunks[chunk]?.held.removeValue(forKey: node)?[peer] else {
             preconditionFailure("an opinion on \(node) that was never put aside")
@@ -117,11 +133,12 @@ final class ShardStorage {
         keep(payload, chunk: chunk, node: node, replaced: replaced)
     }
 
+    /// Replaces the sums of two siblings by their sum.
     func add(chunk: Int, _ merge: NodeSet.Merge) {
         chunks[chunk]?.sums.add(merge, of: chunk, in: memory)
     }
 
-    /// One optimizer update: the root divided by the sample count, applied.
+    /// Carries out one optimizer update with the root divided by the sample count.
     func update(chunk: Int, step: Step, sampleCount: Int) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
@@ -147,15 +164,15 @@ final class ShardStorage {
         chunks[chunk] = entry
     }
 
-    /// The weights of a version as workers get them, if they are here.
+    /// Returns the weights of a version as workers get them; nil when the version is not here.
     func weights(chunk: Int, version: Step) -> PublishedWeights? {
         guard let entry = chunks[chunk] else { return nil }
         if entry.version == version { return entry.published }
         return entry.version == version.next ? entry.previous : nil
     }
 
-    /// A chunk's state, part by part, the master weights first; optimizer state is copied because it
-    /// is updated in place.
+    /// Returns a chunk's state part by part: the master weights, then each optimizer state.
+    /// Optimizer state is copied because it is updated in place.
     func snapshot(chunk: Int) -> [FloatBuffer] {
         guard let entry = chunks[chunk], let weights = entry.weights else { return [] }
         return [weights]

@@ -4,32 +4,38 @@ import RunFiles
 
 /// The versions of the weights that a worker holds: the one in use, and those that are arriving.
 ///
-/// The worker's machine decides which chunks are stored and when a version is taken into use. This
-/// class has the floats.
+/// The worker's machine decides which chunks are stored and when a version is taken into use; this
+/// class holds the floats.
 ///
 /// Threading: the member's socket thread only.
 final class WeightBuffers {
+    /// The weights of one version.
     private struct Version {
-        /// What gradients are computed with: rounded as the wire rounds.
+        /// The weights that gradients are computed with, rounded as the wire rounds.
         var training: FloatBuffer
-        /// The master weights, in versions where they travel because they differ and are evaluated.
+        /// The master weights, in versions whose weights are evaluated and therefore travel as
+        /// fp32; nil when `training` is the same.
         var master: FloatBuffer?
     }
 
-    /// Where a chunk goes that lies in a shard's memory.
+    /// The place to which a chunk is copied out of a shard's memory.
     struct Landing {
+        /// The buffer to copy to.
         var buffer: FloatBuffer
         /// The first element in the buffer.
         var element: Int
+        /// The length of the chunk in bytes.
         var byteCount: Int
-        /// Whether the chunk is then where it belongs. Otherwise it has to be unpacked.
+        /// Whether the chunk is in its final place after the copy. Otherwise it has to be unpacked.
         var isInPlace: Bool
     }
 
     private let plan: SlicePlan
     private let wire: WirePlan
     private let pool: FloatBufferPool
+    /// The versions that are arriving.
     private var incoming: [Step: Version] = [:]
+    /// The version in use; nil before there is one.
     private var current: (step: Step, version: Version)?
     /// Memory for one chunk, by its length in bytes.
     private var chunkBuffers: [Int: FloatBuffer] = [:]
@@ -41,7 +47,7 @@ final class WeightBuffers {
         pool = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
     }
 
-    /// The step whose weights are in use.
+    /// The step whose weights are in use; nil before there is one.
     var step: Step? { current?.step }
 
     /// Returns the weights to compute gradients of a step with; nil when they are not in use.
@@ -55,8 +61,8 @@ final class WeightBuffers {
         return current.version.master ?? current.version.training
     }
 
-    /// Takes a whole version into use and drops older ones. Returns false when there is no such
-    /// version.
+    /// Takes a complete version into use and drops older ones. Returns false when nothing of the
+    /// version is here.
     func adopt(_ step: Step) -> Bool {
         guard let version = incoming.removeValue(forKey: step) else { return false }
         incoming = incoming.filter { $0.key > step }
@@ -86,7 +92,7 @@ final class WeightBuffers {
         return target.training
     }
 
-    /// Returns where a chunk of a version is to be copied to.
+    /// Returns the place to which a chunk of a version is to be copied.
     func landing(chunk: Int, version: Step) -> Landing {
         let range = plan.chunks[chunk].range
         let precision = wire.weights(at: version)
@@ -103,9 +109,10 @@ final class WeightBuffers {
         return Landing(buffer: buffer, element: 0, byteCount: byteCount, isInPlace: false)
     }
 
-    /// Whether something of a version has arrived.
+    /// Returns whether something of a version has arrived.
     func hasBegun(_ version: Step) -> Bool { incoming[version] != nil }
 
+    /// Returns the buffers of a version that is arriving.
     private func arriving(_ version: Step) -> Version {
         if let known = incoming[version] { return known }
         let isMaster = wire.weights(at: version) != wire.precision
@@ -114,6 +121,7 @@ final class WeightBuffers {
         return new
     }
 
+    /// Unpacks a chunk into the buffers of its version.
     private func unpack(
         _ payload: UnsafeRawPointer, chunk: Int, _ version: Step, into target: Version
     ) {

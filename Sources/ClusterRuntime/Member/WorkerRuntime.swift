@@ -4,14 +4,16 @@ import Partitions
 import RunFiles
 import ZeroMQ
 
-/// Carries out what a worker's machine decides, with links to the shards, buffers for the weights and
-/// threads that compute.
+/// Carries out what a worker's machine decides, with links to the shards, buffers for the weights
+/// and threads that compute.
 ///
-/// Threading: the member's socket thread; the compute pool reports from its own threads.
+/// Threading: the member's socket thread only. The compute pool reports from its own threads.
 final class WorkerRuntime {
-    /// What the compute pool is made of besides the run.
+    /// What the compute pool needs besides the run.
     struct Compute: Sendable {
+        /// The data that microbatches are read from.
         var dataSet: DataSet
+        /// The number of compute threads that were asked for.
         var threadCount: Int
         /// Makes the engines; nil for the run's backend.
         var makeEngine: EngineMaker?
@@ -21,19 +23,26 @@ final class WorkerRuntime {
 
     private let material: RunMaterial
     private let compute: Compute
+    /// Fetches partitions from elsewhere; nil when all data is on this host.
     private let needs: PartitionNeeds?
     private let weights: WeightBuffers
     /// The connections to shards and relays.
     let links: ShardLinks
+    /// The compute threads; nil before the instruction set is known.
     private var pool: ComputePool?
-    /// Sums of the present step. They stay until it is over, since they may have to be sent again.
+    /// The sums of the present step. They stay until the step is over, since they may have to be
+    /// sent again.
     private var sums: [TreeNode: NodeTask.Part] = [:]
     /// The number of nodes sent, including those sent again and those computed for others.
     private(set) var contributionCount = 0
     /// The number of sums of neighbours that were sent on to their shards.
     private(set) var relayedCount = 0
+    /// The moment when the last contribution of the present step was sent; nil before that.
     private var lastContribution: Duration?
+    /// The time from the last contribution of a step to the complete weights of the next, added up
+    /// since the last heartbeat.
     private var waitTotal: Duration = .zero
+    /// The number of steps in `waitTotal`.
     private var waitCount = 0
 
     /// Creates a worker without weights.
@@ -52,7 +61,7 @@ final class WorkerRuntime {
         links.close()
     }
 
-    /// Whether the data that a virtual worker needs in a step is on this host.
+    /// Returns whether the data that a virtual worker needs in a step is on this host.
     func hasData(step: Step, leaf: Int) -> Bool { needs?.has(step: step, leaf: leaf) ?? true }
 
     // MARK: Actions
@@ -96,6 +105,7 @@ final class WorkerRuntime {
         }
     }
 
+    /// Takes weights into use, and drops the sums of the step before.
     private func adopt(_ step: Step, _ virtualWorkers: [Int], now: Duration) {
         guard weights.adopt(step) else { return }
         needs?.expect(step: step, leaves: virtualWorkers)
@@ -107,11 +117,12 @@ final class WorkerRuntime {
         lastContribution = nil
     }
 
-    /// Keeps what is computed of a node.
+    /// Keeps what is computed of a node's sum.
     func keep(_ part: NodeTask.Part, node: TreeNode, step: Step) {
         if weights.step == step { sums[node] = part }
     }
 
+    /// Sends chunks of a node's sum, chunks of shards in other processes first.
     private func contribute(_ contribution: WorkerMachine.Contribution) throws(ZeroMQError) {
         guard weights.step == contribution.step, let part = sums[contribution.node] else { return }
         let shards = Set(contribution.shards)
@@ -137,18 +148,23 @@ final class WorkerRuntime {
 
     /// What a bulk message to a worker turns out to be.
     enum Arrival {
-        /// A chunk of weights. Without a payload it is in place already, or will not be stored.
+        /// A chunk of weights. It has no payload when the chunk is in place already, or will not be
+        /// stored.
         case weights(BulkHeader, Payload?)
-        /// Weights that lay in a shard's memory and cannot be read there, or not any more.
+        /// Weights that lay in a shard's memory and cannot be read there, or cannot be read there
+        /// any more.
         case lost
+        /// A shard's answer: the virtual workers that it still waits for.
         case missing(step: Step, leaves: [Int])
-        /// The message is malformed, and why.
+        /// A malformed message, and what is wrong with it.
         case flawed(String)
     }
 
     /// Returns what a shard or a relay has sent.
     ///
-    /// - Parameter isWanted: says whether weights will be stored.
+    /// - Parameters:
+    ///   - message: the message.
+    ///   - isWanted: returns whether weights will be stored.
     func arrival(
         of message: BulkMessage, isWanted: (BulkHeader) -> Bool
     ) throws(ZeroMQError) -> Arrival {
@@ -173,8 +189,8 @@ final class WorkerRuntime {
     }
 
     /// Copies weights out of a shard's memory before anything is decided by them: the shard may
-    /// overwrite them at any time. They may be copied to their final place, since a copy that fails
-    /// is followed by another one.
+    /// overwrite them at any time. They may be copied to their final place, since another copy
+    /// follows one that fails.
     private func sharedWeights(
         _ header: BulkHeader, _ place: SharedPayload
     ) throws(ZeroMQError) -> Arrival {
@@ -183,7 +199,7 @@ final class WorkerRuntime {
         let outcome = try links.copy(
             place, of: header.shard, version: header.step, to: landing)
         guard outcome == .copied else {
-            // Nothing has arrived of a version whose first copy fails.
+            // No chunk of this version is here, so its buffers are not needed.
             if isFirst { weights.abandon(header.step) }
             return .lost
         }

@@ -2,28 +2,38 @@ import Buffers
 import ClusterProtocol
 import ZeroMQ
 
-/// A bulk message as received: its header and, where it has one, its payload.
+/// A bulk message as it was received: its header and, where it has one, its payload.
 package struct BulkMessage {
+    /// The first frame, decoded.
     package var header: BulkHeader
+    /// The payload of a message that carries its elements; nil otherwise.
     var payload: Frame?
-    /// Where the payload lies, when it is not in the message.
+    /// The place of the payload in shared memory, when the message does not carry it.
     var sharedPayload: SharedPayload?
 
-    /// What the sender says of itself, in a subscription.
+    /// The sender's description of itself, in a subscription.
     package var neighbour: Neighbour?
 
-    /// Why frames are not a bulk message.
+    /// The reason why frames are not a bulk message.
     package enum Flaw: Error {
+        /// The message has this number of frames instead of one or two.
         case frameCount(Int)
+        /// The first frame is not a bulk header.
         case header(BulkHeader.Flaw)
+        /// The payload's length in bytes is not the one that the header gives, does not fit the
+        /// payload's type, or is not a multiple of the type's unit.
         case payload(expected: Int, found: Int)
     }
 
+    /// Creates the message that a record from a pipe stands for.
     package init(_ record: PipeRecord) {
         header = record.header
         sharedPayload = record.place
     }
 
+    /// Reads a message that came over the network.
+    ///
+    /// - Throws: the first `Flaw` found; nothing in the frames is taken on trust.
     package init(_ frames: ArraySlice<Frame>) throws(Flaw) {
         guard let first = frames.first, frames.count <= 2 else { throw .frameCount(frames.count) }
         do throws(BulkHeader.Flaw) {
@@ -49,7 +59,8 @@ package struct BulkMessage {
         }
     }
 
-    /// Frames to send: the payload is read in place, and its owner kept until libzmq has sent it.
+    /// Returns the frames of a message with a payload. libzmq reads the payload in place, and its
+    /// owner is kept until libzmq has sent it.
     static func frames(
         _ header: BulkHeader, payload: UnsafeRawBufferPointer, _ precision: WirePrecision,
         owner: FloatBuffer
@@ -60,7 +71,7 @@ package struct BulkMessage {
         return [Frame(header.bytes), Frame(lending: payload, owner: owner)]
     }
 
-    /// Frames to send of a payload as it was received, or as it lies in a buffer.
+    /// Returns the frames of a message whose payload is a received frame, or lies in a buffer.
     static func frames(
         _ header: BulkHeader, payload: Payload, _ precision: WirePrecision
     ) -> [Frame] {
@@ -76,14 +87,15 @@ package struct BulkMessage {
         }
     }
 
-    /// Frames that say where the payload lies in shared memory.
+    /// Returns the frames of a message whose payload lies in shared memory: the header and the
+    /// place.
     static func frames(
         _ header: BulkHeader, shared: SharedPayload, _ precision: WirePrecision
     ) -> [Frame] {
         [Frame(Self.header(header, sharedIn: precision).bytes), Frame(shared.bytes)]
     }
 
-    /// The header of a message whose payload lies in shared memory.
+    /// Returns the header of a message whose payload lies in shared memory.
     static func header(_ header: BulkHeader, sharedIn precision: WirePrecision) -> BulkHeader {
         var header = header
         header.payloadType = precision.sharedPayloadType
@@ -91,7 +103,7 @@ package struct BulkMessage {
         return header
     }
 
-    /// Frames of a message without a payload, or with a description of its sender.
+    /// Returns the frames of a message without a payload, or with a description of its sender.
     static func frames(_ header: BulkHeader, from neighbour: Neighbour? = nil) -> [Frame] {
         guard let neighbour else { return [Frame(header.bytes)] }
         var header = header
@@ -100,6 +112,7 @@ package struct BulkMessage {
         return [Frame(header.bytes), Frame(neighbour.bytes)]
     }
 
+    /// Returns the frames of a message whose payload is a list of indices, each a UInt32.
     static func frames(_ header: BulkHeader, indices: [Int]) -> [Frame] {
         var header = header
         header.payloadType = .indices
@@ -110,8 +123,8 @@ package struct BulkMessage {
         return [Frame(header.bytes), Frame(bytes)]
     }
 
-    /// What is wrong with a payload that should be so many elements, in the message or in shared
-    /// memory; nil when nothing is.
+    /// Returns what is wrong with a payload that should have `elementCount` elements, in the
+    /// message or in shared memory; nil when nothing is wrong.
     package func flaw(expecting precision: WirePrecision, elementCount: Int) -> String? {
         let type = header.payloadType
         guard type == precision.payloadType || type == precision.sharedPayloadType else {
@@ -125,7 +138,7 @@ package struct BulkMessage {
         return nil
     }
 
-    /// The payload as indices; empty when it is something else.
+    /// The payload as indices; empty when the payload is of another type.
     package var indices: [Int] {
         guard header.payloadType == .indices, let bytes = payload?.bytes else { return [] }
         return stride(from: 0, to: bytes.count - 3, by: 4).map { start in
@@ -135,7 +148,8 @@ package struct BulkMessage {
 }
 
 extension Frame {
-    /// The identity that a ROUTER put before a message.
+    /// The identity of the peer, when this is the frame that a ROUTER put before a message; nil
+    /// when the frame cannot be an identity.
     var peerIdentity: PeerIdentity? {
         guard let text, (1...PeerIdentity.maximumByteCount).contains(text.utf8.count) else {
             return nil

@@ -1,11 +1,12 @@
 import ClusterProtocol
 import FoundationEssentials
 
-/// Control messages as JSON frames: version and kind first, then the body.
+/// Encodes and decodes control messages as JSON frames: first version and kind, then the body.
 package enum ControlCodec {
-    /// Longest control frame that is sent or taken in.
+    /// The size in bytes of the longest control frame that is sent or accepted: 1 MiB.
     package static let maximumByteCount = 1 << 20
 
+    /// Returns the frame of a message.
     package static func encode(_ message: ControlMessage) -> [UInt8] {
         let head = "{\"version\":\(ControlMessage.version),\"kind\":\"\(message.kind)\",\"body\":"
         // Every body is a plain value; encoding one cannot fail.
@@ -17,7 +18,11 @@ package enum ControlCodec {
         Array(try JSONEncoder().encode(body))
     }
 
-    /// - Throws: whatever is wrong with the bytes; the caller drops them.
+    /// Reads a message that came over the network.
+    ///
+    /// - Throws: `ControlEnvelope.Foreign` for a message of another version or an unknown kind and
+    ///   for a frame that is too long, and a decoding error for malformed bytes. Callers drop such
+    ///   a message.
     package static func decode(_ bytes: [UInt8]) throws -> ControlMessage {
         guard bytes.count <= maximumByteCount else {
             throw ControlEnvelope.Foreign(version: 0, kind: "too large")

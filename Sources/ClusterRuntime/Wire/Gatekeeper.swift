@@ -3,22 +3,27 @@ import Logging
 import RunFiles
 import ZeroMQ
 
-/// Opens the sockets that others connect to, decides who is let in, and says of each stranger once
-/// why it was turned away.
+/// Opens the sockets that others connect to, decides which peers are admitted, and logs once for
+/// each rejected peer why it was rejected.
 ///
-/// A context has one gatekeeper that answers for the keys (`isChief`), made before the first socket
-/// listens; libzmq would let everyone in without. Others may open sockets on other threads.
+/// Each context has one gatekeeper that checks keys (`isChief`). It is created before the first
+/// socket listens, because libzmq would admit every peer otherwise. Further gatekeepers may open
+/// sockets on other threads.
 ///
-/// Threading: the thread that made it, which owns its sockets and calls `attend` whenever one of
-/// `pollItems` is ready. Handshakes wait for that.
+/// Threading: belongs to the thread that created it. That thread owns the sockets and calls
+/// `attend` whenever one of `pollItems` is ready. Handshakes wait for that call.
 final class Gatekeeper {
-    /// A socket that listens.
+    /// A socket that listens, and what is known of its connections.
     final class Listener {
+        /// The ROUTER.
         let socket: SocketBox
-        /// Where, with the port that was found.
+        /// The endpoint that the socket is bound to, with the port that the system chose.
         let endpoint: Endpoint
+        /// The socket's name in the log.
         fileprivate let name: String
+        /// Whether the owner asks for closed connections itself.
         fileprivate let isWatched: Bool
+        /// The socket's monitor; nil after the close.
         fileprivate var monitor: MonitorBox?
         fileprivate var connections: ConnectionWatch
 
@@ -34,7 +39,8 @@ final class Gatekeeper {
             self.monitor = monitor
         }
 
-        /// To be told of every message, where peers speak as soon as they are connected.
+        /// Takes note that a message has arrived. The owner must call this for every message when
+        /// peers send something as soon as they are connected.
         func hear(_ frames: [Frame]) {
             if let descriptor = frames.last?.sourceFileDescriptor { connections.hear(descriptor) }
         }
@@ -44,10 +50,16 @@ final class Gatekeeper {
     private let transport: Transport
     private let log: Logger
     private let strangers: StrangerLog
+    /// Checks the keys of peers; nil without keys, and when another gatekeeper is the chief.
     private var authenticator: ZapAuthenticator?
     private let allowList: AllowListWatch?
     private var listeners: [Listener] = []
 
+    /// Creates a gatekeeper without sockets.
+    ///
+    /// - Parameter isChief: whether this gatekeeper checks the keys for the whole context.
+    /// - Throws: when the directory of allowed keys cannot be read, or the context has a chief
+    ///   already.
     init(
         _ context: Context, _ transport: Transport, isChief: Bool = true, log: Logger
     ) throws(Failure) {
@@ -74,7 +86,7 @@ final class Gatekeeper {
         }
     }
 
-    /// One for another thread of a context whose chief is there.
+    /// Creates a gatekeeper for another thread of a context that has its chief already.
     init(besideChiefOf context: Context, _ transport: Transport, log: Logger) {
         self.context = context
         self.transport = transport
@@ -84,13 +96,13 @@ final class Gatekeeper {
         allowList = nil
     }
 
-    /// Opens a ROUTER, and lets it listen.
+    /// Opens a ROUTER and lets it listen.
     ///
     /// - Parameters:
-    ///   - name: what the log calls the socket.
-    ///   - isWatched: the caller asks for `disconnected(of:)`.
-    ///   - isSpokenAtOnce: whoever connects sends something at once, and the caller calls
-    ///     `Listener.hear`.
+    ///   - name: the socket's name in the log, and its ZAP domain.
+    ///   - isWatched: whether the caller calls `disconnected(of:)` itself.
+    ///   - isSpokenAtOnce: whether every peer sends something as soon as it is connected. The
+    ///     caller then calls `Listener.hear` for every message.
     func listen(
         _ options: SocketOptions, at endpoint: Endpoint, as name: String, isWatched: Bool = false,
         isSpokenAtOnce: Bool = false
@@ -111,15 +123,16 @@ final class Gatekeeper {
         return listener
     }
 
-    /// What a poll set waits for besides the sockets themselves.
+    /// The items that a poll set waits for besides the sockets themselves.
     var pollItems: [PollItem] {
         (authenticator.map { [$0.pollItem] } ?? []) + listeners.compactMap { $0.monitor?.pollItem }
     }
 
-    /// Answers who waits to be let in, and looks at what became of connections.
+    /// Answers the peers that wait to be admitted, and looks at what became of connections.
     ///
-    /// - Parameter willHear: messages are to be received next, and what came about before them is to be
-    ///   known; otherwise what the last wait found is enough.
+    /// - Parameter willHear: whether the caller receives messages next. Then everything that
+    ///   happened to connections before those messages must be known. Otherwise what the last wait
+    ///   found is enough.
     func attend(willHear: Bool = true) throws(ZeroMQError) {
         if let authenticator {
             try authenticator.handlePending { refresh(authenticator) }
@@ -129,8 +142,8 @@ final class Gatekeeper {
         }
     }
 
-    /// Descriptors of connections that have closed since the last call. For a listener that is
-    /// watched by its owner; `attend` looks after the others.
+    /// Returns the descriptors of connections that have closed since the last call. Only the owner
+    /// of a watched listener calls this; `attend` looks after the others.
     func disconnected(of listener: Listener, willHear: Bool = true) -> [Int32] {
         var events: [SocketEvent] = []
         while let event = willHear
@@ -150,10 +163,10 @@ final class Gatekeeper {
         return descriptors
     }
 
-    /// Closes its sockets, so that their context can end.
+    /// Closes all sockets of this gatekeeper, so that their context can end.
     func close() {
         for listener in listeners {
-            // In this order: see `OutgoingConnection.close`.
+            // The monitor first; `OutgoingConnection.close` explains why.
             listener.monitor = nil
             listener.socket.close()
         }
@@ -162,7 +175,8 @@ final class Gatekeeper {
         allowList?.close()
     }
 
-    /// The allow-list is looked at whenever someone wants in, so no signal and no clock is needed.
+    /// Reads the allow-list again and applies its changes. This happens whenever a peer wants to be
+    /// admitted, so no signal and no timer is needed.
     private func refresh(_ authenticator: ZapAuthenticator) {
         for finding in allowList?.look() ?? [] {
             let (change, names) = (finding.change, finding.names)

@@ -2,32 +2,38 @@ import Buffers
 import ClusterProtocol
 import ZeroMQ
 
-/// The processes of this host that one thread exchanges floats with by reading one another's memory.
+/// The processes of this host with which one thread exchanges floats through shared memory.
 ///
-/// A neighbour is told where floats lie: by a record in its pipe or, when it has none or that is full,
-/// in a short message. Everyone else is sent the floats.
+/// A neighbour is told where floats lie by a record in its pipe. When it has no pipe, or the pipe
+/// is full, a short message tells it. All other peers are sent the floats themselves.
 ///
-/// Threading: one thread's.
+/// Threading: one thread only.
 struct HostNeighbours<Peer: Hashable> {
     private let identity: PeerIdentity
+    /// The kind of the messages that neighbours send.
     private let kind: BulkKind
     private let meter: SocketMeter
     private let pipedCount: SocketMeter.Count
     /// Whether the run lets processes share memory at all.
     private var isSharing = false
-    /// Where neighbours tell of floats in their memory; nil where the system gives no pipe.
+    /// The pipe through which neighbours tell of floats in their memory; nil where the system gives
+    /// no pipe.
     private var inbox: PipeInbox?
     private var outlets = PipeOutlets()
     private var windows = SharedWindows()
-    /// Those that read this process's memory, and where they are told without a socket.
+    /// The neighbours, which read this process's memory, and the pipe of each; nil for one without
+    /// a pipe.
     private var readers: [Peer: SharedPayload.Memory?] = [:]
-    /// Those whose memory could not be read.
+    /// The peers whose memory could not be read.
     private var strangers: Set<Peer> = []
 
+    /// Creates an empty set of neighbours that admits no peer before `open` is called.
+    ///
     /// - Parameters:
-    ///   - kind: of the messages that neighbours send.
-    ///   - meter: counts what goes by pipes as the messages that it replaces.
-    ///   - pipedCount: counts the records that come by the pipe.
+    ///   - identity: the identity of this process, which its records carry.
+    ///   - kind: the kind of the messages that neighbours send.
+    ///   - meter: counts what goes through pipes, as the messages that it replaces.
+    ///   - pipedCount: counts the records that come through the pipe.
     init(
         of identity: PeerIdentity, sending kind: BulkKind, meter: SocketMeter,
         pipedCount: SocketMeter.Count
@@ -40,19 +46,20 @@ struct HostNeighbours<Peer: Hashable> {
 
     // MARK: Who
 
-    /// From now on there can be neighbours.
+    /// Allows neighbours from now on, and opens the pipe for them.
     mutating func open() {
         isSharing = true
         inbox = PipeInbox(for: kind)
     }
 
+    /// Forgets all peers, admits no more and closes the pipe.
     mutating func close() {
         forget()
         isSharing = false
         inbox?.close()
     }
 
-    /// Nobody is a neighbour, or known not to be one.
+    /// Forgets every peer: the neighbours, and those whose memory could not be read.
     mutating func forget() {
         readers = [:]
         strangers = []
@@ -61,29 +68,34 @@ struct HostNeighbours<Peer: Hashable> {
     /// Whether there are no neighbours.
     var isEmpty: Bool { readers.isEmpty }
 
+    /// Whether a peer is a neighbour.
     func contains(_ peer: Peer) -> Bool { readers[peer] != nil }
 
-    /// Whether a peer that says it is on this host may be taken at its word.
+    /// Whether to believe a peer that claims to be on this host: sharing is allowed, and no copy
+    /// from its memory has failed.
     func mayAdmit(_ peer: Peer) -> Bool { isSharing && !strangers.contains(peer) }
 
-    /// - Parameter pipe: the peer's, if it has one.
+    /// Makes a peer a neighbour, unless `mayAdmit` forbids it or there are too many neighbours.
+    ///
+    /// - Parameter pipe: the peer's pipe, if it has one.
     mutating func admit(_ peer: Peer, pipe: SharedPayload.Memory?) {
         guard mayAdmit(peer), contains(peer) || readers.count < Self.bound else { return }
         readers[peer] = .some(pipe)
     }
 
-    /// It is sent floats again.
+    /// Makes a neighbour an ordinary peer, which is sent floats in messages.
     mutating func dismiss(_ peer: Peer) { readers[peer] = nil }
 
     private static var bound: Int { ShardMachine.maximumSubscriberCount }
 
     // MARK: What they are told
 
-    /// Frames that bring floats to a peer; nil when it has been told by its pipe.
+    /// Returns the frames that bring floats to a peer; nil when the peer has been told through its
+    /// pipe.
     ///
     /// - Parameters:
-    ///   - place: where they lie; nil where others cannot read it.
-    ///   - whole: frames with the floats.
+    ///   - place: the place of the floats; nil where other processes cannot read it.
+    ///   - whole: returns frames that contain the floats.
     mutating func frames(
         telling peer: Peer, _ header: BulkHeader, _ precision: WirePrecision,
         place: @autoclosure () -> SharedPayload?, whole: () -> [Frame]
@@ -98,13 +110,13 @@ struct HostNeighbours<Peer: Hashable> {
 
     // MARK: What they tell
 
-    /// Where neighbours put what they tell; nil without a pipe.
+    /// The pipe that neighbours write to, as they are told of it; nil without a pipe.
     var place: SharedPayload.Memory? { inbox?.place }
 
-    /// What to wait for; nil without a pipe.
+    /// The item with which a poll set waits for the pipe; nil without a pipe.
     var pollItem: PollItem? { inbox?.pollItem }
 
-    /// What came by the pipe, and whether it has ended with that.
+    /// Returns the records that came through the pipe, and whether the pipe has ended with them.
     mutating func receive() -> PipeInbox.Received {
         guard let received = inbox?.receive() else { return PipeInbox.Received() }
         meter.received.add(received.records.count * PipeRecord.messageByteCount)
@@ -112,8 +124,10 @@ struct HostNeighbours<Peer: Hashable> {
         return received
     }
 
-    /// Copies floats out of a peer's memory. One whose memory cannot be read is no neighbour: it hears
-    /// so by floats that come in messages, and sends its own that way too.
+    /// Copies floats out of a peer's memory.
+    ///
+    /// A peer whose memory cannot be read stops being a neighbour. It notices this because it is
+    /// sent floats in messages, and then sends its own floats in messages too.
     mutating func copy(
         _ place: SharedPayload, of peer: Peer, to target: FloatBuffer, at element: Int = 0,
         byteCount: Int

@@ -1,18 +1,26 @@
 import Synchronization
 import ZeroMQ
 
-/// What other threads hand to a socket thread: a bounded list and a wake-up.
+/// A bounded list of elements that other threads hand to a socket thread, with a wake-up.
+///
+/// Threading: any thread.
 final class Mailbox<Element: Sendable>: Sendable {
     private let elements = Mutex<[Element]>([])
     private let waker: Waker
     private let bound: Int
 
+    /// Creates an empty mailbox.
+    ///
+    /// - Parameters:
+    ///   - waker: wakes the receiving thread after each post.
+    ///   - bound: the number of elements that can wait.
     init(waker: Waker, bound: Int = 1 << 16) {
         self.waker = waker
         self.bound = bound
     }
 
-    /// False when the mailbox is full, which means that its thread has been stuck for long.
+    /// Adds an element and wakes the receiving thread. Returns false when the mailbox is full,
+    /// which means that its thread has been stuck for a long time.
     @discardableResult
     func post(_ element: Element) -> Bool {
         let isIn = elements.withLock { elements in
@@ -24,7 +32,7 @@ final class Mailbox<Element: Sendable>: Sendable {
         return isIn
     }
 
-    /// Everything posted since the last call, in order.
+    /// Removes and returns everything posted since the last call, in order.
     func takeAll() -> [Element] {
         elements.withLock { elements in
             defer { elements.removeAll(keepingCapacity: true) }

@@ -2,29 +2,39 @@ import ClusterProtocol
 import Threads
 import ZeroMQ
 
-/// A DEALER that is connected to one place, and what is known of the way there.
+/// A DEALER that is connected to one endpoint, and the state of that connection.
 ///
-/// libzmq connects again when a connection breaks, but not after a handshake that was refused; this
-/// does, since a key may be let in later.
+/// libzmq reconnects when a connection breaks, but not after a refused handshake. This class does,
+/// since a key may be admitted later.
 ///
-/// Threading: the thread that made it.
+/// Threading: belongs to the thread that created it.
 final class OutgoingConnection {
+    /// What is known of the connection.
     enum State: Equatable {
+        /// The last handshake succeeded.
         case whole
-        /// What is wrong, and what to do.
+        /// There is no connection. The text says what is wrong and what to do.
         case troubled(String)
     }
 
+    /// The pause after a failed handshake.
     private static let redialInterval = Duration.seconds(1)
 
+    /// The DEALER.
     let socket: SocketBox
     private let endpoint: String
     private var monitor: MonitorBox?
+    /// The state that was found last; nil before the first event.
     private var state: State?
-    /// Since the last attempt there was a connection, whatever became of it.
+    /// Whether the last attempt reached the other side, whatever became of the handshake.
     private var hasConnected = false
+    /// The moment at which to connect again; nil when nothing is planned.
     private var redialAt: Duration?
 
+    /// Opens the socket and begins to connect.
+    ///
+    /// - Throws: when the socket cannot be opened, or the endpoint is malformed. A peer that does
+    ///   not answer is not an error.
     init(_ context: Context, _ options: SocketOptions, to endpoint: String) throws(ZeroMQError) {
         self.endpoint = endpoint
         socket = try SocketBox(context, .dealer, options: options)
@@ -32,19 +42,19 @@ final class OutgoingConnection {
         try socket.connect(endpoint)
     }
 
-    /// What a poll set waits for besides the socket.
+    /// The items that a poll set waits for besides the socket.
     var pollItems: [PollItem] { monitor.map { [$0.pollItem] } ?? [] }
 
-    /// Looks at what happened to the connection, and dials again where that is due. To be called every
-    /// now and then, not only when something happened.
+    /// Looks at what happened to the connection, and connects again where that is due. It must be
+    /// called regularly, not only after an event.
     ///
-    /// - Returns: the state, when it is another than at the last call.
+    /// - Returns: the state, when it differs from the state at the last call.
     func attend() throws(ZeroMQError) -> State? {
         let former = state
         while let event = monitor?.nextEventUnlessQuiet() { take(event) }
         if let moment = redialAt, SteadyClock.now >= moment {
             redialAt = nil
-            // The endpoint may be forgotten already.
+            // libzmq may have forgotten the endpoint already.
             try? socket.disconnect(endpoint)
             try socket.connect(endpoint)
         }
@@ -80,8 +90,11 @@ final class OutgoingConnection {
         }
     }
 
-    /// The monitor first: a socket that lingers tells it what happens, on libzmq's thread, which
-    /// would wait for ever for a reader that is gone, and every socket of the context with it.
+    /// Closes the monitor, then the socket.
+    ///
+    /// The order matters. A socket that lingers reports to its monitor on libzmq's thread. With a
+    /// reader that is gone, that thread would wait without end, and every socket of the context
+    /// with it.
     func close() {
         monitor = nil
         socket.close()

@@ -4,54 +4,60 @@ import ClusterProtocol
 import Glibc
 import ZeroMQ
 
-/// The page that tells others of a pipe: only a process of Convoy has such memory, and only the
-/// same user can read it.
+/// The layout of the page of shared memory that describes a pipe. Only a process of Convoy has such
+/// memory, and only processes of the same user can read it.
 ///
-/// | bytes | what |
+/// | offset | field, UInt64 |
 /// |---|---|
 /// | 0 | magic |
 /// | 8 | token |
 /// | 16 | descriptor of the pipe |
-/// | 24 | its inode |
+/// | 24 | inode of the pipe |
 enum PipeSign {
+    /// The first eight bytes of the page as a little-endian number: `CVOYPIPE`.
     static let magic: UInt64 = 0x4550_4950_594F_5643
+    /// The length of the page in bytes.
     static let pageByteCount = 4096
+    /// The number of fields.
     static let fieldCount = 4
 }
 
-/// Where other processes of this host, of the same user, put messages about shared memory for one
-/// thread of this process. They reach it without libzmq's threads.
+/// A pipe in which other processes of this host and user put messages about shared memory for one
+/// thread of this process. The messages do not pass through libzmq's threads.
 ///
-/// Whatever is not a whole record of the one kind that is expected ends it: messages then come through
-/// sockets again. Who sent a record is what its sender says: processes of one user on one host are
-/// believed, here as elsewhere.
+/// Anything but a whole record of the expected kind ends the inbox; messages then come through
+/// sockets again. A record names its sender, and that name is believed: processes of one user on
+/// one host trust each other, here as elsewhere.
 ///
-/// Threading: one thread's, from `init` to `close`.
+/// Threading: one thread only, from `init` to `close`.
 package final class PipeInbox {
-    /// What the log says when one has ended.
+    /// The warning in the log when an inbox has ended because of foreign bytes.
     static let spoiledSentence =
         "something else than Convoy wrote to a pipe; messages go through sockets from now on"
 
-    /// Records taken at once.
+    /// The number of records that one call of `receive` returns at most.
     private static let batch = 64
 
-    /// What came, in order, and whether the inbox has ended by what came then.
+    /// The records that came, in order, and whether foreign bytes have ended the inbox.
     package struct Received {
+        /// The whole records before the foreign bytes, if there are any.
         package var records: [PipeRecord] = []
+        /// Whether foreign bytes have ended the inbox.
         package var isSpoiled = false
     }
 
     private let kind: BulkKind
     private let memory: SharedPayload.Memory
     private let readEnd: Int32
-    /// Never written to: while it is open, a writer that leaves does not end the pipe.
+    /// Never written to. While it is open, a writer that leaves does not end the pipe.
     private let writeEnd: Int32
     private var buffer = [UInt8](repeating: 0, count: batch * PipeRecord.byteCount)
     private var isOpen = true
 
-    /// Nil where the system gives no pipe or no shared memory.
+    /// Creates a pipe and the page that describes it. Returns nil where the system gives no pipe or
+    /// no shared memory.
     ///
-    /// - Parameter kind: of the messages that may come this way.
+    /// - Parameter kind: the kind of the messages that may come this way.
     package init?(for kind: BulkKind) {
         self.kind = kind
         var ends: [Int32] = [-1, -1]
@@ -76,12 +82,13 @@ package final class PipeInbox {
 
     deinit { close() }
 
-    /// What others open it by; nil when it is closed.
+    /// The name by which other processes open the inbox; nil when it is closed.
     package var place: SharedPayload.Memory? { isOpen ? memory : nil }
 
-    /// What to wait for; nil when it is closed.
+    /// The item with which a poll set waits for records; nil when the inbox is closed.
     var pollItem: PollItem? { isOpen ? PollItem(fileDescriptor: readEnd) : nil }
 
+    /// Closes the pipe and its page; idempotent.
     package func close() {
         guard isOpen else { return }
         isOpen = false
@@ -90,7 +97,7 @@ package final class PipeInbox {
         }
     }
 
-    /// The records that are there, up to a bound.
+    /// Returns the records that are there, up to a limit, without waiting.
     package func receive() -> Received {
         var received = Received()
         guard isOpen else { return received }

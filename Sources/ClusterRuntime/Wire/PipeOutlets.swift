@@ -5,12 +5,14 @@ import Glibc
 
 /// The writing end of another process's `PipeInbox`.
 ///
-/// Safety: opened is only what a process of Convoy, of the same user, says of itself in memory that
-/// nobody else has written: a peer cannot make this process write anywhere else.
+/// Safety: the only pipe that is opened is one that a process of Convoy, of the same user,
+/// describes in memory that no other process has written. So a peer cannot make this process write
+/// anywhere else.
 final class PipeOutlet {
     private let descriptor: Int32
 
-    /// Nil when there is no such inbox, or this process may not write to it.
+    /// Opens the pipe of an inbox. Returns nil when there is no such inbox, or this process may not
+    /// write to it.
     init?(_ memory: SharedPayload.Memory) {
         guard let fields = Self.fields(memory), fields[0] == PipeSign.magic,
             fields[1] == memory.token, let end = Int32(exactly: fields[2])
@@ -32,7 +34,8 @@ final class PipeOutlet {
 
     deinit { close(descriptor) }
 
-    /// What the page of an inbox says.
+    /// Returns the fields of an inbox's page; nil when the page cannot be read or is not an
+    /// inbox's.
     private static func fields(_ memory: SharedPayload.Memory) -> [UInt64]? {
         guard SharedWindow.isThere(memory) else { return nil }
         let page = open(SharedWindow.path(memory), O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -46,9 +49,10 @@ final class PipeOutlet {
         return fields
     }
 
+    /// The result of sending a record: done, the pipe is full, or its reader is gone.
     enum Outcome { case sent, full, gone }
 
-    /// Puts a whole record in, or nothing.
+    /// Writes a whole record, or nothing.
     func send(_ record: [UInt8]) -> Outcome {
         while true {
             if write(descriptor, record, record.count) == record.count { return .sent }
@@ -58,22 +62,25 @@ final class PipeOutlet {
     }
 }
 
-/// The inboxes of other processes that one thread writes to, found by what peers name them.
+/// The inboxes of other processes that one thread writes to, found by the names that peers give.
 ///
-/// The process must ignore SIGPIPE: an inbox may be gone.
+/// The process must ignore SIGPIPE, because the reader of a pipe may be gone.
 ///
-/// Threading: one thread's. At most `bound` are kept; those of processes that are gone are dropped
-/// when another is opened.
+/// Threading: one thread only. At most `bound` outlets are kept. Those of processes that have ended
+/// are dropped when another one is opened.
 package struct PipeOutlets {
     private static let bound = 1024
-    /// Nil for what is there and could not be opened.
+    /// The outlets by the names of their inboxes; nil for an inbox that could not be opened or has
+    /// gone.
     private var outlets: [SharedPayload.Memory: PipeOutlet?] = [:]
 
+    /// Creates an empty set of outlets.
     package init() {}
 
-    /// Sends what a record holds.
+    /// Sends a record.
     ///
-    /// - Returns: false when it has to go another way: the inbox is full, gone, or none.
+    /// - Returns: False when the message must be sent another way, because the inbox is full, has
+    ///   gone or cannot be opened.
     package mutating func send(
         _ header: BulkHeader, _ place: SharedPayload, _ precision: WirePrecision,
         from sender: PeerIdentity, to inbox: SharedPayload.Memory

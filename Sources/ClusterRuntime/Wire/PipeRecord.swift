@@ -1,27 +1,35 @@
 import ClusterProtocol
 
-/// What goes through a pipe: a bulk header, where its payload lies, and who sent it.
+/// A message that goes through a pipe: a bulk header, the place of its payload, and its sender.
 ///
-/// | bytes | what |
+/// | offset | field |
 /// |---|---|
 /// | 0 | the header |
 /// | 64 | the place in shared memory |
-/// | 104 | length of the identity, UInt64 |
-/// | 112 | the identity, UTF-8, then zeros |
+/// | 120 | length of the identity, UInt64 |
+/// | 128 | the identity, UTF-8, then zeros |
 ///
-/// All are of one length below `PIPE_BUF`, so that the system never mixes those of several writers.
+/// All records have the same length, which is below `PIPE_BUF`, so the system never interleaves the
+/// records of several writers.
 package struct PipeRecord: Sendable {
+    /// The length of a record in bytes.
     package static let byteCount = identityOffset + PeerIdentity.maximumByteCount
     private static let lengthOffset = messageByteCount
     private static let identityOffset = lengthOffset + 8
-    /// What the same message would be in frames.
+    /// The length in bytes of the same message as two frames.
     package static let messageByteCount = BulkHeader.byteCount + SharedPayload.byteCount
 
+    /// The header of the message.
     package var header: BulkHeader
+    /// The place of the payload in shared memory.
     package var place: SharedPayload
+    /// The identity of the sending process.
     package var sender: PeerIdentity
 
-    /// Foreign bytes are refused, never trusted.
+    /// Reads a record that another process wrote; returns nil when the bytes are not a record.
+    /// Nothing in the bytes is taken on trust.
+    ///
+    /// - Parameter bytes: `byteCount` bytes.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         precondition(bytes.count == Self.byteCount, "a record of another length")
         let length = UInt64(
@@ -39,6 +47,7 @@ package struct PipeRecord: Sendable {
         sender = PeerIdentity(rawValue: name)
     }
 
+    /// Returns the bytes of a record.
     package static func bytes(
         _ header: BulkHeader, _ place: SharedPayload, from sender: PeerIdentity
     ) -> [UInt8] {

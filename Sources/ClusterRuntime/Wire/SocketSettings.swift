@@ -1,16 +1,19 @@
 import ClusterProtocol
 import ZeroMQ
 
-/// The one place that decides the options of Convoy's sockets; `Transport` adds keys and addresses.
+/// The options of Convoy's sockets. `Transport` adds keys and address families; all other options
+/// are decided here.
 enum SocketSettings {
-    /// Control messages waiting for one peer.
+    /// The number of control messages that can wait for one peer.
     static let controlHighWaterMark = 10_000
-    /// Bulk messages waiting for one peer.
+    /// The number of bulk messages that can wait for one peer.
     static let bulkHighWaterMark = 2_048
 
-    /// Data messages waiting for one peer: twice what it may ask for.
+    /// The number of data messages that can wait for one peer: twice what a peer may have asked
+    /// for.
     static let dataHighWaterMark = 2 * AskQueue.maximumPerPeer
 
+    /// Returns the options of the coordinator's socket for control messages.
     static func controlRouter() -> SocketOptions {
         var options = base()
         options.sendHighWaterMark = controlHighWaterMark
@@ -20,6 +23,7 @@ enum SocketSettings {
         return options
     }
 
+    /// Returns the options of a socket that exchanges control messages with the coordinator.
     static func controlDealer(_ identity: PeerIdentity) -> SocketOptions {
         var options = controlRouter()
         options.routingIdentity = Array(identity.rawValue.utf8)
@@ -27,6 +31,8 @@ enum SocketSettings {
         return options
     }
 
+    /// Returns the options of a socket that takes bulk messages: one for shards and relays, or the
+    /// coordinator's for state.
     static func bulkRouter() -> SocketOptions {
         var options = base()
         options.sendHighWaterMark = bulkHighWaterMark
@@ -36,6 +42,7 @@ enum SocketSettings {
         return options
     }
 
+    /// Returns the options of a socket that connects to shards, or to the coordinator for state.
     static func bulkDealer(_ identity: PeerIdentity) -> SocketOptions {
         var options = bulkRouter()
         options.routingIdentity = Array(identity.rawValue.utf8)
@@ -43,7 +50,8 @@ enum SocketSettings {
         return options
     }
 
-    /// The coordinator's; what comes in are questions.
+    /// Returns the options of the coordinator's data socket. It only receives requests, which are
+    /// short.
     static func dataRouter() -> SocketOptions {
         var options = base()
         options.sendHighWaterMark = dataHighWaterMark
@@ -52,6 +60,7 @@ enum SocketSettings {
         return options
     }
 
+    /// Returns the options of a worker's socket for asking for partitions.
     static func dataDealer(_ identity: PeerIdentity) -> SocketOptions {
         var options = dataRouter()
         options.routingIdentity = Array(identity.rawValue.utf8)
@@ -64,7 +73,8 @@ enum SocketSettings {
         options.handshakeTimeout = .seconds(5)
         options.reconnectInterval = .milliseconds(20)
         options.reconnectMaximum = .seconds(1)
-        // A host whose address changes gets no answer at the old one, and has to connect anew.
+        // A host whose address changes gets no more answers at its old address. The limit ends such
+        // a connection, and the host connects anew.
         options.tcpRetransmitTimeout = .seconds(10)
         options.backlog = 1024
         options.routerHandover = true

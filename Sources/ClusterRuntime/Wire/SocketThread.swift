@@ -1,18 +1,18 @@
 import Threads
 import ZeroMQ
 
-/// A thread that owns sockets, and the mailbox by which other threads give it orders.
+/// A thread that owns sockets, and the mailbox through which other threads give it orders.
 ///
-/// Sockets belong to the thread that opens them. So the thread opens them itself, and whoever starts it
-/// waits until it has, or learns why it could not.
+/// A socket belongs to the thread that opens it. So the thread opens its sockets itself, and the
+/// thread that starts it waits until they are open, or learns why they could not be opened.
 final class SocketThread<Order: Sendable>: Sendable {
-    /// What a thread has opened.
+    /// The result of opening a thread's sockets.
     struct Opened<Value> {
-        /// Where orders are posted.
+        /// The mailbox to which orders are posted.
         var mailbox: Mailbox<Order>
-        /// What the starter wants to know, for instance where the sockets are bound.
+        /// A value for the code that starts the thread, for instance where the sockets are bound.
         var value: Value
-        /// The rest of the thread's life; it ends after an order to stop.
+        /// The rest of the thread's work; it returns after an order to stop.
         var run: () -> Void
     }
 
@@ -29,7 +29,7 @@ final class SocketThread<Order: Sendable>: Sendable {
     /// - Parameters:
     ///   - name: the thread's name, for debuggers and `top`.
     ///   - open: opens the sockets, on the new thread.
-    /// - Returns: the thread, and what `open` gave as its value.
+    /// - Returns: the thread, and the value that `open` returned.
     /// - Throws: what `open` throws; the thread has ended then.
     static func start<Value: Sendable, Failure: Error>(
         _ name: String, open: @escaping @Sendable () throws(Failure) -> Opened<Value>
@@ -53,9 +53,9 @@ final class SocketThread<Order: Sendable>: Sendable {
         }
     }
 
-    /// Gives the thread an order.
+    /// Posts an order to the thread.
     func post(_ order: Order) { mailbox.post(order) }
 
-    /// Waits for the end of the thread.
+    /// Waits until the thread has ended.
     func join() { thread.join() }
 }

@@ -3,13 +3,15 @@ import Logging
 import RunFiles
 import ZeroMQ
 
-/// Says once of each stranger why it was turned away, and of no more than so many strangers.
+/// Logs once for each rejected peer why it was rejected, for a limited number of peers.
 ///
-/// Threading: one thread's.
+/// Threading: one thread only.
 final class StrangerLog {
-    /// Strangers that get a line; beyond it they are turned away without one.
+    /// The number of rejected peers that get a line in the log. Beyond it peers are rejected
+    /// without a line.
     static let maximumCount = 1024
 
+    /// A rejected peer: its address, and the reason with its key.
     private struct Stranger: Hashable {
         var address: String
         var reason: String
@@ -18,13 +20,22 @@ final class StrangerLog {
     private let log: Logger
     private var counts: [Stranger: Int] = [:]
 
+    /// Creates a log without entries.
     init(_ log: Logger) { self.log = log }
 
+    /// Logs that a connection failed.
+    ///
+    /// - Parameters:
+    ///   - address: the peer's address, if it is known.
+    ///   - socket: the name of the socket that the peer connected to.
+    ///   - reason: the reason, in words.
     func note(address: NetworkAddress?, socket: String, reason: String) {
         note(address.map { "\($0)" } ?? "unknown", socket, reason, [:])
     }
 
-    /// - Parameter allowed: the directory that a key would have to be in.
+    /// Logs that the authenticator refused a peer.
+    ///
+    /// - Parameter allowed: the directory that would have to contain the peer's key.
     func note(_ refusal: ZapAuthenticator.Refusal, allowed: String) {
         let address = NetworkAddress(refusal.address).map { "\($0)" } ?? refusal.address
         switch refusal.reason {

@@ -3,10 +3,10 @@ import Logging
 import RunFiles
 import ZeroMQ
 
-/// How the sockets of a process meet those of others: keys, encryption, address families. The one
-/// place that decides it; `SocketSettings` decides everything else.
+/// The keys, encryption and address families of a process's sockets. `SocketSettings` decides all
+/// other options.
 ///
-/// A socket that others connect to is opened by `Gatekeeper.listen`, one that connects by `connect`:
+/// `Gatekeeper.listen` opens a socket that others connect to, and `connect` a socket that connects:
 ///
 /// ```swift
 /// let listener = try gatekeeper.listen(SocketSettings.bulkRouter(), at: endpoint, as: "data")
@@ -14,24 +14,28 @@ import ZeroMQ
 ///     context, SocketSettings.bulkDealer(identity), to: endpoint, of: .coordinator)
 /// ```
 package struct Transport: Sendable {
-    /// Nil: nothing is encrypted and everyone is let in.
+    /// The keys of this process. With nil nothing is encrypted and every peer is admitted.
     package let keys: KeyRing?
 
+    /// Creates a transport; without keys it is open.
     package init(keys: KeyRing? = nil) { self.keys = keys }
 
-    /// Whom a socket connects to, which decides the key that the other side must prove to hold.
+    /// The process that a socket connects to. It decides which key the other side must prove to
+    /// hold.
     enum Server {
+        /// The coordinator, whose key every member has in its directory of keys.
         case coordinator
-        /// The key came with the endpoint.
+        /// Another member, whose key came with its endpoint.
         case node(publicKey: String?)
     }
 
-    /// What CURVE adds to a frame on the wire, rounded up (RFC 26: 8 + 8 + 16 + 1 bytes).
+    /// The number of bytes that CURVE adds to a frame on the wire, rounded up (RFC 26: 8 + 8 + 16 +
+    /// 1 bytes).
     private static let sealByteCount = 64
 
     /// Opens a socket and lets it connect.
     ///
-    /// - Throws: `.malformed` when keys are used here, but none is known of the other side.
+    /// - Throws: `.malformed` when keys are used here, but the other side's key is not known.
     func connect(
         _ context: Context, _ options: SocketOptions, to endpoint: String, of server: Server
     ) throws(ZeroMQError) -> OutgoingConnection {
@@ -39,7 +43,7 @@ package struct Transport: Sendable {
             context, connecting(options, to: endpoint, of: server), to: endpoint)
     }
 
-    /// Options for a socket that is to connect to `endpoint`.
+    /// Returns the options of a socket that is to connect to `endpoint`.
     private func connecting(
         _ options: SocketOptions, to endpoint: String, of server: Server
     ) throws(ZeroMQError) -> SocketOptions {
@@ -60,7 +64,9 @@ package struct Transport: Sendable {
         return Self.widened(options)
     }
 
-    /// Options for a socket that is to listen at `endpoint`.
+    /// Returns the options of a socket that is to listen at `endpoint`.
+    ///
+    /// - Parameter name: the socket's ZAP domain.
     func listening(
         _ options: SocketOptions, at endpoint: Endpoint, as name: String
     ) -> SocketOptions {
@@ -72,15 +78,16 @@ package struct Transport: Sendable {
         return Self.widened(options)
     }
 
-    /// libzmq compares its limit with the sealed frame.
+    /// Raises the size limit by what encryption adds, because libzmq compares the limit with the
+    /// encrypted frame.
     private static func widened(_ options: SocketOptions) -> SocketOptions {
         var options = options
         options.maximumMessageByteCount = options.maximumMessageByteCount.map { $0 + sealByteCount }
         return options
     }
 
-    /// libzmq looks names up in one family alone; a socket of IPv6 would write IPv4 addresses in
-    /// IPv6's way.
+    /// Whether a socket needs IPv6: only for an IPv6 address. libzmq resolves a name in one family
+    /// only, and a socket of IPv6 would write IPv4 addresses in IPv6 notation.
     private static func usesIPv6(_ endpoint: String) -> Bool {
         guard case .address(let address)? = Endpoint(endpoint)?.host else { return false }
         return address.isIPv6
@@ -88,7 +95,13 @@ package struct Transport: Sendable {
 }
 
 extension Transport {
-    /// Refuses to be reached from other hosts without keys, unless that was asked for.
+    /// Checks that an endpoint that other hosts can reach is protected by keys, unless the user
+    /// asked for an open one.
+    ///
+    /// - Parameters:
+    ///   - flag: the command-line flag that gave the endpoint, for the error message.
+    ///   - insecure: whether the user asked for an open endpoint.
+    /// - Throws: a usage error when the endpoint would be open to other hosts.
     package func requireSafe(_ endpoint: Endpoint, flag: String, insecure: Bool) throws(Failure) {
         guard keys == nil, !endpoint.isLocal, !insecure else { return }
         throw .usage(
@@ -97,7 +110,7 @@ extension Transport {
                 + "DIR to every process, or add --insecure on a network you trust")
     }
 
-    /// Says once in a process's log that everyone may take part.
+    /// Warns in the log when the process listens without keys. To be called once in a process.
     package func warnIfOpen(_ log: Logger) {
         if keys == nil { log.warning("listening without encryption or authentication") }
     }

@@ -20,8 +20,10 @@ public struct Checkpoint: Sendable {
 
     /// Returns the state of a new run: the given weights, and zeros for the optimizer's state.
     ///
-    /// - Parameter partCount: the number of vectors: 1 for the weights, and 1 for each vector of
-    ///   the optimizer's state.
+    /// - Parameters:
+    ///   - weights: the flat parameter vector.
+    ///   - partCount: the number of vectors: 1 for the weights, and 1 for each vector of the
+    ///     optimizer's state.
     public static func initial(_ weights: [Float], partCount: Int) -> Checkpoint {
         let first = FloatBuffer(count: weights.count)
         weights.withUnsafeBytes { first.copy($0) }

@@ -19,7 +19,9 @@ public enum CheckpointReader {
 
     /// Reads the content of a `state.json` from memory.
     ///
-    /// - Parameter file: the name for error messages.
+    /// - Parameters:
+    ///   - bytes: the content of a `state.json`.
+    ///   - file: the name for error messages.
     package static func state(_ bytes: [UInt8], file: String) throws(Failure) -> CheckpointState {
         guard let state = try? JSONDecoder().decode(CheckpointState.self, from: Data(bytes)),
             state.format == "convoy-checkpoint", state.version == 1
@@ -61,7 +63,9 @@ public enum CheckpointReader {
     /// Gathers named tensors into a flat vector.
     ///
     /// - Parameters:
+    ///   - tensors: the file that holds the tensors.
     ///   - prefix: the text before each slot's name in the file.
+    ///   - layout: the slots of the flat vector.
     ///   - file: the name for error messages.
     /// - Throws: 65 when a tensor is missing, or when its shape is not the slot's.
     public static func flat(

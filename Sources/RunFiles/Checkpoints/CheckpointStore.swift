@@ -84,7 +84,9 @@ public struct CheckpointStore: Sendable {
 
     /// Writes a checkpoint and waits until it is on disk.
     ///
-    /// - Parameter instructionSet: the instruction set that the workers settled on.
+    /// - Parameters:
+    ///   - checkpoint: the checkpoint to write.
+    ///   - instructionSet: the instruction set that the workers settled on.
     /// - Throws: 65 when it cannot be written; 69 when another coordinator has taken the run over.
     public func write(_ checkpoint: Checkpoint, instructionSet: String) throws(Failure) {
         let final = path(step: checkpoint.step)

@@ -14,7 +14,9 @@ package enum TransformationText {
 
     /// Reads a list of transformations. Nil stands for an empty list.
     ///
-    /// - Parameter file: the name for error messages.
+    /// - Parameters:
+    ///   - text: what a checkpoint says of its transformations.
+    ///   - file: the name for error messages.
     package static func decode(_ text: String?, file: String) throws(Failure) -> [Transformation] {
         guard let text else { return [] }
         guard let list = try? JSONDecoder().decode([Transformation].self, from: Data(text.utf8))

@@ -113,8 +113,11 @@ public struct Model: Sendable {
     /// Computes the loss and the accuracy over the test records of a data set. The model's
     /// transformations are applied to the images first.
     ///
-    /// - Parameter logits: receives the outputs of some records, [count, classes], and their
-    ///   labels, batch by batch in the order of the records.
+    /// - Parameters:
+    ///   - data: the data set whose test records are evaluated.
+    ///   - computation: how to compute.
+    ///   - logits: receives the outputs of some records, [count, classes], and their labels, batch
+    ///     by batch in the order of the records.
     /// - Throws: 65 for a data set without test records, with images of another shape, or with more
     ///   classes than the network has outputs; 65 for a backend that is not available.
     public func evaluate(
@@ -148,8 +151,10 @@ public struct Model: Sendable {
 
     /// Predicts the classes of images.
     ///
-    /// - Parameter images: the images, each [C, H, W] in row-major order and of the network's input
-    ///   size, before the model's transformations. Pixels range from 0 to 1.
+    /// - Parameters:
+    ///   - images: the images, each [C, H, W] in row-major order and of the network's input size,
+    ///     before the model's transformations. Pixels range from 0 to 1.
+    ///   - computation: how to compute.
     /// - Throws: 65 for an image of another length, or for a backend that is not available.
     public func predict(
         _ images: [[Float]], _ computation: Computation = Computation()

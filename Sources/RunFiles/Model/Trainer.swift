@@ -62,8 +62,10 @@ public final class Trainer {
 
     /// Opens the data set and draws the initial weights, or reads those of `training.init`.
     ///
-    /// - Parameter threadCount: the number of compute threads, at least 1. No more threads than
-    ///   virtual workers are used.
+    /// - Parameters:
+    ///   - configuration: the settings of the run.
+    ///   - threadCount: the number of compute threads, at least 1. No more threads than virtual
+    ///     workers are used.
     /// - Throws: 65 for settings, data or files that cannot be used.
     public init(_ configuration: RunConfiguration, threadCount: Int = 1) throws(Failure) {
         precondition(threadCount >= 1, "expected at least one thread, found \(threadCount)")

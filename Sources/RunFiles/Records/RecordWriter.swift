@@ -51,6 +51,9 @@ package final class RecordWriter: Sendable {
     /// Starts the writer's thread.
     ///
     /// - Parameters:
+    ///   - metrics: the metrics.
+    ///   - ledger: the ledger.
+    ///   - journal: the journal.
     ///   - recordedCount: the number of steps whose lines the files already hold.
     ///   - fence: asked before each write whether this process is still the run's coordinator.
     ///   - onProgress: called on the writer's thread when `progress` has changed.
@@ -94,7 +97,10 @@ package final class RecordWriter: Sendable {
 
     /// Hands over lines of steps.
     ///
-    /// - Parameter recordedCount: the number of steps that are recorded with these lines.
+    /// - Parameters:
+    ///   - metrics: lines of the metrics, each with its newline.
+    ///   - ledger: lines of the ledger, each with its newline.
+    ///   - recordedCount: the number of steps that are recorded with these lines.
     package func write(metrics: String, ledger: String, recordedCount: Int) {
         add(.steps(metrics: metrics, ledger: ledger, recordedCount: recordedCount))
     }

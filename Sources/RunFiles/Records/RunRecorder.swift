@@ -50,6 +50,8 @@ package final class RunRecorder {
     /// Opens the records of a run, and removes lines of steps that the run will do again.
     ///
     /// - Parameters:
+    ///   - directory: the run directory.
+    ///   - plan: which records a step uses.
     ///   - firstStep: the step that the run goes on with. Lines of it and of later steps are
     ///     removed.
     ///   - countingFrom: records of steps from this one on are counted in ``recordCount``.
@@ -128,7 +130,9 @@ package final class RunRecorder {
 
     /// Records an evaluation in the metrics, as the line of its epoch.
     ///
-    /// - Parameter imagesPerSecond: the records trained so far per second of training.
+    /// - Parameters:
+    ///   - evaluation: the results over the test records.
+    ///   - imagesPerSecond: the records trained so far per second of training.
     package func record(_ evaluation: CoordinatorMachine.EvaluationSummary, imagesPerSecond: Double) {
         let sums = lastEpochSums ?? epochSums
         // Without test records the mean is NaN, which JSON shows as null.

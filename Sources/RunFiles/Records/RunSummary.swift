@@ -9,8 +9,11 @@ package struct RunSummary {
     ///
     /// - Parameters:
     ///   - end: how the run ended.
+    ///   - material: the run.
     ///   - evaluation: the last evaluation; it counts only if it is of the last step.
     ///   - trainLoss: the mean loss of the last epoch; nil when it is not known.
+    ///   - imagesPerSecond: the records trained per second of training.
+    ///   - weightsSHA256: the digest of the last weights.
     ///   - recordCount: the number of records of all steps; nil derives it from the plan.
     package init(
         _ end: CoordinatorMachine.Outcome, material: RunMaterial,

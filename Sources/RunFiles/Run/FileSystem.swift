@@ -115,6 +115,8 @@ public enum FileSystem {
     /// Writes a whole file. It is not atomic: a crash may leave a part of the content.
     ///
     /// - Parameters:
+    ///   - bytes: the new content.
+    ///   - path: the path of the file.
     ///   - mode: the permissions of a file that is created.
     ///   - durably: whether to wait until the content is on disk.
     package static func write(
@@ -149,7 +151,10 @@ public enum FileSystem {
 
     /// Renames a file or a directory atomically. An existing file `target` is replaced.
     ///
-    /// - Parameter durably: whether to wait until the new name is on disk.
+    /// - Parameters:
+    ///   - source: the file or directory.
+    ///   - target: its new path.
+    ///   - durably: whether to wait until the new name is on disk.
     package static func rename(
         _ source: String, to target: String, durably: Bool = true
     ) throws(Failure) {
@@ -189,7 +194,9 @@ public enum FileSystem {
 
     /// Reads a whole file.
     ///
-    /// - Parameter limit: the largest accepted length in bytes; a longer file is an error.
+    /// - Parameters:
+    ///   - path: the path of the file.
+    ///   - limit: the largest accepted length in bytes; a longer file is an error.
     /// - Throws: 65 when the file cannot be read or is too long.
     public static func read(_ path: String, atMost limit: Int = .max) throws(Failure) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

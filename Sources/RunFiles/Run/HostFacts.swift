@@ -69,6 +69,8 @@ public enum HostFacts {
     /// Returns the message with which this process joins a run.
     ///
     /// - Parameters:
+    ///   - identity: the name of the process in the cluster.
+    ///   - role: the role of the process.
     ///   - threadCount: the number of compute threads.
     ///   - bulkEndpoint: the endpoint of the shards of this process.
     ///   - publicKey: the public CURVE key of this process; nil without keys.

@@ -45,6 +45,7 @@ package final class RunLock: Sendable {
     /// Takes the lock of a run directory.
     ///
     /// - Parameters:
+    ///   - directory: the run directory.
     ///   - isResponsive: returns whether the present holder answers; nil assumes that it does.
     ///   - note: shows a line to the user.
     /// - Throws: 65 when another coordinator is at work on the run, or when the holder is on

@@ -28,8 +28,10 @@ public struct RunMaterial: Sendable {
 
     /// Derives the material of a run.
     ///
-    /// - Parameter backend: the backend that the coordinator settled on; nil settles `auto` for
-    ///   this host.
+    /// - Parameters:
+    ///   - configuration: the settings, with the backend settled.
+    ///   - data: the data set.
+    ///   - backend: the backend that the coordinator settled on; nil settles `auto` for this host.
     /// - Throws: 65 for settings that contradict one another or do not fit the data set.
     public init(
         _ configuration: RunConfiguration, data: DataSummary,
@@ -114,6 +116,7 @@ public struct RunMaterial: Sendable {
     /// Returns what a worker must know of the run.
     ///
     /// - Parameters:
+    ///   - identity: the name of the worker in the cluster.
     ///   - salt: a number that differs between workers, so that two of them do not help with the
     ///     same work.
     ///   - threadCount: the number of compute threads.

@@ -110,7 +110,9 @@ public struct RunConfiguration: Sendable, Hashable {
 
     /// Reads the text of a run file as ``load(file:)`` does.
     ///
-    /// - Parameter fileName: the name for error messages.
+    /// - Parameters:
+    ///   - text: the run file.
+    ///   - fileName: the name for error messages.
     public static func parse(_ text: String, fileName: String) throws(Failure) -> RunConfiguration {
         try translating {
             try RunConfiguration(mapping: StrictDocument.parse(text, fileName: fileName))

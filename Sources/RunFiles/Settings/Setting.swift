@@ -86,7 +86,16 @@ extension Setting {
 
     /// Creates a setting.
     ///
-    /// - Parameter flag: the flag without its hyphens; nil takes the key's name within its section.
+    /// - Parameters:
+    ///   - key: the key in the run file.
+    ///   - flag: the flag without its hyphens; nil takes the key's name within its section.
+    ///   - isSwitch: whether the flag takes no value.
+    ///   - values: the values that are allowed, for people.
+    ///   - example: the value in the example file.
+    ///   - decision: how the setting decides bits.
+    ///   - summary: one sentence for people.
+    ///   - text: writes a value.
+    ///   - read: reads a value.
     package init(
         _ key: String, flag: String? = nil, isSwitch: Bool = false, values: String,
         example: String? = nil, decides decision: Decision = .no, _ summary: String,

@@ -19,8 +19,10 @@ public enum Screen {
 
     /// Writes a text to standard output.
     ///
-    /// - Parameter isReplaceable: whether the next text may replace this one while it waits, as for
-    ///   progress lines.
+    /// - Parameters:
+    ///   - text: what to show.
+    ///   - isReplaceable: whether the next text may replace this one while it waits, as for
+    ///     progress lines.
     public static func show(_ text: String, isReplaceable: Bool = false) {
         output.write(text, isReplaceable: isReplaceable)
     }

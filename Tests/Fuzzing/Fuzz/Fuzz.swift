@@ -3,11 +3,11 @@ import FoundationEssentials
 import Glibc
 import ReaderHarness
 
-/// Gives one reader inputs that libFuzzer makes up. `Scripts/bench/fuzz.sh` builds and runs it.
+/// Gives one reader inputs that libFuzzer generates. `Scripts/bench/fuzz.sh` builds and runs it.
 ///
-/// - `fuzz list`: the readers' names, and the longest input to try of each.
+/// - `fuzz list`: prints the readers' names and the longest input to try of each.
 /// - `fuzz seeds READER DIRECTORY`: writes the inputs to begin with.
-/// - `fuzz run READER [flags and directories of libFuzzer]`.
+/// - `fuzz run READER [flags and directories of libFuzzer]`: fuzzes one reader.
 @main
 enum Fuzz {
     nonisolated(unsafe) private static var reader: Reader?
@@ -20,7 +20,8 @@ enum Fuzz {
         case "seeds" where arguments.count == 4: writeSeeds(named(arguments[2]), arguments[3])
         case "run" where arguments.count >= 3: run(named(arguments[2]), flagsFrom: 3)
         default:
-            // libFuzzer starts its own program again, to merge and to shrink, with its flags alone.
+            // libFuzzer starts its own program again, to merge and to shrink, with only its own
+            // flags.
             guard let name = getenv(variable) else {
                 fail("usage: fuzz list | seeds READER DIRECTORY | run READER [flags]")
             }
@@ -28,14 +29,14 @@ enum Fuzz {
         }
     }
 
-    /// Tells a child which reader it is about.
+    /// The environment variable that tells a child its reader.
     private static let variable = "CONVOY_FUZZ_READER"
 
     private static func run(_ reader: Reader, flagsFrom first: Int) {
         setenv(variable, reader.name, 1)
-        // Safety: written here alone, before the one thread that reads it begins to.
+        // Safety: written only here, before the one thread that reads it starts.
         self.reader = reader
-        // libFuzzer wants the name of the program and what is its own.
+        // libFuzzer wants the name of the program and its own arguments.
         var rest: [UnsafeMutablePointer<CChar>?] =
             ([CommandLine.arguments[0]]
             + CommandLine.arguments.dropFirst(first)).map { strdup($0) }
@@ -51,7 +52,7 @@ enum Fuzz {
         do throws(ReaderFlaw) {
             _ = try reader?.read(UnsafeRawBufferPointer(start: bytes, count: byteCount))
         } catch {
-            // A crash is what libFuzzer takes for a find.
+            // libFuzzer takes a crash for a find.
             print("flaw:", error)
             abort()
         }
