@@ -47,7 +47,7 @@ extension CoordinatorMachine {
             .flawedLoss(step: report.step, virtualWorker: leaf, owner))
         // A run that a user has asked to stop is not taken back.
         if configuration.keepsGoing || stop != nil { return [note] }
-        stop = (65, Self.lossReason(report.step))
+        stop = (ExitCode.data, Self.lossReason(report.step))
         divergence = Divergence(after: report.step)
         return [note, .journal(.diverged(report.step))] + goBack(now: now)
     }
@@ -63,7 +63,7 @@ extension CoordinatorMachine {
         }
         // This is the first sign of it: no loss was reported as not finite.
         let last = Step(max(0, step.value - 1))
-        stop = stop ?? (65, Self.weightsReason(step))
+        stop = stop ?? (ExitCode.data, Self.weightsReason(step))
         divergence = Divergence(after: last)
         return [note, .journal(.diverged(last))] + goBack(now: now)
     }

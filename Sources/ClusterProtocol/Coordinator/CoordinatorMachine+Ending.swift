@@ -7,14 +7,14 @@ extension CoordinatorMachine {
             return end(exitCode: stop.exitCode, reason: stop.reason)
         }
         guard stop == nil else { return [] }
-        stop = (130, "interrupted")
+        stop = (ExitCode.interrupted, "interrupted")
         switch phase {
         case .gathering, .placing, .recovering:
             return end(exitCode: ExitCode.interrupted, reason: "interrupted before training")
-        case .evaluating: return finish(130, "interrupted", now: now)
+        case .evaluating: return finish(ExitCode.interrupted, "interrupted", now: now)
         case .training(let since):
             let workers = readyPeers(.worker)
-            guard !workers.isEmpty else { return finish(130, "interrupted", now: now) }
+            guard !workers.isEmpty else { return finish(ExitCode.interrupted, "interrupted", now: now) }
             holdCount += 1
             phase = .holding(
                 Holding(
@@ -121,7 +121,7 @@ extension CoordinatorMachine {
         if let stop, divergence != nil { return end(exitCode: stop.exitCode, reason: stop.reason) }
         // The weights reached so far are kept if all shards are at the same version.
         if case .training = phase, restingStep != nil, restingStep != lastCheckpoint {
-            return finish(69, reason, now: now)
+            return finish(ExitCode.lost, reason, now: now)
         }
         return end(exitCode: ExitCode.lost, reason: reason)
     }

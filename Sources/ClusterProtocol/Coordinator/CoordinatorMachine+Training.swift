@@ -13,9 +13,10 @@ extension CoordinatorMachine {
         case .holding(let holding): return finishHolding(holding, now: now)
         case .finishing(let since, let exitCode, let reason):
             if lastCheckpoint == restingStep { return end(exitCode: exitCode, reason: reason) }
-            // An earlier checkpoint is good enough for a run that is cut short.
-            if exitCode != ExitCode.done, now - since > max(.seconds(3), configuration.heartbeatInterval * 3)
-            {
+            // An earlier checkpoint is good enough for a run that is cut short, but not for one whose
+            // numbers are no longer finite: that run ends with the last finite weights.
+            let patience = max(.seconds(3), configuration.heartbeatInterval * 3)
+            if exitCode != ExitCode.done, divergence == nil, now - since > patience {
                 return end(exitCode: exitCode, reason: reason)
             }
             return giveUp(waitingFor: "the last checkpoint", since: since, now: now)

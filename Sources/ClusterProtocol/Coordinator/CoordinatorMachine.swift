@@ -434,7 +434,7 @@ public struct CoordinatorMachine: Sendable {
         tally.takeovers = recovery.takeoverCount
         if let diverged = recovery.diverged, !configuration.keepsGoing {
             divergence = Divergence(after: diverged)
-            stop = (65, Self.lossReason(diverged))
+            stop = (ExitCode.data, Self.lossReason(diverged))
             hasNotedFlaw = true
         }
         if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {

@@ -73,7 +73,7 @@ public struct Assignment: Hashable, Codable, Sendable {
     }
 
     /// Returns the virtual workers that it computes in a step.
-    func share(in step: Step) -> [Int] {
+    public func share(in step: Step) -> [Int] {
         step < fromStep ? interimVirtualWorkers : virtualWorkers
     }
 

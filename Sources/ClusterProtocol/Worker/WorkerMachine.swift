@@ -309,7 +309,7 @@ public struct WorkerMachine: Sendable {
         retryCount = 0
         if let round { learn(from: round, now: now) }
         round = nil
-        actions.append(.adopt(version, virtualWorkers: assignment?.virtualWorkers ?? []))
+        actions.append(.adopt(version, virtualWorkers: assignment?.share(in: version) ?? []))
         return actions + work(now: now) + startEvaluation()
     }
 

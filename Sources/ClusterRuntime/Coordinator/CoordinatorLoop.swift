@@ -156,8 +156,8 @@ final class CoordinatorLoop {
             ])
         if let formerBuild, formerBuild != HostFacts.build {
             progress.note(
-                "build \(formerBuild) began this run, build \(HostFacts.build) goes on: only one "
-                    + "build is sure to compute the same bits")
+                "build \(formerBuild) wrote this run directory last, build \(HostFacts.build) goes on: "
+                    + "only one build is sure to compute the same bits")
             log.warning(
                 "another build goes on with the run",
                 metadata: [LogKey.reason: "\(formerBuild), now \(HostFacts.build)"])

@@ -72,7 +72,7 @@ final class WorkerRuntime {
         case .tell, .store, .retried: break
         case .assigned(let assignment):
             if let step = weights.step {
-                needs?.expect(step: step, leaves: assignment.virtualWorkers)
+                needs?.expect(step: step, leaves: assignment.share(in: step))
             }
         case .connect(let placements, let routes, let isRerouted):
             try links.connect(placements, routes, isRerouted: isRerouted)
