@@ -107,6 +107,12 @@ let package = Package(
         .testTarget(
             name: "ReaderTests", dependencies: ["ReaderHarness"], swiftSettings: strict),
 
+        // What several kinds of tests use.
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "RunFiles",
+            ], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
@@ -114,7 +120,9 @@ let package = Package(
         .testTarget(name: "SafeTensorsTests", dependencies: ["SafeTensors"], swiftSettings: strict),
         .testTarget(
             name: "PartitionsTests",
-            dependencies: ["CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums"],
+            dependencies: [
+                "CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums", "TestSupport",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "NeuralNetworkTests",
@@ -124,20 +132,33 @@ let package = Package(
             name: "ChecksumsTests", dependencies: ["Checksums"], swiftSettings: strict),
         .testTarget(name: "ThreadsTests", dependencies: ["Threads"], swiftSettings: strict),
         .testTarget(
-            name: "ClusterProtocolTests", dependencies: ["ClusterProtocol", "CounterRandom"],
+            name: "ClusterProtocolTests",
+            dependencies: ["ClusterProtocol", "CounterRandom", "TestSupport"],
             exclude: ["Transcripts"], swiftSettings: strict),
+        .testTarget(
+            name: "RunFilesTests",
+            dependencies: [
+                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles",
+                "TestSupport", "Threads",
+            ], swiftSettings: strict),
         .testTarget(
             name: "ClusterRuntimeTests",
             dependencies: [
-                "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
-                "NeuralNetwork", "Partitions", "RunFiles", "Threads",
+                "Buffers", "ClusterProtocol", "ClusterRuntime", "CounterRandom", "NeuralNetwork",
+                "RunFiles", "TestSupport", "Threads",
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "ClusterHostsTests",
+            dependencies: [
+                "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "Partitions", "RunFiles",
+                "TestSupport", "Threads",
             ], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
                 "Buffers", "CKernels", "Checksums", "ClusterHosts", "ClusterProtocol", "ClusterRuntime",
-                "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "Threads",
-                "ZeroMQ", "convoy",
+                "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "TestSupport",
+                "Threads", "ZeroMQ", "convoy",
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests",
@@ -156,6 +177,12 @@ if Context.environment["CONVOY_FUZZ"] == "on" {
             name: "fuzz", dependencies: ["CLibFuzzer", "ReaderHarness"],
             path: "Tests/Fuzzing/Fuzz", swiftSettings: strict),
     ]
+}
+
+// The documentation, by Scripts/docs/docc.sh: nothing else needs the plugin.
+if Context.environment["CONVOY_DOCC"] == "on" {
+    package.dependencies.append(
+        .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
 }
 
 // CONVOY_ONLY=NeuralNetwork keeps only the targets that depend on whether oneDNN is installed, for a

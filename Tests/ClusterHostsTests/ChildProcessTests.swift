@@ -3,6 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ChildProcessTests {

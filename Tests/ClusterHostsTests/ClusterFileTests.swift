@@ -1,6 +1,7 @@
 import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime
+import TestSupport
 import Testing
 
 @Suite struct ClusterFileTests {

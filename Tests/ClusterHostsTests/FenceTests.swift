@@ -5,6 +5,7 @@ import FoundationEssentials
 import Glibc
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 import Threads
 

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import CounterRandom
+import TestSupport
 import Testing
 
 @Suite struct AskQueueTests {

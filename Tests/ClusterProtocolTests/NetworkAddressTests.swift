@@ -1,6 +1,7 @@
 import ClusterProtocol
 import CounterRandom
 import Glibc
+import TestSupport
 import Testing
 
 @Suite struct NetworkAddressTests {

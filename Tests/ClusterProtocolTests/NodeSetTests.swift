@@ -1,5 +1,6 @@
 import ClusterProtocol
 import CounterRandom
+import TestSupport
 import Testing
 
 /// Nodes that arrive in any order, and in part twice, give the root the same bits.

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import CounterRandom
+import TestSupport
 import Testing
 
 /// Compares every tree of up to 70 leaves with a plain twin.

@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @Suite struct ControlCodecTests {

@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
 import RunFiles
+import TestSupport
 import Testing
 
 /// Every setting is listed with whether it decides bits, so that a new one is not forgotten.

@@ -3,6 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import Glibc
+import TestSupport
 import Testing
 
 /// Messages between processes that share memory; this process plays both sides.

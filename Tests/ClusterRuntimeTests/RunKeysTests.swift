@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 
 @Suite struct RunKeysTests {
@@ -71,5 +72,16 @@ import Testing
         _ = try RunKeys.obtain(run.keys)
         run.removeIfUnused(wasThere: false)
         #expect(!FileSystem.exists(run.path))
+    }
+
+    /// Other processes must not try the keys of a run that goes on without them.
+    @Test func keysOfARunThatIsOpenedUpAreRemoved() throws {
+        let run = RunDirectory("\(directory.path)/run")
+        try FileSystem.makeDirectories(run.path)
+        _ = try RunKeys.obtain(run.keys)
+        #expect(try RunKeys.existing(run) != nil)
+        #expect(RunKeys.publish(Transport(), of: run, warn: { _ in }) == nil)
+        #expect(access(run.keys, F_OK) != 0)
+        #expect(try RunKeys.existing(run) == nil)
     }
 }

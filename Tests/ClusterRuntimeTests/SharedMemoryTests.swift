@@ -3,6 +3,7 @@ import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
 import Glibc
+import TestSupport
 import Testing
 
 /// Floats that another process reads where they lie; this process plays both sides.

@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import RunFiles
+import TestSupport
 import Testing
 
 @Suite struct StatusPresentationTests {

@@ -1,5 +1,6 @@
 import ClusterRuntime
 import RunFiles
+import TestSupport
 import Testing
 
 /// One wrong use of the executable, and what it must say.

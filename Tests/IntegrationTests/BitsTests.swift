@@ -4,6 +4,7 @@ import FoundationEssentials
 import NeuralNetwork
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 
 extension Integration {

@@ -5,6 +5,7 @@ import Glibc
 import NeuralNetwork
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 
 extension Integration {

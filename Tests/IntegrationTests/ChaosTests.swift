@@ -2,6 +2,7 @@ import ClusterRuntime
 import CounterRandom
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 import Threads
 

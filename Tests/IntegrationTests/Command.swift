@@ -3,6 +3,7 @@ import ClusterRuntime
 import FoundationEssentials
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 import Threads
 

@@ -3,6 +3,7 @@ import NeuralNetwork
 import Partitions
 import RunFiles
 import SafeTensors
+import TestSupport
 import Testing
 
 extension Integration {

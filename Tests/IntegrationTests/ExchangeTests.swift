@@ -2,6 +2,7 @@ import ClusterProtocol
 import ClusterRuntime
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 
 extension Integration {

@@ -1,6 +1,7 @@
 import ClusterHosts
 import ClusterRuntime
 import Glibc
+import TestSupport
 import Testing
 
 /// A directory whose disk hangs or is full on demand, for the processes of one command.

@@ -1,6 +1,7 @@
 import ClusterRuntime
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 
 extension Integration {

@@ -1,6 +1,7 @@
 import ClusterHosts
 import ClusterRuntime
 import Glibc
+import TestSupport
 import Testing
 
 /// Two hosts, alpha and beta, as network namespaces of this machine with a cable between them.

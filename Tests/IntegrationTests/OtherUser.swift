@@ -2,6 +2,7 @@ import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials
 import Glibc
+import TestSupport
 import Testing
 
 /// Another user of this host: a number without a name, with a directory and a copy of the program.

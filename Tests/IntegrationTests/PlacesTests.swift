@@ -4,6 +4,7 @@ import FoundationEssentials
 import Glibc
 import NeuralNetwork
 import RunFiles
+import TestSupport
 import Testing
 
 extension Integration {

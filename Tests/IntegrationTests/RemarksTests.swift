@@ -1,5 +1,6 @@
 import ClusterRuntime
 import RunFiles
+import TestSupport
 import Testing
 
 extension Integration {

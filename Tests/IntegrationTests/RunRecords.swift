@@ -2,6 +2,7 @@ import ClusterRuntime
 import FoundationEssentials
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 
 /// The files of a run directory.

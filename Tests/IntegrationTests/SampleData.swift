@@ -3,6 +3,7 @@ import CounterRandom
 import NeuralNetwork
 import RunFiles
 import StrictYAML
+import TestSupport
 
 /// A small IDX data set and a small model for it.
 struct SampleData {

@@ -1,6 +1,7 @@
 import ClusterRuntime
 import FoundationEssentials
 import RunFiles
+import TestSupport
 import Testing
 
 /// A coordinator, a server and workers started by hand, so that workers can be made to lack data.

@@ -3,6 +3,7 @@ import ClusterProtocol
 import NeuralNetwork
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 
 /// The library: a model and a trainer in one process compute the bits of a cluster.

@@ -1,6 +1,7 @@
 import CounterRandom
 import FoundationEssentials
 import Partitions
+import TestSupport
 import Testing
 
 @Suite struct IDXSourceTests {

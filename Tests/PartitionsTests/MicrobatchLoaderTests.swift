@@ -1,5 +1,6 @@
 import CounterRandom
 import Partitions
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct MicrobatchLoaderTests {

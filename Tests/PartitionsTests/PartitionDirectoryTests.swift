@@ -3,6 +3,7 @@ import CounterRandom
 import FoundationEssentials
 import Partitions
 import SafeTensors
+import TestSupport
 import Testing
 
 @Suite struct PartitionDirectoryTests {

@@ -2,6 +2,7 @@ import Checksums
 import FoundationEssentials
 import Glibc
 import Partitions
+import TestSupport
 import Testing
 
 @Suite struct PartitionDiskCacheTests {

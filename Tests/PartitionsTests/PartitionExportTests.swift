@@ -1,6 +1,7 @@
 import Checksums
 import FoundationEssentials
 import Partitions
+import TestSupport
 import Testing
 
 @Suite struct PartitionExportTests {

@@ -2,36 +2,10 @@ import CZlib
 import FoundationEssentials
 import Glibc
 import Partitions
+import TestSupport
 import Testing
 
-/// A directory that is removed together with its last reference.
-final class TemporaryDirectory: Sendable {
-    let path: String
-
-    init() throws {
-        path = FileManager.default.temporaryDirectory.path + "/convoy-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    func write(_ bytes: [UInt8], _ name: String) throws {
-        let file = path + "/" + name
-        let parent = file[..<file.lastIndex(of: "/")!]
-        try FileManager.default.createDirectory(
-            atPath: String(parent), withIntermediateDirectories: true)
-        // Foundation would wait for the disk each time, and these tests write thousands of times.
-        let stream = try #require(fopen(file, "w"))
-        #expect(fwrite(bytes, 1, bytes.count, stream) == bytes.count)
-        #expect(fclose(stream) == 0)
-    }
-
-    func read(_ name: String) throws -> [UInt8] {
-        try [UInt8](Data(contentsOf: URL(filePath: path + "/" + name)))
-    }
-}
-
-/// Returns `bytes` in gzip format.
+/// `bytes` as gzip writes them.
 func gzipped(_ bytes: [UInt8]) -> [UInt8] {
     var stream = z_stream()
     var input = bytes
@@ -106,7 +80,7 @@ struct IDXSample {
     }
 }
 
-/// Returns a CIFAR-10 batch whose bytes follow from their places.
+/// CIFAR-10 batches whose bytes follow from their places.
 func cifarBatch(count: Int, salt: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     for record in 0..<count {
@@ -118,7 +92,7 @@ func cifarBatch(count: Int, salt: Int) -> [UInt8] {
     return bytes
 }
 
-/// Returns the error that `body` throws.
+/// The error that `body` throws.
 func dataError<Value>(_ body: () throws -> Value) -> DataError? {
     do {
         _ = try body()

@@ -1,9 +1,9 @@
 import ClusterProtocol
-import ClusterRuntime
 import FoundationEssentials
 import Glibc
 import NeuralNetwork
 import RunFiles
+import TestSupport
 import Testing
 
 @Suite struct CheckpointStoreTests {

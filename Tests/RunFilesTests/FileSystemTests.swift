@@ -1,10 +1,10 @@
 import ClusterProtocol
-import ClusterRuntime
 import Glibc
 import RunFiles
+import TestSupport
 import Testing
 
-/// How files are removed, followed and named.
+/// What happens to files that are removed, followed or named.
 @Suite struct FileSystemTests {
     private let directory: TemporaryDirectory
 
@@ -27,7 +27,7 @@ import Testing
         FileSystem.remove("\(directory.path)/never there")
     }
 
-    /// A line beyond the bound is left out, and the lines after it are read.
+    /// A line beyond the bound is left out, and those after it are read.
     @Test func followingAFileGoesOnAfterALineThatIsTooLong() throws {
         let path = "\(directory.path)/lines"
         let long = String(repeating: "x", count: FileTail.maximumByteCount + 5)
@@ -44,7 +44,7 @@ import Testing
         #expect(tail.added() == ["unfinished no more"])
     }
 
-    /// Only names that the store itself gives are names of checkpoints.
+    /// Only the names that the store itself gives are those of checkpoints.
     @Test(arguments: [
         "step-5", "step--0000001", "step-000000005", "step-+0000005", "step-00000005.tmp", "step-",
     ])
@@ -55,16 +55,5 @@ import Testing
     @Test(arguments: [0, 7, 99_999_999, 123_456_789])
     func checkpointsHaveOneName(step: Int) {
         #expect(CheckpointStore.step(name: CheckpointStore.name(step: step)) == step)
-    }
-
-    /// Processes must not try the keys of a run that goes on without keys.
-    @Test func keysOfARunThatIsOpenedUpAreRemoved() throws {
-        let run = RunDirectory("\(directory.path)/run")
-        try FileSystem.makeDirectories(run.path)
-        _ = try RunKeys.obtain(run.keys)
-        #expect(try RunKeys.existing(run) != nil)
-        #expect(RunKeys.publish(Transport(), of: run, warn: { _ in }) == nil)
-        #expect(access(run.keys, F_OK) != 0)
-        #expect(try RunKeys.existing(run) == nil)
     }
 }

@@ -1,4 +1,3 @@
-import ClusterRuntime
 import FoundationEssentials
 import RunFiles
 import Testing

@@ -1,8 +1,8 @@
 import ClusterProtocol
-import ClusterRuntime
 import FoundationEssentials
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 
 /// What a coordinator reads from its predecessor's journal.

@@ -1,4 +1,3 @@
-import ClusterRuntime
 import RunFiles
 import Testing
 

@@ -1,9 +1,9 @@
 import ClusterProtocol
-import ClusterRuntime
 import CounterRandom
 import NeuralNetwork
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 
 @Suite struct RunConfigurationTests {
@@ -180,12 +180,12 @@ import Testing
                 + "(4), found 63")
         configuration.training.virtualWorkers = 0
         #expect(
-            ClusterRuntimeTests.failure { try configuration.validate() }?.text
+            TestSupport.failure { try configuration.validate() }?.text
                 == "training.virtual-workers: expected at least 1, found 0")
         configuration = RunConfiguration()
         configuration.optimizer["learning-rate"] = -1
         #expect(
-            ClusterRuntimeTests.failure { try configuration.validate() }?.text.contains("learning-rate")
+            TestSupport.failure { try configuration.validate() }?.text.contains("learning-rate")
                 == true)
     }
 

@@ -1,9 +1,9 @@
 import ClusterProtocol
-import ClusterRuntime
 import FoundationEssentials
 import NeuralNetwork
 import Partitions
 import RunFiles
+import TestSupport
 import Testing
 
 /// The table of settings, and the flags and files made from it.
