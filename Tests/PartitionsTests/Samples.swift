@@ -5,7 +5,7 @@ import Partitions
 import TestSupport
 import Testing
 
-/// `bytes` as gzip writes them.
+/// Returns `bytes` in gzip format.
 func gzipped(_ bytes: [UInt8]) -> [UInt8] {
     var stream = z_stream()
     var input = bytes
@@ -80,7 +80,7 @@ struct IDXSample {
     }
 }
 
-/// CIFAR-10 batches whose bytes follow from their places.
+/// Returns a CIFAR-10 batch whose bytes follow from their places.
 func cifarBatch(count: Int, salt: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     for record in 0..<count {
@@ -92,7 +92,7 @@ func cifarBatch(count: Int, salt: Int) -> [UInt8] {
     return bytes
 }
 
-/// The error that `body` throws.
+/// Returns the error that `body` throws.
 func dataError<Value>(_ body: () throws -> Value) -> DataError? {
     do {
         _ = try body()

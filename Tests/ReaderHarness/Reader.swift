@@ -2,21 +2,21 @@
 ///
 /// The fuzzer and the ordinary tests call the same closures. The process around a reader notices a
 /// trap, a hang or too much memory; any other fault is a ``ReaderFlaw``.
-public struct Reader: Sendable {
-    public enum Outcome: Sendable {
+package struct Reader: Sendable {
+    package enum Outcome: Sendable {
         /// The bytes are in the reader's format.
         case taken
         case refused
     }
 
-    public let name: String
+    package let name: String
     /// What reads the bytes, for people.
-    public let about: String
+    package let about: String
     /// The longest input that a fuzzer needs to try, in bytes.
-    public let maximumByteCount: Int
+    package let maximumByteCount: Int
     /// Inputs to begin with, which the reader must take. The package's own writers make them, so
     /// that they follow the formats.
-    public let seeds: [[UInt8]]
+    package let seeds: [[UInt8]]
     private let body: @Sendable (UnsafeRawBufferPointer) throws -> Outcome
 
     init(
@@ -33,13 +33,13 @@ public struct Reader: Sendable {
     /// Reads bytes from outside.
     ///
     /// - Throws: when a property of the reader does not hold for these bytes.
-    public func read(_ bytes: UnsafeRawBufferPointer) throws(ReaderFlaw) -> Outcome {
+    package func read(_ bytes: UnsafeRawBufferPointer) throws(ReaderFlaw) -> Outcome {
         do { return try body(bytes) } catch let flaw as ReaderFlaw { throw flaw } catch {
             return .refused
         }
     }
 
-    public func read(_ bytes: [UInt8]) throws(ReaderFlaw) -> Outcome {
+    package func read(_ bytes: [UInt8]) throws(ReaderFlaw) -> Outcome {
         var result: Result<Outcome, ReaderFlaw> = .success(.refused)
         bytes.withUnsafeBytes { buffer in
             do throws(ReaderFlaw) { result = .success(try read(buffer)) } catch {
@@ -50,14 +50,14 @@ public struct Reader: Sendable {
     }
 
     /// All readers, ordered by name.
-    public static let all: [Reader] =
+    package static let all: [Reader] =
         (Reader.ofMessages + ofFiles + ofSettings + ofRecords + machines)
         .sorted { $0.name < $1.name }
 }
 
 /// A property of a reader that does not hold for some bytes.
-public struct ReaderFlaw: Error, CustomStringConvertible {
-    public let description: String
+package struct ReaderFlaw: Error, CustomStringConvertible {
+    package let description: String
 
     init(_ description: String) { self.description = description }
 
