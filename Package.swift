@@ -111,7 +111,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "RunFiles",
+                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles",
             ], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),

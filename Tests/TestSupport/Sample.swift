@@ -2,15 +2,18 @@ import Buffers
 import ClusterProtocol
 import CounterRandom
 import NeuralNetwork
+import Partitions
 import RunFiles
 
 /// A run of a small model, and checkpoints of it with random bits.
 package enum Sample {
     /// One dense layer: 64 inputs and a bias a unit.
     package static func material(
-        units: Int = 10, side: Int = 8, optimizer: OptimizerSpecification = .adam(Adam())
+        units: Int = 10, side: Int = 8, optimizer: OptimizerSpecification = .adam(Adam()),
+        transformations: [Transformation] = []
     ) throws -> RunMaterial {
         var configuration = RunConfiguration()
+        configuration.data.transformations = transformations
         configuration.optimizer = optimizer
         configuration.model = .specification(
             ModelSpecification(

@@ -5,11 +5,20 @@ import Partitions
 /// Writes transformations as text into a checkpoint's metadata, so that a model is evaluated on
 /// images that are prepared as in its training.
 package enum TransformationText {
-    /// Returns the JSON of a list of transformations.
+    /// Returns the JSON of a list of transformations. The text of equal lists is equal in all
+    /// processes, which compare it.
     package static func encode(_ transformations: [Transformation]) -> String {
+        let encoder = JSONEncoder()
+        // The order of keys is another one in each process otherwise.
+        encoder.outputFormatting = .sortedKeys
         // These are plain values, so encoding cannot fail.
-        (try? JSONEncoder().encode(transformations)).map { String(decoding: $0, as: UTF8.self) }
+        return (try? encoder.encode(transformations)).map { String(decoding: $0, as: UTF8.self) }
             ?? "[]"
+    }
+
+    /// Returns the text that this build writes for a list; a text that is no list stays as it is.
+    package static func canonical(_ text: String) -> String {
+        (try? decode(text, file: "")).map(encode) ?? text
     }
 
     /// Reads a list of transformations. Nil stands for an empty list.

@@ -43,6 +43,7 @@ extension RunConfiguration {
     package enum Key {
         package static let source = "data.source"
         package static let partitions = "data.partitions"
+        package static let transformations = "data.transformations"
         package static let model = "model"
         package static let seed = "training.seed"
         package static let batchSize = "training.batch-size"
@@ -72,7 +73,11 @@ extension RunMaterial {
         var changes: [SettingChange] = []
         var rest = earlier
         for decision in decisions {
-            let before = rest.removeValue(forKey: decision.key)
+            var before = rest.removeValue(forKey: decision.key)
+            if decision.key == RunConfiguration.Key.transformations {
+                // Earlier builds wrote the keys of one list in any order.
+                before = before.map(TransformationText.canonical)
+            }
             // An instruction set that is left to the workers stays the one that they settled on.
             // Before they settle on one it is open, and so no difference.
             let isOpen = decision.key == RunConfiguration.Key.instructionSet && before == nil
