@@ -38,7 +38,10 @@ import Testing
     /// trainer has none.
     @Test func augmentedLikeARun() throws {
         var configuration = try RunConfiguration.sample(data, steps: 12).with(workers: 2, servers: 1)
-        configuration.data.transformations = [.randomCrop(padding: 1), .randomHorizontalFlip]
+        configuration.data.transformations = [
+            .standardize(mean: [0.4], deviation: [0.2]), .randomCrop(padding: 1),
+            .randomHorizontalFlip,
+        ]
         try directory.write(configuration.yaml, "run.yaml")
         let run = "\(directory.path)/run"
         _ = try Command.succeed(
@@ -53,9 +56,17 @@ import Testing
         let summary = try RunRecords(run).summary()
         let found = try read.evaluate(trainer.data)
         #expect(found.accuracy == summary.test_accuracy)
+        // A prediction of a stored image and the evaluation of its record agree.
+        var logits: [Float] = []
+        _ = try read.evaluate(trainer.data) { outputs, _ in logits += outputs }
+        let image = try trainer.data.gather(.test, records: [0]).images
+        #expect(
+            try read.predict([image])[0].probabilities
+                == SoftmaxCrossEntropy.probabilities(
+                    Array(logits[..<read.network.outputElementCount])))
     }
 
-    /// The hash that the README and the documents name.
+    /// The hash of `convoy train --epochs 1`.
     @Test(.enabled(if: FashionMNIST.isFast, "Fashion-MNIST and a fast backend are needed"))
     func theEpochThatEverybodyKnows() throws {
         var configuration = RunConfiguration()

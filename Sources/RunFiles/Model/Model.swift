@@ -5,6 +5,9 @@ import NeuralNetwork
 import Partitions
 import SafeTensors
 
+// Users of this library catch its errors by name.
+@_exported import struct ClusterProtocol.Failure
+
 /// A trained network: its architecture, its weights, and the transformations of its input images.
 ///
 /// ```swift
@@ -114,7 +117,7 @@ public struct Model: Sendable {
     /// transformations are applied to the images first.
     ///
     /// - Parameters:
-    ///   - data: the data set whose test records are evaluated.
+    ///   - data: the data set whose test records are evaluated, without transformations of its own.
     ///   - computation: how to compute.
     ///   - logits: receives the outputs of some records, [count, classes], and their labels, batch
     ///     by batch in the order of the records.

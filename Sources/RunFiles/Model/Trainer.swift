@@ -33,13 +33,16 @@ public final class Trainer {
 
     /// The settings of the training.
     public let configuration: RunConfiguration
-    /// The data set that it trains on, with the configuration's transformations applied.
+    /// The data set that it trains on, as it is stored: `Model.evaluate` and `Model.predict` apply the
+    /// configuration's transformations.
     public let data: DataSet
     /// The number of steps that the configuration asks for.
     public var totalSteps: Int { material.totalSteps }
     /// The number of updates so far.
     public private(set) var step = 0
 
+    /// The data set with the configuration's transformations applied.
+    private let transformed: DataSet
     private let material: RunMaterial
     private let threads: [Worker]
     private var weights: FloatBuffer
@@ -73,15 +76,16 @@ public final class Trainer {
         do throws(DataError) {
             data = try DataSet.open(
                 DataSpecification(configuration.data.source),
-                partitionCount: configuration.data.partitions
-            ).transformed(by: configuration.data.transformations)
+                partitionCount: configuration.data.partitions)
+            transformed = try data.transformed(by: configuration.data.transformations)
         } catch {
             throw .data("\(error)")
         }
         try configuration.requireInstructions()
         material = try RunMaterial(
             configuration,
-            data: data.description.summary(partitionRecordCounts: data.partitionRecordCounts))
+            data: transformed.description.summary(
+                partitionRecordCounts: transformed.partitionRecordCounts))
         let network = material.network
         let first: FloatBuffer
         if let path = configuration.training.initialWeights {
@@ -210,7 +214,8 @@ public final class Trainer {
         let epoch = plan.epoch(ofStep: step)
         let order = plan.order(epoch: epoch, virtualWorker: leaf)
         try worker.batch.load(
-            from: data, .training, records: order[plan.microbatchRange(step: step, virtualWorker: leaf)],
+            from: transformed, .training,
+            records: order[plan.microbatchRange(step: step, virtualWorker: leaf)],
             augmentation: AugmentationKey(seed: plan.seed, epoch: epoch))
         let gradient = leaves[leaf].pointer
         let found = worker.engine.computeGradient(
