@@ -58,7 +58,7 @@ import Testing
               layers: [flatten: {}, dense: {units: 3}]
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
-              instruction-set: avx2, init: start.safetensors}
+              instruction-set: avx2, init: start.safetensors, audit: 0.25, keep-going: true}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true}
             cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false,
               fan-in: 7}
@@ -84,7 +84,13 @@ import Testing
         #expect(read.cluster.workers == 5 && read.cluster.threads == 2)
         #expect(read.cluster.servers == 0 && read.cluster.fanIn == 7)
         #expect(read.cluster.heartbeatIntervalMilliseconds == 50)
+        #expect(read.training.auditRate == 0.25 && read.training.keepsGoing)
+        #expect(!read.cluster.sharedMemory)
         #expect(try parse(read.yaml) == read)
+        for setting in Setting.all where !setting.key.hasPrefix("optimizer.") {
+            let name = setting.key.split(separator: ".").last ?? ""
+            #expect(text.contains("\(name):"), "the run file of this test lacks \(setting.key)")
+        }
     }
 
     @Test(

@@ -251,7 +251,8 @@ extension CoordinatorMachine {
             ? AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates) : interim
         for identity in peers.keys.sorted() {
             peers[identity]?.virtualWorkers = deal[identity] ?? []
-            peers[identity]?.interimVirtualWorkers = interim[identity] ?? []
+            let isLater = rebalanced && !isFresh
+            peers[identity]?.interimVirtualWorkers = (isLater ? interim : deal)[identity] ?? []
         }
         generation = generation.next
         let workers = readyPeers(.worker)

@@ -138,7 +138,7 @@ public struct Heartbeat: Hashable, Codable, Sendable {
     public var computeMicroseconds: Int
     /// The mean time that a virtual worker waited for its records before it computed, in microseconds.
     public var inputMicroseconds: Int
-    /// The mean time from the last contribution of a step to the first weights of the next, in
+    /// The mean time from the last contribution of a step to the whole weights of the next, in
     /// microseconds.
     public var waitMicroseconds: Int
     /// The resident memory of the process in bytes; nil when it is not known.

@@ -1,5 +1,4 @@
 import ClusterProtocol
-import ClusterRuntime
 import NeuralNetwork
 import RunFiles
 import TestSupport
