@@ -53,8 +53,6 @@ final class CoordinatorLoop {
     /// The number of steps whose lines are written to the ledger. Shards are told this number at
     /// most.
     private var acknowledged = Step(0)
-    /// The build that wrote to the run directory last; nil for a new run, and when it is unknown.
-    private var formerBuild: String?
     /// The last sign of life and its encoding, which is sent to all members.
     private var lastAlive: (alive: Alive, bytes: [UInt8])?
 
@@ -106,12 +104,14 @@ final class CoordinatorLoop {
         machine = CoordinatorMachine(
             plan.decisions(sockets), recovery: plan.recovery, now: SteadyClock.now)
         instructionSet = plan.recovery?.instructionSet ?? instructionSet
-        try begin()
-        say()
+        say(formerBuild: try begin())
     }
 
     /// Records how the run goes on, before any member joins.
-    private func begin() throws(Failure) {
+    ///
+    /// - Returns: the build that wrote to the run directory last; nil for a new run, and when it is
+    ///   unknown.
+    private func begin() throws(Failure) -> String? {
         let settings = plan.settings
         if settings.isResuming, plan.countedFrom == plan.start.step, !settings.mayHaveMembers {
             record(.resumed(Step(plan.start.step)))
@@ -128,7 +128,8 @@ final class CoordinatorLoop {
                 throw .lost("\(settings.directory.journal): its disk does not answer")
             }
         }
-        formerBuild = settings.isResuming ? try RunFormat.read(settings.directory).build : nil
+        let formerBuild =
+            settings.isResuming ? try RunFormat.read(settings.directory).build : nil
         try FileSystem.replace(settings.directory.format, with: RunFormat.own.json)
         try FileSystem.replace(
             settings.directory.configuration, with: settings.configuration.yaml)
@@ -136,6 +137,7 @@ final class CoordinatorLoop {
         // checked.
         unlink(settings.directory.summary)
         try FileSystem.replace(settings.directory.endpoint, with: sockets.endpointFile)
+        return formerBuild
     }
 
     /// Records an entry on which no action waits.
@@ -145,7 +147,7 @@ final class CoordinatorLoop {
     }
 
     /// Logs and shows where the coordinator listens, and what is unusual about the run.
-    private func say() {
+    private func say(formerBuild: String?) {
         log.info(
             "listening",
             metadata: [

@@ -26,7 +26,11 @@ final class ShardLinks {
     private let plan: SlicePlan
     private let precision: WirePrecision
     /// The connections, by endpoint.
-    private var sockets: [String: OutgoingConnection] = [:]
+    private var sockets: [String: OutgoingConnection] = [:] {
+        didSet { ordered = sockets.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+    }
+    /// The connections in the order of their endpoints: every turn of the loop goes through them.
+    private var ordered: [(endpoint: String, connection: OutgoingConnection)] = []
     /// The endpoint of each shard.
     private var endpoints: [ShardIndex: String] = [:]
     /// The ways over relays; nil when everything goes straight to the shards.
@@ -54,12 +58,10 @@ final class ShardLinks {
     // MARK: Connections
 
     /// The sockets to wait for, in a fixed order.
-    var connections: [SocketBox] { sockets.keys.sorted().compactMap { sockets[$0]?.socket } }
+    var connections: [SocketBox] { ordered.map(\.connection.socket) }
 
     /// The monitors of the connections, to wait for too.
-    var monitorPollItems: [PollItem] {
-        sockets.keys.sorted().flatMap { sockets[$0]?.pollItems ?? [] }
-    }
+    var monitorPollItems: [PollItem] { ordered.flatMap(\.connection.pollItems) }
 
     /// The pipe to wait for; nil when there is none.
     var pipePollItem: PollItem? { neighbours.pollItem }
@@ -107,8 +109,8 @@ final class ShardLinks {
     /// the trouble is.
     func attend() throws(ZeroMQError) -> [(endpoint: String, trouble: String)] {
         var result: [(endpoint: String, trouble: String)] = []
-        for endpoint in sockets.keys.sorted() {
-            guard case .troubled(let text) = try sockets[endpoint]?.attend() else { continue }
+        for (endpoint, connection) in ordered {
+            guard case .troubled(let text) = try connection.attend() else { continue }
             result.append((endpoint, text))
         }
         return result
@@ -149,12 +151,9 @@ final class ShardLinks {
         header.chunk = chunk ?? 0
         // A relay hands weights on to other workers, so they must be in a message.
         let mayShare = routes == nil && !isOwn(shard) && neighbours.mayAdmit(shard)
-        let neighbour = mayShare ? HostFacts.sharingKey : 0
-        try send(
-            BulkMessage.frames(
-                header,
-                from: neighbour == 0
-                    ? nil : Neighbour(hostKey: neighbour, pipe: neighbours.place)), to: shard)
+        let hostKey = mayShare ? HostFacts.sharingKey : 0
+        let neighbour = hostKey == 0 ? nil : Neighbour(hostKey: hostKey, pipe: neighbours.place)
+        try send(BulkMessage.frames(header, from: neighbour), to: shard)
     }
 
     /// Subscribes to a chunk's weights at its relay, from a version on.

@@ -42,55 +42,33 @@ final class ShardStorage {
         var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
 
-    private let plan: SlicePlan
     private let optimizer: OptimizerSpecification
     private let tree: ReductionTree
     private let wire: WirePlan
     private var chunks: [Int: Chunk] = [:]
-    private let isShared: Bool
     /// Memory for contributions, their sums and optimizer state.
     let memory: ChunkMemory
-    /// Memory for weights, by the number of floats. Workers of this host can read it if the run
-    /// lets them.
-    private var weightPools: [Int: FloatBufferPool] = [:]
+    /// Memory for weights. Workers of this host can read it if the run lets them.
+    private let weightMemory: ChunkMemory
 
     /// Creates storage that holds nothing.
     init(_ material: RunMaterial) {
-        plan = material.slicePlan
         optimizer = material.configuration.optimizer
         tree = material.tree
         wire = material.wire
         memory = ChunkMemory(material)
-        isShared = material.configuration.cluster.sharedMemory
+        weightMemory = ChunkMemory(
+            material, isShared: material.configuration.cluster.sharedMemory)
     }
 
     /// Drops all chunks.
     func clear() { chunks = [:] }
 
-    /// Returns memory for the weights of a chunk in a precision.
-    private func takeForWeights(_ chunk: Int, _ precision: WirePrecision = .fp32) -> FloatBuffer {
-        let count = floatCount(chunk, precision)
-        if let pool = weightPools[count] { return pool.take() }
-        let pool = FloatBufferPool(count: count, isShared: isShared)
-        weightPools[count] = pool
-        return pool.take()
-    }
-
-    /// Returns the number of floats that hold a chunk in a precision.
-    private func floatCount(_ chunk: Int, _ precision: WirePrecision) -> Int {
-        FloatBuffer.count(forBytes: byteCount(chunk, precision))
-    }
-
-    /// Returns the length of a chunk in a precision, in bytes.
-    private func byteCount(_ chunk: Int, _ precision: WirePrecision) -> Int {
-        precision.byteCount(elementCount: plan.chunks[chunk].range.count)
-    }
-
     /// Keeps a part of a chunk's state that came from the coordinator.
     func store(_ payload: Payload, chunk: Int, part: Int, step: Step) {
         let empty = Chunk(
             version: step, state: Array(repeating: nil, count: optimizer.stateNames.count))
-        let buffer = part == 0 ? takeForWeights(chunk) : memory.floats(chunk: chunk)
+        let buffer = (part == 0 ? weightMemory : memory).floats(chunk: chunk)
         payload.withUnsafeBytes { buffer.copy($0) }
         if part == 0 {
             chunks[chunk, default: empty].weights = buffer
@@ -106,13 +84,13 @@ final class ShardStorage {
         _ weights: FloatBuffer, chunk: Int, version: Step
     ) -> PublishedWeights {
         let precision = wire.weights(at: version)
-        var buffer = weights
-        if precision != .fp32 {
-            buffer = takeForWeights(chunk, precision)
-            precision.pack(weights.pointer, into: buffer.pointer, count: weights.count)
+        guard precision != .fp32 else {
+            return PublishedWeights(
+                buffer: weights, precision: precision, byteCount: weights.bytes.count)
         }
-        return PublishedWeights(
-            buffer: buffer, precision: precision, byteCount: byteCount(chunk, precision))
+        let (buffer, byteCount) = weightMemory.take(chunk: chunk, precision)
+        precision.pack(weights.pointer, into: buffer.pointer, count: weights.count)
+        return PublishedWeights(buffer: buffer, precision: precision, byteCount: byteCount)
     }
 
     /// Keeps a sum in place of the sums of the nodes `replaced`.
@@ -142,7 +120,7 @@ final class ShardStorage {
     func update(chunk: Int, step: Step, sampleCount: Int) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
-        let next = takeForWeights(chunk)
+        let next = weightMemory.floats(chunk: chunk)
         let state = entry.state.map { buffer -> UnsafeMutablePointer<Float> in
             guard let buffer else { preconditionFailure("chunk \(chunk) lacks optimizer state") }
             return buffer.pointer

@@ -2,27 +2,43 @@ import Buffers
 import ClusterProtocol
 import RunFiles
 
-/// Memory for sums of chunks as they travel, and their addition.
+/// Memory for chunks, as floats and as they travel, and the addition of sums of chunks.
 ///
 /// Threading: one thread only.
 final class ChunkMemory {
     private let plan: SlicePlan
     private let precision: WirePrecision
+    private let isShared: Bool
+    /// The pools, by the number of floats.
     private var pools: [Int: FloatBufferPool] = [:]
 
     /// Creates memory for the chunks of a run.
-    init(_ material: RunMaterial) {
+    ///
+    /// - Parameters:
+    ///   - material: the run.
+    ///   - isShared: whether other processes of this host can read the memory.
+    init(_ material: RunMaterial, isShared: Bool = false) {
         plan = material.slicePlan
         precision = material.wire.precision
+        self.isShared = isShared
     }
 
     /// Returns memory for a chunk's elements as floats.
-    func floats(chunk: Int) -> FloatBuffer { take(plan.chunks[chunk].range.count) }
+    func floats(chunk: Int) -> FloatBuffer { take(chunk: chunk, .fp32).buffer }
 
-    /// Returns memory for a chunk as it travels, and the length of its content in bytes.
+    /// Returns memory for a sum of a chunk as it travels, and the length of its content in bytes.
     func packed(chunk: Int) -> (buffer: FloatBuffer, byteCount: Int) {
+        take(chunk: chunk, precision)
+    }
+
+    /// Returns memory for a chunk in a precision, and the length of its content in bytes.
+    func take(chunk: Int, _ precision: WirePrecision) -> (buffer: FloatBuffer, byteCount: Int) {
         let byteCount = precision.byteCount(elementCount: plan.chunks[chunk].range.count)
-        return (take(FloatBuffer.count(forBytes: byteCount)), byteCount)
+        let count = FloatBuffer.count(forBytes: byteCount)
+        if let pool = pools[count] { return (pool.take(), byteCount) }
+        let pool = FloatBufferPool(count: count, isShared: isShared)
+        pools[count] = pool
+        return (pool.take(), byteCount)
     }
 
     /// Returns the sum of two packed sums of a chunk.
@@ -35,13 +51,6 @@ final class ChunkMemory {
             }
         }
         return .buffer(result, byteCount: byteCount)
-    }
-
-    private func take(_ count: Int) -> FloatBuffer {
-        if let pool = pools[count] { return pool.take() }
-        let pool = FloatBufferPool(count: count)
-        pools[count] = pool
-        return pool.take()
     }
 }
 
