@@ -97,6 +97,8 @@ package final class CoordinatorProcess: Sendable {
     /// Checks the configuration, the data and the run directory, and starts the coordinator.
     ///
     /// - Parameters:
+    ///   - settings: the run, and where the coordinator listens.
+    ///   - log: receives log lines.
     ///   - output: where the progress is shown.
     ///   - onEnd: called on the socket thread at the end of the run.
     /// - Throws: 64 for an address that cannot be bound, 65 for settings, data or files that do not

@@ -99,6 +99,7 @@ extension Transport {
     /// asked for an open one.
     ///
     /// - Parameters:
+    ///   - endpoint: where the process is to listen.
     ///   - flag: the command-line flag that gave the endpoint, for the error message.
     ///   - insecure: whether the user asked for an open endpoint.
     /// - Throws: a usage error when the endpoint would be open to other hosts.

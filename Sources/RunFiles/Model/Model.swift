@@ -54,7 +54,7 @@ public struct Model: Sendable {
 
     /// The architecture.
     public let network: Network
-    /// All parameters as one flat vector, in the order of ``Network/parameters``.
+    /// All parameters as one flat vector, in the order of `Network.parameters`.
     public let weights: [Float]
     /// The transformations of the training images. Those that are not random also apply to test
     /// records and predicted images.

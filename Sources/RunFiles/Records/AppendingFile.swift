@@ -23,7 +23,7 @@ package final class AppendingFile {
     ///   - path: the path of the file.
     ///   - isNew: whether to copy what stays to a new file. A process that has the present file
     ///     open then writes into a file that is no longer used.
-    ///   - keeping: the number of bytes of the present content that stay; nil for all.
+    ///   - byteCount: the number of bytes of the present content that stay; nil for all.
     /// - Throws: 65 when the file cannot be opened or cut.
     package init(_ path: String, keeping byteCount: Int? = nil, isNew: Bool = false) throws(Failure) {
         self.path = path

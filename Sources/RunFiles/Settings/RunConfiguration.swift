@@ -18,7 +18,7 @@ public struct RunConfiguration: Sendable, Hashable {
 
     /// The settings of the section `data`.
     public struct Data: Sendable, Hashable {
-        /// The data set, for instance "idx:DIR"; ``DataSpecification`` lists the forms.
+        /// The data set, for instance "idx:DIR"; `DataSpecification` lists the forms.
         public var source = "fashion-mnist"
         /// The number of partitions of the training records. A partitioned directory keeps its own
         /// number.
