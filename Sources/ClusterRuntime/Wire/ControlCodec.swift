@@ -14,8 +14,12 @@ package enum ControlCodec {
         return Array(head.utf8) + (body ?? Array("{}".utf8)) + [UInt8(ascii: "}")]
     }
 
+    /// Returns the JSON of a body. Its keys are sorted, so that a message is the same frame in every
+    /// process.
     private static func encode(_ body: some Encodable) throws -> [UInt8] {
-        Array(try JSONEncoder().encode(body))
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return Array(try encoder.encode(body))
     }
 
     /// Reads a message that came over the network.
