@@ -58,7 +58,7 @@ final class ExchangeEngine: GradientEngine {
 
     func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-    ) -> (input: [Float], parameters: [Float]) {
+    ) -> (outputs: [Float], input: [Float], parameters: [Float]) {
         preconditionFailure("an exchange is measured without gradients of given outputs")
     }
 }

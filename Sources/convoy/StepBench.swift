@@ -62,7 +62,7 @@ struct StepBench {
         let made: any GradientEngine
         do throws(BackendError) {
             let kind = try Backends.resolve(
-                backend, precision: precision, tileSize: tileSize)
+                backend, precision: precision, tileSize: tileSize, for: network)
             self.backend = kind
             instructionSet = Backends.hostInstructionSet(kind)
             made = try Backends.makeEngine(

@@ -57,7 +57,7 @@ import Testing
         func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] { [] }
         func gradients(
             images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-        ) -> (input: [Float], parameters: [Float]) { ([], []) }
+        ) -> (outputs: [Float], input: [Float], parameters: [Float]) { ([], [], []) }
     }
 
     /// An engine computes with the weights of its task, whatever it was given ahead of time.

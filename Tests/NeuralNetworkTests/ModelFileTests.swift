@@ -114,7 +114,8 @@ import Testing
             "input: [1, 8, 8]\nlayers:\n  - conv2d: {filters: 3, kernel: 3, strid: 2}",
             "3: layers[0].conv2d.strid: unknown key \"strid\"; did you mean \"stride\"? "
                 + "allowed here: "
-                + "activation, filters, initializer, kernel, padding, stride"
+                + "activation, bias, dilation, filters, from, groups, initializer, kernel, name, "
+                + "padding, stride"
         ),
         (
             "input: [1, 8, 8]\nlayers:\n  - conv2d: {filters: 3, kernel: [3, 3, 3]}",
@@ -124,8 +125,10 @@ import Testing
         (
             "input: [1, 8, 8]\nlayers:\n  - flatten\n  - dens: {units: 3}",
             "4: layers[1]: unknown layer kind \"dens\"; did you mean \"dense\"? "
-                + "allowed here: conv2d, "
-                + "dense, dropout, flatten, max-pool2d, relu"
+                + "allowed here: add, average-pool2d, batch-norm, concat, conv1d, conv2d, dense, "
+                + "dropout, flatten, gate, gelu, global-average-pool, group-norm, hard-sigmoid, "
+                + "hard-swish, layer-norm, leaky-relu, max-pool2d, multiply, pad-channels, "
+                + "parallel, relu, relu6, repeat, residual, sigmoid, silu, tanh"
         ),
         (
             "input: [1, 8, 8]\nlayers:\n  - dropout: {rate: 1.0}",

@@ -8,12 +8,12 @@ import Testing
         #expect(network.inputElementCount == 3 * 32 * 32)
         #expect(network.outputElementCount == 10)
         #expect(
-            network.layers.map(\.name) == [
+            network.nodes.map(\.name) == [
                 "conv1", "pool1", "conv2", "pool2", "conv3", "flatten1", "dense1", "dropout1",
                 "dense2",
             ])
         #expect(
-            network.layers.map(\.outputShape) == [
+            network.nodes.map(\.outputShape) == [
                 [32, 30, 30], [32, 15, 15], [64, 13, 13], [64, 6, 6], [64, 4, 4], [1024], [64],
                 [64], [10],
             ])
@@ -43,14 +43,14 @@ import Testing
                         filters: 1, kernel: Size2D(height: 4, width: 3), stride: Size2D(2),
                         padding: .same)
                 ]))
-        #expect(network.layers[0].outputShape == [1, 4, 5])
-        #expect(network.layers[0].padding == PaddingAmounts(top: 1, left: 1, bottom: 1, right: 1))
+        #expect(network.nodes[0].outputShape == [1, 4, 5])
+        #expect(network.nodes[0].padding == PaddingAmounts(top: 1, left: 1, bottom: 1, right: 1))
         let odd = try Network(
             ModelSpecification(
                 name: "model", inputShape: [1, 7, 8],
                 layers: [.maxPool2D(size: Size2D(2), stride: Size2D(2), padding: .same)]))
-        #expect(odd.layers[0].padding == PaddingAmounts(top: 0, left: 0, bottom: 1, right: 0))
-        #expect(odd.layers[0].outputShape == [1, 4, 4])
+        #expect(odd.nodes[0].padding == PaddingAmounts(top: 0, left: 0, bottom: 1, right: 0))
+        #expect(odd.nodes[0].outputShape == [1, 4, 4])
     }
 
     static let three = Size2D(3)

@@ -82,7 +82,7 @@ package final class BitFlippingEngine: GradientEngine {
     /// Returns the gradients that the other engine computes.
     package func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-    ) -> (input: [Float], parameters: [Float]) {
+    ) -> (outputs: [Float], input: [Float], parameters: [Float]) {
         engine.gradients(images: images, count: count, outputGradient: outputGradient)
     }
 }

@@ -35,28 +35,39 @@ public enum Backends {
     /// - `native` in bf16 with tiles of eight images, unless oneDNN has instructions for bf16 here;
     /// - otherwise oneDNN where it is part of the build, and `reference` where it is not.
     ///
-    /// The result of `auto` depends on the host, so the coordinator resolves it once for all
-    /// workers.
+    /// A network that oneDNN does not compute counts as if oneDNN were not there. The result of
+    /// `auto` depends on the host, so the coordinator resolves it once for all workers.
     /// - Throws: ``BackendError`` when the backend is not part of this build.
     public static func resolve(
         _ choice: BackendChoice, precision: Precision = .fp32,
-        tileSize: Int = EngineConfiguration().tileSize
+        tileSize: Int = EngineConfiguration().tileSize, for network: Network? = nil
     ) throws(BackendError) -> BackendKind {
         let kind: BackendKind
         switch choice {
         case .auto:
             let canBeNative = tileSize == NativeEngine.tileSize
+            let canBeOneDNN = available.contains(.oneDNN) && (network.map(isForOneDNN) ?? true)
             switch precision {
             case .fp32: if canBeNative, NativeEngine.isFastHere { return .native }
-            case .bf16: if canBeNative, !hasBF16Instructions { return .native }
+            case .bf16:
+                if canBeNative, !canBeOneDNN || !hasBF16Instructions { return .native }
             }
-            return available.contains(.oneDNN) ? .oneDNN : .reference
+            return canBeOneDNN ? .oneDNN : canBeNative ? .native : .reference
         case .oneDNN: kind = .oneDNN
         case .native: kind = .native
         case .reference: kind = .reference
         }
         guard available.contains(kind) else { throw notBuilt(kind) }
         return kind
+    }
+
+    /// Returns whether oneDNN computes every node of a network.
+    private static func isForOneDNN(_ network: Network) -> Bool {
+        #if CONVOY_ONEDNN
+            return network.nodes.allSatisfy { LayerStage.problem($0) == nil }
+        #else
+            return false
+        #endif
     }
 
     /// Returns the backend's name for the best instruction set of this host.

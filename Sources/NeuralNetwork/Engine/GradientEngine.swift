@@ -32,7 +32,7 @@ public protocol GradientEngine: AnyObject {
     /// The network that the engine computes.
     var network: Network { get }
 
-    /// Takes one layer's parameters from the flat vector. The engine copies or reorders what it
+    /// Takes one node's parameters, or all statistics, from the flat vector. The engine copies or reorders what it
     /// needs.
     ///
     /// Layers may be set in any order, and from several versions of the vector in between. Before
@@ -42,11 +42,13 @@ public protocol GradientEngine: AnyObject {
     ///   - layer: an index into ``ParameterLayout/layers``.
     func setParameters(_ parameters: UnsafePointer<Float>, ofLayer layer: Int)
 
-    /// Computes the gradient of the summed loss in training mode, with dropout.
+    /// Computes the gradient of the summed loss in training mode: with dropout, and normalised by
+    /// the statistics of these records.
     ///
     /// Overwrites `gradient`, a flat vector in the layout of the parameters, with the sum over the
-    /// records of d(loss)/d(parameter). Without records the sum is zero. Dropout is keyed by (seed,
-    /// epoch, record, layer index).
+    /// records of d(loss)/d(parameter). The place of a statistic receives the statistic times the
+    /// number of records. Without records all are zero. Dropout is keyed by (seed, epoch, record,
+    /// layer index).
     /// - Parameters:
     ///   - batch: the records.
     ///   - epoch: the number of the epoch.
@@ -67,26 +69,27 @@ public protocol GradientEngine: AnyObject {
     /// - Returns: the sums over the records.
     func evaluate(_ batch: MicrobatchView, logits: UnsafeMutablePointer<Float>?) -> BatchStatistics
 
-    /// Returns the last layer's outputs of any network, row-major [count, outputs], without
-    /// dropout. For tests and tools.
+    /// Returns the last layer's outputs of any network, row-major [count, outputs], in inference
+    /// mode. For tests and tools.
     ///
     /// - Parameters:
     ///   - images: row-major [count, C, H, W].
     ///   - count: the number of images.
     func outputs(images: UnsafePointer<Float>, count: Int) -> [Float]
 
-    /// Computes gradients from a given gradient of the outputs, without a loss and without dropout.
-    /// For tests and tools.
+    /// Computes outputs and gradients from a given gradient of the outputs, without a loss and
+    /// without dropout. Normalisations use the statistics of these images. For tests and tools.
     ///
     /// - Parameters:
     ///   - images: row-major [count, C, H, W].
     ///   - count: the number of images.
     ///   - outputGradient: d(loss)/d(output), row-major [count, outputs].
-    /// - Returns: the gradient of the images, [count, C, H, W], and the gradient of the flat
-    ///   parameter vector, summed over the images.
+    /// - Returns: the outputs, [count, outputs]; the gradient of the images, [count, C, H, W]; and
+    ///   the gradient of the flat parameter vector, summed over the images, where a statistic's
+    ///   place holds the statistic times the number of images.
     func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-    ) -> (input: [Float], parameters: [Float])
+    ) -> (outputs: [Float], input: [Float], parameters: [Float])
 }
 
 extension GradientEngine {

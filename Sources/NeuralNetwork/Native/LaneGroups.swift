@@ -49,6 +49,7 @@ struct LaneWindow {
     let output: Size2D
     let kernel: Size2D
     let stride: Size2D
+    var dilation = Size2D(1)
 
     var kernelSize: Int { kernel.height * kernel.width }
 
@@ -56,7 +57,11 @@ struct LaneWindow {
     func forward() -> [LaneGroup] {
         let lanes = Int(CONVOY_LANES)
         let taps = (0..<kernelSize).map { place in
-            (place, (place / kernel.width * input.width + place % kernel.width) * lanes)
+            (
+                place,
+                (place / kernel.width * dilation.height * input.width
+                    + place % kernel.width * dilation.width) * lanes
+            )
         }
         let positions = (0..<output.height * output.width).map { position in
             let (y, x) = (position / output.width, position % output.width)
@@ -79,9 +84,11 @@ struct LaneWindow {
             var columns: [Int]
         }
         let lanes = Int(CONVOY_LANES)
-        func places(_ at: Int, _ kernel: Int, _ stride: Int, _ count: Int) -> [Int] {
+        func places(
+            _ at: Int, _ kernel: Int, _ stride: Int, _ dilation: Int, _ count: Int
+        ) -> [Int] {
             (0..<kernel).filter { place in
-                let start = at - place
+                let start = at - place * dilation
                 return start >= 0 && start % stride == 0 && start / stride < count
             }
         }
@@ -91,9 +98,11 @@ struct LaneWindow {
         for position in 0..<input.height * input.width {
             let reach = Reach(
                 rows: places(
-                    position / input.width, kernel.height, stride.height, output.height),
+                    position / input.width, kernel.height, stride.height, dilation.height,
+                    output.height),
                 columns: places(
-                    position % input.width, kernel.width, stride.width, output.width))
+                    position % input.width, kernel.width, stride.width, dilation.width,
+                    output.width))
             if reach.rows.isEmpty || reach.columns.isEmpty {
                 untouched.append(position * lanes)
                 continue
@@ -105,16 +114,18 @@ struct LaneWindow {
             // Offsets are counted from the output that the first place leads to.
             let taps = reach.rows.flatMap { row in
                 reach.columns.map { column in
-                    let down = (reach.rows[0] - row) / stride.height
-                    let right = (reach.columns[0] - column) / stride.width
+                    let down = (reach.rows[0] - row) * dilation.height / stride.height
+                    let right = (reach.columns[0] - column) * dilation.width / stride.width
                     return (
                         row * kernel.width + column, (down * output.width + right) * lanes
                     )
                 }
             }
             let positions = members[reach, default: []].map { position in
-                let y = (position / input.width - reach.rows[0]) / stride.height
-                let x = (position % input.width - reach.columns[0]) / stride.width
+                let y =
+                    (position / input.width - reach.rows[0] * dilation.height) / stride.height
+                let x =
+                    (position % input.width - reach.columns[0] * dilation.width) / stride.width
                 return ((y * output.width + x) * lanes, position * lanes)
             }
             return LaneGroup(taps: taps, positions: positions, kernelSize: kernelSize)

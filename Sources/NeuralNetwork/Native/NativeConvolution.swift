@@ -11,15 +11,16 @@ final class NativeConvolution: NativeStage {
     /// below the size of a second-level cache.
     private static let groupByteCount = 96 << 10
 
-    let layer: NetworkLayer
-    let output: AlignedBuffer
-    let inputGradient: AlignedBuffer?
+    let node: Node
     private let winograd: NativeWinograd?
     private let pool: NativePool?
     private let hasReLU: Bool
-    private let input: AlignedBuffer
-    /// The input with zeros around it; the input itself where there is no padding.
-    private let padded: AlignedBuffer
+    private let input: LaneTensor
+    private let output: LaneTensor
+    /// The input with zeros around it; nil where there is no padding.
+    private let padded: AlignedBuffer?
+    /// Whether other tiles were computed since the input was padded for the forward pass.
+    private let padsAgain: Bool
     private let window: LaneWindow
     private let forwardGroups: [LaneGroup]
     private let backwardGroups: [LaneGroup]
@@ -28,48 +29,55 @@ final class NativeConvolution: NativeStage {
     private let packed: AlignedBuffer?
     private let packedTransposed: AlignedBuffer?
     private let bias: AlignedBuffer
+    /// Takes the gradient of a bias that the convolution does not have.
+    private let unusedBiasGradient: AlignedBuffer
     /// The convolution's output before its pool, and later the gradient of that output. It holds
     /// all channels where the input's gradient is wanted, otherwise the channels of one group. Nil
     /// where no pool follows, and where ``NativeWinograd`` computes both passes.
     private let scratch: AlignedBuffer?
     private let paddedGradient: AlignedBuffer?
+    private let wantsInputGradient: Bool
     private let taps: UnsafeMutableBufferPointer<Int32>
     private let weightSlot: ParameterSlot
-    private let biasSlot: ParameterSlot
+    private let biasSlot: ParameterSlot?
     private let inputChannels: Int
     private let outputChannels: Int
     private let groupChannels: Int
 
     init(
-        _ layer: NetworkLayer, hasReLU: Bool, pool: NetworkLayer?, input: AlignedBuffer,
-        parameters: ParameterLayout, wantsInputGradient: Bool
+        _ node: Node, _ layer: Conv2D, hasReLU: Bool, pool: Node?, input: LaneTensor,
+        output: LaneTensor, network: Network, wantsInputGradient: Bool, memory: NativeMemory
     ) {
-        guard case .conv2D(_, let kernel, let stride, _, _, _) = layer.specification,
-            let weight = layer.weightSlot, let bias = layer.biasSlot
-        else { preconditionFailure("\(layer.name) is not a convolution") }
-        self.layer = layer
+        guard let weight = network.slot(.weight, of: node) else {
+            preconditionFailure("\(node.name) has no weights")
+        }
+        self.node = node
         self.hasReLU = hasReLU
         self.input = input
-        weightSlot = parameters.slots[weight]
-        biasSlot = parameters.slots[bias]
-        let (from, to, padding) = (layer.inputShape, layer.outputShape, layer.padding)
+        self.output = output
+        self.wantsInputGradient = wantsInputGradient
+        weightSlot = weight
+        biasSlot = network.slot(.bias, of: node)
+        let (from, to, padding) = (node.inputShape, node.outputShape, node.padding)
         (inputChannels, outputChannels) = (from[0], to[0])
+        let kernel = layer.window.size
         window = LaneWindow(
             input: Size2D(
                 height: from[1] + padding.top + padding.bottom,
                 width: from[2] + padding.left + padding.right),
-            output: Size2D(height: to[1], width: to[2]), kernel: kernel, stride: stride)
+            output: Size2D(height: to[1], width: to[2]), kernel: kernel,
+            stride: layer.window.stride, dilation: layer.window.dilation)
         forwardGroups = window.forward()
         winograd = NativeWinograd(
             window: window, channels: from[0], outputs: to[0], hasReLU: hasReLU, pool: pool,
-            wantsInputGradient: wantsInputGradient)
+            wantsInputGradient: wantsInputGradient, memory: memory)
         let hasDirectBackward = winograd?.hasBackward != true
         let isPadded = padding != .none
         let paddedCount = from[0] * window.input.height * window.input.width
-        padded = isPadded ? AlignedBuffer(laneCount: paddedCount) : input
-        inputGradient = wantsInputGradient ? AlignedBuffer(laneCount: from.reduce(1, *)) : nil
+        padded = isPadded ? AlignedBuffer(laneCount: paddedCount) : nil
+        padsAgain = isPadded && memory.keepsTiles
         paddedGradient =
-            isPadded && wantsInputGradient ? AlignedBuffer(laneCount: paddedCount) : inputGradient
+            isPadded && wantsInputGradient ? AlignedBuffer(laneCount: paddedCount) : nil
         (backwardGroups, untouched) =
             wantsInputGradient && hasDirectBackward ? window.backward() : ([], [])
         let block = Int(CONVOY_LANE_OUTPUTS)
@@ -81,7 +89,8 @@ final class NativeConvolution: NativeStage {
         packed = winograd == nil ? packedBuffer(to[0], from[0]) : nil
         packedTransposed =
             wantsInputGradient && hasDirectBackward ? packedBuffer(from[0], to[0]) : nil
-        self.bias = AlignedBuffer(byteCount: to[0] * 4)
+        bias = AlignedBuffer(byteCount: to[0] * 4)
+        unusedBiasGradient = AlignedBuffer(byteCount: biasSlot == nil ? to[0] * 4 : 0)
         let planeByteCount = to[1] * to[2] * AlignedBuffer.laneByteCount
         let fitting = max(1, Self.groupByteCount / planeByteCount / block) * block
         groupChannels = min(to[0], fitting)
@@ -96,12 +105,12 @@ final class NativeConvolution: NativeStage {
             let channels = wantsInputGradient ? to[0] : groupChannels
             scratch =
                 hasDirectBackward ? AlignedBuffer(laneCount: channels * to[1] * to[2]) : nil
-            self.pool = NativePool(pool, masksReLU: hasReLU, choice: winograd?.choice)
-            output = AlignedBuffer(laneCount: pool.outputElementCount)
+            self.pool = NativePool(
+                pool, masksReLU: hasReLU,
+                choice: winograd?.choice ?? memory.kept(pool.outputElementCount))
         } else {
             scratch = nil
             self.pool = nil
-            output = AlignedBuffer(laneCount: to.reduce(1, *))
         }
     }
 
@@ -110,7 +119,9 @@ final class NativeConvolution: NativeStage {
     var load: ((UnsafePointer<Float>) -> Void)? {
         { [unowned self] flat in
             weights.floats.update(from: flat + weightSlot.offset, count: weightSlot.elementCount)
-            bias.floats.update(from: flat + biasSlot.offset, count: outputChannels)
+            if let biasSlot {
+                bias.floats.update(from: flat + biasSlot.offset, count: outputChannels)
+            }
             winograd?.load(weights.floats)
             let size = window.kernelSize
             if let packed {
@@ -126,8 +137,12 @@ final class NativeConvolution: NativeStage {
 
     func copyParameters(into flat: UnsafeMutablePointer<Float>) {
         (flat + weightSlot.offset).update(from: weights.floats, count: weightSlot.elementCount)
-        (flat + biasSlot.offset).update(from: bias.floats, count: outputChannels)
+        if let biasSlot {
+            (flat + biasSlot.offset).update(from: bias.floats, count: outputChannels)
+        }
     }
+
+    var changesOutputGradient: Bool { hasReLU && pool == nil }
 
     /// The number of floats of one channel of the convolution's output.
     private var plane: Int { window.output.height * window.output.width * AlignedBuffer.lanes }
@@ -141,24 +156,37 @@ final class NativeConvolution: NativeStage {
         }
     }
 
+    /// Returns the place of the bias's gradient, from an output channel on.
+    private func biasGradient(
+        _ flat: UnsafeMutablePointer<Float>, from channel: Int = 0
+    ) -> UnsafeMutablePointer<Float> {
+        (biasSlot.map { flat + $0.offset } ?? unusedBiasGradient.floats) + channel
+    }
+
+    /// Returns the input as the kernels read it.
+    private func source(_ tile: NativeTile) -> UnsafeMutablePointer<Float> {
+        padded?.floats ?? input.at(tile)
+    }
+
     // MARK: Forward
 
     func forward() -> [NativeOperation] {
         let byteCount =
-            padded.byteCount + output.byteCount
+            (padded?.byteCount ?? input.byteCount) + output.byteCount
             + (winograd?.byteCount ?? weights.byteCount + (scratch?.byteCount ?? 0))
         let name = ["convolution", hasReLU ? "ReLU" : nil, pool == nil ? nil : "max-pool"]
         return [
             NativeOperation(
                 name.compactMap(\.self).joined(separator: ", "), isConvolution: true,
                 byteCount: byteCount
-            ) { [unowned self] _ in runForward() }
+            ) { [unowned self] tile in runForward(tile) }
         ]
     }
 
-    private func runForward() {
-        if padded !== input { pad() }
-        if let winograd { return winograd.forward(padded, bias: bias, into: output) }
+    private func runForward(_ tile: NativeTile) {
+        pad(tile)
+        let source = source(tile)
+        if let winograd { return winograd.forward(source, bias: bias, into: output.at(tile), tile) }
         guard let packed else { return }
         var shape = convoy_lane_shape(
             source_channels: inputChannels,
@@ -166,87 +194,86 @@ final class NativeConvolution: NativeStage {
             target_channels: outputChannels, target_plane: plane, kernel_size: window.kernelSize,
             relu: hasReLU ? 1 : 0)
         forEachGroup { first, count in
-            let target = scratch?.floats ?? output.floats + first * plane
+            let target = scratch?.floats ?? output.at(tile) + first * plane
             for group in forwardGroups {
                 var native = group.native
                 convoy_lanes_correlate(
-                    padded.floats, packed.floats, bias.floats, target, &shape, &native, first, count
-                )
+                    source, packed.floats, bias.floats, target, &shape, &native, first, count)
             }
-            if let scratch { pool?.forward(scratch, into: output, first: first, count: count) }
+            if let scratch {
+                pool?.forward(scratch.floats, into: output.at(tile), first: first, count: count, tile)
+            }
         }
     }
 
-    private func pad() {
-        let (height, width) = (layer.inputShape[1], layer.inputShape[2])
-        forEachRow(height) { channel, row, inside in
-            (padded.floats + inside).update(
-                from: input.floats + (channel * height + row) * width * AlignedBuffer.lanes,
-                count: width * AlignedBuffer.lanes)
-        }
-    }
-
-    /// Calls `body` with a channel, a row, and the offset of that row in the padded tensor, in
-    /// floats.
-    private func forEachRow(_ height: Int, _ body: (Int, Int, Int) -> Void) {
-        for channel in 0..<inputChannels {
-            for row in 0..<height {
-                let y = channel * window.input.height + layer.padding.top + row
-                let place = y * window.input.width + layer.padding.left
-                body(channel, row, place * AlignedBuffer.lanes)
-            }
-        }
+    private func pad(_ tile: NativeTile) {
+        guard let padded else { return }
+        LanePadding(node, window.input).pad(input.at(tile), into: padded.floats)
     }
 
     // MARK: Backward
 
-    func backward(_ outputGradient: AlignedBuffer) -> [NativeOperation] {
+    func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
+        let outputGradient = gradients.output
+        let inputGradient = gradients.input()
+        let finishes = weightSlot.offset..<(biasSlot ?? weightSlot).range.upperBound
+        let sourceByteCount = padded?.byteCount ?? input.byteCount
         if let winograd, winograd.hasBackward {
             let name = inputGradient == nil ? "weight gradient" : "weight, input gradient"
             let byteCount =
-                padded.byteCount + outputGradient.byteCount + (inputGradient?.byteCount ?? 0)
+                sourceByteCount + outputGradient.byteCount + (inputGradient?.byteCount ?? 0)
             return [
                 NativeOperation(
-                    name, isConvolution: true, byteCount: byteCount + winograd.byteCount
-                ) { [unowned self] tile in runBackward(winograd, outputGradient, tile) }
+                    name, isConvolution: true, byteCount: byteCount + winograd.byteCount,
+                    finishes: finishes
+                ) { [unowned self] tile in
+                    runBackward(winograd, outputGradient, inputGradient, tile)
+                }
             ]
         }
         let gradientByteCount =
-            padded.byteCount + outputGradient.byteCount + (scratch?.byteCount ?? 0)
+            sourceByteCount + outputGradient.byteCount + (scratch?.byteCount ?? 0)
         var operations = [
             NativeOperation(
                 "weight gradient", isConvolution: true,
-                byteCount: gradientByteCount + weightSlot.elementCount * 4
+                byteCount: gradientByteCount + weightSlot.elementCount * 4, finishes: finishes
             ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
         ]
         if let inputGradient, let packedTransposed {
-            let source = scratch ?? outputGradient
             operations.append(
                 NativeOperation(
                     "input gradient", isConvolution: true,
-                    byteCount: source.byteCount + inputGradient.byteCount
-                        + packedTransposed.byteCount
-                ) { [unowned self] _ in runInputGradient(source, packedTransposed) })
+                    byteCount: (scratch?.byteCount ?? outputGradient.byteCount)
+                        + inputGradient.byteCount + packedTransposed.byteCount
+                ) { [unowned self] tile in
+                    runInputGradient(
+                        scratch?.floats ?? outputGradient.at(tile), packedTransposed,
+                        inputGradient.at(tile))
+                })
         }
         return operations
     }
 
     private func runBackward(
-        _ winograd: NativeWinograd, _ outputGradient: AlignedBuffer, _ tile: NativeTile
+        _ winograd: NativeWinograd, _ outputGradient: LaneTensor, _ inputGradient: LaneTensor?,
+        _ tile: NativeTile
     ) {
         guard let flat = tile.gradient else { return }
+        if padsAgain { pad(tile) }
         if hasReLU, pool == nil {
             convoy_relu_backward(
-                outputGradient.floats, output.floats, outputChannels * plane)
+                outputGradient.at(tile), output.at(tile), outputChannels * plane)
         }
         winograd.backward(
-            padded, outputGradient, tile, weightGradient: flat + weightSlot.offset,
-            biasGradient: flat + biasSlot.offset, inputGradient: paddedGradient)
-        unpadGradient()
+            source(tile), outputGradient.at(tile), tile, weightGradient: flat + weightSlot.offset,
+            biasGradient: biasGradient(flat),
+            inputGradient: paddedGradient?.floats ?? inputGradient?.at(tile))
+        if let inputGradient { unpadGradient(inputGradient.at(tile)) }
     }
 
-    private func runWeightGradient(_ outputGradient: AlignedBuffer, _ tile: NativeTile) {
+    private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {
         guard let flat = tile.gradient else { return }
+        if padsAgain { pad(tile) }
         let lanes = Int(CONVOY_LANES)
         var walk = convoy_lane_walk(
             output_height: window.output.height, output_width: window.output.width,
@@ -254,32 +281,37 @@ final class NativeConvolution: NativeStage {
             source_column: window.stride.width * lanes)
         let adds: Int32 = tile.isFirst ? 0 : 1
         forEachGroup { first, count in
-            let gradient = convolutionGradient(outputGradient, first: first, count: count)
+            let gradient = convolutionGradient(outputGradient, first: first, count: count, tile)
             convoy_lanes_weight_gradient(
-                padded.floats, gradient, count, taps.baseAddress, taps.count, &walk,
+                source(tile), gradient, count, taps.baseAddress, taps.count, &walk,
                 flat + weightSlot.offset + first * taps.count, adds)
             convoy_lanes_bias_gradient(
-                gradient, count, plane / lanes, flat + biasSlot.offset + first, adds)
+                gradient, count, plane / lanes, biasGradient(flat, from: first), adds)
         }
     }
 
     /// Returns the gradient of the convolution's own output for some channels, after the gradients
     /// of the pool and the ReLU have been taken.
     private func convolutionGradient(
-        _ outputGradient: AlignedBuffer, first: Int, count: Int
+        _ outputGradient: LaneTensor, first: Int, count: Int, _ tile: NativeTile
     ) -> UnsafeMutablePointer<Float> {
         if let scratch, let pool {
-            let target = scratch.floats + (inputGradient == nil ? 0 : first * plane)
-            pool.backward(outputGradient, into: target, first: first, count: count)
+            let target = scratch.floats + (wantsInputGradient ? first * plane : 0)
+            pool.backward(outputGradient.at(tile), into: target, first: first, count: count, tile)
             return target
         }
-        let gradient = outputGradient.floats + first * plane
-        if hasReLU { convoy_relu_backward(gradient, output.floats + first * plane, count * plane) }
+        let gradient = outputGradient.at(tile) + first * plane
+        if hasReLU {
+            convoy_relu_backward(gradient, output.at(tile) + first * plane, count * plane)
+        }
         return gradient
     }
 
-    private func runInputGradient(_ gradient: AlignedBuffer, _ packedTransposed: AlignedBuffer) {
-        guard let paddedGradient else { return }
+    private func runInputGradient(
+        _ gradient: UnsafePointer<Float>, _ packedTransposed: AlignedBuffer,
+        _ inputGradient: UnsafeMutablePointer<Float>
+    ) {
+        let target = paddedGradient?.floats ?? inputGradient
         let sourcePlane = window.input.height * window.input.width * AlignedBuffer.lanes
         var shape = convoy_lane_shape(
             source_channels: outputChannels, source_plane: plane, target_channels: inputChannels,
@@ -287,26 +319,19 @@ final class NativeConvolution: NativeStage {
         for group in backwardGroups {
             var native = group.native
             convoy_lanes_correlate(
-                gradient.floats, packedTransposed.floats, nil, paddedGradient.floats, &shape,
-                &native, 0, inputChannels)
+                gradient, packedTransposed.floats, nil, target, &shape, &native, 0, inputChannels)
         }
         for channel in 0..<inputChannels {
             for position in untouched {
-                (paddedGradient.floats + channel * sourcePlane + position)
+                (target + channel * sourcePlane + position)
                     .update(repeating: 0, count: AlignedBuffer.lanes)
             }
         }
-        unpadGradient()
+        unpadGradient(inputGradient)
     }
 
-    private func unpadGradient() {
-        guard let paddedGradient, let inputGradient, paddedGradient !== inputGradient else {
-            return
-        }
-        let (height, width) = (layer.inputShape[1], layer.inputShape[2])
-        forEachRow(height) { channel, row, inside in
-            (inputGradient.floats + (channel * height + row) * width * AlignedBuffer.lanes)
-                .update(from: paddedGradient.floats + inside, count: width * AlignedBuffer.lanes)
-        }
+    private func unpadGradient(_ inputGradient: UnsafeMutablePointer<Float>) {
+        guard let paddedGradient else { return }
+        LanePadding(node, window.input).unpad(paddedGradient.floats, into: inputGradient)
     }
 }

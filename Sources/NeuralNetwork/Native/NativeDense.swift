@@ -9,10 +9,9 @@ final class NativeDense: NativeStage {
     /// The number of tiles whose part of the weights' gradient is computed together.
     private static let tilesTogether = 8
 
-    let layer: NetworkLayer
-    let output: AlignedBuffer
-    let inputGradient: AlignedBuffer?
-    private let input: AlignedBuffer
+    let node: Node
+    private let input: LaneTensor
+    private let output: LaneTensor
     private let hasReLU: Bool
     private let weights: AlignedBuffer
     private let bias: AlignedBuffer
@@ -21,42 +20,44 @@ final class NativeDense: NativeStage {
     private var keptTileCount = 0
     private var hasGradient = false
     private let weightSlot: ParameterSlot
-    private let biasSlot: ParameterSlot
+    private let biasSlot: ParameterSlot?
     private let inputCount: Int
     private let outputCount: Int
 
     init(
-        _ layer: NetworkLayer, hasReLU: Bool, input: AlignedBuffer, parameters: ParameterLayout,
-        wantsInputGradient: Bool
+        _ node: Node, hasReLU: Bool, input: LaneTensor, output: LaneTensor, network: Network
     ) {
-        guard let weight = layer.weightSlot, let bias = layer.biasSlot else {
-            preconditionFailure("\(layer.name) has no weights")
+        guard let weight = network.slot(.weight, of: node) else {
+            preconditionFailure("\(node.name) has no weights")
         }
-        self.layer = layer
+        self.node = node
         self.hasReLU = hasReLU
         self.input = input
-        weightSlot = parameters.slots[weight]
-        biasSlot = parameters.slots[bias]
-        (inputCount, outputCount) = (layer.inputElementCount, layer.outputElementCount)
-        output = AlignedBuffer(laneCount: outputCount)
-        inputGradient = wantsInputGradient ? AlignedBuffer(laneCount: inputCount) : nil
+        self.output = output
+        weightSlot = weight
+        biasSlot = network.slot(.bias, of: node)
+        (inputCount, outputCount) = (node.inputElementCount, node.outputElementCount)
         weights = AlignedBuffer(byteCount: weightSlot.elementCount * 4)
-        self.bias = AlignedBuffer(byteCount: outputCount * 4)
+        bias = AlignedBuffer(byteCount: outputCount * 4)
         inputRows = AlignedBuffer(laneCount: inputCount * Self.tilesTogether)
         gradientRows = AlignedBuffer(laneCount: outputCount * Self.tilesTogether)
     }
+
+    var changesOutputGradient: Bool { hasReLU }
 
     var load: ((UnsafePointer<Float>) -> Void)? {
         { [unowned self] flat in
             weights.floats.update(
                 from: flat + weightSlot.offset, count: weightSlot.elementCount)
-            bias.floats.update(from: flat + biasSlot.offset, count: outputCount)
+            if let biasSlot {
+                bias.floats.update(from: flat + biasSlot.offset, count: outputCount)
+            }
         }
     }
 
     func copyParameters(into flat: UnsafeMutablePointer<Float>) {
         (flat + weightSlot.offset).update(from: weights.floats, count: weightSlot.elementCount)
-        (flat + biasSlot.offset).update(from: bias.floats, count: outputCount)
+        if let biasSlot { (flat + biasSlot.offset).update(from: bias.floats, count: outputCount) }
     }
 
     func forward() -> [NativeOperation] {
@@ -66,57 +67,62 @@ final class NativeDense: NativeStage {
                 byteCount: input.byteCount + weights.byteCount + output.byteCount
             ) { [unowned self] tile in
                 convoy_lanes_dense(
-                    input.floats, weights.floats, bias.floats, output.floats, inputCount,
+                    input.at(tile), weights.floats, bias.floats, output.at(tile), inputCount,
                     outputCount, hasReLU ? 1 : 0)
-                guard tile.isTraining else { return }
-                if tile.isFirst {
-                    keptTileCount = 0
-                    hasGradient = false
-                }
-                convoy_lanes_to_rows(
-                    input.floats, inputCount,
-                    inputRows.floats + keptTileCount * inputCount * AlignedBuffer.lanes)
             }
         ]
     }
 
-    func backward(_ outputGradient: AlignedBuffer) -> [NativeOperation] {
+    func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
+        let outputGradient = gradients.output
+        let end = (biasSlot ?? weightSlot).range.upperBound
         var operations = [
             NativeOperation(
                 "weight gradient",
-                byteCount: (weights.byteCount + inputRows.byteCount) / Self.tilesTogether
-            ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
+                byteCount: (weights.byteCount + inputRows.byteCount) / Self.tilesTogether,
+                finishes: weightSlot.offset..<end
+            ) { [unowned self] tile in runWeightGradient(outputGradient.at(tile), tile) }
         ]
-        if let inputGradient {
+        if let inputGradient = gradients.input() {
             operations.append(
                 NativeOperation(
                     "input gradient", byteCount: weights.byteCount + inputGradient.byteCount
-                ) { [unowned self] _ in
+                ) { [unowned self] tile in
                     convoy_lanes_dense_input_gradient(
-                        outputGradient.floats, weights.floats, inputGradient.floats, inputCount,
-                        outputCount)
+                        outputGradient.at(tile), weights.floats, inputGradient.at(tile),
+                        inputCount, outputCount)
                 })
         }
         return operations
     }
 
-    private func runWeightGradient(_ outputGradient: AlignedBuffer, _ tile: NativeTile) {
+    private func runWeightGradient(
+        _ outputGradient: UnsafeMutablePointer<Float>, _ tile: NativeTile
+    ) {
         let lanes = AlignedBuffer.lanes
         if hasReLU {
-            convoy_relu_backward(outputGradient.floats, output.floats, outputCount * lanes)
+            convoy_relu_backward(outputGradient, output.at(tile), outputCount * lanes)
         }
         guard let flat = tile.gradient else { return }
+        if tile.isFirst {
+            keptTileCount = 0
+            hasGradient = false
+        }
         convoy_lanes_to_rows(
-            outputGradient.floats, outputCount,
-            gradientRows.floats + keptTileCount * outputCount * lanes)
+            input.at(tile), inputCount, inputRows.floats + keptTileCount * inputCount * lanes)
+        convoy_lanes_to_rows(
+            outputGradient, outputCount, gradientRows.floats + keptTileCount * outputCount * lanes)
         keptTileCount += 1
         guard tile.isLast || keptTileCount == Self.tilesTogether else { return }
         let adds: Int32 = hasGradient ? 1 : 0
         convoy_rows_dense_weight_gradient(
             inputRows.floats, gradientRows.floats, keptTileCount * lanes, inputCount, outputCount,
             flat + weightSlot.offset, adds)
-        convoy_rows_bias_gradient(
-            gradientRows.floats, keptTileCount * lanes, outputCount, flat + biasSlot.offset, adds)
+        if let biasSlot {
+            convoy_rows_bias_gradient(
+                gradientRows.floats, keptTileCount * lanes, outputCount, flat + biasSlot.offset,
+                adds)
+        }
         hasGradient = true
         keptTileCount = 0
     }

@@ -30,7 +30,8 @@ public final class NativeEngine: GradientEngine {
     /// Creates an engine and allocates all the memory that training and evaluation use. All
     /// parameters are zero until they are set.
     ///
-    /// - Throws: ``BackendError`` for a tile size other than 8, and for another instruction set.
+    /// - Throws: ``BackendError`` for a tile size other than 8, for another instruction set, and for
+    ///   a node that the backend does not compute.
     public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
         if let problem = Self.problem(configuration) {
             throw BackendError(backend: .native, problem: problem)
@@ -38,7 +39,7 @@ public final class NativeEngine: GradientEngine {
         self.network = network
         seed = configuration.seed
         precision = configuration.precision
-        plan = NativePlan(
+        plan = try NativePlan(
             network: network, precision: precision, wantsInputGradient: false)
     }
 
@@ -59,44 +60,42 @@ public final class NativeEngine: GradientEngine {
     }
 
     /// Computes the gradient of the summed loss, tile by tile; see ``GradientEngine``. It asks the
-    /// observer before each tile, and tells it what is final during the backward pass of the last
-    /// one.
+    /// observer before each tile of each segment, and tells it what is final during the backward
+    /// passes of the last tile.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
     ) -> BatchStatistics? {
-        var statistics = BatchStatistics()
         if batch.count == 0 {
             gradient.update(repeating: 0, count: network.parameters.elementCount)
-            return statistics
+            return BatchStatistics()
         }
-        var start = 0
-        while start < batch.count {
-            guard observer.isWanted() else { return nil }
-            let count = min(Self.tileSize, batch.count - start)
-            let tile = self.tile(batch, start, count, epoch, into: gradient)
-            plan.forward(batch.images + start * network.inputElementCount, count: count, tile)
-            SoftmaxCrossEntropy.evaluate(
-                logits: plan.outputs, labels: batch.labels + start, count: count,
-                classCount: network.outputElementCount, gradient: plan.outputGradients,
-                into: &statistics)
-            let statistics = statistics
-            plan.backward(count: count, tile) { observer.isFinal($0, statistics) }
-            start += Self.tileSize
-        }
-        return statistics
+        let pass = TrainingPass(
+            tiles: tiles(batch, epoch: epoch, into: gradient), gradient: gradient, batch: batch,
+            classCount: network.outputElementCount, observer: observer)
+        return plan.computeGradient(batch.images, pass) ? pass.statistics : nil
     }
 
-    /// Returns the tile of a training step that begins at record `start`.
-    func tile(
-        _ batch: MicrobatchView, _ start: Int, _ count: Int, _ epoch: Int,
-        into gradient: UnsafeMutablePointer<Float>
-    ) -> NativeTile {
-        NativeTile(
-            dropout: DropoutKey(
-                seed: seed, epoch: epoch, records: batch.records + start, count: count),
-            isTraining: true, isFirst: start == 0, isLast: start + count == batch.count,
-            gradient: gradient)
+    /// Returns the tiles of a training step.
+    func tiles(
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
+    ) -> [NativeTile] {
+        tiles(batch.count, into: gradient) { start, count in
+            DropoutKey(seed: seed, epoch: epoch, records: batch.records + start, count: count)
+        }
+    }
+
+    private func tiles(
+        _ count: Int, into gradient: UnsafeMutablePointer<Float>,
+        dropout: (Int, Int) -> DropoutKey? = { _, _ in nil }
+    ) -> [NativeTile] {
+        stride(from: 0, to: count, by: Self.tileSize).map { start in
+            let here = min(Self.tileSize, count - start)
+            return NativeTile(
+                dropout: dropout(start, here), isTraining: true, usesBatchStatistics: true,
+                count: here, slot: start / Self.tileSize, isFirst: start == 0,
+                isLast: start + here == count, gradient: gradient)
+        }
     }
 
     /// Computes the losses of the records in inference mode. `logits` receives [count, classes].
@@ -106,8 +105,7 @@ public final class NativeEngine: GradientEngine {
         let classCount = network.outputElementCount
         var statistics = BatchStatistics()
         forEachTile(batch.count) { start, count in
-            plan.forward(
-                batch.images + start * network.inputElementCount, count: count, NativeTile())
+            plan.infer(batch.images + start * network.inputElementCount, count: count)
             SoftmaxCrossEntropy.evaluate(
                 logits: plan.outputs, labels: batch.labels + start, count: count,
                 classCount: classCount, gradient: nil, into: &statistics)
@@ -117,50 +115,57 @@ public final class NativeEngine: GradientEngine {
         return statistics
     }
 
-    /// Returns the last layer's outputs, row-major [count, outputs], without dropout.
+    /// Returns the last layer's outputs, row-major [count, outputs], in inference mode.
     public func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
         var values: [Float] = []
         let outputCount = network.outputElementCount
         forEachTile(count) { start, count in
-            plan.forward(images + start * network.inputElementCount, count: count, NativeTile())
+            plan.infer(images + start * network.inputElementCount, count: count)
             values += UnsafeBufferPointer(start: plan.outputs, count: count * outputCount)
         }
         return values
     }
 
-    /// Computes the gradients of the images and the parameters from the gradient of the outputs,
-    /// [count, outputs], without a loss and without dropout. The first call allocates a second
-    /// plan.
+    /// Computes outputs and gradients from the gradient of the outputs, [count, outputs], with the
+    /// statistics of these images, without a loss and without dropout. The first call allocates a
+    /// second plan.
     public func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-    ) -> (input: [Float], parameters: [Float]) {
-        let (inputCount, outputCount) = (network.inputElementCount, network.outputElementCount)
+    ) -> (outputs: [Float], input: [Float], parameters: [Float]) {
+        let outputCount = network.outputElementCount
         precondition(
             outputGradient.count == count * outputCount,
             "expected \(count) output gradients of \(outputCount) elements, found "
                 + "\(outputGradient.count) elements")
-        let plan =
-            inputGradientPlan
-            ?? NativePlan(network: network, precision: precision, wantsInputGradient: true)
-        inputGradientPlan = plan
+        let plan = inputGradientPlan ?? makeInputGradientPlan()
         plan.loadParameters(self.plan.copyParameters())
-        var input: [Float] = []
-        var gradient = [Float](repeating: 0, count: network.parameters.elementCount)
-        gradient.withUnsafeMutableBufferPointer { gradient in
-            forEachTile(count) { start, here in
-                let tile = NativeTile(
-                    isTraining: true, isFirst: start == 0, isLast: start + here == count,
-                    gradient: gradient.baseAddress)
-                plan.forward(images + start * inputCount, count: here, tile)
-                for index in 0..<here * outputCount {
-                    plan.outputGradients[index] = outputGradient[start * outputCount + index]
-                }
-                plan.backward(count: here, tile)
-                input += plan.copyInputGradients().prefix(here * inputCount)
-            }
+        let parameterCount = network.parameters.elementCount
+        // One element more, so that a network without parameters has an address too.
+        var gradient = [Float](repeating: 0, count: parameterCount + 1)
+        return gradient.withUnsafeMutableBufferPointer { gradient in
+            guard let base = gradient.baseAddress else { return ([], [], []) }
+            let pass = GivenGradientPass(
+                tiles: tiles(count, into: base), gradient: base, outputGradient: outputGradient,
+                outputCount: outputCount, inputCount: network.inputElementCount)
+            _ = plan.computeGradient(images, pass)
+            return (pass.outputs, pass.input, Array(gradient.prefix(parameterCount)))
         }
-        return (input, gradient)
     }
+
+    private func makeInputGradientPlan() -> NativePlan {
+        do throws(BackendError) {
+            let plan = try NativePlan(
+                network: network, precision: precision, wantsInputGradient: true)
+            inputGradientPlan = plan
+            return plan
+        } catch {
+            // The plan of the same network without these gradients was made before.
+            preconditionFailure("\(error)")
+        }
+    }
+
+    /// The bytes of the tensors that a microbatch of this number of records needs.
+    public func tensorByteCount(records: Int) -> Int { plan.tensorByteCount(records: records) }
 
     /// Calls `body` with the first image and the number of images of each tile.
     @inline(__always)
@@ -170,5 +175,72 @@ public final class NativeEngine: GradientEngine {
             body(start, min(Self.tileSize, count - start))
             start += Self.tileSize
         }
+    }
+}
+
+/// A training step with softmax cross-entropy.
+private final class TrainingPass: NativePass {
+    let tiles: [NativeTile]
+    let gradient: UnsafeMutablePointer<Float>
+    private let batch: MicrobatchView
+    private let classCount: Int
+    private let observer: GradientObserver
+    /// The sums over the records so far.
+    private(set) var statistics = BatchStatistics()
+
+    init(
+        tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, batch: MicrobatchView,
+        classCount: Int, observer: GradientObserver
+    ) {
+        self.tiles = tiles
+        self.gradient = gradient
+        self.batch = batch
+        self.classCount = classCount
+        self.observer = observer
+    }
+
+    func isWanted() -> Bool { observer.isWanted() }
+
+    func computeLoss(_ tile: NativeTile, _ plan: NativePlan) {
+        SoftmaxCrossEntropy.evaluate(
+            logits: plan.outputs, labels: batch.labels + tile.slot * AlignedBuffer.lanes,
+            count: tile.count, classCount: classCount, gradient: plan.outputGradients,
+            into: &statistics)
+    }
+
+    func isFinal(_ element: Int) { observer.isFinal(element, statistics) }
+}
+
+/// A pass with a given gradient of the outputs.
+private final class GivenGradientPass: NativePass {
+    let tiles: [NativeTile]
+    let gradient: UnsafeMutablePointer<Float>
+    private let outputGradient: [Float]
+    private let outputCount: Int
+    private let inputCount: Int
+    private(set) var outputs: [Float] = []
+    private(set) var input: [Float] = []
+
+    init(
+        tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, outputGradient: [Float],
+        outputCount: Int, inputCount: Int
+    ) {
+        self.tiles = tiles
+        self.gradient = gradient
+        self.outputGradient = outputGradient
+        self.outputCount = outputCount
+        self.inputCount = inputCount
+    }
+
+    func computeLoss(_ tile: NativeTile, _ plan: NativePlan) {
+        outputs += UnsafeBufferPointer(start: plan.outputs, count: tile.count * outputCount)
+        let start = tile.slot * AlignedBuffer.lanes * outputCount
+        for index in 0..<tile.count * outputCount {
+            plan.outputGradients[index] = outputGradient[start + index]
+        }
+    }
+
+    func didFinish(_ tile: NativeTile, _ plan: NativePlan) {
+        input += plan.copyImageGradients(tile).prefix(tile.count * inputCount)
     }
 }

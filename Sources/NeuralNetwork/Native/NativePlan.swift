@@ -2,26 +2,38 @@ import CKernels
 
 /// The stages, buffers and order of work of one network for tiles of eight images.
 ///
-/// A plan is made once; a step allocates nothing.
+/// A plan is made once. A step allocates nothing, but for the first one with more tiles than any
+/// before.
 final class NativePlan {
+    typealias Named = (node: String, operation: NativeOperation)
+
     let network: Network
-    private let input: AlignedBuffer
+    private let memory: NativeMemory
+    private let input: LaneTensor
+    private let output: LaneTensor
     private let stages: [any NativeStage]
     private let logits: AlignedBuffer
     private let logitGradients: AlignedBuffer
-    private let outputGradient: AlignedBuffer
-    private let inputGradient: AlignedBuffer?
-    /// The loading of parameters: one entry for each layer with parameters, in the order of those
-    /// layers.
+    private let outputGradient: LaneTensor
+    private let imageGradient: LaneTensor?
+    /// The loading of parameters: one entry for each of ``ParameterLayout/layers``, in their order.
     let loads: [(name: String, run: (UnsafePointer<Float>) -> Void)]
-    let forwardOperations: [(layer: String, operation: NativeOperation)]
-    let backwardOperations: [(layer: String, operation: NativeOperation)]
+    /// The operations of each segment on a tile.
+    let forwardOperations: [[Named]]
+    let backwardOperations: [[Named]]
+    private let forwardBarriers: [[NativeBarrier]]
+    private let backwardBarriers: [[NativeBarrier]]
     private let precision: Precision
     /// The flat vector with its weights rounded to bfloat16; nil in fp32.
     private let rounded: AlignedBuffer?
-    /// For each backward operation, the first element of the flat gradient that is final once it
-    /// has run; nil where the operation makes nothing final.
-    private let finalElements: [Int?]
+    /// For each segment's backward operations, the first element of the flat gradient that is final
+    /// together with all after it once the operation has run on the last tile; nil where that is no
+    /// news.
+    private let finalElements: [[Int?]]
+    /// The same for the barrier before each segment's backward operations, and for the statistics
+    /// before the first of all.
+    private let finalElementsOfBarriers: [Int?]
+    private let finalStatistics: Int?
 
     /// Creates a plan and allocates its buffers.
     ///
@@ -33,93 +45,90 @@ final class NativePlan {
     ///     parameters.
     ///   - wantsInputGradient: whether the gradient of the images is computed too, which training
     ///     never needs.
-    init(network: Network, precision: Precision, wantsInputGradient: Bool) {
+    /// - Throws: ``BackendError`` that names a node that this backend does not compute.
+    init(
+        network: Network, precision: Precision, wantsInputGradient: Bool
+    ) throws(BackendError) {
         self.network = network
         self.precision = precision
         rounded =
             precision == .bf16
             ? AlignedBuffer(byteCount: network.parameters.elementCount * 4) : nil
-        input = AlignedBuffer(laneCount: network.inputElementCount)
-        let stages = Self.stages(network, input, wantsInputGradient: wantsInputGradient)
-        self.stages = stages
+        let planner = try NativePlanner(network, wantsImageGradient: wantsInputGradient)
+        memory = planner.memory
+        let tensors = planner.tensors
+        guard let first = tensors[0], let last = tensors[planner.outputValue] else {
+            preconditionFailure("\(network.specification.name) has no output")
+        }
+        (input, output) = (first, last)
         logits = AlignedBuffer(laneCount: network.outputElementCount)
         logitGradients = AlignedBuffer(laneCount: network.outputElementCount)
-        outputGradient = AlignedBuffer(laneCount: network.outputElementCount)
-        loads = stages.compactMap { stage in stage.load.map { (stage.layer.name, $0) } }
-        func rounding(_ tensor: AlignedBuffer?) -> [NativeOperation] {
+        func rounding(_ tensor: LaneTensor?) -> [NativeOperation] {
             guard precision == .bf16, let tensor else { return [] }
             return [Self.round(tensor)]
         }
-        forwardOperations = stages.enumerated().flatMap { index, stage in
-            let isLast = index == stages.count - 1
-            return (stage.forward() + rounding(isLast ? nil : stage.output)).map {
-                (stage.layer.name, $0)
+        let entries = planner.stages
+        stages = entries.joined().map(\.stage)
+        forwardOperations = entries.map { segment in
+            segment.flatMap { entry -> [Named] in
+                let isLast = entry.output == planner.outputValue
+                let operations =
+                    entry.stage.forward() + rounding(isLast ? nil : tensors[entry.output])
+                return operations.map { (entry.stage.node.name, $0) }
             }
         }
-        var backward: [(layer: String, operation: NativeOperation)] = []
-        var finalElements: [Int?] = []
-        var gradient: AlignedBuffer? = outputGradient
-        for stage in stages.reversed() {
-            guard let here = gradient else { break }
-            let operations = stage.backward(here) + rounding(stage.inputGradient)
-            backward += operations.map { (stage.layer.name, $0) }
-            // A stage's first operation makes the gradient of its parameters.
-            let slot = stage.layer.weightSlot.map { network.parameters.slots[$0] }
-            finalElements += operations.indices.map { $0 == 0 ? slot?.offset : nil }
-            gradient = stage.inputGradient
-        }
-        backwardOperations = backward
-        self.finalElements = finalElements
-        inputGradient = wantsInputGradient ? gradient : nil
-    }
-
-    private static func stages(
-        _ network: Network, _ input: AlignedBuffer, wantsInputGradient: Bool
-    ) -> [any NativeStage] {
-        let list = LayerStage.list(network)
-        let firstWithParameters = list.firstIndex { $0.hasParameters } ?? list.count
-        var stages: [any NativeStage] = []
-        var tensor = input
-        var index = 0
-        while index < list.count {
-            let wanted = wantsInputGradient || index > firstWithParameters
-            let stage: any NativeStage
-            switch list[index] {
-            case .convolution(let layer, let hasReLU):
-                var pool: NetworkLayer?
-                if index + 1 < list.count, case .pool(let next, _) = list[index + 1] {
-                    pool = next
-                    index += 1
+        let backward = planner.planBackward(rounding)
+        backwardOperations = backward.operations
+        outputGradient = backward.outputGradient
+        imageGradient = backward.imageGradient
+        forwardBarriers = planner.forwardBarriers
+        backwardBarriers = planner.backwardBarriers
+        loads = Self.loads(stages, network)
+        var final = FinalElements(network.parameters)
+        finalStatistics = final.finish(network.parameters.statistics)
+        var elements = [[Int?]](repeating: [], count: entries.count)
+        var ofBarriers = [Int?](repeating: nil, count: entries.count)
+        for segment in entries.indices.reversed() {
+            if segment < backwardBarriers.count {
+                for barrier in backwardBarriers[segment] {
+                    let news = barrier.finishes.flatMap { final.finish($0) }
+                    ofBarriers[segment] = news ?? ofBarriers[segment]
                 }
-                stage = NativeConvolution(
-                    layer, hasReLU: hasReLU, pool: pool, input: tensor,
-                    parameters: network.parameters, wantsInputGradient: wanted)
-            case .dense(let layer, let hasReLU):
-                stage = NativeDense(
-                    layer, hasReLU: hasReLU, input: tensor, parameters: network.parameters,
-                    wantsInputGradient: wanted)
-            case .pool(let layer, _):
-                stage = NativePoolStage(layer, input: tensor, wantsInputGradient: wanted)
-            case .relu(let layer): stage = NativeReLU(layer, input: tensor)
-            case .dropout(let layer, let rate):
-                stage = NativeDropout(layer, rate: rate, input: tensor)
             }
-            stages.append(stage)
-            tensor = stage.output
-            index += 1
+            elements[segment] = backwardOperations[segment].map { entry in
+                entry.operation.finishes.flatMap { final.finish($0) }
+            }
         }
-        return stages
+        finalElements = elements
+        finalElementsOfBarriers = ofBarriers
     }
 
-    /// The network's outputs, row-major [8, outputs], after ``forward(_:count:_:)``.
+    private static func loads(
+        _ stages: [any NativeStage], _ network: Network
+    ) -> [(name: String, run: (UnsafePointer<Float>) -> Void)] {
+        var loads: [(name: String, run: (UnsafePointer<Float>) -> Void)] =
+            stages.filter { $0.load != nil }.sorted { $0.node.index < $1.node.index }
+            .compactMap { stage in stage.load.map { (stage.node.name, $0) } }
+        let statistics = stages.compactMap(\.loadStatistics)
+        if !statistics.isEmpty {
+            loads.append(("statistics", { flat in for load in statistics { load(flat) } }))
+        }
+        return loads
+    }
+
+    /// The network's outputs, row-major [8, outputs], after ``giveOutputs(_:)``.
     var outputs: UnsafeMutablePointer<Float> { logits.floats }
     /// The gradient of the outputs, row-major [8, outputs], read by
-    /// ``takeOutputGradients(count:)``.
+    /// ``takeOutputGradients(_:)``.
     var outputGradients: UnsafeMutablePointer<Float> { logitGradients.floats }
+    /// The bytes of the tensors for a microbatch of this number of records.
+    func tensorByteCount(records: Int) -> Int {
+        memory.byteCount(tiles: (records + AlignedBuffer.lanes - 1) / AlignedBuffer.lanes)
+    }
 
-    private static func round(_ tensor: AlignedBuffer) -> NativeOperation {
-        NativeOperation("to bfloat16", byteCount: 2 * tensor.byteCount) { _ in
-            tensor.roundToBFloat16()
+    private static func round(_ tensor: LaneTensor) -> NativeOperation {
+        NativeOperation("to bfloat16", byteCount: 2 * tensor.byteCount) { tile in
+            convoy_bf16_round(tensor.at(tile), tensor.at(tile), tensor.floatCount)
         }
     }
 
@@ -149,56 +158,160 @@ final class NativePlan {
         return flat
     }
 
-    /// Computes `count` images, at most eight. Zero images fill the rest of the tile.
-    func forward(_ images: UnsafePointer<Float>, count: Int, _ tile: NativeTile) {
-        takeImages(images, count: count)
-        for (_, operation) in forwardOperations { operation.run(tile) }
-        giveOutputs()
-    }
-
-    /// Copies images [count, C, H, W] to the input's lanes, with zeros for the rest of the tile.
-    func takeImages(_ images: UnsafePointer<Float>, count: Int) {
-        convoy_lanes_from_rows(images, count, network.inputElementCount, input.floats)
-        if precision == .bf16 { input.roundToBFloat16() }
-    }
-
-    /// Copies the last stage's output from lanes to the rows of ``outputs``.
-    func giveOutputs() {
-        let last = stages.last?.output ?? input
-        convoy_lanes_to_rows(last.floats, network.outputElementCount, logits.floats)
-    }
-
-    /// Computes the gradients of one tile from ``outputGradients``.
-    ///
-    /// - Parameters:
-    ///   - count: the number of images in the tile.
-    ///   - tile: the pass; it names the flat gradient that is written.
-    ///   - isFinal: receives, in the last tile, the first element of the flat gradient that is
-    ///     final.
-    func backward(count: Int, _ tile: NativeTile, isFinal: (Int) -> Void = { _ in }) {
-        takeOutputGradients(count: count)
-        for (index, entry) in backwardOperations.enumerated() {
-            entry.operation.run(tile)
-            if tile.isLast, let element = finalElements[index] { isFinal(element) }
+    /// Copies images [tile.count, C, H, W] to the input's lanes, with zeros for the rest of the
+    /// tile.
+    func takeImages(_ images: UnsafePointer<Float>, _ tile: NativeTile) {
+        convoy_lanes_from_rows(images, tile.count, network.inputElementCount, input.at(tile))
+        if precision == .bf16 {
+            convoy_bf16_round(input.at(tile), input.at(tile), input.floatCount)
         }
     }
 
-    /// Copies ``outputGradients`` to lanes. Images from `count` on get zero gradients, so that they
-    /// add exact zeros to every sum.
-    func takeOutputGradients(count: Int) {
+    /// Copies the network's output from lanes to the rows of ``outputs``.
+    func giveOutputs(_ tile: NativeTile) {
+        convoy_lanes_to_rows(output.at(tile), network.outputElementCount, logits.floats)
+    }
+
+    /// Copies ``outputGradients`` to lanes. Images from `tile.count` on get zero gradients, so that
+    /// they add exact zeros to every sum.
+    func takeOutputGradients(_ tile: NativeTile) {
+        let gradient = outputGradient.at(tile)
         convoy_lanes_from_rows(
-            logitGradients.floats, count, network.outputElementCount, outputGradient.floats)
-        if precision == .bf16 { outputGradient.roundToBFloat16() }
+            logitGradients.floats, tile.count, network.outputElementCount, gradient)
+        if precision == .bf16 { convoy_bf16_round(gradient, gradient, outputGradient.floatCount) }
     }
 
     /// Returns the gradient of the images as rows [8, C, H, W].
-    func copyInputGradients() -> [Float] {
-        guard let inputGradient else { return [] }
+    func copyImageGradients(_ tile: NativeTile) -> [Float] {
+        guard let imageGradient else { return [] }
         let count = network.inputElementCount
         return [Float](unsafeUninitializedCapacity: count * AlignedBuffer.lanes) { rows, filled in
-            convoy_lanes_to_rows(inputGradient.floats, count, rows.baseAddress)
+            convoy_lanes_to_rows(imageGradient.at(tile), count, rows.baseAddress)
             filled = count * AlignedBuffer.lanes
         }
+    }
+
+    /// Computes at most eight images in inference mode. Zero images fill the rest of the tile.
+    func infer(_ images: UnsafePointer<Float>, count: Int) {
+        let tile = NativeTile(count: count)
+        takeImages(images, tile)
+        for segment in forwardOperations {
+            for (_, operation) in segment { operation.run(tile) }
+        }
+        giveOutputs(tile)
+    }
+
+    /// Computes the gradients of a microbatch of at least one record.
+    ///
+    /// Each segment but the last runs forward on all tiles before the next one begins. In the last
+    /// segment each tile runs forward, through the loss and back. The other segments then run back,
+    /// in reverse order.
+    /// - Parameters:
+    ///   - images: row-major [count, C, H, W].
+    ///   - pass: the tiles, the gradient and the callbacks.
+    /// - Returns: whether the gradient was wanted to the end.
+    func computeGradient(
+        _ images: UnsafePointer<Float>, _ pass: some NativePass
+    ) -> Bool {
+        let tiles = pass.tiles
+        memory.reserve(tiles.count)
+        let batch = NativeBarrier.Batch(
+            count: tiles.reduce(0) { $0 + $1.count }, gradient: pass.gradient)
+        let last = forwardOperations.count - 1
+        var start = images
+        for segment in forwardOperations.indices {
+            for tile in tiles {
+                guard pass.isWanted() else { return false }
+                pass.willRun(segment, isForward: true)
+                if segment == 0 {
+                    takeImages(start, tile)
+                    pass.didRun()
+                    start += tile.count * network.inputElementCount
+                }
+                for (_, operation) in forwardOperations[segment] {
+                    operation.run(tile)
+                    pass.didRun()
+                }
+                guard segment == last else { continue }
+                giveOutputs(tile)
+                pass.computeLoss(tile, self)
+                takeOutputGradients(tile)
+                pass.didRun()
+                if tile.isLast, let element = finalStatistics { pass.isFinal(element) }
+                runBackward(segment, tile, pass)
+            }
+            if segment < last {
+                for barrier in forwardBarriers[segment] { barrier.run(batch) }
+            }
+        }
+        for segment in (0..<last).reversed() {
+            for barrier in backwardBarriers[segment] { barrier.run(batch) }
+            if let element = finalElementsOfBarriers[segment] { pass.isFinal(element) }
+            for tile in tiles {
+                guard pass.isWanted() else { return false }
+                runBackward(segment, tile, pass)
+            }
+        }
+        return true
+    }
+
+    private func runBackward(_ segment: Int, _ tile: NativeTile, _ pass: some NativePass) {
+        pass.willRun(segment, isForward: false)
+        for (index, entry) in backwardOperations[segment].enumerated() {
+            entry.operation.run(tile)
+            pass.didRun()
+            if tile.isLast, let element = finalElements[segment][index] { pass.isFinal(element) }
+        }
+        if segment == 0 { pass.didFinish(tile, self) }
+    }
+}
+
+/// What a plan is told and asked while it computes a gradient.
+protocol NativePass {
+    /// The tiles of the microbatch, in order.
+    var tiles: [NativeTile] { get }
+    /// The flat gradient.
+    var gradient: UnsafeMutablePointer<Float> { get }
+    /// Returns whether the gradient is still wanted.
+    func isWanted() -> Bool
+    /// Reads the outputs of a tile, and writes their gradients.
+    func computeLoss(_ tile: NativeTile, _ plan: NativePlan)
+    /// Receives the first element of the flat gradient that is final with all after it.
+    func isFinal(_ element: Int)
+    /// Is told that the operations of a segment come next.
+    func willRun(_ segment: Int, isForward: Bool)
+    /// Is told that an operation, the taking of images or the loss has run.
+    func didRun()
+    /// Is told that a tile has run through to the gradient of its images.
+    func didFinish(_ tile: NativeTile, _ plan: NativePlan)
+}
+
+extension NativePass {
+    func isWanted() -> Bool { true }
+    func isFinal(_ element: Int) {}
+    func willRun(_ segment: Int, isForward: Bool) {}
+    func didRun() {}
+    func didFinish(_ tile: NativeTile, _ plan: NativePlan) {}
+}
+
+/// Follows which elements at the end of the flat gradient are final.
+private struct FinalElements {
+    private var finished: Set<Range<Int>> = []
+    private var first: Int
+
+    init(_ parameters: ParameterLayout) { first = parameters.elementCount }
+
+    /// Notes that a range is final. Returns the first element that is final with all after it, if
+    /// that is news.
+    mutating func finish(_ range: Range<Int>) -> Int? {
+        guard !range.isEmpty else { return nil }
+        finished.insert(range)
+        let before = first
+        while let next = finished.first(where: { $0.upperBound == first }) {
+            finished.remove(next)
+            first = next.lowerBound
+        }
+        return first < before ? first : nil
     }
 }
 
@@ -209,9 +322,6 @@ extension AlignedBuffer {
 
     /// Creates a lane tensor of zeros: `laneCount` numbers for each of eight images.
     convenience init(laneCount: Int) { self.init(byteCount: laneCount * Self.laneByteCount) }
-
-    /// Rounds each float to the nearest bfloat16, ties to even.
-    func roundToBFloat16() { convoy_bf16_round(floats, floats, byteCount / 4) }
 
     var integers: UnsafeMutablePointer<Int32> { bytes.assumingMemoryBound(to: Int32.self) }
 }

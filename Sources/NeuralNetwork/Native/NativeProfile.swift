@@ -5,26 +5,38 @@
 final class NativeProfile: EngineProfile {
     let parts: [EnginePart]
     private let engine: NativeEngine
+    /// The index of each segment's first part, forward and backward.
+    private let firstForward: [Int]
+    private let firstBackward: [Int]
     private var plan: NativePlan { engine.plan }
 
     init(_ engine: NativeEngine) {
         self.engine = engine
         let plan = engine.plan
         let network = plan.network
-        var parts = plan.loads.map {
+        var parts = zip(plan.loads, network.parameters.layers).map { load, range in
             Self.part(
-                .weights, $0.name, "pack", byteCount: 2 * network.parameters.elementCount * 4,
-                isPerTile: false)
+                .weights, load.name, "pack", byteCount: 2 * range.count * 4, isPerTile: false)
         }
         let imageByteCount = network.inputElementCount * AlignedBuffer.laneByteCount
+        var firstForward = [parts.count]
         parts.append(Self.part(.forward, "images", "into lanes", byteCount: 2 * imageByteCount))
-        parts += plan.forwardOperations.map { Self.part(.forward, $0.layer, $0.operation) }
+        for segment in plan.forwardOperations {
+            parts += segment.map { Self.part(.forward, $0.node, $0.operation) }
+            firstForward.append(parts.count)
+        }
         parts.append(
             Self.part(
                 .loss, "softmax", "loss",
                 byteCount: 2 * network.outputElementCount * AlignedBuffer.laneByteCount))
-        parts += plan.backwardOperations.map { Self.part(.backward, $0.layer, $0.operation) }
+        var firstBackward = [Int](repeating: 0, count: plan.backwardOperations.count)
+        for (index, segment) in plan.backwardOperations.enumerated().reversed() {
+            firstBackward[index] = parts.count
+            parts += segment.map { Self.part(.backward, $0.node, $0.operation) }
+        }
         self.parts = parts
+        self.firstForward = firstForward
+        self.firstBackward = firstBackward
     }
 
     func run(
@@ -32,53 +44,40 @@ final class NativeProfile: EngineProfile {
         into gradient: UnsafeMutablePointer<Float>, clock: @escaping () -> Int64,
         times: inout [Int64]
     ) -> BatchStatistics {
-        var stopwatch = Stopwatch(clock: clock)
-        var statistics = BatchStatistics()
+        let pass = MeasuredPass(
+            tiles: engine.tiles(batch, epoch: epoch, into: gradient), gradient: gradient,
+            batch: batch, stopwatch: Stopwatch(clock: clock), times: times,
+            firstForward: firstForward, firstBackward: firstBackward)
         for load in plan.loads {
             load.run(parameters)
-            stopwatch.lap(&times)
+            pass.didRun()
         }
-        let firstTilePart = stopwatch.index
-        engine.forEachTile(batch.count) { start, count in
-            stopwatch.index = firstTilePart
-            let tile = engine.tile(batch, start, count, epoch, into: gradient)
-            plan.takeImages(batch.images + start * plan.network.inputElementCount, count: count)
-            stopwatch.lap(&times)
-            for (_, operation) in plan.forwardOperations {
-                operation.run(tile)
-                stopwatch.lap(&times)
-            }
-            plan.giveOutputs()
-            SoftmaxCrossEntropy.evaluate(
-                logits: plan.outputs, labels: batch.labels + start, count: count,
-                classCount: plan.network.outputElementCount, gradient: plan.outputGradients,
-                into: &statistics)
-            plan.takeOutputGradients(count: count)
-            stopwatch.lap(&times)
-            for (_, operation) in plan.backwardOperations {
-                operation.run(tile)
-                stopwatch.lap(&times)
-            }
-        }
-        return statistics
+        _ = plan.computeGradient(batch.images, pass)
+        times = pass.times
+        return pass.statistics
     }
 
     func runConvolutions(tileCount: Int, clock: @escaping () -> Int64, times: inout [Int64]) {
         var gradient = [Float](repeating: 0, count: plan.network.parameters.elementCount)
-        let operations = plan.forwardOperations + plan.backwardOperations
-        let firstForward = plan.loads.count + 1
-        let lossPart = firstForward + plan.forwardOperations.count
         gradient.withUnsafeMutableBufferPointer { gradient in
             var stopwatch = Stopwatch(clock: clock)
             for tileIndex in 0..<tileCount {
                 let tile = NativeTile(
                     isTraining: true, isFirst: tileIndex == 0, isLast: tileIndex == tileCount - 1,
                     gradient: gradient.baseAddress)
-                for (index, entry) in operations.enumerated() where entry.operation.isConvolution {
-                    entry.operation.run(tile)
-                    let part = firstForward + index
-                    stopwatch.index = part < lossPart ? part : part + 1
-                    stopwatch.lap(&times)
+                func run(_ operations: [NativePlan.Named], first: Int) {
+                    for (index, entry) in operations.enumerated()
+                    where entry.operation.isConvolution {
+                        stopwatch.index = first + index
+                        entry.operation.run(tile)
+                        stopwatch.lap(&times)
+                    }
+                }
+                for (segment, operations) in plan.forwardOperations.enumerated() {
+                    run(operations, first: firstForward[segment] + (segment == 0 ? 1 : 0))
+                }
+                for (segment, operations) in plan.backwardOperations.enumerated().reversed() {
+                    run(operations, first: firstBackward[segment])
                 }
             }
         }
@@ -105,4 +104,43 @@ final class NativeProfile: EngineProfile {
 extension NativeEngine: ProfiledEngine {
     /// Creates a profile that uses this engine's buffers.
     public func makeProfile() -> any EngineProfile { NativeProfile(self) }
+}
+
+/// A training step whose operations are timed. The time of a barrier counts for the operation after
+/// it.
+private final class MeasuredPass: NativePass {
+    let tiles: [NativeTile]
+    let gradient: UnsafeMutablePointer<Float>
+    private let batch: MicrobatchView
+    private var stopwatch: Stopwatch
+    private(set) var times: [Int64]
+    private(set) var statistics = BatchStatistics()
+    private let firstForward: [Int]
+    private let firstBackward: [Int]
+
+    init(
+        tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, batch: MicrobatchView,
+        stopwatch: Stopwatch, times: [Int64], firstForward: [Int], firstBackward: [Int]
+    ) {
+        self.tiles = tiles
+        self.gradient = gradient
+        self.batch = batch
+        self.stopwatch = stopwatch
+        self.times = times
+        self.firstForward = firstForward
+        self.firstBackward = firstBackward
+    }
+
+    func willRun(_ segment: Int, isForward: Bool) {
+        stopwatch.index = isForward ? firstForward[segment] : firstBackward[segment]
+    }
+
+    func didRun() { stopwatch.lap(&times) }
+
+    func computeLoss(_ tile: NativeTile, _ plan: NativePlan) {
+        SoftmaxCrossEntropy.evaluate(
+            logits: plan.outputs, labels: batch.labels + tile.slot * AlignedBuffer.lanes,
+            count: tile.count, classCount: plan.network.outputElementCount,
+            gradient: plan.outputGradients, into: &statistics)
+    }
 }

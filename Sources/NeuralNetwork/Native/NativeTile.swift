@@ -4,6 +4,13 @@ struct NativeTile {
     var dropout: DropoutKey?
     /// Whether a backward pass follows.
     var isTraining = false
+    /// Whether normalisations use the statistics of the microbatch; otherwise they use the running
+    /// ones.
+    var usesBatchStatistics = false
+    /// The number of images in the tile, at most eight.
+    var count = AlignedBuffer.lanes
+    /// The tile's place in tensors that hold a value for each tile of the microbatch.
+    var slot = 0
     /// Whether this is the first tile of a microbatch. It overwrites gradients; the other tiles add
     /// to them.
     var isFirst = true
@@ -19,43 +26,137 @@ struct NativeOperation {
     let isConvolution: Bool
     /// The bytes that are read and written each time.
     let byteCount: Int
+    /// The elements of the flat gradient that are final once this has run on the last tile; nil for
+    /// an operation that makes nothing final.
+    var finishes: Range<Int>?
     let run: (NativeTile) -> Void
 
     init(
-        _ name: String, isConvolution: Bool = false, byteCount: Int,
+        _ name: String, isConvolution: Bool = false, byteCount: Int, finishes: Range<Int>? = nil,
         run: @escaping (NativeTile) -> Void
     ) {
         self.name = name
         self.isConvolution = isConvolution
         self.byteCount = byteCount
+        self.finishes = finishes
         self.run = run
     }
 }
 
-/// A stage is a layer, or several layers that are computed as one, with lane tensors of its own.
+/// Work between two segments, once for a microbatch.
+struct NativeBarrier {
+    /// What the microbatch as a whole needs.
+    struct Batch {
+        /// The number of images.
+        var count: Int
+        /// The flat gradient.
+        var gradient: UnsafeMutablePointer<Float>
+    }
+    let name: String
+    /// The elements of the flat gradient that are final once this has run; nil for none.
+    var finishes: Range<Int>?
+    let run: (Batch) -> Void
+}
+
+/// A lane tensor [elements, 8]: of one tile, or of every tile of a microbatch.
+final class LaneTensor {
+    /// The number of elements for one image.
+    let elementCount: Int
+    /// Whether the tensor holds a value for each tile; otherwise all tiles share the memory.
+    let isPerTile: Bool
+    private var buffer: AlignedBuffer
+    private var tileCount = 1
+
+    /// Creates a tensor of zeros with memory for one tile.
+    init(_ elementCount: Int, isPerTile: Bool) {
+        self.elementCount = elementCount
+        self.isPerTile = isPerTile
+        buffer = AlignedBuffer(laneCount: elementCount)
+    }
+
+    /// The bytes of one tile.
+    var byteCount: Int { elementCount * AlignedBuffer.laneByteCount }
+
+    /// The number of floats of one tile.
+    var floatCount: Int { elementCount * AlignedBuffer.lanes }
+
+    /// The bytes for a number of tiles.
+    func byteCount(tiles: Int) -> Int { isPerTile ? byteCount * tiles : byteCount }
+
+    /// Makes room for this number of tiles. What the tensor held is lost.
+    func reserve(_ tiles: Int) {
+        guard isPerTile, tiles > tileCount else { return }
+        tileCount = tiles
+        buffer = AlignedBuffer(laneCount: elementCount * tiles)
+    }
+
+    /// Returns the elements of a tile.
+    func at(_ tile: NativeTile) -> UnsafeMutablePointer<Float> {
+        buffer.floats + (isPerTile ? tile.slot * floatCount : 0)
+    }
+
+    /// Returns the elements of a tile as integers.
+    func integers(_ tile: NativeTile) -> UnsafeMutablePointer<Int32> {
+        buffer.integers + (isPerTile ? tile.slot * floatCount : 0)
+    }
+}
+
+/// A stage is a node of the graph, or several nodes that are computed as one.
 ///
 /// Threading: a stage belongs to the thread that owns its engine.
 protocol NativeStage: AnyObject {
-    var layer: NetworkLayer { get }
-    /// The output, [C, H, W, 8]. Where a stage works in place, this is its input.
-    var output: AlignedBuffer { get }
-    /// The gradient of the input; nil where it is not wanted.
-    var inputGradient: AlignedBuffer? { get }
-    /// Takes the stage's parameters from the flat parameter vector; nil for a stage without
-    /// parameters.
+    /// The node that gives the stage its name and its parameters.
+    var node: Node { get }
+    /// Takes the stage's trained parameters from the flat parameter vector; nil for a stage without
+    /// them.
     var load: ((UnsafePointer<Float>) -> Void)? { get }
-    /// Writes the parameters in force to their places in the flat vector.
+    /// Takes the stage's statistics from the flat parameter vector; nil for a stage without them.
+    var loadStatistics: ((UnsafePointer<Float>) -> Void)? { get }
+    /// Writes the parameters and statistics in force to their places in the flat vector.
     func copyParameters(into flat: UnsafeMutablePointer<Float>)
+    /// Whether the backward pass changes the gradient of the output.
+    var changesOutputGradient: Bool { get }
+    /// Whether the backward pass gives the gradient of the output as that of an input.
+    var passesGradient: Bool { get }
     /// Returns the operations of the forward pass, in order.
     func forward() -> [NativeOperation]
-    /// Returns the operations of the backward pass, in order. The first one computes the gradient
-    /// of the stage's parameters, if it has any.
+    /// Returns the operations of the backward pass, in order, and the gradients of the inputs.
     ///
-    /// - Parameter outputGradient: the gradient of the output; the operations may change it.
-    func backward(_ outputGradient: AlignedBuffer) -> [NativeOperation]
+    /// - Parameter gradients: the gradient of the output, and memory for those of the inputs.
+    func backward(_ gradients: inout NativeGradients) -> [NativeOperation]
 }
 
 extension NativeStage {
+    var passesGradient: Bool { false }
     var load: ((UnsafePointer<Float>) -> Void)? { nil }
+    var loadStatistics: ((UnsafePointer<Float>) -> Void)? { nil }
     func copyParameters(into flat: UnsafeMutablePointer<Float>) {}
+}
+
+/// The gradients that a stage's backward pass reads and gives.
+struct NativeGradients {
+    /// The gradient of the output.
+    let output: LaneTensor
+    /// Whether another stage reads the gradient of the output too.
+    let isShared: Bool
+    /// For each input of the stage, whether its gradient is wanted.
+    let isWanted: [Bool]
+    /// Makes a tensor for the gradient of an input, with this number of elements.
+    let make: (_ input: Int) -> LaneTensor
+    /// The gradients of the inputs. A stage sets those that are wanted; it may give the gradient of
+    /// the output for one or several inputs.
+    var inputs: [LaneTensor?]
+
+    /// Returns a tensor for the gradient of an input, and notes it; nil where it is not wanted.
+    mutating func input(_ input: Int = 0) -> LaneTensor? {
+        guard isWanted[input] else { return nil }
+        let tensor = make(input)
+        inputs[input] = tensor
+        return tensor
+    }
+
+    /// Gives the gradient of the output for the gradient of an input, if that is wanted.
+    mutating func pass(to input: Int = 0) {
+        if isWanted[input] { inputs[input] = output }
+    }
 }

@@ -16,7 +16,7 @@ final class NativeWinograd {
 
     /// The places of the maxima, where the pool is computed with the convolution; nil without a
     /// pool.
-    let choice: AlignedBuffer?
+    let choice: LaneTensor?
     /// Whether the backward pass is computed here too. That needs a multiple of eight input
     /// channels, since eight channels are one of its vectors.
     let hasBackward: Bool
@@ -34,15 +34,16 @@ final class NativeWinograd {
 
     /// Creates the computation, or returns nil where the direct way is faster or the only one.
     init?(
-        window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: NetworkLayer?,
-        wantsInputGradient: Bool
+        window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: Node?,
+        wantsInputGradient: Bool, memory: NativeMemory
     ) {
-        guard window.kernel == Size2D(3), window.stride == Size2D(1) else { return nil }
+        guard window.kernel == Size2D(3), window.stride == Size2D(1), window.dilation == Size2D(1)
+        else { return nil }
         var tiles = Size2D(
             height: (window.output.height + 1) / 2, width: (window.output.width + 1) / 2)
         if let pool {
-            guard case .maxPool2D(let size, let stride, _) = pool.specification,
-                size == Size2D(2), stride == Size2D(2), pool.padding == .none
+            guard let moving = (pool.layer as? MaxPool2D)?.window,
+                moving.size == Size2D(2), moving.stride == Size2D(2), pool.padding == .none
             else { return nil }
             tiles = Size2D(height: pool.outputShape[1], width: pool.outputShape[2])
         }
@@ -58,7 +59,7 @@ final class NativeWinograd {
         let starts = (0...blockCount).map { $0 * tileCount / blockCount }
         blocks = zip(starts, starts.dropFirst()).map { (first: $0, count: $1 - $0) }
         let widest = blocks.map(\.count).max() ?? 1
-        choice = pool == nil ? nil : AlignedBuffer(laneCount: outputs * tileCount)
+        choice = pool == nil ? nil : memory.kept(outputs * tileCount)
         func points(_ point: Int) -> AlignedBuffer {
             AlignedBuffer(
                 byteCount: Int(CONVOY_WINOGRAD_POINTS) * point * MemoryLayout<Float>.size)
@@ -115,20 +116,23 @@ final class NativeWinograd {
     ///   - input: the padded images, in lanes.
     ///   - bias: [outputs].
     ///   - output: receives the outputs, pooled where the pool is computed here.
-    func forward(_ input: AlignedBuffer, bias: AlignedBuffer, into output: AlignedBuffer) {
+    ///   - tile: the pass.
+    func forward(
+        _ input: UnsafePointer<Float>, bias: AlignedBuffer, into output: UnsafeMutablePointer<Float>,
+        _ tile: NativeTile
+    ) {
         for (first, count) in blocks {
-            convoy_winograd_input(input.floats, &shape, first, count, inputPoints.floats)
+            convoy_winograd_input(input, &shape, first, count, inputPoints.floats)
             multiply(
                 weights, inputPoints, height: shape.outputs, depth: shape.channels, width: count,
                 to: outputPoints)
             if let choice {
                 convoy_winograd_output_pooled(
                     outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0,
-                    output.floats, choice.integers)
+                    output, choice.integers(tile))
             } else {
                 convoy_winograd_output(
-                    outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0,
-                    output.floats)
+                    outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0, output)
             }
         }
     }
@@ -145,23 +149,22 @@ final class NativeWinograd {
     ///   - inputGradient: overwritten with the gradient of the padded input; nil where it is not
     ///     wanted.
     func backward(
-        _ input: AlignedBuffer, _ outputGradient: AlignedBuffer, _ tile: NativeTile,
+        _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>, _ tile: NativeTile,
         weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
-        inputGradient: AlignedBuffer?
+        inputGradient: UnsafeMutablePointer<Float>?
     ) {
         guard let sums = weightGradientPoints else { return }
-        if let inputGradient {
-            inputGradient.floats.update(
-                repeating: 0, count: inputGradient.byteCount / MemoryLayout<Float>.size)
-        }
+        inputGradient?.update(
+            repeating: 0,
+            count: shape.channels * shape.input_height * shape.input_width * AlignedBuffer.lanes)
         for (first, count) in blocks {
             if let choice {
                 convoy_winograd_pooled_gradient(
-                    outputGradient.floats, choice.integers, &shape, first, count,
+                    outputGradient, choice.integers(tile), &shape, first, count,
                     outputPoints.floats)
             } else {
                 convoy_winograd_output_gradient(
-                    outputGradient.floats, &shape, first, count, outputPoints.floats)
+                    outputGradient, &shape, first, count, outputPoints.floats)
             }
             let adds: Int32 = tile.isFirst && first == 0 ? 0 : 1
             addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
@@ -174,7 +177,7 @@ final class NativeWinograd {
                     transposedWeights, outputPoints, height: shape.channels, depth: shape.outputs,
                     width: count, to: inputGradientPoints)
                 convoy_winograd_input_gradient(
-                    inputGradientPoints.floats, &shape, first, count, inputGradient.floats)
+                    inputGradientPoints.floats, &shape, first, count, inputGradient)
             }
         }
         if tile.isLast {
@@ -184,9 +187,9 @@ final class NativeWinograd {
     }
 
     private func addWeightGradient(
-        _ input: AlignedBuffer, first: Int, count: Int, adds: Int32, to sums: AlignedBuffer
+        _ input: UnsafePointer<Float>, first: Int, count: Int, adds: Int32, to sums: AlignedBuffer
     ) {
-        convoy_winograd_input_by_image(input.floats, &shape, first, count, inputPoints.floats)
+        convoy_winograd_input_by_image(input, &shape, first, count, inputPoints.floats)
         let depth = count * AlignedBuffer.lanes
         let gradientPoint = convoy_winograd_point(shape.outputs * depth)
         let inputPoint = convoy_winograd_point(shape.channels * depth)

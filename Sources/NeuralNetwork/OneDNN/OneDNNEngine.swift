@@ -115,11 +115,11 @@ public final class OneDNNEngine: GradientEngine {
         return values
     }
 
-    /// Computes the gradients of the images and the parameters from the gradient of the outputs,
-    /// [count, outputs], without a loss and without dropout. The first call makes a second plan.
+    /// Computes outputs and gradients from the gradient of the outputs, [count, outputs], without a
+    /// loss and without dropout. The first call makes a second plan.
     public func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-    ) -> (input: [Float], parameters: [Float]) {
+    ) -> (outputs: [Float], input: [Float], parameters: [Float]) {
         holdOneThread()
         let (inputCount, outputCount) = (network.inputElementCount, network.outputElementCount)
         precondition(
@@ -127,10 +127,12 @@ public final class OneDNNEngine: GradientEngine {
             "expected \(count) output gradients of \(outputCount) elements, found "
                 + "\(outputGradient.count) elements")
         let plan = planWithInputGradient()
+        var outputs: [Float] = []
         var input: [Float] = []
         var parameters = [Float](repeating: 0, count: network.parameters.elementCount)
         forEachTile(count) { start, count in
             plan.forward(images + start * inputCount, count: count, dropout: nil)
+            outputs += UnsafeBufferPointer(start: plan.outputs, count: count * outputCount)
             for index in 0..<count * outputCount {
                 plan.outputGradients[index] = outputGradient[start * outputCount + index]
             }
@@ -139,7 +141,7 @@ public final class OneDNNEngine: GradientEngine {
             input += UnsafeBufferPointer(start: plan.inputGradients!, count: count * inputCount)
         }
         if count > 0 { plan.storeGradient(into: &parameters) }
-        return (input, parameters)
+        return (outputs, input, parameters)
     }
 
     /// Calls `body` with the first image and the number of images of each tile.

@@ -39,8 +39,8 @@ final class OneDNNPlan {
         let planner = OneDNNPlanner(context: context, tileSize: tileSize, element: element)
         input = try OneDNNTensor(
             context,
-            OneDNNLayout(.float32, [tileSize] + network.layers[0].inputShape, .rowMajor))
-        var builder = OneDNNPlanBuilder(planner: planner, network: network)
+            OneDNNLayout(.float32, [tileSize] + network.specification.inputShape, .rowMajor))
+        var builder = try OneDNNPlanBuilder(planner: planner, network: network)
         readsImagesInPlace = builder.onlyReadsItsInput
         output = try builder.planForward(input)
         outputGradient = try OneDNNTensor(context, output.layout)

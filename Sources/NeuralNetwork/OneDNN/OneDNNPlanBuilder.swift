@@ -16,10 +16,10 @@ struct OneDNNPlanBuilder {
     private let stages: [LayerStage]
     private var planned: [Planned] = []
 
-    init(planner: OneDNNPlanner, network: Network) {
+    init(planner: OneDNNPlanner, network: Network) throws(BackendError) {
         self.planner = planner
         self.network = network
-        stages = LayerStage.list(network)
+        stages = try LayerStage.list(network)
     }
 
     /// Whether oneDNN reads the images, which may then lie anywhere. Convoy's own kernels know only
@@ -32,7 +32,7 @@ struct OneDNNPlanBuilder {
     mutating func planForward(_ input: OneDNNTensor) throws(BackendError) -> OneDNNTensor {
         var tensor = input
         for (index, stage) in stages.enumerated() {
-            planner.forwardSteps.layerName = stage.layer.name
+            planner.forwardSteps.layerName = stage.node.name
             switch stage {
             case .convolution(let layer, let hasReLU), .dense(let layer, let hasReLU):
                 var isReLUMasked = false
@@ -66,11 +66,12 @@ struct OneDNNPlanBuilder {
     }
 
     private mutating func planPool(
-        _ layer: NetworkLayer, _ tensor: OneDNNTensor, masksReLU: Bool, index: Int
+        _ layer: Node, _ tensor: OneDNNTensor, masksReLU: Bool, index: Int
     ) throws(BackendError) -> OneDNNTensor {
-        guard case .maxPool2D(let size, let stride, _) = layer.specification else {
+        guard let window = (layer.layer as? MaxPool2D)?.window else {
             preconditionFailure("\(layer.name) is not a pool")
         }
+        let (size, stride) = (window.size, window.stride)
         guard size.height * size.width < 0xFFFF else {
             throw OneDNN.failure(
                 "layer \(layer.name) has a window of \(size.height)x\(size.width); "
@@ -113,7 +114,7 @@ struct OneDNNPlanBuilder {
         var gradient = outputGradient
         for index in planned.indices.reversed() {
             if !wantsInputGradient && index < firstWithParameters { break }
-            planner.backwardSteps.layerName = stages[index].layer.name
+            planner.backwardSteps.layerName = stages[index].node.name
             switch planned[index] {
             case .weighted(let layer, let forward, let isReLUMasked):
                 let next = try layer.planBackward(

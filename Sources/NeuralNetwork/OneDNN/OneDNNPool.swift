@@ -15,7 +15,7 @@ final class OneDNNPool {
     /// - Parameter masksReLU: whether the input comes from a ReLU, whose gradient the pool then
     ///   computes too.
     init(
-        layer: NetworkLayer, size: Size2D, stride: Size2D, input: OneDNNTensor,
+        layer: Node, size: Size2D, stride: Size2D, input: OneDNNTensor,
         output: OneDNNTensor, masksReLU: Bool
     ) {
         self.input = input

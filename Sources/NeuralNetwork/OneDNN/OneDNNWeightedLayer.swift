@@ -3,7 +3,7 @@ import COneDNN
 /// A convolution or a dense layer. It makes its three operations (forward, weight gradient, input
 /// gradient) in the layouts that suit them.
 struct OneDNNWeightedLayer {
-    let layer: NetworkLayer
+    let layer: Node
     let hasReLU: Bool
     /// The stride and the padding; nil for a dense layer.
     private let window: convoy_dnnl_window?
@@ -13,12 +13,12 @@ struct OneDNNWeightedLayer {
     /// on a flat input, [out, C, H, W] for a dense layer on another input.
     private let weightShape: [Int]
 
-    init(_ layer: NetworkLayer, hasReLU: Bool, inputShape: [Int], parameters: ParameterLayout) {
+    init(_ layer: Node, hasReLU: Bool, inputShape: [Int], parameters: ParameterLayout) {
         self.layer = layer
         self.hasReLU = hasReLU
-        weightSlot = parameters.slots[layer.weightSlot!]
-        biasSlot = parameters.slots[layer.biasSlot!]
-        if case .conv2D(_, _, let stride, _, _, _) = layer.specification {
+        weightSlot = parameters.slots[layer.slots[0]]
+        biasSlot = parameters.slots[layer.slots[1]]
+        if let stride = (layer.layer as? Conv2D)?.window.stride {
             let padding = layer.padding
             window = convoy_dnnl_window(
                 stride: (Int64(stride.height), Int64(stride.width)),

@@ -1,4 +1,4 @@
-/// The reference backend: plain Swift in single precision, one record at a time.
+/// The reference backend: plain Swift in single precision, one node after another.
 ///
 /// It is the oracle that the other backends are compared with, and it runs on hosts that no other
 /// backend supports.
@@ -9,6 +9,7 @@ public final class ReferenceEngine: GradientEngine {
     /// The network that the engine computes.
     public let network: Network
     private let reference: ReferenceNetwork<Float>
+    private let seed: UInt64
 
     /// Creates an engine. All parameters are zero until they are set.
     ///
@@ -25,6 +26,7 @@ public final class ReferenceEngine: GradientEngine {
                 problem: "has the instruction set \(Self.instructionSet) only, asked for \(wanted)")
         }
         self.network = network
+        seed = configuration.seed
         reference = ReferenceNetwork(network: network, seed: configuration.seed)
     }
 
@@ -33,31 +35,30 @@ public final class ReferenceEngine: GradientEngine {
         reference.setParameters(parameters, network.parameters.layers[layer])
     }
 
-    /// Computes the gradient of the summed loss, one record after another; see ``GradientEngine``.
-    /// It asks the observer before each record, and never tells it what is final.
+    /// Computes the gradient of the summed loss, node by node; see ``GradientEngine``. It asks the
+    /// observer before it begins, and never tells it what is final.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
     ) -> BatchStatistics? {
         gradient.update(repeating: 0, count: network.parameters.elementCount)
-        let classCount = network.outputElementCount
         var statistics = BatchStatistics()
-        return withUnsafeTemporaryAllocation(of: Float.self, capacity: classCount) { buffer in
-            let outputGradient = buffer.baseAddress!
-            for sample in 0..<batch.count {
-                guard observer.isWanted() else { return nil }
-                let logits = reference.forward(
-                    batch.images + sample * network.inputElementCount,
-                    mode: .training(epoch: epoch, record: batch.records[sample]))
-                SoftmaxCrossEntropy.evaluate(
-                    logits: logits, labels: batch.labels + sample, count: 1,
-                    classCount: classCount, gradient: outputGradient, into: &statistics)
-                _ = reference.backward(
-                    outputGradient: outputGradient, parameterGradient: gradient,
-                    wantsInputGradient: false)
-            }
-            return statistics
-        }
+        guard batch.count > 0 else { return statistics }
+        guard observer.isWanted() else { return nil }
+        let key = ReferenceDropoutKey(
+            seed: seed, epoch: epoch,
+            records: Array(UnsafeBufferPointer(start: batch.records, count: batch.count)))
+        let logits = reference.forward(
+            batch.images, count: batch.count, isTraining: true, key)
+        var outputGradient = [Float](repeating: 0, count: logits.count)
+        SoftmaxCrossEntropy.evaluate(
+            logits: logits, labels: batch.labels, count: batch.count,
+            classCount: network.outputElementCount, gradient: &outputGradient, into: &statistics)
+        guard observer.isWanted() else { return nil }
+        _ = reference.backward(
+            outputGradient: outputGradient, parameterGradient: gradient, count: batch.count,
+            isTraining: true, key)
+        return statistics
     }
 
     /// Computes the losses of the records in inference mode. `logits` receives [count, classes].
@@ -68,7 +69,7 @@ public final class ReferenceEngine: GradientEngine {
         var statistics = BatchStatistics()
         for sample in 0..<batch.count {
             let output = reference.forward(
-                batch.images + sample * network.inputElementCount, mode: .inference)
+                batch.images + sample * network.inputElementCount, count: 1, mode: .inference)
             SoftmaxCrossEntropy.evaluate(
                 logits: output, labels: batch.labels + sample, count: 1, classCount: classCount,
                 gradient: nil, into: &statistics)
@@ -77,38 +78,26 @@ public final class ReferenceEngine: GradientEngine {
         return statistics
     }
 
-    /// Returns the last layer's outputs, row-major [count, outputs], without dropout.
+    /// Returns the last layer's outputs, row-major [count, outputs], in inference mode.
     public func outputs(images: UnsafePointer<Float>, count: Int) -> [Float] {
-        var values: [Float] = []
-        for sample in 0..<count {
-            let output = reference.forward(
-                images + sample * network.inputElementCount, mode: .inference)
-            values += UnsafeBufferPointer(start: output, count: network.outputElementCount)
-        }
-        return values
+        guard count > 0 else { return [] }
+        return reference.forward(images, count: count, mode: .inference)
     }
 
-    /// Computes the gradients of the images and the parameters from the gradient of the outputs,
-    /// [count, outputs], without a loss and without dropout.
+    /// Computes outputs and gradients from the gradient of the outputs, [count, outputs], with the
+    /// statistics of these images, without a loss and without dropout.
     public func gradients(
         images: UnsafePointer<Float>, count: Int, outputGradient: [Float]
-    ) -> (input: [Float], parameters: [Float]) {
+    ) -> (outputs: [Float], input: [Float], parameters: [Float]) {
         precondition(
             outputGradient.count == count * network.outputElementCount,
             "expected \(count) output gradients of \(network.outputElementCount) elements, "
                 + "found \(outputGradient.count) elements")
-        var inputGradient: [Float] = []
+        let outputs = reference.forward(images, count: count, mode: .batchStatistics)
         var parameterGradient = [Float](repeating: 0, count: network.parameters.elementCount)
-        outputGradient.withUnsafeBufferPointer { outputs in
-            for sample in 0..<count {
-                _ = reference.forward(
-                    images + sample * network.inputElementCount, mode: .inference)
-                let input = reference.backward(
-                    outputGradient: outputs.baseAddress! + sample * network.outputElementCount,
-                    parameterGradient: &parameterGradient, wantsInputGradient: true)
-                inputGradient += UnsafeBufferPointer(start: input, count: network.inputElementCount)
-            }
-        }
-        return (inputGradient, parameterGradient)
+        let input = reference.backward(
+            outputGradient: outputGradient, parameterGradient: &parameterGradient, count: count,
+            isTraining: true, nil)
+        return (outputs, input, parameterGradient)
     }
 }

@@ -1,22 +1,32 @@
-/// A network that computes one record at a time, forward and then backward, in plain loops.
+/// Whether dropout drops elements, and for which record.
+public enum ReferenceMode: Sendable, Hashable {
+    /// Dropout drops nothing, and normalisations use the running statistics.
+    case inference
+    /// Dropout drops nothing, and normalisations use the statistics of the batch.
+    case batchStatistics
+    /// Normalisations use the statistics of the batch. Dropout drops elements by the masks of this
+    /// epoch; the records have this global number and the numbers after it.
+    case training(epoch: Int, record: UInt64)
+}
+
+/// A network that computes a microbatch node by node, forward and then backward, in plain loops.
 ///
 /// It is generic over the scalar, so that central differences in Double can check the code that
 /// runs in Float. Threading: one thread uses it.
-///
-/// Safety: `init` allocates the five buffers with the sizes that the stages' offsets were planned
-/// with, and initialises them. Only this class writes to them, and `deinit` frees them.
 public final class ReferenceNetwork<Scalar: ReferenceScalar> {
     /// The network that is computed.
     public let network: Network
-    private let stages: [ReferenceStage<Scalar>]
-    private let outputOffset: Int
-    private let parameters: UnsafeMutablePointer<Scalar>
-    /// The image, followed by the output of every stage.
-    private let activations: UnsafeMutablePointer<Scalar>
-    private let scratch: UnsafeMutablePointer<Scalar>
-    /// The gradient of a stage's output, and that of its input. They are swapped after each stage.
-    private var gradient: UnsafeMutablePointer<Scalar>
-    private var nextGradient: UnsafeMutablePointer<Scalar>
+    private let seed: UInt64
+    private let operations: [any ReferenceOperation<Scalar>]
+    private var parameters: [Scalar]
+    /// The number of records that there is memory for.
+    private var capacity = 0
+    /// The network's input and the output of every node, each [capacity, elements].
+    private var values: [[Scalar]]
+    /// The gradient of each value.
+    private var gradients: [[Scalar]]
+    /// The gradient of each input of each node.
+    private var parts: [[[Scalar]]]
 
     /// Creates the network with all parameters zero.
     ///
@@ -25,26 +35,12 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
     ///   - seed: the run's seed; it keys dropout.
     public init(network: Network, seed: UInt64) {
         self.network = network
-        let stages = ReferenceStage<Scalar>.plan(network, seed: seed)
-        self.stages = stages
-        outputOffset = stages.last?.outputOffset ?? 0
-        func zeros(_ count: Int) -> UnsafeMutablePointer<Scalar> {
-            let pointer = UnsafeMutablePointer<Scalar>.allocate(capacity: max(count, 1))
-            pointer.initialize(repeating: 0, count: max(count, 1))
-            return pointer
-        }
-        let widest = stages.reduce(network.inputElementCount) { max($0, $1.outputCount) }
-        parameters = zeros(network.parameters.elementCount)
-        activations = zeros(outputOffset + network.outputElementCount)
-        scratch = zeros(stages.reduce(0) { $0 + $1.layer.scratchCount })
-        gradient = zeros(widest)
-        nextGradient = zeros(widest)
-    }
-
-    deinit {
-        for buffer in [parameters, activations, scratch, gradient, nextGradient] {
-            buffer.deallocate()
-        }
+        self.seed = seed
+        operations = network.nodes.map { $0.layer.reference($0, network.parameters) }
+        parameters = [Scalar](repeating: 0, count: network.parameters.elementCount)
+        values = []
+        gradients = []
+        parts = []
     }
 
     /// Takes all parameters from the flat vector.
@@ -54,109 +50,177 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
 
     /// Takes the elements of `range` from the flat vector.
     func setParameters(_ values: UnsafePointer<Scalar>, _ range: Range<Int>) {
-        (parameters + range.lowerBound)
-            .update(from: values + range.lowerBound, count: range.count)
+        for element in range { parameters[element] = values[element] }
     }
 
-    /// Returns the network's output for one image [C, H, W]. It is valid until the next call.
-    func forward(_ image: UnsafePointer<Scalar>, mode: ReferenceMode) -> UnsafePointer<Scalar> {
-        activations.update(from: image, count: network.inputElementCount)
-        for stage in stages {
-            let input = UnsafePointer(activations + stage.inputOffset)
-            let output = activations + stage.outputOffset
-            let scratch = scratch + stage.scratchOffset
-            switch stage.layer {
-            case .conv2D(let layer):
-                layer.forward(input, parameters: parameters, into: output, scratch: scratch)
-            case .maxPool2D(let layer): layer.forward(input, into: output)
-            case .dense(let layer): layer.forward(input, parameters: parameters, into: output)
-            case .relu(let layer): layer.forward(input, into: output)
-            case .dropout(let layer):
-                layer.forward(input, into: output, mode: mode, scratch: scratch)
+    private func reserve(_ count: Int) {
+        guard count > capacity else { return }
+        capacity = count
+        func zeros(_ elements: Int) -> [Scalar] {
+            [Scalar](repeating: 0, count: elements * count)
+        }
+        let sizes = [network.inputElementCount] + network.nodes.map(\.outputElementCount)
+        values = sizes.map(zeros)
+        gradients = values
+        parts = network.nodes.map { $0.inputs.map { zeros(sizes[$0]) } }
+    }
+
+    private func key(_ mode: ReferenceMode, _ count: Int) -> ReferenceDropoutKey? {
+        guard case .training(let epoch, let record) = mode else { return nil }
+        return ReferenceDropoutKey(
+            seed: seed, epoch: epoch, records: (0..<UInt64(count)).map { record &+ $0 })
+    }
+
+    /// Returns the network's outputs for images [count, C, H, W].
+    func forward(_ images: UnsafePointer<Scalar>, count: Int, mode: ReferenceMode) -> [Scalar] {
+        forward(images, count: count, isTraining: mode != .inference, key(mode, count))
+    }
+
+    /// Returns the network's outputs for images [count, C, H, W].
+    ///
+    /// - Parameters:
+    ///   - isTraining: whether normalisations use the statistics of these images.
+    ///   - dropout: what the dropout masks are keyed by; nil where nothing is dropped.
+    func forward(
+        _ images: UnsafePointer<Scalar>, count: Int, isTraining: Bool,
+        _ dropout: ReferenceDropoutKey?
+    ) -> [Scalar] {
+        reserve(count)
+        for element in 0..<count * network.inputElementCount { values[0][element] = images[element] }
+        for node in network.nodes {
+            var output: [Scalar] = []
+            swap(&output, &values[node.output])
+            withPass(node, count, isTraining, dropout, &output) { pass in
+                operations[node.index].forward(pass)
+            }
+            swap(&output, &values[node.output])
+        }
+        return Array(values[network.nodes.count].prefix(count * network.outputElementCount))
+    }
+
+    /// Calls `body` with a pass that has the node's inputs, output and parameters.
+    private func withPass(
+        _ node: Node, _ count: Int, _ isTraining: Bool, _ dropout: ReferenceDropoutKey?,
+        _ output: inout [Scalar], _ body: (ReferencePass<Scalar>) -> Void
+    ) {
+        func withInputs(
+            _ index: Int, _ pointers: [UnsafePointer<Scalar>],
+            _ body: ([UnsafePointer<Scalar>]) -> Void
+        ) {
+            if index == node.inputs.count { return body(pointers) }
+            values[node.inputs[index]].withUnsafeBufferPointer { input in
+                withInputs(index + 1, pointers + [input.baseAddress!], body)
             }
         }
-        return UnsafePointer(activations + outputOffset)
+        withInputs(0, []) { inputs in
+            parameters.withUnsafeBufferPointer { parameters in
+                output.withUnsafeMutableBufferPointer { output in
+                    // A network without parameters never reads them.
+                    let none = UnsafePointer(output.baseAddress!)
+                    body(
+                        ReferencePass(
+                            count: count, inputs: inputs, output: output.baseAddress!,
+                            parameters: parameters.baseAddress ?? none, isTraining: isTraining,
+                            dropout: dropout))
+                }
+            }
+        }
     }
 
-    /// Propagates the gradient of the output of the last `forward` call back through the network,
+    /// Propagates the gradient of the outputs of the last `forward` call back through the network,
     /// and adds the gradients of the parameters to `parameterGradient`.
     ///
-    /// - Returns: the gradient of the image, valid until the next call; without meaning unless
-    ///   `wantsInputGradient`.
+    /// - Returns: the gradient of the images, [count, C, H, W].
     func backward(
         outputGradient: UnsafePointer<Scalar>, parameterGradient: UnsafeMutablePointer<Scalar>,
-        wantsInputGradient: Bool
-    ) -> UnsafePointer<Scalar> {
-        gradient.update(from: outputGradient, count: network.outputElementCount)
-        for (index, stage) in stages.enumerated().reversed() {
-            let input = UnsafePointer(activations + stage.inputOffset)
-            let wanted = wantsInputGradient || index > 0 ? nextGradient : nil
-            let scratch = scratch + stage.scratchOffset
-            switch stage.layer {
-            case .conv2D(let layer):
-                layer.backward(
-                    outputGradient: gradient, parameters: parameters,
-                    parameterGradient: parameterGradient, inputGradient: wanted, scratch: scratch)
-            case .maxPool2D(let layer):
-                layer.backward(input, outputGradient: gradient, inputGradient: nextGradient)
-            case .dense(let layer):
-                layer.backward(
-                    input, outputGradient: gradient, parameters: parameters,
-                    parameterGradient: parameterGradient, inputGradient: wanted)
-            case .relu(let layer):
-                layer.backward(input, outputGradient: gradient, inputGradient: nextGradient)
-            case .dropout(let layer):
-                layer.backward(
-                    outputGradient: gradient, inputGradient: nextGradient, scratch: scratch)
-            }
-            swap(&gradient, &nextGradient)
+        count: Int, isTraining: Bool, _ dropout: ReferenceDropoutKey?
+    ) -> [Scalar] {
+        var hasGradient = [Bool](repeating: false, count: values.count)
+        let last = network.nodes.count
+        for element in 0..<count * network.outputElementCount {
+            gradients[last][element] = outputGradient[element]
         }
-        return UnsafePointer(gradient)
+        hasGradient[last] = true
+        for node in network.nodes.reversed() where hasGradient[node.output] {
+            var output: [Scalar] = []
+            swap(&output, &values[node.output])
+            withPass(node, count, isTraining, dropout, &output) { pass in
+                var pass = pass
+                pass.parameterGradient = parameterGradient
+                gradients[node.output].withUnsafeBufferPointer { gradient in
+                    pass.outputGradient = gradient.baseAddress
+                    backward(node, pass, 0)
+                }
+            }
+            swap(&output, &values[node.output])
+            for (value, part) in zip(node.inputs, parts[node.index]) {
+                if hasGradient[value] {
+                    for element in part.indices { gradients[value][element] += part[element] }
+                } else {
+                    for element in part.indices { gradients[value][element] = part[element] }
+                    hasGradient[value] = true
+                }
+            }
+        }
+        return Array(gradients[0].prefix(count * network.inputElementCount))
+    }
+
+    /// Runs a node's backward pass once the memory for the gradient of each input is known.
+    private func backward(_ node: Node, _ pass: ReferencePass<Scalar>, _ input: Int) {
+        guard input < node.inputs.count else { return operations[node.index].backward(pass) }
+        var part: [Scalar] = []
+        swap(&part, &parts[node.index][input])
+        part.withUnsafeMutableBufferPointer { buffer in
+            var next = pass
+            next.inputGradients.append(buffer.baseAddress!)
+            backward(node, next, input + 1)
+        }
+        swap(&part, &parts[node.index][input])
     }
 }
 
 extension ReferenceNetwork where Scalar == Double {
-    /// Returns one record's output in double precision, for checking gradients.
+    /// Returns the outputs in double precision, for checking gradients.
     ///
     /// - Parameters:
     ///   - parameters: the flat parameter vector.
-    ///   - image: [C, H, W].
-    ///   - mode: whether dropout drops elements.
+    ///   - image: one image or several, [count, C, H, W].
+    ///   - mode: whether dropout drops elements, and whose statistics normalise.
     public func output(parameters: [Double], image: [Double], mode: ReferenceMode) -> [Double] {
-        requireCounts(parameters, image)
+        let count = requireCounts(parameters, image)
         setParameters(parameters)
-        return Array(
-            UnsafeBufferPointer(
-                start: forward(image, mode: mode), count: network.outputElementCount))
+        return forward(image, count: count, mode: mode)
     }
 
-    /// Returns one record's gradients in double precision.
+    /// Returns the gradients in double precision.
     ///
     /// - Parameters:
     ///   - parameters: the flat parameter vector.
-    ///   - image: [C, H, W].
-    ///   - outputGradient: d(loss)/d(output), [outputs].
-    ///   - mode: whether dropout drops elements.
-    /// - Returns: the gradients of the image and of the flat parameter vector.
+    ///   - image: one image or several, [count, C, H, W].
+    ///   - outputGradient: d(loss)/d(output), [count, outputs].
+    ///   - mode: whether dropout drops elements, and whose statistics normalise.
+    /// - Returns: the gradients of the images and of the flat parameter vector.
     public func gradients(
         parameters: [Double], image: [Double], outputGradient: [Double], mode: ReferenceMode
     ) -> (input: [Double], parameters: [Double]) {
-        requireCounts(parameters, image)
-        precondition(outputGradient.count == network.outputElementCount)
+        let count = requireCounts(parameters, image)
+        precondition(outputGradient.count == count * network.outputElementCount)
         setParameters(parameters)
-        _ = forward(image, mode: mode)
+        _ = forward(image, count: count, mode: mode)
         var parameterGradient = [Double](repeating: 0, count: parameters.count)
         let input = backward(
-            outputGradient: outputGradient, parameterGradient: &parameterGradient,
-            wantsInputGradient: true)
-        return (Array(UnsafeBufferPointer(start: input, count: image.count)), parameterGradient)
+            outputGradient: outputGradient, parameterGradient: &parameterGradient, count: count,
+            isTraining: mode != .inference, key(mode, count))
+        return (input, parameterGradient)
     }
 
-    private func requireCounts(_ parameters: [Double], _ image: [Double]) {
+    /// Returns the number of images.
+    private func requireCounts(_ parameters: [Double], _ image: [Double]) -> Int {
         precondition(
-            parameters.count == network.parameters.elementCount
-                && image.count == network.inputElementCount,
-            "expected \(network.parameters.elementCount) parameters and an image of "
+            parameters.count == network.parameters.elementCount && !image.isEmpty
+                && image.count % network.inputElementCount == 0,
+            "expected \(network.parameters.elementCount) parameters and images of "
                 + "\(network.inputElementCount), found \(parameters.count) and \(image.count)")
+        return image.count / network.inputElementCount
     }
 }

@@ -4,11 +4,23 @@ public protocol ReferenceScalar: BinaryFloatingPoint, SIMDScalar, Codable, Senda
 extension Float: ReferenceScalar {}
 extension Double: ReferenceScalar {}
 
-/// The two inner loops of the reference layers.
+/// The inner loops of the reference layers.
 ///
 /// Determinism: the order is fixed and nothing is contracted to fused multiply-adds, so every host
 /// gives the same bits.
 enum ReferenceLoops {
+    /// Computes x[i] = max(x[i], 0). A NaN stays a NaN.
+    static func rectify<Scalar: ReferenceScalar>(_ x: UnsafeMutablePointer<Scalar>, _ count: Int) {
+        for i in 0..<count where x[i] <= 0 { x[i] = 0 }
+    }
+
+    /// Sets gradient[i] to 0 where a ReLU gave 0.
+    static func mask<Scalar: ReferenceScalar>(
+        _ gradient: UnsafeMutablePointer<Scalar>, _ output: UnsafePointer<Scalar>, _ count: Int
+    ) {
+        for i in 0..<count where output[i] <= 0 { gradient[i] = 0 }
+    }
+
     /// Computes out[i] += factor · x[i].
     @inline(__always)
     static func addScaled<Scalar: ReferenceScalar>(

@@ -187,7 +187,7 @@ public struct Model: Sendable {
     private func engine(_ computation: Computation) throws(Failure) -> any GradientEngine {
         do throws(BackendError) {
             let backend = try Backends.resolve(
-                computation.backend, precision: computation.precision)
+                computation.backend, precision: computation.precision, for: network)
             let engine = try Backends.makeEngine(
                 backend, network: network,
                 configuration: EngineConfiguration(precision: computation.precision))

@@ -105,7 +105,7 @@ extension RunMaterial {
     ///
     /// - Throws: 65 when the host has too little memory.
     package func requireMemoryOfWorker(threadCount: Int) throws(Failure) {
-        let output = network.layers.map { $0.outputShape.reduce(1, *) }.max() ?? 0
+        let output = network.nodes.map { $0.outputShape.reduce(1, *) }.max() ?? 0
         let images = min(configuration.training.tileSize, batchPlan.microbatchCapacity)
         try HostMemory.require(
             vectorByteCount * (2 + 2 * threadCount) + output * 4 * images * threadCount,

@@ -1,0 +1,79 @@
+import StrictYAML
+
+/// A kind of layer: its settings, its rule of shapes, its parameters, and how the reference backend
+/// computes it.
+///
+/// A new kind is one type that conforms to this protocol, and one line in ``LayerRegistry``. A fast
+/// backend computes it once it conforms to that backend's own protocol, for instance
+/// ``NativeLayer``.
+protocol Layer: Hashable, Sendable {
+    /// The word for this kind in a model file, for instance "conv2d".
+    static var kind: String { get }
+    /// The beginning of the names of such layers: `conv` makes `conv1`, `conv2` and so on.
+    static var namePrefix: String { get }
+    /// The numbers of inputs that are accepted.
+    static var inputCounts: ClosedRange<Int> { get }
+
+    /// Reads the settings that stand under the kind in a model file.
+    init(reading settings: StrictMapping) throws(SettingsError)
+    /// The settings as a model file gives them, in the order in which they are written.
+    var settings: [(key: String, text: String)] { get }
+    /// Computes the shape of the output and the parameters.
+    ///
+    /// - Parameter inputs: the shapes of the inputs: [C, H, W], or [N] when flat.
+    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan
+    /// Returns the computation of a node of this kind in the reference backend.
+    func reference<Scalar: ReferenceScalar>(
+        _ node: Node, _ parameters: ParameterLayout
+    ) -> any ReferenceOperation<Scalar>
+}
+
+extension Layer {
+    static var inputCounts: ClosedRange<Int> { 1...1 }
+    var settings: [(key: String, text: String)] { [] }
+
+    func isEqual(_ other: any Layer) -> Bool { (other as? Self) == self }
+}
+
+/// The shape of a layer's output, its padding and its parameters.
+struct LayerPlan {
+    var output: [Int]
+    var padding = PaddingAmounts.none
+    var slots: [SlotRequest] = []
+}
+
+/// A tensor that a layer wants in the flat vector.
+struct SlotRequest {
+    /// The last part of the tensor's name, for instance "weight".
+    var suffix: String
+    var shape: [Int]
+    var kind: ParameterSlot.Kind
+    var initial: InitialValue
+    var fanIn = 0
+    var fanOut = 0
+    var momentum = 0.0
+}
+
+/// The reason why a layer does not fit its inputs, as a phrase that follows the layer's name.
+struct LayerProblem: Error {
+    var text: String
+
+    init(_ text: String) { self.text = text }
+
+    /// Throws unless the condition holds.
+    static func require(
+        _ condition: Bool, _ text: @autoclosure () -> String
+    ) throws(LayerProblem) {
+        if !condition { throw LayerProblem(text()) }
+    }
+
+    /// Returns the shape if it is that of an image.
+    static func image(_ shape: [Int]) throws(LayerProblem) -> (
+        channels: Int, height: Int, width: Int
+    ) {
+        try require(
+            shape.count == 3,
+            "expects an image [channels, height, width], gets \(shape); put it before flatten")
+        return (shape[0], shape[1], shape[2])
+    }
+}

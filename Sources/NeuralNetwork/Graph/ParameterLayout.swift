@@ -1,0 +1,109 @@
+/// The values that a tensor has when a run starts.
+public enum InitialValue: Sendable, Hashable {
+    /// Every element has this value.
+    case constant(Float)
+    /// The elements are drawn from a distribution.
+    case drawn(Initializer)
+}
+
+/// The distribution of a layer's initial weights.
+public enum Initializer: String, Sendable, Hashable, CaseIterable {
+    /// Uniform in ±√(6 / (fanIn + fanOut)). Glorot and Bengio, AISTATS 2010, formula 16; the
+    /// default of Keras.
+    case glorotUniform = "glorot-uniform"
+    /// Uniform in ±√(6 / fanIn). He, Zhang, Ren, Sun, ICCV 2015, formula 10, for a uniform
+    /// distribution.
+    case heUniform = "he-uniform"
+}
+
+/// The place of one tensor in the flat parameter vector.
+public struct ParameterSlot: Sendable, Hashable {
+    /// The kinds of tensors.
+    public enum Kind: String, Sendable, Hashable {
+        /// A kernel of a convolution or a matrix of a dense layer.
+        case weight
+        /// The numbers that are added to a layer's sums, one for each output channel or unit.
+        case bias
+        /// The factors of a normalisation.
+        case scale
+        /// The numbers that a normalisation adds.
+        case shift
+        /// The running mean of a batch normalisation.
+        case mean
+        /// The running variance of a batch normalisation.
+        case variance
+    }
+
+    /// The way in which a tensor changes during a run.
+    public enum Role: String, Sendable, Hashable {
+        /// The optimizer updates the tensor by its gradient.
+        case trained
+        /// The tensor is a running mean of a statistic of the microbatches. Its place in a gradient
+        /// holds the statistic times the number of records.
+        case statistic
+    }
+
+    /// The tensor's name, for instance "conv1.weight".
+    public let name: String
+    /// The index of the tensor's first element in the flat vector.
+    public let offset: Int
+    /// The tensor's shape: [out, in / groups, kh, kw] for the weight of a convolution, [out, in]
+    /// for the weight of a dense layer, [channels] for a bias, a scale, a shift and a statistic.
+    public let shape: [Int]
+    /// The number of inputs that one output sums over; 0 for a tensor without such a number.
+    public let fanIn: Int
+    /// The number of outputs that one input reaches with stride 1; 0 for a tensor without such a
+    /// number.
+    public let fanOut: Int
+    /// What the tensor is for.
+    public let kind: Kind
+    /// The values at the start of a run.
+    public let initial: InitialValue
+    /// For a statistic, the share of the new value in the running mean; 0 for other tensors.
+    public let momentum: Double
+
+    /// The way in which the tensor changes.
+    public var role: Role {
+        switch kind {
+        case .weight, .bias, .scale, .shift: .trained
+        case .mean, .variance: .statistic
+        }
+    }
+    /// The number of elements of the tensor.
+    public var elementCount: Int { shape.reduce(1, *) }
+    /// The indices of the tensor's elements in the flat vector.
+    public var range: Range<Int> { offset..<offset + elementCount }
+}
+
+/// The layout of the flat parameter vector: slots one after another without gaps.
+///
+/// The trained tensors come first, in the order of the nodes. The statistics of all nodes follow.
+/// Gradients and optimizer state have the same layout. The flat vector is the payload on the wire
+/// and in a checkpoint, and the input of the hash of the weights.
+public struct ParameterLayout: Sendable, Hashable {
+    /// The tensors, in the order of the flat vector.
+    public let slots: [ParameterSlot]
+    /// For each node with trained tensors, their indices in the flat vector; then, if there are
+    /// statistics, the indices of all statistics.
+    public let layers: [Range<Int>]
+    /// The indices of the statistics in the flat vector; empty at its end where there are none.
+    public let statistics: Range<Int>
+    /// The number of elements of the flat vector.
+    public let elementCount: Int
+
+    /// Creates a layout.
+    ///
+    /// - Parameters:
+    ///   - slots: the tensors, in order.
+    ///   - nodes: for each node with trained tensors, their indices in the flat vector.
+    init(slots: [ParameterSlot], nodes: [Range<Int>]) {
+        self.slots = slots
+        elementCount = slots.last?.range.upperBound ?? 0
+        let start = slots.first { $0.role == .statistic }?.offset ?? elementCount
+        statistics = start..<elementCount
+        layers = nodes + (statistics.isEmpty ? [] : [statistics])
+    }
+
+    /// Returns the slot of that name, or nil for an unknown name.
+    public func slot(named name: String) -> ParameterSlot? { slots.first { $0.name == name } }
+}

@@ -1,0 +1,405 @@
+/// A planner works out the stages, tensors and segments of a network.
+///
+/// A *segment* holds the nodes between two points that need the whole microbatch. A batch
+/// normalisation ends the segment of its input: its moments are known once all tiles have run that
+/// far. A value's segment follows from the graph alone: it is the highest of the inputs', and one
+/// more behind a batch normalisation.
+final class NativePlanner {
+    /// A stage with its place in the order of work.
+    struct Entry {
+        let stage: any NativeStage
+        let segment: Int
+        /// The values that the stage reads. Flattened values stand for the values that they
+        /// flatten. Numbers beyond those of the nodes are normalised values; see
+        /// ``appendBatchNorm(_:_:)``.
+        let inputs: [Int]
+        /// The value that the stage computes.
+        let output: Int
+    }
+
+    let network: Network
+    let memory: NativeMemory
+    private let wantsImageGradient: Bool
+    private var entries: [[Entry]]
+    /// The work between each segment and the next one.
+    private(set) var forwardBarriers: [[NativeBarrier]]
+    private(set) var backwardBarriers: [[NativeBarrier]]
+    /// The value that each value is another shape of; itself for most.
+    private var roots: [Int]
+    private var readers: [[Node]]
+    /// The segment of each value.
+    private var segments: [Int]
+    /// Whether the gradient of each value is wanted.
+    private var isWanted: [Bool]
+    /// The tensor of each value.
+    private(set) var tensors: [LaneTensor?]
+    private var computed: Set<Int> = []
+    /// The batch normalisations whose second half is computed with a later sum, by that node.
+    private var pending: [Int: NativeMomentsStage] = [:]
+
+    /// Plans the stages of a network.
+    ///
+    /// - Throws: ``BackendError`` that names a node that this backend does not compute.
+    init(
+        _ network: Network, wantsImageGradient: Bool
+    ) throws(BackendError) {
+        self.network = network
+        self.wantsImageGradient = wantsImageGradient
+        let valueCount = network.nodes.count + 1
+        var roots = Array(0..<valueCount)
+        var readers = [[Node]](repeating: [], count: valueCount)
+        var segments = [Int](repeating: 0, count: valueCount)
+        var isWanted = [Bool](repeating: false, count: valueCount)
+        isWanted[0] = wantsImageGradient
+        for node in network.nodes {
+            if node.layer is Flatten { roots[node.output] = roots[node.inputs[0]] }
+            let inputs = node.inputs.map { roots[$0] }
+            if !(node.layer is Flatten) {
+                for input in Set(inputs) { readers[input].append(node) }
+            }
+            let cut = node.layer is BatchNorm ? 1 : 0
+            segments[node.output] = inputs.map { segments[$0] }.max()! + cut
+            isWanted[node.output] =
+                !node.slots.isEmpty || inputs.contains { isWanted[$0] }
+        }
+        self.roots = roots
+        self.readers = readers
+        self.segments = segments
+        self.isWanted = isWanted
+        let last = segments.max() ?? 0
+        entries = Array(repeating: [], count: last + 1)
+        forwardBarriers = Array(repeating: [], count: last)
+        backwardBarriers = forwardBarriers
+        tensors = Array(repeating: nil, count: valueCount)
+        memory = NativeMemory(lastSegment: last)
+        tensors[0] = memory.kept(network.inputElementCount)
+        for node in network.nodes {
+            if let moments = pending[node.index] { appendNormalize(moments, node) }
+            if computed.contains(node.index) { continue }
+            guard let layer = node.layer as? any NativeLayer else {
+                throw BackendError(
+                    backend: .native,
+                    problem: "\(node.name): does not compute \(node.specification.kind)")
+            }
+            layer.plan(node, in: self)
+        }
+    }
+
+    /// The number of segments.
+    var segmentCount: Int { entries.count }
+
+    /// The stages in the order of work, with those of each segment together.
+    var stages: [[Entry]] { entries }
+
+    /// The value that the network gives.
+    var outputValue: Int { roots[network.nodes.count] }
+
+    /// Returns the only node that reads a node's output, or nil where several do, or where the
+    /// output is that of the network.
+    func soleReader(of node: Node) -> Node? {
+        let value = roots[node.output]
+        return readers[value].count == 1 && value != outputValue && value == node.output
+            ? readers[value][0] : nil
+    }
+
+    private func segment(of node: Node) -> Int {
+        node.inputs.map { segments[roots[$0]] }.max() ?? 0
+    }
+
+    private func tensor(of value: Int) -> LaneTensor {
+        guard let tensor = tensors[roots[value]] else {
+            preconditionFailure("a node of \(network.specification.name) reads a later one")
+        }
+        return tensor
+    }
+
+    /// Adds the stage that computes a node.
+    ///
+    /// - Parameters:
+    ///   - node: the node.
+    ///   - last: the node whose output the stage gives, where it computes nodes after `node` too.
+    ///   - inPlace: whether the stage can write over its input. It does where no other node reads
+    ///     that.
+    ///   - make: makes the stage from its inputs, its output, and whether the gradient of the first
+    ///     input is wanted.
+    func append(
+        _ node: Node, as last: Node? = nil, inPlace: Bool = false,
+        _ make: ([LaneTensor], LaneTensor, Bool) -> any NativeStage
+    ) {
+        let last = last ?? node
+        var covered = node
+        computed.insert(node.index)
+        while covered.index != last.index, let next = soleReader(of: covered) {
+            computed.insert(next.index)
+            covered = next
+        }
+        let segment = segment(of: node)
+        memory.segment = segment
+        let inputs = node.inputs.map { roots[$0] }
+        let isAlone =
+            inPlace && readers[inputs[0]].count == 1 && inputs[0] != outputValue
+        let output = isAlone ? tensor(of: inputs[0]) : memory.kept(last.outputElementCount)
+        let stage = make(inputs.map { tensor(of: $0) }, output, isWanted[inputs[0]])
+        tensors[last.output] = output
+        entries[segment].append(
+            Entry(stage: stage, segment: segment, inputs: inputs, output: last.output))
+    }
+
+    /// Adds the two halves of a batch normalisation. They hand on a *normalised value*, which has a
+    /// gradient and no tensor. The second half is computed with the sum and the ReLU that follow.
+    func appendBatchNorm(_ node: Node, _ moments: NativeMoments) {
+        let segment = segment(of: node)
+        memory.segment = segment
+        let input = roots[node.inputs[0]]
+        let stage = NativeMomentsStage(moments, input: tensor(of: input))
+        let normalized = roots.count
+        roots.append(normalized)
+        tensors.append(nil)
+        segments.append(segment)
+        isWanted.append(true)
+        entries[segment].append(
+            Entry(stage: stage, segment: segment, inputs: [input], output: normalized))
+        forwardBarriers[segment].append(
+            NativeBarrier(name: node.name) { moments.finishMoments($0) })
+        backwardBarriers[segment].append(
+            NativeBarrier(name: node.name, finishes: moments.finishes) {
+                moments.finishGradient($0)
+            })
+        computed.insert(node.index)
+        if let sum = soleReader(of: node), sum.layer is Add, sum.inputs.count == 2,
+            roots[sum.inputs[0]] != roots[sum.inputs[1]], pending[sum.index] == nil
+        {
+            pending[sum.index] = stage
+        } else {
+            appendNormalize(stage, node)
+        }
+    }
+
+    /// Adds the second half of a batch normalisation.
+    ///
+    /// - Parameter node: the normalisation, or the sum that is computed with it.
+    private func appendNormalize(_ stage: NativeMomentsStage, _ node: Node) {
+        pending[node.index] = nil
+        let source = stage.node
+        guard
+            let first = entries.joined().first(where: { $0.stage === stage })
+        else { return }
+        computed.insert(node.index)
+        var skip: Int?
+        if node.index != source.index {
+            skip = node.inputs.map { roots[$0] }.first { $0 != roots[source.output] }
+        }
+        var last = node
+        if let relu = soleReader(of: node), relu.layer is ReLU {
+            computed.insert(relu.index)
+            last = relu
+        }
+        let segment = max(first.segment + 1, skip.map { segments[$0] } ?? 0)
+        memory.segment = segment
+        let output = memory.kept(last.outputElementCount)
+        tensors[last.output] = output
+        let second = NativeNormalize(
+            stage.moments, input: tensor(of: first.inputs[0]), skip: skip.map { tensor(of: $0) },
+            output: output, hasReLU: last.layer is ReLU)
+        entries[segment].append(
+            Entry(
+                stage: second, segment: segment, inputs: [first.output] + (skip.map { [$0] } ?? []),
+                output: last.output))
+    }
+
+    // MARK: Backward
+
+    /// The backward pass.
+    struct Backward {
+        /// The operations of each segment, with the names of their nodes.
+        var operations: [[(node: String, operation: NativeOperation)]]
+        /// The gradient of the outputs.
+        var outputGradient: LaneTensor
+        /// The gradient of the images; nil where it is not wanted.
+        var imageGradient: LaneTensor?
+    }
+
+    /// The gradient of a value, as far as its readers have given it.
+    private struct Gradient {
+        var tensor: LaneTensor
+        /// Whether another stage will read the tensor too.
+        var isShared: Bool
+    }
+
+    /// Plans the backward pass: the stages in reverse order.
+    ///
+    /// Where several stages read a value, their parts of its gradient are added in that order.
+    /// - Parameter finish: returns operations on a gradient that a stage has given.
+    func planBackward(
+        _ finish: (LaneTensor) -> [NativeOperation]
+    ) -> Backward {
+        let floors = floors()
+        var gradients: [Int: Gradient] = [:]
+        let lastSegment = segmentCount - 1
+        let outputGradient = memory.gradient(
+            network.outputElementCount, isPerTile: floors[outputValue] < lastSegment,
+            segment: lastSegment)
+        memory.use(outputGradient)
+        gradients[outputValue] = Gradient(tensor: outputGradient, isShared: false)
+        var operations: [[(node: String, operation: NativeOperation)]] = Array(
+            repeating: [], count: segmentCount)
+        for entry in entries.joined().reversed() {
+            let name = entry.stage.node.name
+            let segment = entry.segment
+            guard var here = gradients[entry.output],
+                !entry.stage.node.slots.isEmpty || entry.inputs.contains(where: { isWanted[$0] })
+            else { continue }
+            func fresh(_ value: Int, _ count: Int) -> LaneTensor {
+                memory.gradient(
+                    count, isPerTile: floors[value] < segment, segment: segment)
+            }
+            if here.isShared, entry.stage.changesOutputGradient {
+                let (from, copy) = (here.tensor, fresh(entry.output, here.tensor.elementCount))
+                operations[segment].append(
+                    (
+                        name,
+                        NativeOperation("copy", byteCount: 2 * copy.byteCount) { tile in
+                            copy.at(tile).update(from: from.at(tile), count: copy.floatCount)
+                        }
+                    ))
+                memory.use(copy)
+                memory.release(from, segment: segment)
+                here = Gradient(tensor: copy, isShared: false)
+            }
+            var given = NativeGradients(
+                output: here.tensor, isShared: here.isShared,
+                isWanted: entry.inputs.map { isWanted[$0] },
+                make: { input in
+                    let value = entry.inputs[input]
+                    return fresh(value, self.elementCount(of: value))
+                },
+                inputs: Array(repeating: nil, count: entry.inputs.count))
+            operations[segment] += entry.stage.backward(&given).map { (name, $0) }
+            let parts = given.inputs.compactMap(\.self)
+            for part in Self.unique(parts) {
+                operations[segment] += finish(part).map { (name, $0) }
+            }
+            for part in parts { memory.use(part) }
+            let passCount = parts.count { $0 === here.tensor }
+            for (value, part) in zip(entry.inputs, given.inputs) {
+                guard let part else { continue }
+                let isShared = part === here.tensor && (here.isShared || passCount > 1)
+                let next = Gradient(tensor: part, isShared: isShared)
+                guard let earlier = gradients[value] else {
+                    gradients[value] = next
+                    continue
+                }
+                let target =
+                    !earlier.isShared
+                    ? earlier.tensor
+                    : !next.isShared ? next.tensor : fresh(value, part.elementCount)
+                operations[segment].append(
+                    (
+                        name,
+                        NativeOperation("add gradients", byteCount: 3 * target.byteCount) {
+                            [first = earlier.tensor] tile in
+                            FlatVector.add(
+                                first.at(tile), part.at(tile), into: target.at(tile),
+                                count: target.floatCount)
+                        }
+                    ))
+                operations[segment] += finish(target).map { (name, $0) }
+                memory.use(target)
+                memory.release(earlier.tensor, segment: segment)
+                memory.release(part, segment: segment)
+                gradients[value] = Gradient(tensor: target, isShared: false)
+            }
+            memory.release(here.tensor, segment: segment)
+            gradients[entry.output] = nil
+        }
+        return Backward(
+            operations: operations, outputGradient: outputGradient,
+            imageGradient: wantsImageGradient ? gradients[0]?.tensor : nil)
+    }
+
+    private func elementCount(of value: Int) -> Int {
+        if let tensor = tensors[value] { return tensor.elementCount }
+        // A normalised value has the shape of its normalisation's input.
+        let entry = entries.joined().first { $0.output == value }
+        return entry.flatMap { tensors[$0.inputs[0]] }?.elementCount ?? 0
+    }
+
+    /// Returns, for each value, the lowest segment in which the tensor of its gradient is read.
+    private func floors() -> [Int] {
+        var floors = segments
+        for entry in entries.joined() {
+            floors[entry.output] = entry.segment
+            if entry.stage.passesGradient {
+                for input in entry.inputs {
+                    floors[entry.output] = min(floors[entry.output], floors[input])
+                }
+            }
+        }
+        return floors
+    }
+
+    private static func unique(_ tensors: [LaneTensor]) -> [LaneTensor] {
+        var result: [LaneTensor] = []
+        for tensor in tensors where !result.contains(where: { $0 === tensor }) {
+            result.append(tensor)
+        }
+        return result
+    }
+}
+
+/// The tensors of a plan.
+///
+/// A value that the backward pass reads is kept for each tile, unless it belongs to the last
+/// segment: there a tile runs forward and back before the next one begins. The memory of gradients
+/// that wait for a barrier is taken again once no later segment reads them.
+final class NativeMemory {
+    private let lastSegment: Int
+    /// The segment that tensors are made for.
+    var segment = 0
+    private var tensors: [LaneTensor] = []
+    private var useCounts: [ObjectIdentifier: Int] = [:]
+    /// Gradients for each tile that nothing reads any more, and the segment that read them last.
+    private var idle: [(tensor: LaneTensor, segment: Int)] = []
+
+    init(lastSegment: Int) { self.lastSegment = lastSegment }
+
+    /// Whether other tiles run between the forward and the backward pass of a tile.
+    var keepsTiles: Bool { segment < lastSegment }
+
+    /// Returns a tensor that the backward pass reads, with this number of elements.
+    func kept(_ elementCount: Int) -> LaneTensor { make(elementCount, isPerTile: keepsTiles) }
+
+    /// Returns a tensor for a gradient that is made in a segment.
+    func gradient(_ elementCount: Int, isPerTile: Bool, segment: Int) -> LaneTensor {
+        let place = idle.firstIndex {
+            isPerTile && $0.tensor.elementCount == elementCount && $0.segment > segment
+        }
+        if let place { return idle.remove(at: place).tensor }
+        return make(elementCount, isPerTile: isPerTile)
+    }
+
+    /// Notes that a stage will read a gradient.
+    func use(_ tensor: LaneTensor) { useCounts[ObjectIdentifier(tensor), default: 0] += 1 }
+
+    /// Notes that a stage has read a gradient, in this segment.
+    func release(_ tensor: LaneTensor, segment: Int) {
+        let key = ObjectIdentifier(tensor)
+        let left = (useCounts[key] ?? 1) - 1
+        useCounts[key] = left
+        if left == 0, tensor.isPerTile { idle.append((tensor, segment)) }
+    }
+
+    private func make(_ elementCount: Int, isPerTile: Bool) -> LaneTensor {
+        let tensor = LaneTensor(elementCount, isPerTile: isPerTile)
+        tensors.append(tensor)
+        return tensor
+    }
+
+    /// Makes room for the tiles of a microbatch.
+    func reserve(_ tileCount: Int) { for tensor in tensors { tensor.reserve(tileCount) } }
+
+    /// The bytes for a microbatch of this number of tiles.
+    func byteCount(tiles: Int) -> Int {
+        tensors.reduce(0) { $0 + $1.byteCount(tiles: tiles) }
+    }
+}
