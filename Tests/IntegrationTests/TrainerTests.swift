@@ -124,6 +124,17 @@ import Testing
         #expect(failure { try Trainer(configuration) }?.kind == .data)
     }
 
+    /// The snippet of the documents begins anew until the training does not diverge.
+    @Test func theSnippetOfErrors() throws {
+        var configuration = try RunConfiguration.sample(data, steps: 5)
+        configuration.optimizer["learning-rate"] = 1e30
+        #expect(failure { try trainWithRetry(configuration, retries: 1) }?.kind == .divergence)
+        let model = try trainWithRetry(configuration, retries: 40)
+        #expect(model.weights.allSatisfy { $0.isFinite })
+        configuration.data.source = "idx:\(directory.path)/nothing"
+        #expect(failure { try trainWithRetry(configuration, retries: 40) }?.kind == .data)
+    }
+
     /// The snippet of the documents does what they say.
     @Test(.enabled(if: FashionMNIST.isFast, "Fashion-MNIST and a fast backend are needed"))
     func theSnippet() throws {
