@@ -139,7 +139,7 @@ let package = Package(
             name: "RunFilesTests",
             dependencies: [
                 "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles",
-                "TestSupport", "Threads",
+                "SafeTensors", "TestSupport", "Threads",
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterRuntimeTests",

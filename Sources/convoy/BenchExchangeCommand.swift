@@ -42,7 +42,7 @@ struct BenchExchangeCommand: ParsableCommand {
     var rounds: Int = 50
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             try validateSettings()
             let interruptions = try Interruptions()
             let directory = try FileSystem.makeTemporaryDirectory()
@@ -60,8 +60,8 @@ struct BenchExchangeCommand: ParsableCommand {
         }
     }
 
-    private func validateSettings() throws(Failure) {
-        func require(_ flag: String, _ value: Int, _ range: ClosedRange<Int>) throws(Failure) {
+    private func validateSettings() throws(RunError) {
+        func require(_ flag: String, _ value: Int, _ range: ClosedRange<Int>) throws(RunError) {
             guard range.contains(value) else {
                 throw .usage(
                     "\(flag): expected \(range.lowerBound) to \(range.upperBound), found \(value)")
@@ -75,7 +75,7 @@ struct BenchExchangeCommand: ParsableCommand {
         try wireFlags().apply(to: &unused)
     }
 
-    private func wireFlags() throws(Failure) -> SettingFlags {
+    private func wireFlags() throws(RunError) -> SettingFlags {
         try SettingFlags(["--wire-precision=\(wirePrecision)"])
     }
 
@@ -83,7 +83,7 @@ struct BenchExchangeCommand: ParsableCommand {
 
     private func train(
         in directory: String, _ interruptions: Interruptions
-    ) throws(Failure) -> Int {
+    ) throws(RunError) -> Int {
         try writeData(to: directory)
         var settings = LocalLauncher.Settings(
             executable: try Executable.path(), configuration: try configuration(directory),
@@ -96,7 +96,7 @@ struct BenchExchangeCommand: ParsableCommand {
         return try launcher.run()
     }
 
-    private func configuration(_ directory: String) throws(Failure) -> RunConfiguration {
+    private func configuration(_ directory: String) throws(RunError) -> RunConfiguration {
         var result = RunConfiguration()
         result.data.source = "idx:\(directory)"
         result.data.partitions = 1
@@ -134,9 +134,9 @@ struct BenchExchangeCommand: ParsableCommand {
 
     /// Writes IDX files with one pixel in each record. There is one record for each worker and
     /// step, so that all steps are in one epoch.
-    private func writeData(to directory: String) throws(Failure) {
+    private func writeData(to directory: String) throws(RunError) {
         func write(_ name: String, _ magic: UInt32, _ dimensions: [Int], _ content: [UInt8])
-            throws(Failure)
+            throws(RunError)
         {
             let words = [magic] + dimensions.map { UInt32($0) }
             let header = words.flatMap { word in
@@ -144,7 +144,7 @@ struct BenchExchangeCommand: ParsableCommand {
             }
             let path = "\(directory)/\(name)"
             guard FileManager.default.createFile(atPath: path, contents: Data(header + content))
-            else { throw .data("cannot write \(path)") }
+            else { throw .storage("cannot write \(path)") }
         }
         for (prefix, count) in [("train", stepCount * workers), ("t10k", Self.classCount)] {
             let labels = (0..<count).map { UInt8($0 % Self.classCount) }
@@ -153,14 +153,14 @@ struct BenchExchangeCommand: ParsableCommand {
         }
     }
 
-    private func report(_ times: ExchangeTimes) throws(Failure) -> String {
+    private func report(_ times: ExchangeTimes) throws(RunError) -> String {
         let intervals = times.intervals.dropFirst(Self.warmUpCount).sorted()
         guard !intervals.isEmpty else {
-            throw .internalError("no worker saw more than \(Self.warmUpCount) versions")
+            throw .fault("no worker saw more than \(Self.warmUpCount) versions")
         }
         let network: Network
         do throws(ModelError) { network = try Network(model) } catch {
-            throw .internalError("\(error)")
+            throw .fault("\(error)")
         }
         func seconds(_ value: Int64) -> String { "\(Double(value) / 1e9)" }
         return """
@@ -192,7 +192,7 @@ struct BenchExchangeWorkerCommand: ParsableCommand {
     func run() throws {
         let record = ExchangeRecord()
         defer {
-            do throws(Failure) { try record.write(directory: times) } catch {
+            do throws(RunError) { try record.write(directory: times) } catch {
                 Terminal.report(error.text)
             }
         }

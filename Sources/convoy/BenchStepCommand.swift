@@ -40,7 +40,7 @@ struct BenchStepCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             guard let arithmetic = Precision(rawValue: precision) else {
                 throw .usage("--precision: expected fp32 or bf16, found \(precision)")
             }
@@ -59,7 +59,7 @@ struct BenchStepCommand: ParsableCommand {
         }
     }
 
-    private func check(_ value: Int, _ flag: String, _ range: ClosedRange<Int>) throws(Failure) {
+    private func check(_ value: Int, _ flag: String, _ range: ClosedRange<Int>) throws(RunError) {
         guard range.contains(value) else {
             throw .usage(
                 "\(flag): expected a whole number from \(range.lowerBound) to "
@@ -67,7 +67,7 @@ struct BenchStepCommand: ParsableCommand {
         }
     }
 
-    private func network() throws(Failure) -> Network {
+    private func network() throws(RunError) -> Network {
         let shape = input.split(separator: "x", omittingEmptySubsequences: false).map {
             Int($0) ?? 0
         }
@@ -80,7 +80,7 @@ struct BenchStepCommand: ParsableCommand {
             }
             return try Network(ModelSpecification.load(file: model))
         } catch {
-            throw .data("--model: \(error)")
+            throw .model("--model: \(error)")
         }
     }
 }

@@ -54,9 +54,10 @@ struct Convoy: ParsableCommand {
 
 /// The output of the subcommands. An error is one line on standard error and an exit code.
 enum Terminal {
-    /// Reports a failure, and returns the error that ends the process with the exit code of the
-    /// failure.
-    static func fail(_ failure: Failure) -> any Error {
+    /// Reports an error, and returns the error that ends the process with the exit code of its
+    /// kind.
+    static func fail(_ error: RunError) -> any Error {
+        let failure = Failure(error)
         report(failure.text)
         Screen.flush()
         return ArgumentParser.ExitCode(Int32(failure.exitCode))
@@ -85,12 +86,12 @@ enum Terminal {
     }
 
     /// Runs the body of a subcommand and ends the process with the exit code that the body returns.
-    static func run(_ body: () throws(Failure) -> Int) throws {
+    static func run(_ body: () throws(RunError) -> Int) throws {
         Screen.claimStandardDescriptors()
         // The process waits only a moment for a reader that does not read.
         defer { Screen.flush() }
         let code: Int
-        do throws(Failure) { code = try body() } catch { throw fail(error) }
+        do throws(RunError) { code = try body() } catch { throw fail(error) }
         if code != 0 { throw ArgumentParser.ExitCode(Int32(code)) }
     }
 }

@@ -36,7 +36,7 @@ struct CoordinatorCommand: ParsableCommand {
     var freshMembers = false
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             let interruptions = try Interruptions(watchingParent: role.exitWithParent)
             LifeSigns.begin(isChild: role.exitWithParent)
             let directory = RunDirectory(runDir)
@@ -86,9 +86,9 @@ struct CoordinatorCommand: ParsableCommand {
     private func start(
         _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger,
         _ interruptions: Interruptions
-    ) throws(Failure) -> (CoordinatorProcess, KeyRegistry.Entry?) {
+    ) throws(RunError) -> (CoordinatorProcess, KeyRegistry.Entry?) {
         var settings = settings
-        do throws(Failure) {
+        do throws(RunError) {
             settings.transport = try RunKeys.transport(
                 settings.transport, in: settings.directory, insecure: insecurity.insecure, log: log)
             let process = try CoordinatorProcess(settings, log: log, output: .standard) {
@@ -113,7 +113,7 @@ struct CoordinatorCommand: ParsableCommand {
     /// hand. `convoy train` has created the directory before it starts a coordinator.
     private func prepare(
         _ directory: RunDirectory
-    ) throws(Failure) -> (RunConfiguration, Made) {
+    ) throws(RunError) -> (RunConfiguration, Made) {
         if role.exitWithParent { return (try options.configuration(), .nothing) }
         if resume {
             try directory.requireExisting()
@@ -123,7 +123,7 @@ struct CoordinatorCommand: ParsableCommand {
         }
         let configuration = try options.configuration()
         let made = try directory.create() ? Made.contents : .directory
-        do throws(Failure) {
+        do throws(RunError) {
             try FileSystem.replace(directory.configuration, with: configuration.yaml)
         } catch {
             directory.removeIfUnused(wasThere: made == .contents)

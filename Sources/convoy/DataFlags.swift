@@ -20,7 +20,7 @@ struct DataFlags: ParsableArguments {
     var cacheBytes: Int = PartitionDiskCache.defaultByteLimit
 
     /// Refuses flags that contradict one another or are out of range.
-    private func check() throws(Failure) {
+    private func check() throws(RunError) {
         if streamData, !dataRoot.isEmpty {
             throw .usage(
                 "--stream-data and --data-root exclude each other: with the first no data of this host "
@@ -34,7 +34,7 @@ struct DataFlags: ParsableArguments {
 
     /// Returns these flags as arguments for a worker that this process starts in this working
     /// directory.
-    func arguments() throws(Failure) -> [String] {
+    func arguments() throws(RunError) -> [String] {
         try check()
         var arguments = streamData ? ["--stream-data"] : []
         arguments += dataRoot.flatMap { ["--data-root", $0] }
@@ -47,7 +47,7 @@ struct DataFlags: ParsableArguments {
 
     /// Returns what the flags say to a worker in this process.
     func options() throws -> DataOptions {
-        do throws(Failure) { try check() } catch { throw Terminal.fail(error) }
+        do throws(RunError) { try check() } catch { throw Terminal.fail(error) }
         var options = DataOptions()
         options.isAlwaysStreamed = streamData
         options.roots = dataRoot

@@ -61,7 +61,7 @@ struct DoctorCommand: ParsableCommand {
     var exitWithParent = false
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             if let cluster { return try inspect(ClusterFile.load(cluster)) }
             if printPlan { throw .usage("--print-plan: it needs --cluster FILE") }
             if let listenProbe {
@@ -78,7 +78,7 @@ struct DoctorCommand: ParsableCommand {
     // MARK: Facts
 
     /// Returns the inspection of this host that the flags ask for.
-    private func inspection() throws(Failure) -> HostInspection {
+    private func inspection() throws(RunError) -> HostInspection {
         var inspection = HostInspection()
         inspection.addresses = bind
         for port in freePort {
@@ -95,18 +95,18 @@ struct DoctorCommand: ParsableCommand {
     }
 
     /// Returns a report as JSON.
-    private static func text(_ report: HostReport) throws(Failure) -> String {
+    private static func text(_ report: HostReport) throws(RunError) -> String {
         do {
             let encoder = JSONEncoder()
             encoder.outputFormatting = .sortedKeys
             return String(decoding: try encoder.encode(report), as: UTF8.self)
         } catch {
-            throw .internalError("cannot write the report: \(error)")
+            throw .fault("cannot write the report: \(error)")
         }
     }
 
     /// Listens at a port for some seconds, so that another host can try to connect to it.
-    private func listen(_ probe: HostInspection.ListenProbe) throws(Failure) {
+    private func listen(_ probe: HostInspection.ListenProbe) throws(RunError) {
         let interruptions = try Interruptions(watchingParent: exitWithParent)
         let address = bind.first ?? "0.0.0.0"
         let result = HostInspection.listen(probe, at: address) { port in
@@ -118,7 +118,7 @@ struct DoctorCommand: ParsableCommand {
             }
         }
         if let trouble = result.trouble {
-            throw .data(
+            throw .host(
                 "--listen-probe: cannot listen at \(address) port \(probe.port): \(trouble)")
         }
     }
@@ -128,7 +128,7 @@ struct DoctorCommand: ParsableCommand {
     /// Checks whether a run can start on the hosts of a cluster file.
     ///
     /// - Returns: the exit code.
-    private func inspect(_ file: ClusterFile) throws(Failure) -> Int {
+    private func inspect(_ file: ClusterFile) throws(RunError) -> Int {
         if printPlan {
             for process in file.plan { Terminal.show(process.line) }
             return ExitCode.done
@@ -194,7 +194,7 @@ struct DoctorCommand: ParsableCommand {
         }
         check("encryption") {
             guard LibraryVersion.hasCurve else {
-                throw Failure.data("this libzmq was built without CURVE; runs need --insecure")
+                throw RunError.keys("this libzmq was built without CURVE; runs need --insecure")
             }
             guard let keys = try KeyRing.given(nil) else { return "CURVE; no CONVOY_KEYS" }
             return "CURVE; keys of \(keys.directory), \(keys.publicKey)"

@@ -19,7 +19,7 @@ struct ModelOptions: ParsableArguments {
     var precision: String = "fp32"
 
     /// Returns the backend and the precision, which decide the last bits of the outputs.
-    func computation() throws(Failure) -> Model.Computation {
+    func computation() throws(RunError) -> Model.Computation {
         guard let choice = BackendChoice(rawValue: backend) else {
             throw .usage("--backend: expected \(BackendChoice.list), found \(backend)")
         }
@@ -30,12 +30,13 @@ struct ModelOptions: ParsableArguments {
     }
 
     /// Reads the model.
-    func load() throws(Failure) -> Model { try Model(contentsOf: checkpoint) }
+    func load() throws(RunError) -> Model { try Model(contentsOf: checkpoint) }
 
     /// Opens a data set as one partition.
     ///
-    /// - Throws: 64 for a specification that is not valid; 65 for data that cannot be opened.
-    static func open(data: String) throws(Failure) -> DataSet {
+    /// - Throws: `.usage` for a specification that is not valid; `.data` for data that cannot be
+    ///   opened.
+    static func open(data: String) throws(RunError) -> DataSet {
         let specification: DataSpecification
         do throws(DataError) { specification = try DataSpecification(data) } catch {
             throw .usage("--data: \(error)")
@@ -43,7 +44,7 @@ struct ModelOptions: ParsableArguments {
         do throws(DataError) {
             return try DataSet.open(specification, partitionCount: 1)
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
     }
 }
@@ -62,7 +63,7 @@ struct EvaluateCommand: ParsableCommand {
     var logits: String?
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             let computation = try model.computation()
             let model = try model.load()
             var outputs: [Float] = []
@@ -85,7 +86,7 @@ struct EvaluateCommand: ParsableCommand {
     /// Writes the outputs, [count, classes], and the labels, [count], as a safetensors file.
     private func write(
         _ outputs: [Float], _ labels: [Int32], _ classes: Int, to path: String
-    ) throws(Failure) {
+    ) throws(RunError) {
         do throws(SafeTensorsError) {
             try SafeTensorsFile.write(
                 path: path,
@@ -95,7 +96,7 @@ struct EvaluateCommand: ParsableCommand {
                     SafeTensor(name: "labels", shape: [labels.count], int32s: labels),
                 ])
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
     }
 }
@@ -114,7 +115,7 @@ struct PredictCommand: ParsableCommand {
     var record: [Int]
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             let computation = try model.computation()
             let model = try model.load()
             let data = try ModelOptions.open(data: data)
@@ -128,7 +129,7 @@ struct PredictCommand: ParsableCommand {
                     images.append(found.images)
                     labels += found.labels
                 } catch {
-                    throw .data("\(error)")
+                    throw RunError(error)
                 }
             }
             let found = try model.predict(images, computation)

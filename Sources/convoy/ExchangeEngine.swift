@@ -84,7 +84,7 @@ final class ExchangeRecord: Sendable {
 
     /// Writes a file named after the process: the number of gradients, then the times in
     /// nanoseconds, one number a line.
-    func write(directory: String) throws(Failure) {
+    func write(directory: String) throws(RunError) {
         let state = state.withLock { $0 }
         let lines = [Int64(state.gradientCount)] + state.versionTimes
         try FileSystem.replace(
@@ -107,7 +107,7 @@ struct ExchangeTimes {
     let gradientsPerStep: Double
 
     /// Reads the files of all workers.
-    static func read(directory: String) throws(Failure) -> ExchangeTimes {
+    static func read(directory: String) throws(RunError) -> ExchangeTimes {
         var longest: [Int64] = []
         var gradientCount: Int64 = 0
         for name in FileSystem.names(in: directory) where name.hasSuffix(ending) {

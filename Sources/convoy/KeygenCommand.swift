@@ -26,7 +26,7 @@ struct KeygenCommand: ParsableCommand {
     var overwrite = false
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             if add, overwrite { throw .usage("--add and --overwrite exclude each other") }
             let generator = KeyGenerator(
                 output: output, present: add ? .keep : overwrite ? .overwrite : .refuse)

@@ -35,7 +35,7 @@ struct LaunchCommand: ParsableCommand {
     @OptionGroup var listening: ListenOptions
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             let interruptions = try Interruptions()
             try insecurity.requireFitting(security)
             let file: ClusterFile?
@@ -53,7 +53,7 @@ struct LaunchCommand: ParsableCommand {
     }
 
     /// Adds what the flags say to the settings of the launch.
-    private func add(to settings: inout ClusterLaunch.Settings) throws(Failure) {
+    private func add(to settings: inout ClusterLaunch.Settings) throws(RunError) {
         let isOnHosts = settings.cluster != nil
         let flags = try SettingFlags(options.settings)
         // Errors in the flags are reported before any host is contacted.
@@ -99,7 +99,7 @@ struct ListenOptions: ParsableArguments {
     ///
     /// - Parameter isOnHosts: whether a cluster file is used. It names the addresses, so flags for
     ///   them are refused.
-    func arguments(isOnHosts: Bool) throws(Failure) -> [String] {
+    func arguments(isOnHosts: Bool) throws(RunError) -> [String] {
         for (flag, value) in [("--listen", listen), ("--announce", announce)]
         where isOnHosts && value != nil {
             throw .usage("\(flag): the cluster file says that")
@@ -128,12 +128,12 @@ struct StopCommand: ParsableCommand {
     var runDir: String?
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             guard (0...86_400).contains(within) else {
                 throw .usage("--within: expected seconds from 0 to 86400, found \(within)")
             }
             guard let directory = runDir ?? ClusterStop.newest(in: "runs") else {
-                throw .data("runs/*.pids is not there; nothing was launched here")
+                throw .runDirectory("runs/*.pids is not there; nothing was launched here")
             }
             let path = RunDirectory.name(directory)
             let outcome = try ClusterStop.stop(
@@ -174,7 +174,7 @@ struct MonitorCommand: ParsableCommand {
     var runDir: String?
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             guard (0...1_000_000_000).contains(every) else {
                 throw .usage("--every: expected a number of steps from 0, found \(every)")
             }
@@ -210,7 +210,7 @@ struct HostCommand: ParsableCommand {
         shouldDisplay: false)
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             let request = try HostAgent.readRequest()
             let agent = HostAgent(request, executable: try Executable.path()) {
                 Screen.report("\($0)\n")
@@ -218,7 +218,7 @@ struct HostCommand: ParsableCommand {
             do {
                 let json = try JSONEncoder().encode(agent.perform())
                 Terminal.show(String(decoding: json, as: UTF8.self))
-            } catch { throw .internalError("cannot write an answer: \(error)") }
+            } catch { throw .fault("cannot write an answer: \(error)") }
             return ExitCode.done
         }
     }

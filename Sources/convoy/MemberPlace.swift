@@ -24,13 +24,13 @@ struct MemberPlace {
     init(
         coordinator: String, bind: String?, announce: String?, within limit: Duration,
         _ interruptions: Interruptions
-    ) throws(Failure) {
+    ) throws(RunError) {
         let endpoint = try Endpoint(coordinator, flag: "--coordinator")
         guard endpoint.isReachable else {
             throw .usage(
                 "--coordinator: expected an address and a port to connect to, found \(coordinator)")
         }
-        let choice = try bind.map { text throws(Failure) in try BindChoice(text) }
+        let choice = try bind.map { text throws(RunError) in try BindChoice(text) }
         let announced = try ListenAddress.announced(announce)
         let pause = ListenAddress.pause(interruptions)
         var facts = MemberAddresses.Facts(
@@ -56,11 +56,11 @@ struct MemberPlace {
 enum ListenAddress {
     /// Replaces the name of an interface or of this host by its address.
     ///
-    /// - Throws: 64 when the name is not one of this host, or when other hosts cannot reach its
-    ///   address.
+    /// - Throws: `.usage` when the name is not one of this host, or when other hosts cannot reach
+    ///   its address.
     static func resolve(
         _ endpoint: Endpoint, flag: String, _ interruptions: Interruptions
-    ) throws(Failure) -> Endpoint {
+    ) throws(RunError) -> Endpoint {
         guard case .name(let name) = endpoint.host else { return endpoint }
         let own = HostNetwork.locals.filter { $0.interface == name && !$0.address.isLinkLocal }
         if let address = (own.first { !$0.address.isIPv6 } ?? own.first)?.address {
@@ -82,7 +82,7 @@ enum ListenAddress {
     }
 
     /// Returns the host in the flag `--announce`, or nil when the flag was not given.
-    static func announced(_ text: String?) throws(Failure) -> Endpoint.Host? {
+    static func announced(_ text: String?) throws(RunError) -> Endpoint.Host? {
         guard let text else { return nil }
         guard let host = Endpoint.Host(text), !host.isWildcard else {
             throw .usage("--announce: expected an address or a name without a port, found \(text)")

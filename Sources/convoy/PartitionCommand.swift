@@ -20,7 +20,7 @@ struct PartitionCommand: ParsableCommand {
     var output: String
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             guard partitions >= 1 else {
                 throw .usage("--partitions: expected at least 1, found \(partitions)")
             }
@@ -37,7 +37,7 @@ struct PartitionCommand: ParsableCommand {
                         + "\(manifest.training.count) partitions, \(manifest.recordCount(.test)) "
                         + "test records in \(manifest.test.count): \(output)")
             } catch {
-                throw .data("\(error)")
+                throw RunError(error)
             }
             return ExitCode.done
         }

@@ -54,7 +54,7 @@ struct MemberOptions: ParsableArguments {
         _ role: Role, threadCount: Int, options: RoleOptions, data: DataOptions = DataOptions(),
         makeEngine: EngineMaker? = nil
     ) throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             guard connectTimeout > 0, connectTimeout <= 86_400 else {
                 throw .usage(
                     "--connect-timeout: expected seconds above 0, found \(connectTimeout)")
@@ -111,7 +111,7 @@ struct MemberOptions: ParsableArguments {
     }
 
     /// Binds this thread, and all that it starts later, to cores.
-    private static func confine(to text: String?) throws(Failure) {
+    private static func confine(to text: String?) throws(RunError) {
         guard let text else { return }
         let cores = try CoreSet(text, flag: "--cores")
         let allowed = CoreSet.allowed

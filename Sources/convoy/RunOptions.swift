@@ -24,7 +24,7 @@ struct RunOptions: ParsableArguments {
     static let help = SettingFlags.help
 
     /// Refuses flags that make no sense for a new run, or for a resumed one.
-    func requireFitting(isResuming: Bool) throws(Failure) {
+    func requireFitting(isResuming: Bool) throws(RunError) {
         if changeSettings, !isResuming {
             throw .usage("--change-settings goes with --resume: a new run has no settings to change")
         }
@@ -43,7 +43,7 @@ struct RunOptions: ParsableArguments {
     ///     them.
     func configuration(
         over base: RunConfiguration? = nil, isElsewhere: Bool = false
-    ) throws(Failure) -> RunConfiguration {
+    ) throws(RunError) -> RunConfiguration {
         if base != nil, config != nil {
             throw .usage("--config and --resume exclude each other: a run keeps its own file")
         }
@@ -51,7 +51,7 @@ struct RunOptions: ParsableArguments {
         var result = base ?? RunConfiguration()
         if let config { result = try RunConfiguration.load(file: config) }
         try flags.apply(to: &result)
-        do throws(Failure) { try result.validate() } catch {
+        do throws(RunError) { try result.validate() } catch {
             throw flags.isEmpty ? error : .usage(error.text)
         }
         // The paths of a resumed run are absolute already. It may be resumed from another working

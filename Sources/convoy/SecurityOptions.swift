@@ -13,7 +13,7 @@ struct SecurityOptions: ParsableArguments {
     var keys: String?
 
     /// Returns the transport with the given keys, or without keys when none were given.
-    func transport() throws(Failure) -> Transport { Transport(keys: try KeyRing.given(keys)) }
+    func transport() throws(RunError) -> Transport { Transport(keys: try KeyRing.given(keys)) }
 }
 
 /// The flag of the processes that accept connections.
@@ -22,7 +22,7 @@ struct InsecureOption: ParsableArguments {
     var insecure = false
 
     /// Refuses `--insecure` together with keys: they contradict each other.
-    func requireFitting(_ security: SecurityOptions) throws(Failure) {
+    func requireFitting(_ security: SecurityOptions) throws(RunError) {
         guard insecure, security.keys != nil else { return }
         throw .usage("--keys and --insecure exclude each other: with keys everything is encrypted")
     }

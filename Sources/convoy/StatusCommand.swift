@@ -37,7 +37,7 @@ struct StatusCommand: ParsableCommand {
     private static let watchPatience = Duration.seconds(120)
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             guard timeout > 0, timeout <= 3600 else {
                 throw .usage("--timeout: expected seconds above 0, at most 3600, found \(timeout)")
             }
@@ -49,7 +49,7 @@ struct StatusCommand: ParsableCommand {
 
     private var limit: Duration { .milliseconds(Int(max(1, timeout * 1000))) }
 
-    private func target() throws(Failure) -> StatusQuery.Target {
+    private func target() throws(RunError) -> StatusQuery.Target {
         if let coordinator {
             guard runDir == nil else {
                 throw .usage("--coordinator and a run directory exclude each other")
@@ -83,12 +83,12 @@ struct StatusCommand: ParsableCommand {
     /// Shows an answer every second until the run ends or the user stops the command.
     ///
     /// - Returns: the exit code of the last answer.
-    private func follow(_ query: StatusQuery) throws(Failure) -> Int {
+    private func follow(_ query: StatusQuery) throws(RunError) -> Int {
         let interruptions = try Interruptions()
         var silentSince: Duration?
         var code = ExitCode.lost
         while true {
-            do throws(Failure) {
+            do throws(RunError) {
                 let answer = try query.ask(within: limit)
                 silentSince = nil
                 code = show(answer)
@@ -96,7 +96,7 @@ struct StatusCommand: ParsableCommand {
             } catch {
                 // A coordinator that died may get a successor. A coordinator that was never reached
                 // is an error.
-                guard error.exitCode == ExitCode.lost, code != ExitCode.lost else { throw error }
+                guard error.kind == .lost, code != ExitCode.lost else { throw error }
                 let since = silentSince ?? SteadyClock.now
                 silentSince = since
                 guard SteadyClock.now - since < Self.watchPatience else { throw error }

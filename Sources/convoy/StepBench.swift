@@ -51,11 +51,11 @@ struct StepBench {
     /// Measures a network.
     ///
     /// - Parameter roundCount: the number of rounds that count.
-    /// - Throws: 65 when the backend is not available or has no parts to measure.
+    /// - Throws: `.configuration` when the backend is not available or has no parts to measure.
     init(
         network: Network, batchSize: Int, precision: Precision, tileSize: Int,
         backend: BackendChoice, roundCount: Int
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.network = network
         self.batchSize = batchSize
         self.tileSize = tileSize
@@ -70,10 +70,10 @@ struct StepBench {
                 configuration: EngineConfiguration(
                     seed: 1, tileSize: tileSize, precision: precision))
         } catch {
-            throw .data("\(error)")
+            throw .configuration("\(error)")
         }
         guard let engine = made as? any ProfiledEngine else {
-            throw .data(
+            throw .configuration(
                 "the reference backend has no parts to measure; use native or onednn")
         }
         measure(engine, roundCount: roundCount)

@@ -36,7 +36,7 @@ struct TrainCommand: ParsableCommand {
     var bindCores = true
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             let interruptions = try Interruptions()
             if resume != nil, runDir != nil {
                 throw .usage("--resume and --run-dir exclude each other")

@@ -15,7 +15,7 @@ struct VerifyCommand: ParsableCommand {
     var path: String
 
     func run() throws {
-        try Terminal.run { () throws(Failure) -> Int in
+        try Terminal.run { () throws(RunError) -> Int in
             for line in try Verifier.verify(path) { Terminal.show(line) }
             return ExitCode.done
         }

@@ -93,7 +93,7 @@ import Testing
         let failure = failure {
             try ChildProcess(name: "none", executable: "/nowhere/convoy", arguments: [])
         }
-        #expect(failure?.exitCode == 70)
+        #expect(failure?.kind == .fault)
         #expect(failure?.text.contains("/nowhere/convoy") == true)
     }
 

@@ -92,15 +92,16 @@ import Testing
     ])
     func badLinesAreNamed(_ text: String, _ mention: String) {
         let failure = failure { try file(text) }
-        #expect(failure?.exitCode == 65)
+        #expect(failure?.kind == .configuration)
         #expect(failure?.text.hasPrefix("hosts") == true, "\(failure?.text ?? "")")
         #expect(failure?.text.contains(mention) == true, "\(failure?.text ?? "")")
     }
 
     @Test func bytesThatAreNoText() {
-        #expect(failure { try ClusterFile([0xFF, 0xFE], fileName: "hosts") }?.exitCode == 65)
+        let bytes: [UInt8] = [0xFF, 0xFE]
+        #expect(failure { try ClusterFile(bytes, fileName: "hosts") }?.kind == .configuration)
         let long = [UInt8](repeating: 0x23, count: ClusterFile.maximumByteCount + 1)
-        #expect(failure { try ClusterFile(long, fileName: "hosts") }?.exitCode == 65)
+        #expect(failure { try ClusterFile(long, fileName: "hosts") }?.kind == .configuration)
         let many = (0...1024).map { "h\($0) worker\n" }.joined() + "c coordinator"
         #expect(failure { try file(many) }?.text.contains("at most 1024 hosts") == true)
     }

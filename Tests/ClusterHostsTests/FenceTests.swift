@@ -69,7 +69,7 @@ import Threads
         #expect(recorder.close(within: .seconds(30)))
         #expect(contents() == before)
         #expect(recorder.progress.isFenced)
-        #expect(recorder.progress.failure?.exitCode == 69)
+        #expect(recorder.progress.failure?.kind == .lost)
     }
 
     /// The former process is already within a write, where no check helps: its bytes go into a file
@@ -100,13 +100,15 @@ import Threads
     @Test func aHolderThatAnswersStays() throws {
         let holder = try heldElsewhere()
         defer { holder.stop(within: .seconds(5)) }
-        let failure = #expect(throws: Failure.self) {
+        let failure = #expect(throws: RunError.self) {
             _ = try RunLock(run, isResponsive: { true })
         }
+        #expect(failure?.kind == .occupied)
         #expect(failure?.text.contains("at work on it (pid ") == true)
         #expect(holder.poll() == nil)
         // Without a way to ask, the holder counts as working.
-        #expect(throws: Failure.self) { _ = try RunLock(run) }
+        let other = #expect(throws: RunError.self) { _ = try RunLock(run) }
+        #expect(other?.kind == .occupied)
     }
 
     /// A holder that does not answer is ended.
@@ -124,9 +126,10 @@ import Threads
     @Test func aHolderOnAnotherHostStays() throws {
         let holder = try heldElsewhere(host: "elsewhere")
         defer { holder.stop(within: .seconds(5)) }
-        let failure = #expect(throws: Failure.self) {
+        let failure = #expect(throws: RunError.self) {
             _ = try RunLock(run, isResponsive: { false })
         }
+        #expect(failure?.kind == .occupied)
         #expect(failure?.text.contains("on elsewhere") == true)
         #expect(holder.poll() == nil)
     }

@@ -38,7 +38,7 @@ import Testing
             default: break
             }
         }
-        throw Failure(text: "no answer: \(actions)", exitCode: 70)
+        throw RunError.fault("no answer: \(actions)")
     }
 
     @Test func announcedAddresses() throws {

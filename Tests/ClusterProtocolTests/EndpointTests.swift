@@ -21,8 +21,8 @@ import Testing
     ])
     func refuses(_ text: String) {
         #expect(Endpoint(text) == nil)
-        let failure = #expect(throws: Failure.self) { try Endpoint(text, flag: "--listen") }
-        #expect(failure?.exitCode == 64)
+        let failure = #expect(throws: RunError.self) { try Endpoint(text, flag: "--listen") }
+        #expect(failure?.kind == .usage)
         #expect(failure?.text.hasPrefix("--listen: ") == true)
     }
 
@@ -50,7 +50,7 @@ import Testing
 
     @Test(arguments: ["", ":5", "10.1.2.3/33", "10.1.2.3:70000", "[fd00::1", "a b", "10.1.2.3.4"])
     func bindRefusals(_ text: String) {
-        let failure = #expect(throws: Failure.self) { try BindChoice(text) }
-        #expect(failure?.text.hasPrefix("--bind: ") == true)
+        let failure = #expect(throws: RunError.self) { try BindChoice(text) }
+        #expect(failure?.kind == .usage && failure?.text.hasPrefix("--bind: ") == true)
     }
 }

@@ -79,8 +79,8 @@ import Testing
 
     @Test func neverLoopbackToOthers() {
         func refused(_ given: Case, _ mentions: String..., flag: String) {
-            let failure = #expect(throws: Failure.self) { try addresses(given) }
-            #expect(failure?.exitCode == 64)
+            let failure = #expect(throws: RunError.self) { try addresses(given) }
+            #expect(failure?.kind == .usage)
             #expect(failure?.text.hasPrefix("\(flag): ") == true, "\(failure?.text ?? "")")
             for mention in mentions {
                 #expect(failure?.text.contains(mention) == true, "\(failure?.text ?? "")")

@@ -15,7 +15,8 @@ import Testing
 
     @Test(arguments: ["", ",", "a", "1-", "-1", "3-1", "1-2-3", "0,", "8192", "0-99999999999", " 1"])
     func otherTexts(text: String) throws {
-        let error = #expect(throws: Failure.self) { try CoreSet(text, flag: "--cores") }
+        let error = #expect(throws: RunError.self) { try CoreSet(text, flag: "--cores") }
+        #expect(error?.kind == .usage)
         #expect(error?.text.hasPrefix("--cores: expected numbers of cores such as 0-3,8") == true)
     }
 

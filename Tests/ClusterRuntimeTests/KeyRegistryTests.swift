@@ -81,11 +81,11 @@ import Testing
         let none = failure {
             try registry.keys(at: [place], "there", within: .zero) { _ in false }
         }
-        #expect(none?.exitCode == 69 && none?.text.contains("there") == true)
+        #expect(none?.kind == .lost && none?.text.contains("there") == true)
         let stopped = failure {
             try registry.keys(at: [place], "there", within: .seconds(60)) { _ in true }
         }
-        #expect(stopped?.exitCode == 130)
+        #expect(stopped?.kind == .interrupted)
     }
 
     /// Any user can make a directory of this name in /tmp.
@@ -107,7 +107,7 @@ import Testing
             failure { _ = try registry.publish("/keys", at: place) },
             failure { _ = try registry.find([place]) },
         ] {
-            #expect(found?.exitCode == 65)
+            #expect(found?.kind == .keys)
             #expect(found?.text.contains(what) == true, "\(found?.text ?? "no failure")")
             #expect(found?.text.contains(path) == true)
         }

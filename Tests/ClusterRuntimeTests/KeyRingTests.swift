@@ -32,7 +32,7 @@ import Testing
         let text = failure {
             try KeyGenerator(output: path("a/keys"), present: .refuse).makeShared()
         }
-        #expect(text?.text.contains("--overwrite") == true && text?.exitCode == 65)
+        #expect(text?.text.contains("--overwrite") == true && text?.kind == .keys)
         #expect(try directory.text("a/keys/node.secret") == secret)
         try KeyGenerator(output: path("a/keys"), present: .overwrite).makeShared()
         #expect(try directory.text("a/keys/node.secret") != secret)
@@ -45,7 +45,7 @@ import Testing
         let first = try KeyRing(directory: path("k/a"))
         let second = try KeyRing(directory: path("k/b"))
         try first.requireCoordinator()
-        #expect(failure { try second.requireCoordinator() }?.exitCode == 65)
+        #expect(failure { try second.requireCoordinator() }?.kind == .keys)
         #expect(first.publicKey != second.publicKey)
         let added = try KeyGenerator(output: path("k"), present: .keep).make(nodes: ["b", "c"])
         #expect(added == ["c"])
@@ -61,7 +61,7 @@ import Testing
             let found = failure {
                 try KeyGenerator(output: path("n"), present: .refuse).make(nodes: names)
             }
-            #expect(found?.exitCode == 64, "\(names)")
+            #expect(found?.kind == .usage, "\(names)")
         }
         #expect(!FileSystem.exists(path("n")))
     }
@@ -73,7 +73,7 @@ import Testing
             _ = try KeyRing(directory: path("k"))
             try damage()
             let found = failure { try KeyRing(directory: path("k")) }
-            #expect(found?.exitCode == 65)
+            #expect(found?.kind == .keys)
             for mention in mentions {
                 #expect(found?.text.contains(mention) == true, "\(found?.text ?? "no failure")")
             }

@@ -99,7 +99,7 @@ import Testing
         try directory.write([], "config.yaml")
         let query = StatusQuery(.directory(RunDirectory(directory.path)))
         let early = failure { try query.ask(within: .milliseconds(50)) }
-        #expect(early?.exitCode == 69)
+        #expect(early?.kind == .lost)
         #expect(early?.text.contains("no coordinator has begun to listen") == true)
         try directory.write(
             Array(
@@ -120,11 +120,11 @@ import Testing
         let json = StatusJSON.text(answer)
         #expect(json.contains(#""state":"finished","healthy":false,"exit_code":130"#), "\(json)")
         try directory.write(Array("{".utf8), "summary.json")
-        #expect(failure { try query.ask(within: .milliseconds(50)) }?.exitCode == 65)
+        #expect(failure { try query.ask(within: .milliseconds(50)) }?.kind == .runDirectory)
     }
 
     @Test func whatIsNoRunDirectory() {
         let query = StatusQuery(.directory(RunDirectory("/nowhere")))
-        #expect(failure { try query.ask(within: .milliseconds(50)) }?.exitCode == 65)
+        #expect(failure { try query.ask(within: .milliseconds(50)) }?.kind == .runDirectory)
     }
 }

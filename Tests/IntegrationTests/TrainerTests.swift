@@ -109,16 +109,30 @@ import Testing
         var configuration = try RunConfiguration.sample(data, steps: 5)
         let trainer = try Trainer(configuration)
         let model = try trainer.model()
-        #expect(throws: Failure.self) { try model.predict([[0.5]]) }
-        #expect(throws: Failure.self) { try Model(model.network, weights: [1]) }
-        #expect(throws: Failure.self) { try Model(contentsOf: directory.path) }
-        #expect(throws: Failure.self) { try model.save(to: "\(directory.path)/none/file") }
+        #expect(failure { try model.predict([[0.5]]) }?.kind == .data)
+        #expect(failure { try Model(model.network, weights: [1]) }?.kind == .model)
+        #expect(failure { try Model(contentsOf: directory.path) }?.kind == .storage)
+        #expect(failure { try model.save(to: "\(directory.path)/none/file") }?.kind == .storage)
+        try directory.write([0x7B], "torn")
+        #expect(failure { try Model(contentsOf: "\(directory.path)/torn") }?.kind == .checkpoint)
         configuration.optimizer["learning-rate"] = 1e30
         let diverging = try Trainer(configuration)
-        let failure = #expect(throws: Failure.self) { try diverging.train(steps: 5) }
-        #expect(failure?.text.contains("expected a finite loss") == true)
+        let divergence = failure { try diverging.train(steps: 5) }
+        #expect(divergence?.kind == .divergence)
+        #expect(divergence?.text.contains("expected a finite loss") == true)
         configuration.data.source = "idx:\(directory.path)/nothing"
-        #expect(throws: Failure.self) { try Trainer(configuration) }
+        #expect(failure { try Trainer(configuration) }?.kind == .data)
+    }
+
+    /// The snippet of the documents begins anew until the training does not diverge.
+    @Test func theSnippetOfErrors() throws {
+        var configuration = try RunConfiguration.sample(data, steps: 5)
+        configuration.optimizer["learning-rate"] = 1e30
+        #expect(failure { try trainWithRetry(configuration, retries: 1) }?.kind == .divergence)
+        let model = try trainWithRetry(configuration, retries: 40)
+        #expect(model.weights.allSatisfy { $0.isFinite })
+        configuration.data.source = "idx:\(directory.path)/nothing"
+        #expect(failure { try trainWithRetry(configuration, retries: 40) }?.kind == .data)
     }
 
     /// The snippet of the documents does what they say.

@@ -87,12 +87,14 @@ import Testing
         try directory.write(good + [0], file)
         try expectFallBack(store, naming: name)
         #expect(unlink("\(directory.path)/\(file)") == 0)
-        try expectFallBack(store, naming: name)
+        try expectFallBack(store, naming: name, .storage)
     }
 
-    private func expectFallBack(_ store: CheckpointStore, naming name: String) throws {
+    private func expectFallBack(
+        _ store: CheckpointStore, naming name: String, _ kind: RunError.Kind = .checkpoint
+    ) throws {
         let failure = failure { try store.read(step: 2) }
-        #expect(failure?.exitCode == 65)
+        #expect(failure?.kind == kind)
         #expect(failure?.text.contains("step-00000002/\(name)") == true, "\(failure?.text ?? "")")
         let newest = try #require(store.newest())
         #expect(newest.checkpoint.step == 1)
@@ -104,6 +106,7 @@ import Testing
         _ = try store(directory, Sample.material(units: 10), steps: [3])
         let other = CheckpointStore(directory.path, material: try Sample.material(units: 11))
         let failure = failure { try other.read(step: 3) }
+        #expect(failure?.kind == .checkpoint)
         #expect(failure?.text.contains("it holds model tiny") == true, "\(failure?.text ?? "")")
         #expect(other.newest() == nil)
     }
@@ -113,6 +116,7 @@ import Testing
         _ = try store(directory, Sample.material(optimizer: .sgd(SGD())), steps: [3])
         let other = CheckpointStore(directory.path, material: try Sample.material())
         let failure = failure { try other.read(step: 3) }
+        #expect(failure?.kind == .checkpoint)
         #expect(failure?.text.contains("optimizer.name sgd") == true, "\(failure?.text ?? "")")
     }
 
@@ -170,7 +174,7 @@ import Testing
         let failure = failure {
             try store.write(Sample.checkpoint(material, step: 1), instructionSet: "generic")
         }
-        #expect(failure?.exitCode == 65)
+        #expect(failure?.kind == .storage)
         #expect(failure?.text.contains("\(directory.path)/file") == true, "\(failure?.text ?? "")")
     }
 
@@ -189,7 +193,7 @@ import Testing
             let failure = failure {
                 try store.write(Sample.checkpoint(material, step: 3), instructionSet: "generic")
             }
-            #expect(failure?.exitCode == 65)
+            #expect(failure?.kind == .storage)
             let text = failure?.text ?? "nothing was thrown"
             #expect(text.contains("No space left") && text.contains("free some space"), "\(text)")
             #expect(text.contains("step-00000003.tmp"), "\(text)")

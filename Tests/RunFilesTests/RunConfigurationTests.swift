@@ -171,7 +171,7 @@ import Testing
 
     private func expect(_ text: String, _ problem: String) {
         let failure = failure { try parse(text) }
-        #expect(failure?.exitCode == 65)
+        #expect(failure?.kind == .configuration)
         #expect(failure?.text.contains(problem) == true, "\(failure?.text ?? "nothing thrown")")
         #expect(failure?.text.hasPrefix("run.yaml") == true)
     }
@@ -180,7 +180,7 @@ import Testing
         var configuration = RunConfiguration()
         configuration.training.batchSize = 63
         let failure = failure { try configuration.validate() }
-        #expect(failure?.exitCode == 65)
+        #expect(failure?.kind == .configuration)
         #expect(
             failure?.text == "training.batch-size: expected a multiple of training.virtual-workers "
                 + "(4), found 63")
@@ -213,6 +213,7 @@ import Testing
         var unknown = RunConfiguration()
         unknown.model = .builtIn("lenet")
         let failure = failure { try unknown.network(for: data([3, 32, 32], 10)) }
+        #expect(failure?.kind == .model)
         #expect(failure?.text == "model: model: expected a built-in model (cnn), found lenet")
     }
 

@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    private func apply(_ arguments: String...) throws(Failure) -> RunConfiguration {
+    private func apply(_ arguments: String...) throws(RunError) -> RunConfiguration {
         var configuration = RunConfiguration()
         try SettingFlags(arguments).apply(to: &configuration)
         return configuration
@@ -87,7 +87,7 @@ import Testing
     func badFlagsAreRefused(arguments: [String], problem: String) {
         var configuration = RunConfiguration()
         let failure = failure { try SettingFlags(arguments).apply(to: &configuration) }
-        #expect(failure?.exitCode == 64)
+        #expect(failure?.kind == .usage)
         #expect(failure?.text.hasPrefix(problem) == true, "\(failure?.text ?? "nothing thrown")")
     }
 

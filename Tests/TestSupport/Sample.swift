@@ -46,10 +46,10 @@ package enum Sample {
     }
 }
 
-/// The failure that `body` throws.
-package func failure<Value>(_ body: () throws -> Value) -> Failure? {
+/// The error that `body` throws; nil when it throws none, or one of another type.
+package func failure<Value>(_ body: () throws -> Value) -> RunError? {
     do {
         _ = try body()
         return nil
-    } catch { return error as? Failure }
+    } catch { return error as? RunError }
 }

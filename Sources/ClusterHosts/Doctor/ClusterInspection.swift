@@ -30,10 +30,10 @@ package final class ClusterInspection {
     ///   - executable: Path of this program.
     ///   - data: Data set to look for on each host; nil for none.
     ///   - limit: Time limit for the answer of one host.
-    /// - Throws: 64 when `ssh` is blank.
+    /// - Throws: `.usage` when `ssh` is blank.
     package init(
         _ file: ClusterFile, ssh: String? = nil, executable: String, data: String?, limit: Duration
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.file = file
         self.data = data
         self.limit = limit
@@ -46,8 +46,8 @@ package final class ClusterInspection {
 
     /// Collects the facts. A host that cannot be reached is part of the facts, not an error.
     ///
-    /// - Throws: 130 when it was interrupted.
-    package func facts() throws(Failure) -> ClusterFacts {
+    /// - Throws: `.interrupted` when it was interrupted.
+    package func facts() throws(RunError) -> ClusterFacts {
         let names = file.hosts.filter { $0.address == nil }.map(\.name)
         var facts = ClusterFacts(hosts: try collect(names))
         let answering = facts.hosts.filter { $0.report != nil }.map(\.host)
@@ -61,7 +61,7 @@ package final class ClusterInspection {
 
     // MARK: Facts of each host
 
-    private func collect(_ names: [String]) throws(Failure) -> [ClusterFacts.Host] {
+    private func collect(_ names: [String]) throws(RunError) -> [ClusterFacts.Host] {
         let results = try run(on: file.hosts, within: limit) { host in
             var words = ["doctor", "--json"]
             // A cluster of one host needs no names resolved.
@@ -121,11 +121,11 @@ package final class ClusterInspection {
     private func run(
         on hosts: [ClusterFile.Host], within limit: Duration,
         _ words: (ClusterFile.Host) -> [String]
-    ) throws(Failure) -> [Answer] {
+    ) throws(RunError) -> [Answer] {
         var answers: [Int: Answer] = [:]
         let round = HostRound(
             parallelCount: Self.parallelCount, limit: limit, interruptions: interruptions)
-        try round.run(on: hosts) { host throws(Failure) in
+        try round.run(on: hosts) { host throws(RunError) in
             try start(words(host), on: host)
         } ended: { index, command, end in
             answers[index] = Answer(
@@ -137,7 +137,7 @@ package final class ClusterInspection {
 
     private func start(
         _ words: [String], on host: ClusterFile.Host
-    ) throws(Failure) -> HostCommand {
+    ) throws(RunError) -> HostCommand {
         number += 1
         return try shell.start(words, on: host, name: "\(number)")
     }
@@ -148,7 +148,7 @@ package final class ClusterInspection {
     /// chooses; the coordinator also listens on its own port.
     private func links(
         to targets: [ClusterFile.Host], from sources: [ClusterFile.Host]
-    ) throws(Failure) -> [ClusterFacts.Link] {
+    ) throws(RunError) -> [ClusterFacts.Link] {
         let seconds = Int((Self.listenTime * 2 + limit) / .seconds(1)) + 1
         var listeners: [HostCommand] = []
         for target in targets {
@@ -187,7 +187,7 @@ package final class ClusterInspection {
     /// left out; its host's own report says why.
     private func awaitPorts(
         _ listeners: [HostCommand]
-    ) throws(Failure) -> [(host: ClusterFile.Host, port: Int)] {
+    ) throws(RunError) -> [(host: ClusterFile.Host, port: Int)] {
         let deadline = SteadyClock.now + Self.listenTime
         var ports: [Int: Int] = [:]
         while SteadyClock.now < deadline {

@@ -16,8 +16,8 @@ package struct HostInspection: Sendable {
 
         /// Reads `PORT,SECONDS`.
         ///
-        /// - Throws: 64 when the text has another form or range.
-        package init(_ text: String) throws(Failure) {
+        /// - Throws: `.usage` when the text has another form or range.
+        package init(_ text: String) throws(RunError) {
             let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
             guard parts.count == 2, let port = parts[0], (0...65_535).contains(port),
                 let seconds = parts[1], (1...600).contains(seconds)
@@ -33,8 +33,8 @@ package struct HostInspection: Sendable {
 
     /// Reads `HOST:PORT`, or `[ADDRESS]:PORT` for IPv6.
     ///
-    /// - Throws: 64 when the text has another form or range.
-    package static func target(_ text: String) throws(Failure) -> (host: String, port: Int) {
+    /// - Throws: `.usage` when the text has another form or range.
+    package static func target(_ text: String) throws(RunError) -> (host: String, port: Int) {
         guard let colon = text.lastIndex(of: ":"),
             let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port),
             colon > text.startIndex

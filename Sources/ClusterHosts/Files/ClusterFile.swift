@@ -76,22 +76,23 @@ package struct ClusterFile: Hashable, Sendable {
 
     /// Reads the file at `path`.
     ///
-    /// - Throws: 65 when the file cannot be read, or its text is not a valid cluster file.
-    package static func load(_ path: String) throws(Failure) -> ClusterFile {
+    /// - Throws: `.storage` when the file cannot be read, `.configuration` when its text is not a
+    ///   valid cluster file.
+    package static func load(_ path: String) throws(RunError) -> ClusterFile {
         try ClusterFile(FileSystem.read(path), fileName: path)
     }
 
     /// Reads the contents of a cluster file.
     ///
-    /// - Throws: 65 when a line is invalid, or there is not exactly one coordinator and at least
-    ///   one worker.
-    package init(_ bytes: [UInt8], fileName: String) throws(Failure) {
+    /// - Throws: `.configuration` when a line is invalid, or there is not exactly one coordinator
+    ///   and at least one worker.
+    package init(_ bytes: [UInt8], fileName: String) throws(RunError) {
         guard bytes.count <= Self.maximumByteCount,
             // Some editors begin a file with a byte order mark.
             let text = String(
                 validating: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...],
                 as: UTF8.self)
-        else { throw .data("\(fileName): expected UTF-8 text of at most 1 MiB") }
+        else { throw .configuration("\(fileName): expected UTF-8 text of at most 1 MiB") }
         self.fileName = fileName
         var hosts: [Host] = []
         // Swift treats CR LF as one character.
@@ -106,7 +107,7 @@ package struct ClusterFile: Hashable, Sendable {
             }
             hosts.append(host)
             guard hosts.count <= Self.maximumHostCount else {
-                throw .data(
+                throw .configuration(
                     "\(fileName): expected at most \(Self.maximumHostCount) hosts, found more")
             }
         }
@@ -120,16 +121,16 @@ package struct ClusterFile: Hashable, Sendable {
         self.hosts = hosts
     }
 
-    private func check() throws(Failure) {
+    private func check() throws(RunError) {
         let coordinators = hosts.filter(\.isCoordinator)
         guard coordinators.count == 1 else {
             let lines = coordinators.map { "line \($0.line)" }.joined(separator: ", ")
-            throw .data(
+            throw .configuration(
                 "\(fileName): expected one host with the role coordinator, found "
                     + (coordinators.isEmpty ? "none" : "\(coordinators.count) (\(lines))"))
         }
         guard hosts.contains(where: { $0.workerCount > 0 }) else {
-            throw .data("\(fileName): expected a host with the role worker, found none")
+            throw .configuration("\(fileName): expected a host with the role worker, found none")
         }
     }
 
@@ -164,14 +165,14 @@ package struct ClusterLineParser {
     ]
 
     /// Returns the error for a part of the line.
-    package func failure(_ what: String, _ expected: String, _ found: String) -> Failure {
-        .data("\(place): \(what): expected \(expected), found \(found)")
+    package func failure(_ what: String, _ expected: String, _ found: String) -> RunError {
+        .configuration("\(place): \(what): expected \(expected), found \(found)")
     }
 
     /// Returns the host of a line, or nil for an empty line or a comment.
     ///
-    /// - Throws: 65 when the line is invalid.
-    package func host(_ text: Substring) throws(Failure) -> ClusterFile.Host? {
+    /// - Throws: `.configuration` when the line is invalid.
+    package func host(_ text: Substring) throws(RunError) -> ClusterFile.Host? {
         var words: [Substring] = []
         for word in text.split(whereSeparator: { $0 == " " || $0 == "\t" }) {
             if word.hasPrefix("#") { break }
@@ -202,7 +203,7 @@ package struct ClusterLineParser {
         return host
     }
 
-    private func read(roles text: Substring, into host: inout ClusterFile.Host) throws(Failure) {
+    private func read(roles text: Substring, into host: inout ClusterFile.Host) throws(RunError) {
         var seen: Set<Substring> = []
         for word in text.split(separator: ",", omittingEmptySubsequences: false) {
             guard seen.insert(word).inserted else {
@@ -222,7 +223,7 @@ package struct ClusterLineParser {
 
     private func read(
         _ key: String, _ value: String, into host: inout ClusterFile.Host
-    ) throws(Failure) {
+    ) throws(RunError) {
         switch key {
         case "workers":
             host.workerCount = try number(key, value, 1...1024, of: "worker", host.workerCount > 0)
@@ -240,7 +241,7 @@ package struct ClusterLineParser {
 
     private func number(
         _ key: String, _ value: String, _ range: ClosedRange<Int>, of role: String, _ hasRole: Bool
-    ) throws(Failure) -> Int {
+    ) throws(RunError) -> Int {
         guard hasRole else {
             throw failure("\(key)=", "it on a host with the role \(role)", "it here")
         }
@@ -255,7 +256,7 @@ package struct ClusterLineParser {
     }
 
     /// Reads a host name. It must not begin with a hyphen, since ssh would take it for a flag.
-    private func name(_ text: Substring) throws(Failure) -> String {
+    private func name(_ text: Substring) throws(RunError) -> String {
         guard (1...253).contains(text.utf8.count), !text.hasPrefix("-"),
             text.utf8.allSatisfy({ Self.isWordByte($0) || $0 == UInt8(ascii: ":") })
         else {
@@ -265,21 +266,21 @@ package struct ClusterLineParser {
         return String(text)
     }
 
-    private func user(_ text: String) throws(Failure) -> String {
+    private func user(_ text: String) throws(RunError) -> String {
         guard (1...64).contains(text.utf8.count), !text.hasPrefix("-"),
             text.utf8.allSatisfy(Self.isWordByte)
         else { throw failure("user=", "a name of letters, digits and . - _", "'\(text)'") }
         return text
     }
 
-    private func address(_ text: String) throws(Failure) -> String {
+    private func address(_ text: String) throws(RunError) -> String {
         guard NetworkProbe.isNumeric(text) else {
             throw failure("address=", "an IPv4 or IPv6 address", "'\(text)'")
         }
         return text
     }
 
-    private func directory(_ text: String) throws(Failure) -> String {
+    private func directory(_ text: String) throws(RunError) -> String {
         guard text.hasPrefix("/"), text.utf8.count <= 1024, text.utf8.allSatisfy({ $0 >= 0x20 })
         else { throw failure("directory=", "an absolute path", "'\(text)'") }
         return text

@@ -62,7 +62,9 @@ package struct ProcessList {
     package func isOf(launch: String) -> Bool { lines.first == "launch \(launch)" }
 
     /// Begins the list of a launch anew, with the given entries.
-    package func begin(launch: String, isMade: Bool, keeping entries: [Entry] = []) throws(Failure) {
+    package func begin(
+        launch: String, isMade: Bool, keeping entries: [Entry] = []
+    ) throws(RunError) {
         let all =
             ["launch \(launch)"] + (isMade ? ["made"] : [])
             + entries.map { "\($0.name) \($0.pid) \($0.start)" }
@@ -71,7 +73,7 @@ package struct ProcessList {
     }
 
     /// Appends a line to the file.
-    package func append(_ line: String) throws(Failure) {
+    package func append(_ line: String) throws(RunError) {
         let descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileSystem.failure("open", path) }
         defer { close(descriptor) }
@@ -86,15 +88,15 @@ package struct ProcessList {
 
     /// Runs `body` while no other process changes the list.
     ///
-    /// - Throws: 70 when the lock was not free within 20 seconds, and the errors of `body`.
-    package func locked<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    /// - Throws: `.fault` when the lock was not free within 20 seconds, and the errors of `body`.
+    package func locked<Result>(_ body: () throws(RunError) -> Result) throws(RunError) -> Result {
         let lock = "\(path).lock"
         let descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileSystem.failure("open", lock) }
         defer { close(descriptor) }
         let end = SteadyClock.now + Self.lockPatience
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            guard SteadyClock.now < end else { throw .internalError("\(path) is in use") }
+            guard SteadyClock.now < end else { throw .fault("\(path) is in use") }
             usleep(10_000)
         }
         return try body()

@@ -11,15 +11,15 @@ package final class HeldFile {
 
     /// Opens or creates the file and locks it.
     ///
-    /// - Throws: 65 when another process holds the file.
-    package init(_ path: String, run: String) throws(Failure) {
+    /// - Throws: `.occupied` when another process holds the file.
+    package init(_ path: String, run: String) throws(RunError) {
         self.path = path
         try FileSystem.makeDirectories(FileSystem.parent(of: path))
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileSystem.failure("open", path) }
         // From here on `deinit` closes the descriptor, also after an error.
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            throw .data("another launch of \(run) is under way")
+            throw .occupied("another launch of \(run) is under way")
         }
     }
 
@@ -29,7 +29,7 @@ package final class HeldFile {
     package var isEmpty: Bool { FileSystem.byteCount(path) == 0 }
 
     /// Replaces the content in place, since the lock belongs to this very file.
-    package func write(_ text: String) throws(Failure) {
+    package func write(_ text: String) throws(RunError) {
         let bytes = Array(text.utf8)
         guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count
         else { throw FileSystem.failure("write", path) }

@@ -15,10 +15,10 @@ package struct ClusterFollower {
     ///
     /// - Parameter show: Shows a line to people.
     /// - Returns: Nil when no launch with a cluster file was begun here for this run.
-    /// - Throws: 64 when the command that replaces ssh is blank.
+    /// - Throws: `.usage` when the command that replaces ssh is blank.
     package init?(
         _ runDirectory: String, show: @escaping (String) -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         guard let hosts = RunHosts(RunHosts.path(runDirectory)) else { return nil }
         self.hosts = hosts
         self.runDirectory = runDirectory
@@ -34,10 +34,10 @@ package struct ClusterFollower {
     ///   - showsLogsAlone: Whether to show only the warnings of all hosts.
     /// - Returns: The exit code of `convoy monitor` on the coordinator's host. That is the run's
     ///   exit code once the run has ended.
-    /// - Throws: 69 when ssh does not reach the coordinator's host.
+    /// - Throws: `.lost` when ssh does not reach the coordinator's host.
     package func follow(
         options: [String], isOnce: Bool, showsLogsAlone: Bool, _ interruptions: Interruptions
-    ) throws(Failure) -> Int {
+    ) throws(RunError) -> Int {
         let scratch = try FileSystem.makeTemporaryDirectory()
         defer { FileSystem.remove(scratch) }
         var others: [(command: HostCommand, name: String, isFollowed: Bool)] = []
@@ -75,7 +75,7 @@ package struct ClusterFollower {
         }
     }
 
-    private func exitCode(_ end: ChildProcess.End, _ errors: [String]) throws(Failure) -> Int {
+    private func exitCode(_ end: ChildProcess.End, _ errors: [String]) throws(RunError) -> Int {
         let error = errors.last.map { LineText.printable($0) }
         let name = hosts.coordinator?.host.name ?? ""
         switch end {
@@ -85,7 +85,7 @@ package struct ClusterFollower {
             if code != 0, let error { show("\(name): \(error)") }
             return code
         case .signalled(let signal):
-            throw .internalError("\(name): ended by signal \(signal)")
+            throw .fault("\(name): ended by signal \(signal)")
         }
     }
 }

@@ -48,10 +48,10 @@ package final class ClusterLaunch {
 
         /// Creates settings with defaults for all else. The environment may replace ssh.
         ///
-        /// - Throws: 64 when the command that replaces ssh is blank.
+        /// - Throws: `.usage` when the command that replaces ssh is blank.
         package init(
             executable: String, runDirectory: String, cluster: ClusterFile?
-        ) throws(Failure) {
+        ) throws(RunError) {
             self.executable = executable
             self.runDirectory = runDirectory
             self.cluster = cluster
@@ -78,10 +78,10 @@ package final class ClusterLaunch {
     /// Creates a launch and takes the run's lock against other launches.
     ///
     /// - Parameter show: Shows a line to people.
-    /// - Throws: 65 when another launch of the run is under way.
+    /// - Throws: `.occupied` when another launch of the run is under way.
     package init(
         _ settings: Settings, interruptions: Interruptions, show: @escaping (String) -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.settings = settings
         self.interruptions = interruptions
         self.show = show
@@ -111,16 +111,17 @@ package final class ClusterLaunch {
     /// Launches the run. On failure it ends what it has started.
     ///
     /// - Returns: A short report of what was started.
-    /// - Throws: 69 when a host was not reached, 130 when the launch was interrupted, otherwise the
-    ///   exit code of the failure.
-    package func run() throws(Failure) -> String {
-        do throws(Failure) { return try begin() } catch {
+    /// - Throws: `.lost` when a host was not reached, `.interrupted` when the launch was
+    ///   interrupted, `.host` when a host cannot do its part, and other kinds for what is wrong
+    ///   here.
+    package func run() throws(RunError) -> String {
+        do throws(RunError) { return try begin() } catch {
             giveUp()
             throw error
         }
     }
 
-    private func begin() throws(Failure) -> String {
+    private func begin() throws(RunError) -> String {
         if let former, !former.isComplete {
             show("ending what an unfinished launch has left")
             _ = try? ClusterStop.end(
@@ -155,7 +156,7 @@ package final class ClusterLaunch {
     private func ask(
         within limit: Duration, payload: String? = nil,
         _ action: (ClusterFile.Host) -> HostRequest.Action?
-    ) throws(Failure) -> [String: HostAnswer] {
+    ) throws(RunError) -> [String: HostAnswer] {
         try crew.ask(hosts, within: limit, payload: payload) { host in
             action(host).map { HostRequest($0, of: self.settings.runDirectory) }
         }
@@ -163,7 +164,7 @@ package final class ClusterLaunch {
 
     // MARK: - Programs
 
-    private func bringPrograms() throws(Failure) {
+    private func bringPrograms() throws(RunError) {
         let sum = HostFacts.sha256(try FileSystem.read(settings.executable))
         let said = try crew.run(on: hosts, within: .seconds(60)) { host in
             HostCrew.Order(
@@ -175,7 +176,7 @@ package final class ClusterLaunch {
             switch ProgramCopy.State(said[host.name] ?? []) {
             case .ready(let path): executables[host.name] = path
             case .wanted(let place): wanting[host.name] = place
-            case nil: throw .data("\(host.name): expected a word of its program, found none")
+            case nil: throw .host("\(host.name): expected a word of its program, found none")
             }
         }
         if !wanting.isEmpty {
@@ -188,7 +189,7 @@ package final class ClusterLaunch {
             }
             for (name, place) in wanting {
                 guard ProgramCopy.State(took[name] ?? []) == .ready("\(place)/convoy") else {
-                    throw .data("\(name): the program was not taken")
+                    throw .host("\(name): the program was not taken")
                 }
                 executables[name] = "\(place)/convoy"
             }
@@ -202,9 +203,9 @@ package final class ClusterLaunch {
 
     // MARK: - What is there
 
-    private func decideStart() throws(Failure) {
+    private func decideStart() throws(RunError) {
         let answers = try ask(within: .seconds(60)) { _ in .look }
-        guard let there = answers[head.name] else { throw .internalError("no answer of \(head.name)") }
+        guard let there = answers[head.name] else { throw .fault("no answer of \(head.name)") }
         let isComplete = former?.isComplete ?? there.isComplete
         var (missing, present) = (0, 0)
         for host in hosts {
@@ -215,7 +216,7 @@ package final class ClusterLaunch {
         }
         if isComplete, there.isCoordinatorAnswering {
             guard missing > 0 else {
-                throw .data(
+                throw .occupied(
                     "\(settings.runDirectory) runs already, in the processes listed in \(held.path)")
             }
             start = .none
@@ -246,7 +247,7 @@ package final class ClusterLaunch {
 
     // MARK: - Preflight
 
-    private func inspect() throws(Failure) {
+    private func inspect() throws(RunError) {
         guard let cluster = settings.cluster else { return }
         let inspection = try ClusterInspection(
             cluster.with(hosts: hosts), executable: settings.executable, data: settings.data,
@@ -258,9 +259,9 @@ package final class ClusterLaunch {
         for finding in findings { show(finding.line) }
         let code = Finding.exitCode(findings)
         guard code == ExitCode.done || settings.isForced && code == ExitCode.data else {
-            throw Failure(
-                text: "convoy doctor found what would make the run fail; --force tries it all the same",
-                exitCode: code)
+            let text =
+                "convoy doctor found what would make the run fail; --force tries it all the same"
+            throw RunError(Failure(text: text, exitCode: code))
         }
     }
 
@@ -268,7 +269,7 @@ package final class ClusterLaunch {
 
     /// Returns the contents of each host's keys directory, by host name and file name. The result
     /// is empty without keys, and for a run on this machine only, which makes its own keys.
-    private func hostKeys() throws(Failure) -> [String: [String: String]] {
+    private func hostKeys() throws(RunError) -> [String: [String: String]] {
         guard isOnHosts, !settings.isInsecure else { return [:] }
         let directory = settings.keys ?? "\(settings.runDirectory).keys"
         let isShared = FileSystem.exists("\(directory)/\(KeyRing.secretName)")
@@ -303,7 +304,7 @@ package final class ClusterLaunch {
 
     // MARK: - Starting
 
-    private func writeHosts(isComplete: Bool) throws(Failure) {
+    private func writeHosts(isComplete: Bool) throws(RunError) {
         guard isOnHosts else { return }
         var entries = hosts.map {
             RunHosts.Entry(host: $0, executable: executables[$0.name] ?? settings.executable)
@@ -329,7 +330,7 @@ package final class ClusterLaunch {
     /// Starts the coordinator unless it is at work.
     ///
     /// - Returns: The endpoint that the coordinator listens at.
-    private func startCoordinator() throws(Failure) -> String {
+    private func startCoordinator() throws(RunError) -> String {
         guard start != .none else {
             // Members find the coordinator at its present endpoint.
             return configuredEndpoint
@@ -365,7 +366,7 @@ package final class ClusterLaunch {
         return "tcp://\(place):\(head.port ?? ClusterFile.defaultPort)"
     }
 
-    private func members(of endpoint: String) throws(Failure) -> [String: [HostMember]] {
+    private func members(of endpoint: String) throws(RunError) -> [String: [HostMember]] {
         var members: [String: [HostMember]] = [:]
         for host in hosts {
             members[host.name] = wanted(host).map { name, role, threads in

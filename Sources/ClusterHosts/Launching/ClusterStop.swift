@@ -31,11 +31,11 @@ package enum ClusterStop {
     ///   - seconds: Time that the coordinator gets for a checkpoint.
     ///   - executable: Path of this program, for a run on this machine.
     ///   - show: Shows a line to people.
-    /// - Throws: 65 when nothing was launched for this run.
+    /// - Throws: `.runDirectory` when nothing was launched for this run.
     package static func stop(
         _ runDirectory: String, within seconds: Int, executable: String,
         show: @escaping (String) -> Void
-    ) throws(Failure) -> Outcome {
+    ) throws(RunError) -> Outcome {
         let path = RunHosts.path(runDirectory)
         if FileSystem.exists(path) {
             guard let hosts = RunHosts(path) else {
@@ -51,7 +51,8 @@ package enum ClusterStop {
             return outcome
         }
         guard FileSystem.exists(ProcessList(runDirectory: runDirectory).path) else {
-            throw .data("\(runDirectory).pids is not there; nothing was launched for this run")
+            throw .runDirectory(
+                "\(runDirectory).pids is not there; nothing was launched for this run")
         }
         let entry = RunHosts.Entry(host: ClusterLaunch.thisMachine, executable: executable)
         let hosts = RunHosts(launch: "", entries: [entry], isComplete: true)
@@ -63,7 +64,7 @@ package enum ClusterStop {
     static func end(
         _ runDirectory: String, _ hosts: RunHosts, within seconds: Int,
         show: @escaping (String) -> Void, transport: [String]
-    ) throws(Failure) -> Outcome {
+    ) throws(RunError) -> Outcome {
         var outcome = Outcome()
         let heads = hosts.entries.filter(\.host.isCoordinator)
         let members = hosts.entries.filter { !$0.host.isCoordinator }

@@ -32,8 +32,8 @@ package struct HostAgent {
 
     /// Reads a request from standard input, up to the end of its line.
     ///
-    /// - Throws: 64 when the line is longer than 16 MiB or is not a request.
-    package static func readRequest() throws(Failure) -> HostRequest {
+    /// - Throws: `.usage` when the line is longer than 16 MiB or is not a request.
+    package static func readRequest() throws(RunError) -> HostRequest {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
         // The line is read byte by byte, since the bytes after it belong to the request's handler.
@@ -52,22 +52,23 @@ package struct HostAgent {
     /// Carries out the request. A failure stands in the answer.
     package func perform() -> HostAnswer {
         var answer = HostAnswer()
-        do throws(Failure) { try perform(&answer) } catch {
-            answer.problem = error.text
-            answer.exitCode = error.exitCode
+        do throws(RunError) { try perform(&answer) } catch {
+            let failure = Failure(error)
+            answer.problem = failure.text
+            answer.exitCode = failure.exitCode
         }
         return answer
     }
 
-    private func perform(_ answer: inout HostAnswer) throws(Failure) {
+    private func perform(_ answer: inout HostAnswer) throws(RunError) {
         switch request.action {
         case .look: look(&answer)
         case .prepare(let launch):
             try makeParent()
-            try list.locked { () throws(Failure) in try prepare(launch) }
+            try list.locked { () throws(RunError) in try prepare(launch) }
         case .join(let launch):
             try makeParent()
-            try list.locked { () throws(Failure) in
+            try list.locked { () throws(RunError) in
                 try list.begin(launch: launch, isMade: list.isMade, keeping: list.running)
             }
         case .put(let name): try put(name)
@@ -76,12 +77,12 @@ package struct HostAgent {
             answer.endpoint = try startCoordinator(launch, start, arguments)
         case .members(let launch, let members):
             answer.started = try startMembers(launch, members)
-        case .complete: try list.locked { () throws(Failure) in try list.append("complete") }
+        case .complete: try list.locked { () throws(RunError) in try list.append("complete") }
         case .stop(let seconds): try stop(within: .seconds(seconds), &answer)
         }
     }
 
-    private func makeParent() throws(Failure) {
+    private func makeParent() throws(RunError) {
         try FileSystem.makeDirectories(FileSystem.parent(of: run.path))
     }
 
@@ -95,15 +96,15 @@ package struct HostAgent {
         answer.hasCheckpoint = hasCheckpoint
         guard answer.running.contains(ProcessList.coordinator) else { return }
         let keys = FileSystem.exists(nodeKeys) ? try? KeyRing(directory: nodeKeys) : try? KeyRing.given(nil)
-        do throws(Failure) {
+        do throws(RunError) {
             _ = try StatusQuery(.directory(run), Transport(keys: keys)).ask(within: .seconds(5))
             answer.isCoordinatorAnswering = true
         } catch {
-            answer.isCoordinatorAnswering = error.exitCode != ExitCode.lost
+            answer.isCoordinatorAnswering = error.kind != .lost
         }
     }
 
-    private func prepare(_ launch: String) throws(Failure) {
+    private func prepare(_ launch: String) throws(RunError) {
         if !list.running.isEmpty {
             note("ending what an earlier launch has left")
             _ = list.stopAll(within: .seconds(10), note: note)
@@ -115,7 +116,8 @@ package struct HostAgent {
             if isMade { run.removeIfUnused(wasThere: true) }
             let names = FileSystem.names(in: run.path)
             guard names.isEmpty || !FileSystem.exists(run.configuration) && !isMade else {
-                throw .data("\(run.path) holds files of something else; choose another --run-dir")
+                throw .runDirectory(
+                    "\(run.path) holds files of something else; choose another --run-dir")
             }
             isMade = isMade || names.isEmpty
         } else if !FileSystem.exists(run.path) {
@@ -124,7 +126,7 @@ package struct HostAgent {
         try list.begin(launch: launch, isMade: isMade)
     }
 
-    private func put(_ name: String) throws(Failure) {
+    private func put(_ name: String) throws(RunError) {
         guard !name.contains("/"), !name.isEmpty else {
             throw .usage("expected a file's name without slashes, found '\(name)'")
         }
@@ -151,7 +153,7 @@ package struct HostAgent {
 
     /// Replaces the keys. Processes at work may read the allow-list at any moment, so each file is
     /// replaced as a whole.
-    private func replaceKeys(_ files: [String: String]) throws(Failure) {
+    private func replaceKeys(_ files: [String: String]) throws(RunError) {
         let allowed = "\(nodeKeys)/allowed"
         for directory in [nodeKeys, allowed] where mkdir(directory, 0o700) != 0 && errno != EEXIST {
             throw FileSystem.failure("create directory", directory)
@@ -178,7 +180,7 @@ package struct HostAgent {
     /// Starts one process and adds it to the list, unless its launch was given up in the meantime.
     private func start(
         _ name: String, of launch: String, _ arguments: [String], output: String
-    ) throws(Failure) -> Int32 {
+    ) throws(RunError) -> Int32 {
         var environment: [String: String] = [:]
         if FileSystem.exists(nodeKeys) {
             environment["CONVOY_KEYS"] = FileSystem.absolute(nodeKeys)
@@ -187,9 +189,9 @@ package struct HostAgent {
         {
             environment["CONVOY_KEYS"] = run.keys
         }
-        return try list.locked { () throws(Failure) -> Int32 in
+        return try list.locked { () throws(RunError) -> Int32 in
             guard list.isOf(launch: launch) else {
-                throw .internalError("this launch was given up")
+                throw .fault("this launch was given up")
             }
             let pid = try Spawn.start(
                 [executable] + arguments, image: executable, environment: environment, input: .null,
@@ -201,7 +203,7 @@ package struct HostAgent {
 
     private func startCoordinator(
         _ launch: String, _ start: CoordinatorStart, _ arguments: [String]
-    ) throws(Failure) -> String {
+    ) throws(RunError) -> String {
         // The run directory must not exist before the coordinator has made it, so the coordinator's
         // output is moved into it later.
         let output = "\(request.runDirectory).out"
@@ -227,7 +229,7 @@ package struct HostAgent {
                 throw failure(of: "the coordinator", output, status)
             }
             guard SteadyClock.now < end else {
-                throw .internalError(
+                throw .fault(
                     "the coordinator did not begin to listen within \(Self.startTime)")
             }
             usleep(20_000)
@@ -240,7 +242,7 @@ package struct HostAgent {
 
     private func startMembers(
         _ launch: String, _ members: [HostMember]
-    ) throws(Failure) -> [String] {
+    ) throws(RunError) -> [String] {
         try FileSystem.makeDirectories(run.logs)
         let present = Set(list.running.map(\.name))
         var started: [(name: String, pid: Int32)] = []
@@ -264,28 +266,29 @@ package struct HostAgent {
         return started.map(\.name)
     }
 
-    private func failure(of name: String, _ output: String, _ status: Int32) -> Failure {
+    private func failure(of name: String, _ output: String, _ status: Int32) -> RunError {
         let lines = String(
             decoding: (try? FileSystem.read(output, atMost: 1 << 20)) ?? [], as: UTF8.self
         ).split(separator: "\n")
         for line in lines.dropLast().suffix(20) { note(LineText.printable(String(line))) }
         let code = status & 0x7F == 0 ? Int(status >> 8) & 0xFF : ExitCode.internalError
         let last = lines.last.map { LineText.printable(String($0)) } ?? "it said nothing"
-        return Failure(
-            text: "\(name) has ended: \(last.replacing("convoy: error: ", with: ""))",
-            exitCode: code == 0 ? ExitCode.internalError : code)
+        return RunError(
+            Failure(
+                text: "\(name) has ended: \(last.replacing("convoy: error: ", with: ""))",
+                exitCode: code == 0 ? ExitCode.internalError : code))
     }
 
     // MARK: - Stopping
 
-    private func stop(within limit: Duration, _ answer: inout HostAnswer) throws(Failure) {
+    private func stop(within limit: Duration, _ answer: inout HostAnswer) throws(RunError) {
         defer {
             FileSystem.remove("\(nodeKeys)/allowed")
             FileSystem.remove(nodeKeys)
         }
         guard FileSystem.exists(list.path) else { return }
         var (count, killed) = (0, [String]())
-        try list.locked { () throws(Failure) in
+        try list.locked { () throws(RunError) in
             count = list.running.count
             killed = list.stopAll(within: limit, note: note)
             // From here on no start of this launch finds its list.

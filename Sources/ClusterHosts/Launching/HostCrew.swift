@@ -28,7 +28,7 @@ final class HostCrew {
     init(
         transport: [String], executable: String, interruptions: Interruptions?,
         show: @escaping (String) -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         shell = HostShell(
             transport: transport, executable: executable,
             scratch: try FileSystem.makeTemporaryDirectory())
@@ -47,17 +47,17 @@ final class HostCrew {
     /// Runs an order on each host that has one.
     ///
     /// - Returns: The lines that each host printed, by host name.
-    /// - Throws: 69 when a host was not reached, 65 or 70 when a command failed; every failure has
-    ///   been shown by then. 130 when the launch was interrupted.
+    /// - Throws: `.lost` when a host was not reached, `.host` or `.fault` when a command failed;
+    ///   every failure has been shown by then. `.interrupted` when the launch was interrupted.
     func run(
         on hosts: [ClusterFile.Host], within limit: Duration,
-        _ order: (ClusterFile.Host) throws(Failure) -> Order?
-    ) throws(Failure) -> [String: [String]] {
+        _ order: (ClusterFile.Host) throws(RunError) -> Order?
+    ) throws(RunError) -> [String: [String]] {
         var answers: [String: [String]] = [:]
         var worst = 0
         let round = HostRound(
             parallelCount: Self.parallelCount, limit: limit, interruptions: interruptions)
-        try round.run(on: hosts) { host throws(Failure) in
+        try round.run(on: hosts) { host throws(RunError) in
             guard let order = try order(host) else { return nil }
             number += 1
             return try shell.start(
@@ -70,9 +70,9 @@ final class HostCrew {
             worst = max(worst, code)
         }
         guard worst == 0 || isPatient else {
-            throw Failure(
-                text: worst == ExitCode.lost ? "not all hosts were reached" : "not all hosts can be used",
-                exitCode: worst)
+            let text =
+                worst == ExitCode.lost ? "not all hosts were reached" : "not all hosts can be used"
+            throw RunError(Failure(text: text, exitCode: worst))
         }
         return answers
     }
@@ -106,9 +106,9 @@ final class HostCrew {
     /// - Throws: As `run(on:within:_:)` does, and the first failure that an agent reports.
     func ask(
         _ hosts: [ClusterFile.Host], within limit: Duration, payload: String? = nil,
-        _ request: (ClusterFile.Host) throws(Failure) -> HostRequest?
-    ) throws(Failure) -> [String: HostAnswer] {
-        let lines = try run(on: hosts, within: limit) { host throws(Failure) in
+        _ request: (ClusterFile.Host) throws(RunError) -> HostRequest?
+    ) throws(RunError) -> [String: HostAnswer] {
+        let lines = try run(on: hosts, within: limit) { host throws(RunError) in
             guard let request = try request(host) else { return nil }
             let line = HostShell.command(
                 ["host"], directory: host.directory, executable: shell.executable)
@@ -119,13 +119,15 @@ final class HostCrew {
             guard let said = lines[host.name] else { continue }
             guard let line = said.last(where: { $0.hasPrefix("{") }),
                 let answer = try? JSONDecoder().decode(HostAnswer.self, from: Data(line.utf8))
-            else { throw .internalError("\(host.name): expected an answer, found something else") }
+            else { throw .fault("\(host.name): expected an answer, found something else") }
             answers[host.name] = answer
         }
         for host in hosts {
             guard let answer = answers[host.name], let problem = answer.problem else { continue }
             let text = host.name == ClusterLaunch.thisMachine.name ? problem : "\(host.name): \(problem)"
-            guard isPatient else { throw Failure(text: text, exitCode: answer.exitCode) }
+            guard isPatient else {
+                throw RunError(Failure(text: text, exitCode: answer.exitCode))
+            }
             show(text)
         }
         return answers
@@ -133,9 +135,9 @@ final class HostCrew {
 
     /// Writes a request into a file for standard input and returns its path. The file may contain
     /// keys, so only this user may read it.
-    private func write(_ request: HostRequest, _ payload: String?) throws(Failure) -> String {
+    private func write(_ request: HostRequest, _ payload: String?) throws(RunError) -> String {
         guard let json = try? JSONEncoder().encode(request) else {
-            throw .internalError("cannot write a request")
+            throw .fault("cannot write a request")
         }
         let path = "\(shell.scratch)/\(number + 1).in"
         var bytes = Array(json) + [UInt8(ascii: "\n")]

@@ -18,12 +18,12 @@ struct HostRound {
     ///   - start: Starts the command of a host; returns nil when the host has none.
     ///   - ended: Called with the index of a host, its command, and how the command ended; nil when
     ///     its time was over. The command is stopped afterwards.
-    /// - Throws: 130 when it was interrupted.
+    /// - Throws: `.interrupted` when it was interrupted.
     func run(
         on hosts: [ClusterFile.Host],
-        start: (ClusterFile.Host) throws(Failure) -> HostCommand?,
+        start: (ClusterFile.Host) throws(RunError) -> HostCommand?,
         ended: (Int, HostCommand, ChildProcess.End?) -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         var running: [Int: HostCommand] = [:]
         var next = 0
         while next < hosts.count || !running.isEmpty {
@@ -44,14 +44,14 @@ struct HostRound {
 
     /// Waits 5 milliseconds.
     ///
-    /// - Throws: 130 when a signal asks to stop.
-    static func pause(_ interruptions: Interruptions?) throws(Failure) {
+    /// - Throws: `.interrupted` when a signal asks to stop.
+    static func pause(_ interruptions: Interruptions?) throws(RunError) {
         guard let interruptions else {
             usleep(5_000)
             return
         }
         if case .stopRequested = interruptions.wait(timeout: .milliseconds(5)) {
-            throw Failure(text: "interrupted", exitCode: ExitCode.interrupted)
+            throw .interrupted("interrupted")
         }
     }
 }

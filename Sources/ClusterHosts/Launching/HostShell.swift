@@ -16,8 +16,8 @@ struct HostShell: Sendable {
     /// Returns the words of the command that reaches other hosts: `override`, otherwise the
     /// environment variable CONVOY_SSH, otherwise ssh.
     ///
-    /// - Throws: 64 when the command is blank.
-    static func transport(_ override: String? = nil) throws(Failure) -> [String] {
+    /// - Throws: `.usage` when the command is blank.
+    static func transport(_ override: String? = nil) throws(RunError) -> [String] {
         guard let text = override ?? ProcessEnvironment.variables["CONVOY_SSH"], !text.isEmpty else {
             return ssh
         }
@@ -46,7 +46,7 @@ struct HostShell: Sendable {
     /// between commands at work.
     func start(
         _ arguments: [String], on host: ClusterFile.Host, name: String, input: String? = nil
-    ) throws(Failure) -> HostCommand {
+    ) throws(RunError) -> HostCommand {
         try start(
             line: Self.command(arguments, directory: host.directory, executable: executable),
             on: host, name: name, input: input)
@@ -62,7 +62,7 @@ struct HostShell: Sendable {
     func start(
         line command: String, on host: ClusterFile.Host, name: String, input: String? = nil,
         sharesOutput: Bool = false
-    ) throws(Failure) -> HostCommand {
+    ) throws(RunError) -> HostCommand {
         let words =
             Self.isHere(host.name)
             ? ["/bin/sh", "-c", command] : transport + [host.destination, command]

@@ -42,10 +42,10 @@ package struct RunFollower {
     /// ends.
     ///
     /// - Returns: The run's exit code; 0 when the run goes on, 130 when a signal asked to stop.
-    /// - Throws: 69 when no coordinator has answered for two minutes.
+    /// - Throws: `.lost` when no coordinator has answered for two minutes.
     package mutating func follow(
         isOnce: Bool, _ interruptions: Interruptions
-    ) throws(Failure) -> Int {
+    ) throws(RunError) -> Int {
         if !showsLogsAlone {
             try run.requireExisting()
             showStatus()
@@ -82,7 +82,7 @@ package struct RunFollower {
     /// Shows the run's status, healthy or not. A coordinator that does not answer is not yet an
     /// error.
     private func showStatus() {
-        do throws(Failure) {
+        do throws(RunError) {
             let answer = try query.ask(within: .seconds(3))
             if case .finished = answer { return }
             for line in StatusTable.lines(answer) { show(line) }
@@ -94,10 +94,10 @@ package struct RunFollower {
     }
 
     private func isAnswering() -> Bool {
-        do throws(Failure) {
+        do throws(RunError) {
             _ = try query.ask(within: .seconds(2))
             return true
-        } catch { return error.exitCode != ExitCode.lost }
+        } catch { return error.kind != .lost }
     }
 
     private mutating func showNew() {

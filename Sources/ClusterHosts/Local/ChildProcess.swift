@@ -30,23 +30,23 @@ package final class ChildProcess {
     ///   - image: Path of the file to run.
     ///   - output: Path of a file for standard output and error. With nil the child shares those of
     ///     this process.
-    /// - Throws: 70 when the child cannot be started.
+    /// - Throws: `.fault` when the child cannot be started.
     package init(
         name: String, executable: String, image: String? = nil, arguments: [String],
         environment: [String: String] = [:], output: String? = nil
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.name = name
         var ends: [Int32] = [0, 0]
         // No child may inherit the end that this process holds, or the child would never see it
         // close.
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
-            throw .internalError(
+            throw .fault(
                 "cannot make a pair of sockets: \(String(cString: strerror(errno)))")
         }
         standardInput = ends[1]
         defer { close(ends[0]) }
-        do throws(Failure) {
+        do throws(RunError) {
             processIdentifier = try Spawn.start(
                 [executable] + arguments, image: image ?? executable, environment: environment,
                 input: .descriptor(ends[0]), output: output, group: .process)

@@ -101,9 +101,9 @@ package final class LocalLauncher {
     /// Runs the cluster to the end of the run.
     ///
     /// - Returns: The exit code of the run.
-    /// - Throws: 65 when the run directory cannot be made, 70 when a process cannot be started or
-    ///   the coordinator does not listen within 120 seconds.
-    package func run() throws(Failure) -> Int {
+    /// - Throws: `.runDirectory` or `.storage` when the run directory cannot be made, `.fault` when
+    ///   a process cannot be started or the coordinator does not listen within 120 seconds.
+    package func run() throws(RunError) -> Int {
         let directory = settings.directory
         let wasThere = settings.isResuming ? true : try directory.create()
         defer { if !settings.isResuming { directory.removeIfUnused(wasThere: wasThere) } }
@@ -131,7 +131,7 @@ package final class LocalLauncher {
     ///
     /// - Parameter isReplacing: Whether the coordinator before it died while members of the run are
     ///   at work.
-    private func startCoordinator(isReplacing: Bool = false) throws(Failure) {
+    private func startCoordinator(isReplacing: Bool = false) throws(RunError) {
         let number = (started[.coordinator] ?? 0) + 1
         started[.coordinator] = number
         var arguments =
@@ -152,7 +152,7 @@ package final class LocalLauncher {
 
     /// Starts a child. It runs the program of the launcher's start, even when the program's file
     /// was replaced or removed since then.
-    private func child(_ name: String, _ arguments: [String]) throws(Failure) -> ChildProcess {
+    private func child(_ name: String, _ arguments: [String]) throws(RunError) -> ChildProcess {
         try ChildProcess(
             name: name, executable: settings.executable, image: image,
             arguments: arguments, output: settings.output)
@@ -169,7 +169,7 @@ package final class LocalLauncher {
     ///   file stays when this coordinator is refused, since the run may be going on in other
     ///   processes.
     /// - Returns: Nil when the coordinator listens, otherwise the exit code of the run.
-    private func awaitEndpoint(otherThan former: [Int]?) throws(Failure) -> Int? {
+    private func awaitEndpoint(otherThan former: [Int]?) throws(RunError) -> Int? {
         let deadline = SteadyClock.now + .seconds(120)
         while SteadyClock.now < deadline {
             let found = FileSystem.identity(settings.directory.endpoint)
@@ -185,7 +185,7 @@ package final class LocalLauncher {
                 return ExitCode.interrupted
             }
         }
-        throw .internalError("the coordinator did not begin to listen within 120 s")
+        throw .fault("the coordinator did not begin to listen within 120 s")
     }
 
     /// Divides the cores among the workers. Nothing is bound when there are too few cores, or when
@@ -200,7 +200,7 @@ package final class LocalLauncher {
         if claim != nil { freeCores = allowed.parts(cluster.workers) }
     }
 
-    private func start(_ role: Role) throws(Failure) {
+    private func start(_ role: Role) throws(RunError) {
         let number = (started[role] ?? 0) + 1
         started[role] = number
         let name = "\(role.rawValue)-\(number)"
@@ -223,7 +223,7 @@ package final class LocalLauncher {
 
     // MARK: Watching
 
-    private func supervise() throws(Failure) -> Int {
+    private func supervise() throws(RunError) -> Int {
         while true {
             if let end = coordinator?.poll(), try !replaceCoordinator(end) {
                 return finalCode ?? code(of: end)
@@ -280,7 +280,7 @@ package final class LocalLauncher {
     /// journal. The members have gone on in the meantime and find it at the old address.
     ///
     /// - Returns: Whether another coordinator was started.
-    private func replaceCoordinator(_ end: ChildProcess.End) throws(Failure) -> Bool {
+    private func replaceCoordinator(_ end: ChildProcess.End) throws(RunError) -> Bool {
         guard case .signalled = end, stopCount == 0, mayRestart() else { return false }
         note("the coordinator \(text(end, of: coordinator)); another takes its place")
         try startCoordinator(isReplacing: true)
@@ -289,7 +289,7 @@ package final class LocalLauncher {
 
     /// Removes members that have ended. Another member takes the place of each that died or failed.
     /// A member that ended with exit code 0, 64 or 65 is not replaced.
-    private func replaceEnded() throws(Failure) {
+    private func replaceEnded() throws(RunError) {
         for index in members.indices.reversed() {
             guard let end = members[index].child.poll() else { continue }
             let member = members.remove(at: index)

@@ -37,11 +37,11 @@ enum Spawn {
     ///   - output: Path of a file that standard output and error are appended to. With nil the
     ///     program shares those of this process.
     /// - Returns: The number of the process.
-    /// - Throws: 70 when the program cannot be started.
+    /// - Throws: `.fault` when the program cannot be started.
     static func start(
         _ words: [String], image: String, environment: [String: String], input: Input,
         output: String?, group: Group
-    ) throws(Failure) -> Int32 {
+    ) throws(RunError) -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -72,7 +72,7 @@ enum Spawn {
         var identifier: pid_t = 0
         let code = posix_spawn(&identifier, image, &actions, &attributes, arguments, settings)
         guard code == 0 else {
-            throw .internalError(
+            throw .fault(
                 "cannot start \(words.first ?? image): \(String(cString: strerror(code)))")
         }
         return identifier

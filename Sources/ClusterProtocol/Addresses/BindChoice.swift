@@ -18,13 +18,12 @@ public struct BindChoice: Hashable, Sendable, CustomStringConvertible {
     /// Creates a choice from `10.1.2.3`, `10.1.2.3:5600`, `10.1.0.0/16`, `10.1.0.0/16:5600`, `fd00::1`,
     /// `[fd00::1]:5600`, `fd00::/64`, `[fd00::]/64:5600`, `eth0` or `eth0:5600`.
     ///
-    /// - Throws: One line that begins with `--bind`, with exit code 64, when the text is anything else.
-    public init(_ text: String) throws(Failure) {
+    /// - Throws: `.usage`, with a line that begins with `--bind`, when the text is anything else.
+    public init(_ text: String) throws(RunError) {
         guard let choice = Self.read(text) else {
-            throw Failure(
-                text: "--bind: expected an address, a range or an interface, with a port or without "
-                    + "(10.1.2.3, 10.1.0.0/16:5600, [fd00::1]:5600, eth0), found \(text)",
-                exitCode: ExitCode.usage)
+            throw .usage(
+                "--bind: expected an address, a range or an interface, with a port or without "
+                    + "(10.1.2.3, 10.1.0.0/16:5600, [fd00::1]:5600, eth0), found \(text)")
         }
         self = choice
     }

@@ -71,21 +71,20 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
 
     /// Creates an endpoint from the value of a command-line option.
     ///
-    /// - Throws: One line that begins with `flag`, with exit code 64, when the text is not an endpoint
-    ///   or its Unix socket's path is too long.
-    public init(_ text: String, flag: String) throws(Failure) {
+    /// - Throws: `.usage`, with a line that begins with `flag`, when the text is not an endpoint or
+    ///   its Unix socket's path is too long.
+    public init(_ text: String, flag: String) throws(RunError) {
         guard let endpoint = Endpoint(text) else {
-            throw Failure(
-                text: "\(flag): expected tcp://ADDRESS:PORT (an IPv6 address in brackets, a port of * "
-                    + "or 0 for one of the system's choice) or ipc://PATH, found \(text)",
-                exitCode: ExitCode.usage)
+            throw .usage(
+                "\(flag): expected tcp://ADDRESS:PORT (an IPv6 address in brackets, a port of * "
+                    + "or 0 for one of the system's choice) or ipc://PATH, found \(text)")
         }
         if case .ipc(let path) = endpoint, path.utf8.count > Self.maximumPathByteCount {
-            throw Failure(
-                text: "\(flag): expected the path of a Unix socket of at most "
+            throw .usage(
+                "\(flag): expected the path of a Unix socket of at most "
                     + "\(Self.maximumPathByteCount) bytes (the system's limit of 107, less the "
                     + "\(Self.maximumSuffixByteCount) of sockets beside it), found "
-                    + "\(path.utf8.count): \(path.prefix(200))", exitCode: ExitCode.usage)
+                    + "\(path.utf8.count): \(path.prefix(200))")
         }
         self = endpoint
     }

@@ -54,30 +54,30 @@ public struct MemberAddresses: Hashable, Sendable {
     ///     address that packets to the coordinator carry.
     ///   - announce: The value of `--announce`, if it is given.
     ///   - facts: What this host knows about the network.
-    /// - Throws: One line that begins with the option at fault, with exit code 64, when no address fits
+    /// - Throws: `.usage`, with a line that begins with the option at fault, when no address fits
     ///   or other hosts could not reach the one announced.
     public init(
         coordinator: Endpoint, bind: BindChoice?, announce: Endpoint.Host?, facts: Facts
-    ) throws(Failure) {
+    ) throws(RunError) {
         let address = try Self.bindAddress(coordinator: coordinator, bind, announce, facts)
         listen = .tcp(.address(address), port: bind?.port)
         announcedHost = announce ?? (address.isWildcard ? facts.route.map { .address($0) } : nil)
         let told = announcedHost ?? .address(address)
         if told.isWildcard {
-            throw Self.failure(
+            throw Self.error(
                 announce == nil ? "--bind" : "--announce",
                 "\(told) stands for every address, others cannot connect to it; say where they reach "
                     + "this host with --announce ADDRESS" + Self.listed(facts.locals))
         }
         guard !coordinator.isLocal else { return }
         if let loopback = facts.announced.first(where: \.isLoopback), let announce {
-            throw Self.failure(
+            throw Self.error(
                 "--announce",
                 "\(announce) is \(loopback) here (see /etc/hosts), which other hosts cannot reach; "
                     + "announce an address of this host" + Self.listed(facts.locals))
         }
         if told.isLoopback {
-            throw Self.failure(
+            throw Self.error(
                 announce == nil ? "--bind" : "--announce",
                 "\(told) cannot be reached from other hosts, and the coordinator at \(coordinator) is "
                     + "on another one; use an address of this host" + Self.listed(facts.locals))
@@ -86,7 +86,7 @@ public struct MemberAddresses: Hashable, Sendable {
 
     private static func bindAddress(
         coordinator: Endpoint, _ bind: BindChoice?, _ announce: Endpoint.Host?, _ facts: Facts
-    ) throws(Failure) -> NetworkAddress {
+    ) throws(RunError) -> NetworkAddress {
         switch bind?.place {
         case .address(let address): return address
         case .range(let range):
@@ -100,14 +100,14 @@ public struct MemberAddresses: Hashable, Sendable {
             return facts.coordinator.first?.isIPv6 == true ? .loopbackIPv6 : .loopbackIPv4
         }
         if let loopback = facts.coordinator.first(where: \.isLoopback) {
-            throw failure(
+            throw error(
                 "--coordinator",
                 "\(coordinator) is \(loopback) here (see /etc/hosts), so it does not tell which "
                     + "address of this host others can reach; name the coordinator by the address "
                     + "that other hosts use, or say --bind ADDRESS" + listed(facts.locals))
         }
         guard let route = facts.route else {
-            throw failure(
+            throw error(
                 "--coordinator",
                 "there is no route from this host to \(coordinator)"
                     + resolved(coordinator, facts.coordinator) + listed(facts.locals))
@@ -119,19 +119,19 @@ public struct MemberAddresses: Hashable, Sendable {
     /// that is not link-local, and failing that the first IPv6 one.
     private static func choose(
         _ candidates: [Local], _ what: String, _ facts: Facts
-    ) throws(Failure) -> NetworkAddress {
+    ) throws(RunError) -> NetworkAddress {
         if let route = facts.route, candidates.contains(where: { $0.address == route }) {
             return route
         }
         let usable = candidates.filter { !$0.address.isLinkLocal }
         guard let first = usable.first(where: { !$0.address.isIPv6 }) ?? usable.first else {
-            throw failure("--bind", "this host has no address \(what)" + listed(facts.locals))
+            throw error("--bind", "this host has no address \(what)" + listed(facts.locals))
         }
         return first.address
     }
 
-    private static func failure(_ flag: String, _ text: String) -> Failure {
-        Failure(text: "\(flag): \(text)", exitCode: ExitCode.usage)
+    private static func error(_ flag: String, _ text: String) -> RunError {
+        .usage("\(flag): \(text)")
     }
 
     /// Returns the end of an error message: `; this host has 10.1.2.3 (eth0)`.

@@ -1,5 +1,9 @@
-/// The error that ends a process, with the exit code for its kind.
-public struct Failure: Hashable, Codable, Sendable, Error {
+/// What ends a process, and what one process tells another of its end: a line for people and an
+/// exit code.
+///
+/// A failure is not thrown: code throws a ``RunError``. ``init(_:)`` is the only place where an
+/// error gets an exit code.
+public struct Failure: Hashable, Codable, Sendable {
     /// One line for people: what went wrong, and where it helps, what was expected and what to do.
     public var text: String
     /// The exit code of the process.
@@ -9,6 +13,21 @@ public struct Failure: Hashable, Codable, Sendable, Error {
     public init(text: String, exitCode: Int) {
         self.text = text
         self.exitCode = exitCode
+    }
+
+    /// Creates the failure of a process that ends with an error.
+    public init(_ error: RunError) {
+        let exitCode =
+            switch error.kind {
+            case .usage: ExitCode.usage
+            case .configuration, .data, .model, .checkpoint, .runDirectory, .storage, .memory,
+                .occupied, .keys, .host, .divergence:
+                ExitCode.data
+            case .lost: ExitCode.lost
+            case .interrupted: ExitCode.interrupted
+            case .fault: ExitCode.internalError
+            }
+        self.init(text: error.text, exitCode: exitCode)
     }
 }
 
@@ -34,19 +53,20 @@ public enum ExitCode {
     public static let interrupted = 130
 }
 
-extension Failure {
-    /// Returns a failure for bad data or configuration, or for a file that cannot be read or
-    /// written.
-    public static func data(_ text: String) -> Failure { Failure(text: text, exitCode: ExitCode.data) }
-
-    /// Returns a failure for a wrong flag or a wrong value of a flag.
-    public static func usage(_ text: String) -> Failure { Failure(text: text, exitCode: ExitCode.usage) }
-
-    /// Returns a failure for a lost cluster, or for a coordinator that cannot be reached.
-    public static func lost(_ text: String) -> Failure { Failure(text: text, exitCode: ExitCode.lost) }
-
-    /// Returns a failure for an error of Convoy itself.
-    public static func internalError(_ text: String) -> Failure {
-        Failure(text: text, exitCode: ExitCode.internalError)
+extension RunError {
+    /// Creates the error for the failure of another process.
+    ///
+    /// Several kinds share the exit code 65. Which one it was is not known here, so the error is of
+    /// kind ``Kind/host``. A code with which no command ends by itself is a ``Kind/fault``.
+    public init(_ failure: Failure) {
+        let kind: Kind =
+            switch failure.exitCode {
+            case ExitCode.usage: .usage
+            case ExitCode.data: .host
+            case ExitCode.lost: .lost
+            case ExitCode.interrupted: .interrupted
+            default: .fault
+            }
+        self.init(kind, failure.text)
     }
 }

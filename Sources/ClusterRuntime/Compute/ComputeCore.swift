@@ -116,7 +116,7 @@ final class ComputeCore: Sendable {
         do throws(BackendError) {
             engine = try makeEngine()
         } catch {
-            report(.failed(.data("\(error)")))
+            report(.failed(.configuration("\(error)")))
             return
         }
         let evaluationBatch = Microbatch(
@@ -135,7 +135,7 @@ final class ComputeCore: Sendable {
                     try evaluate(chunk, of: evaluation, with: engine, evaluationBatch)
                 }
             } catch {
-                report(.failed(Failure(error)))
+                report(.failed(RunError(error)))
             }
         }
     }

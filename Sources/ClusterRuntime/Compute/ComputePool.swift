@@ -18,7 +18,7 @@ final class ComputePool: Sendable {
         /// All chunks of an evaluation are done.
         case evaluated(Evaluated)
         /// An engine could not be created, or data could not be read.
-        case failed(Failure)
+        case failed(RunError)
     }
 
     private let core: ComputeCore

@@ -29,7 +29,7 @@ final class CheckpointFlow {
     private(set) var lastWeightsSHA256: String
     /// The reason why a checkpoint could not be written, for the last one that failed; nil when
     /// none has.
-    private(set) var failure: Failure?
+    private(set) var failure: RunError?
 
     /// Creates the flow of a run that begins with the checkpoint of the plan, or goes on from it.
     init(

@@ -13,7 +13,7 @@ final class CheckpointWriter: Sendable {
         /// The SHA-256 of the checkpoint's weights, in hexadecimal digits.
         var weightsSHA256: String
         /// The reason why the checkpoint was not written; nil when it was.
-        var failure: Failure?
+        var failure: RunError?
         /// Whether the state contains a number that is not finite, so that nothing was written.
         var isNotFinite = false
 
@@ -91,7 +91,7 @@ final class CheckpointWriter: Sendable {
     ) -> Written {
         var result = Written(
             step: checkpoint.step, weightsSHA256: checkpoint.weightsSHA256, failure: nil)
-        do throws(Failure) {
+        do throws(RunError) {
             try store.write(checkpoint, instructionSet: instructionSet)
             store.prune(keeping: best.map { [$0] } ?? [])
         } catch {

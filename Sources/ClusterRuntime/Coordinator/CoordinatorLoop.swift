@@ -58,11 +58,11 @@ final class CoordinatorLoop {
 
     /// Opens the sockets and the run's files, and records how the run goes on.
     ///
-    /// - Throws: 64 when an address cannot be bound, 65 for files of the run that cannot be read or
-    ///   written, 69 when the disk does not answer.
+    /// - Throws: `.usage` when an address cannot be bound, `.storage` for files of the run that
+    ///   cannot be read or written, `.lost` when the disk does not answer.
     static func make(
         _ plan: CoordinatorProcess.Plan, log: Logger, output: ProgressOutput
-    ) throws(Failure) -> (CoordinatorLoop, PollBox, Mailbox<Order>) {
+    ) throws(RunError) -> (CoordinatorLoop, PollBox, Mailbox<Order>) {
         let poll: PollBox
         do throws(ZeroMQError) { poll = try PollBox() } catch { throw .lost("\(error)") }
         let mailbox = Mailbox<Order>(waker: poll.waker)
@@ -73,7 +73,7 @@ final class CoordinatorLoop {
     private init(
         _ plan: CoordinatorProcess.Plan, mailbox: Mailbox<Order>, log: Logger,
         output: ProgressOutput
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.plan = plan
         self.mailbox = mailbox
         self.log = log
@@ -111,7 +111,7 @@ final class CoordinatorLoop {
     ///
     /// - Returns: the build that wrote to the run directory last; nil for a new run, and when it is
     ///   unknown.
-    private func begin() throws(Failure) -> String? {
+    private func begin() throws(RunError) -> String? {
         let settings = plan.settings
         if settings.isResuming, plan.countedFrom == plan.start.step, !settings.mayHaveMembers {
             record(.resumed(Step(plan.start.step)))
@@ -366,9 +366,10 @@ final class CoordinatorLoop {
         noteFlaw(
             frames,
             "protocol version \(foreign.version), this is \(ControlMessage.version)")
-        let failure = Failure.data(
-            "the coordinator refused this process: its protocol version is \(foreign.version), the "
-                + "run's is \(ControlMessage.version); use the same build everywhere")
+        let failure = Failure(
+            text: "the coordinator refused this process: its protocol version is "
+                + "\(foreign.version), the run's is \(ControlMessage.version); use the same build "
+                + "everywhere", exitCode: ExitCode.data)
         _ = try sockets.control.socket.send(
             [Frame(peer.rawValue), Frame(ControlCodec.encode(.refused(failure)))])
     }
@@ -493,7 +494,7 @@ final class CoordinatorLoop {
             recorder.progress.failure
             ?? (isWritten ? nil : .lost("the run directory's disk did not answer within \(limit)"))
         if isWorthASummary, let failure {
-            end.exitCode = end.exitCode == ExitCode.done ? failure.exitCode : end.exitCode
+            end.exitCode = end.exitCode == ExitCode.done ? Failure(failure).exitCode : end.exitCode
             end.reason = failure.text
         }
         progress.end(end, summary)

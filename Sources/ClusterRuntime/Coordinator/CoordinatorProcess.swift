@@ -77,7 +77,7 @@ package final class CoordinatorProcess: Sendable {
         /// The checkpoint that the run begins with or goes on from.
         var start: Checkpoint
         /// The reasons why newer checkpoints cannot be used.
-        var skipped: [Failure]
+        var skipped: [RunError]
         /// What the journal tells of the run; nil for a new run.
         var recovery: CoordinatorMachine.Recovery?
         /// The changed settings that are to be recorded before any member joins.
@@ -101,16 +101,16 @@ package final class CoordinatorProcess: Sendable {
     ///   - log: receives log lines.
     ///   - output: where the progress is shown.
     ///   - onEnd: called on the socket thread at the end of the run.
-    /// - Throws: 64 for an address that cannot be bound, 65 for settings, data or files that do not
-    ///   fit, 69 when the disk does not answer.
+    /// - Throws: `.usage` for an address that cannot be bound, `.lost` when the disk does not
+    ///   answer, and the kind of the settings, data or files that do not fit.
     package init(
         _ settings: Settings, log: Logger, output: ProgressOutput,
         onEnd: @escaping @Sendable () -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         let plan = try Self.prepare(settings, output: output, log: log)
         let outcome = Monitor<CoordinatorMachine.Outcome?>(nil)
         self.outcome = outcome
-        (thread, _) = try SocketThread.start("coordinator") { () throws(Failure) in
+        (thread, _) = try SocketThread.start("coordinator") { () throws(RunError) in
             Scheduling.carryMessages()
             let (loop, poll, mailbox) = try CoordinatorLoop.make(plan, log: log, output: output)
             return .init(mailbox: mailbox, value: ()) {
@@ -124,7 +124,7 @@ package final class CoordinatorProcess: Sendable {
     /// Determines everything that is needed before the first socket opens.
     private static func prepare(
         _ settings: Settings, output: ProgressOutput, log: Logger
-    ) throws(Failure) -> Plan {
+    ) throws(RunError) -> Plan {
         var settings = settings
         try settings.configuration.validate()
         let lock = try lock(settings, output: output, log: log)
@@ -138,17 +138,17 @@ package final class CoordinatorProcess: Sendable {
                 specification, partitionCount: configuration.data.partitions,
                 transformations: configuration.data.transformations)
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
         let material = try RunMaterial(
             configuration, data: description.summary(partitionRecordCounts: counts))
         if configuration.training.precision != .fp32, material.backend == .reference {
-            throw .data(
+            throw .configuration(
                 "training.precision: the reference backend computes in fp32 only, found "
                     + "\(configuration.training.precision.rawValue)")
         }
         if material.backend == .native, configuration.training.tileSize != NativeEngine.tileSize {
-            throw .data(
+            throw .configuration(
                 "training.tile-size: the native backend computes tiles of "
                     + "\(NativeEngine.tileSize), found \(configuration.training.tileSize); leave it "
                     + "out or use another backend")
@@ -188,7 +188,7 @@ package final class CoordinatorProcess: Sendable {
     /// former coordinator when that one hangs.
     private static func lock(
         _ settings: Settings, output: ProgressOutput, log: Logger
-    ) throws(Failure) -> RunLock {
+    ) throws(RunError) -> RunLock {
         guard settings.isResuming else { return try RunLock(settings.directory) }
         let patience = max(
             .seconds(1), settings.configuration.cluster.heartbeatInterval * 3)
@@ -203,7 +203,7 @@ package final class CoordinatorProcess: Sendable {
 
     /// Returns the state of a new run: initial weights, or those of a file, and zeros for the
     /// optimizer.
-    private static func initial(_ material: RunMaterial) throws(Failure) -> Checkpoint {
+    private static func initial(_ material: RunMaterial) throws(RunError) -> Checkpoint {
         let training = material.configuration.training
         let network = material.network
         var start = Checkpoint.initial(

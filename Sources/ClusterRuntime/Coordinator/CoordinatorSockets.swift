@@ -20,8 +20,9 @@ struct CoordinatorSockets {
 
     /// Binds all sockets. A coordinator that takes over binds the addresses of the former one.
     ///
-    /// - Throws: a usage error that names the flag, when an address cannot be bound.
-    init(_ plan: CoordinatorProcess.Plan, log: Logger) throws(Failure) {
+    /// - Throws: `.usage`, with the flag, when an address cannot be bound; `.lost` when a socket
+    ///   cannot be opened.
+    init(_ plan: CoordinatorProcess.Plan, log: Logger) throws(RunError) {
         let settings = plan.settings
         let material = plan.material
         let messages = material.slicePlan.chunks.count * material.partCount * 2

@@ -11,7 +11,7 @@ struct Resumption {
     /// The checkpoint that the run goes on from.
     let start: Checkpoint
     /// The reasons why newer checkpoints cannot be used.
-    let skipped: [Failure]
+    let skipped: [RunError]
     /// What the journal tells of the run, with the present change added.
     private(set) var known: CoordinatorMachine.Recovery
     /// The change of settings that the journal does not contain yet.
@@ -22,17 +22,18 @@ struct Resumption {
 
     /// Finds the newest complete checkpoint and compares its settings with the present ones.
     ///
-    /// - Throws: 65 when there is no complete checkpoint, when settings that decide bits differ
-    ///   from the run's and are not to be changed, and when the run is past its last step already.
+    /// - Throws: `.checkpoint` when there is no complete checkpoint, and when settings that decide
+    ///   bits differ from the run's and are not to be changed; `.configuration` when the run is
+    ///   past its last step already.
     init(
         _ settings: CoordinatorProcess.Settings, _ material: RunMaterial, fence: RunFence
-    ) throws(Failure) {
+    ) throws(RunError) {
         let directory = settings.directory
         var known = try JournalReader.recovery(directory)
         let any = CheckpointStore(
             directory.checkpoints, material: material, history: known.history, mayDiffer: true)
         guard let newest = any.newest() else {
-            throw .data(
+            throw .checkpoint(
                 "\(directory.checkpoints): there is no whole checkpoint to go on from"
                     + any.newestFault)
         }
@@ -40,7 +41,7 @@ struct Resumption {
         skipped = newest.skipped
         let step = start.step
         guard step <= material.totalSteps else {
-            throw .data(
+            throw .configuration(
                 "\(directory.path): it is at step \(step) already, asked for are "
                     + "\(material.totalSteps) steps; name more with --steps or --epochs, or leave "
                     + "both out")

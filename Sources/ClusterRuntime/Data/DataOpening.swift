@@ -34,9 +34,9 @@ struct DataOpening {
     /// Opens the data set.
     ///
     /// - Parameter adopt: called with the stream that the data set uses, before its first use.
-    /// - Throws: 65 for data that differs from the run's, 69 when the coordinator's data service
-    ///   cannot be reached.
-    func open(_ adopt: (PartitionStream) -> Void) throws(Failure) -> DataSet {
+    /// - Throws: `.data` for data that differs from the run's, `.lost` when the coordinator's data
+    ///   service cannot be reached.
+    func open(_ adopt: (PartitionStream) -> Void) throws(RunError) -> DataSet {
         do throws(DataError) {
             let specification = try DataSpecification(configuration.data.source)
             if let local = try local(specification, adopt) { return local }
@@ -47,7 +47,7 @@ struct DataOpening {
             return try checked(
                 DataSet.open(catalog, specification: specification, supply: stream))
         } catch {
-            throw Failure(error)
+            throw RunError(error)
         }
     }
 
@@ -138,13 +138,5 @@ struct DataOpening {
                 metadata: [LogKey.errorDetail: "\(error)"])
             return nil
         }
-    }
-}
-
-extension Failure {
-    /// Creates the failure for an error of the data: 69 when nothing answers that could send it,
-    /// otherwise 65.
-    init(_ error: DataError) {
-        self = error.kind == .unreachable ? .lost("\(error)") : .data("\(error)")
     }
 }

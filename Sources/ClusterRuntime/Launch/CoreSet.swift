@@ -18,7 +18,7 @@ package struct CoreSet: Equatable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: `.usage`, with the flag, when the text has another format or a number that is too
     ///   high.
-    package init(_ text: String, flag: String) throws(Failure) {
+    package init(_ text: String, flag: String) throws(RunError) {
         var cores: Set<Int> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }

@@ -41,8 +41,8 @@ package final class Interruptions: Sendable {
     ///
     /// - Parameter watchingParent: Whether standard input is held open by the parent, so that its end
     ///   means the parent's end.
-    /// - Throws: `.internalError` when the system gives no descriptor.
-    package init(watchingParent: Bool = false) throws(Failure) {
+    /// - Throws: `.fault` when the system gives no descriptor.
+    package init(watchingParent: Bool = false) throws(RunError) {
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGINT)
@@ -55,7 +55,7 @@ package final class Interruptions: Sendable {
         wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         watchesParent = watchingParent
         guard signals >= 0, wakeDescriptor >= 0 else {
-            throw .internalError("cannot wait for signals: \(String(cString: strerror(errno)))")
+            throw .fault("cannot wait for signals: \(String(cString: strerror(errno)))")
         }
     }
 

@@ -13,7 +13,7 @@ final class MemberLoop {
     /// What other threads ask the socket thread to do.
     enum Order: Sendable {
         /// Take in what was loaded for the run, or the reason why it could not be loaded.
-        case prepared(Result<Prepared, Failure>)
+        case prepared(Result<Prepared, RunError>)
         /// Take in what a compute thread has computed.
         case computed(ComputePool.Result)
         /// Send a message of the shards to the coordinator.
@@ -70,7 +70,7 @@ final class MemberLoop {
     /// - Throws: the reason why a socket cannot be opened or connected.
     static func make(
         _ settings: MemberProcess.Settings, log: Logger
-    ) throws(Failure) -> (MemberLoop, PollBox, Mailbox<Order>) {
+    ) throws(RunError) -> (MemberLoop, PollBox, Mailbox<Order>) {
         let poll: PollBox
         do throws(ZeroMQError) { poll = try PollBox() } catch { throw .lost("\(error)") }
         let mailbox = Mailbox<Order>(waker: poll.waker)
@@ -80,7 +80,7 @@ final class MemberLoop {
 
     private init(
         _ settings: MemberProcess.Settings, mailbox: Mailbox<Order>, log: Logger
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.settings = settings
         self.mailbox = mailbox
         self.log = log
@@ -231,9 +231,9 @@ final class MemberLoop {
         case .stop: try step(.stopRequested)
         case .report(let message): try step(.report(message))
         case .passOn(let header, let payload): try worker?.passOn(header, payload)
-        case .prepared(.failure(let failure)): try step(.failed(failure))
+        case .prepared(.failure(let error)): try step(.failed(Failure(error)))
         case .prepared(.success(let prepared)): try take(prepared)
-        case .computed(.failed(let failure)): try step(.failed(failure))
+        case .computed(.failed(let error)): try step(.failed(Failure(error)))
         case .computed(.evaluated(let evaluated)): try step(.work(.evaluated(evaluated)))
         case .computed(.node(let step, let node, let part)):
             worker?.keep(part, node: node, step: step)
@@ -250,7 +250,7 @@ final class MemberLoop {
         let material = prepared.material
         guard let state = Endpoint(prepared.welcome.bulkEndpoint) else {
             let text = "the coordinator's state endpoint is none: \(prepared.welcome.bulkEndpoint)"
-            return try step(.failed(.internalError(text)))
+            return try step(.failed(Failure(.fault(text))))
         }
         shards.post(
             .configure(material, stateEndpoint: "\(state.reached(like: settings.coordinator))"))
@@ -399,7 +399,8 @@ final class MemberLoop {
         let welcome = told
         let (options, streams) = (settings.data, streams)
         preparation = WorkThread(name: "prepare") {
-            let result = Self.load(welcome, threadCount: threadCount) { (configuration) throws(Failure) in
+            let result = Self.load(welcome, threadCount: threadCount) {
+                (configuration) throws(RunError) in
                 guard needsData else { return nil }
                 let opening = DataOpening(
                     options: options, configuration: configuration, welcome: welcome,
@@ -433,9 +434,9 @@ final class MemberLoop {
     ///
     /// - Parameter threadCount: the number of compute threads of a worker; nil in a server.
     private static func load(
-        _ welcome: Welcome, threadCount: Int?, data: (RunConfiguration) throws(Failure) -> DataSet?
-    ) -> Result<Prepared, Failure> {
-        do throws(Failure) {
+        _ welcome: Welcome, threadCount: Int?, data: (RunConfiguration) throws(RunError) -> DataSet?
+    ) -> Result<Prepared, RunError> {
+        do throws(RunError) {
             let configuration = try RunConfiguration.parse(
                 welcome.configuration, fileName: "the coordinator's configuration")
             let material = try RunMaterial(configuration, data: welcome.data)

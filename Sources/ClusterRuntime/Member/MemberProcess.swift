@@ -62,10 +62,10 @@ package final class MemberProcess: Sendable {
     /// - Throws: the reason why a socket cannot be opened or connected.
     package init(
         _ settings: Settings, log: Logger, onEnd: @escaping @Sendable () -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         let outcome = Monitor<Shutdown?>(nil)
         self.outcome = outcome
-        (thread, _) = try SocketThread.start(settings.role.rawValue) { () throws(Failure) in
+        (thread, _) = try SocketThread.start(settings.role.rawValue) { () throws(RunError) in
             Scheduling.carryMessages()
             let (loop, poll, mailbox) = try MemberLoop.make(settings, log: log)
             return .init(mailbox: mailbox, value: ()) {

@@ -63,7 +63,7 @@ final class ShardLoop {
                 try turn(poll)
             } catch {
                 log.error("shard service failed", metadata: [LogKey.errorDetail: "\(error)"])
-                report(.failed(.internalError("the shard service failed: \(error)")))
+                report(.failed(Failure(.fault("the shard service failed: \(error)"))))
                 isRunning = false
             }
         }

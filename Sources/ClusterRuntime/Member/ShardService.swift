@@ -54,12 +54,12 @@ final class ShardService: Sendable {
         transport: Transport, log: Logger,
         passOn: @escaping @Sendable (BulkHeader, Payload) -> Void,
         report: @escaping @Sendable (ControlMessage) -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         let inside = "inproc://shards-\(identity)"
         let meter = SocketMeter(isRouter: true, ignoring: Array(identity.rawValue.utf8))
         self.meter = meter
         let pipedCount = pipedCount
-        (thread, endpoint) = try SocketThread.start("shards") { () throws(Failure) in
+        (thread, endpoint) = try SocketThread.start("shards") { () throws(RunError) in
             let gatekeeper = try Gatekeeper(context, transport, log: log)
             let (poll, listener) = try Self.listen(gatekeeper, addresses.listen, inside)
             listener.socket.meter = meter
@@ -81,7 +81,7 @@ final class ShardService: Sendable {
     /// process.
     private static func listen(
         _ gatekeeper: Gatekeeper, _ endpoint: Endpoint, _ inside: String
-    ) throws(Failure) -> (PollBox, Gatekeeper.Listener) {
+    ) throws(RunError) -> (PollBox, Gatekeeper.Listener) {
         do throws(ZeroMQError) {
             let poll = try PollBox()
             let listener = try gatekeeper.listen(

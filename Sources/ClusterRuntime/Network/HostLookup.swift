@@ -25,12 +25,11 @@ package enum HostLookup {
     ///   - limit: How long to try.
     ///   - isPatient: Whether to try again until `limit` when the name is not known.
     ///   - pause: Waits that long or less; returns true when the user wants to stop.
-    /// - Throws: One line, with exit code 69 when the name cannot be resolved, or 130 when the user
-    ///   stopped.
+    /// - Throws: `.lost` when the name cannot be resolved, `.interrupted` when the user stopped.
     package static func addresses(
         of host: Endpoint.Host, flag: String, within limit: Duration, isPatient: Bool = false,
         pause: (Duration) -> Bool
-    ) throws(Failure) -> [NetworkAddress] {
+    ) throws(RunError) -> [NetworkAddress] {
         guard case .name(let name) = host else {
             if case .address(let address) = host { return [address] }
             return []
@@ -57,10 +56,10 @@ package enum HostLookup {
     /// Waits until a moment; throws when the user wants to stop.
     private static func rest(
         until moment: Duration, _ pause: (Duration) -> Bool
-    ) throws(Failure) {
+    ) throws(RunError) {
         while SteadyClock.now < moment {
             if pause(moment - SteadyClock.now) {
-                throw Failure(text: "stopped before it joined", exitCode: ExitCode.interrupted)
+                throw .interrupted("stopped before it joined")
             }
         }
     }
@@ -68,7 +67,7 @@ package enum HostLookup {
     /// Returns the resolver's answer; nil when it does not come before the deadline.
     private static func answer(
         _ name: String, until deadline: Duration, pause: (Duration) -> Bool
-    ) throws(Failure) -> Answer? {
+    ) throws(RunError) -> Answer? {
         let result = Monitor<Answer?>(nil)
         let thread = WorkThread(name: "resolve") {
             let answer = resolve(name)

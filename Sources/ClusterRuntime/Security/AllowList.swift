@@ -17,7 +17,7 @@ package final class AllowList {
         /// The keys that are gone.
         package var removed: [String] = []
         /// What is wrong with files that hold no key; such a file lets no node in.
-        package var faults: [Failure] = []
+        package var faults: [RunError] = []
     }
 
     /// The facts that show whether a file was replaced or written to.
@@ -38,13 +38,13 @@ package final class AllowList {
 
     /// Reads a directory.
     ///
-    /// - Throws: One line for the first fault, with exit code 65.
-    package init(_ directory: String) throws(Failure) {
+    /// - Throws: `.keys` for the first fault.
+    package init(_ directory: String) throws(RunError) {
         self.directory = directory
         try KeyFile.requireProtected(directory)
         stamps = Self.stamps(in: directory)
         guard stamps.count <= Self.maximumCount else {
-            throw .data(
+            throw .keys(
                 "\(directory) holds \(stamps.count) keys, at most \(Self.maximumCount) are taken")
         }
         let (names, faults) = Self.read(directory, stamps.keys.sorted())
@@ -71,11 +71,11 @@ package final class AllowList {
     /// Reads the keys of files, and returns the nodes' names by key and the faults.
     private static func read(
         _ directory: String, _ files: [String]
-    ) -> ([String: String], [Failure]) {
+    ) -> ([String: String], [RunError]) {
         var names: [String: String] = [:]
-        var faults: [Failure] = []
+        var faults: [RunError] = []
         for file in files {
-            do throws(Failure) {
+            do throws(RunError) {
                 let key = try KeyFile.read("\(directory)/\(file)")
                 names[key] = String(file.dropLast(KeyRing.publicSuffix.count))
             } catch {

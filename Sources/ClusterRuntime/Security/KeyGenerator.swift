@@ -29,9 +29,9 @@ package struct KeyGenerator {
 
     /// Makes one directory that every process of a small cluster can use.
     ///
-    /// - Throws: Exit code 64 for `keep`, and 65 when there are keys that must be kept or the directory
-    ///   cannot be written.
-    package func makeShared() throws(Failure) {
+    /// - Throws: `.usage` for `keep`, `.keys` when there are keys that must be kept, `.storage`
+    ///   when the directory cannot be written.
+    package func makeShared() throws(RunError) {
         guard present != .keep else {
             throw .usage("--add: it adds to the nodes of --nodes, which is not given")
         }
@@ -45,9 +45,9 @@ package struct KeyGenerator {
     /// - Parameter names: The nodes' names. The coordinator runs on the first node, unless there is a
     ///   coordinator's key already.
     /// - Returns: The nodes for which keys were made.
-    /// - Throws: Exit code 64 for a name that is malformed or occurs twice, and 65 when there are keys
-    ///   that must be kept or a directory cannot be written.
-    package func make(nodes names: [String]) throws(Failure) -> [String] {
+    /// - Throws: `.usage` for a name that is malformed or occurs twice, `.keys` when there are keys
+    ///   that must be kept, `.storage` when a directory cannot be written.
+    package func make(nodes names: [String]) throws(RunError) -> [String] {
         guard Set(names).count == names.count else { throw .usage("--nodes: a name occurs twice") }
         for name in names {
             guard case .name(name)? = Endpoint.Host(name) else {
@@ -90,16 +90,16 @@ package struct KeyGenerator {
         return new
     }
 
-    private static func pair() throws(Failure) -> CurveKeyPair {
+    private static func pair() throws(RunError) -> CurveKeyPair {
         do throws(ZeroMQError) { return try .generate() } catch { throw .usage("keygen: \(error)") }
     }
 
     /// Throws when a directory has keys that may not be replaced.
-    private func requireFree(_ directory: String) throws(Failure) {
+    private func requireFree(_ directory: String) throws(RunError) {
         let secret = "\(directory)/\(KeyRing.secretName)"
         guard present != .overwrite else { return }
         guard !FileSystem.exists(secret) else {
-            throw .data(
+            throw .keys(
                 "\(secret) is there already; whoever uses it would lose it, so choose another --output "
                     + "or say --overwrite")
         }
@@ -107,7 +107,7 @@ package struct KeyGenerator {
 
     private func write(
         _ pair: CurveKeyPair, to directory: String, coordinator: String, allowed: [String: String]
-    ) throws(Failure) {
+    ) throws(RunError) {
         try makeDirectory(directory)
         let list = "\(directory)/\(KeyRing.allowedName)"
         // Nodes on the former list must not be let in any more; the new list follows at once.
@@ -118,7 +118,7 @@ package struct KeyGenerator {
         try write(pair.secretKey, to: "\(directory)/\(KeyRing.secretName)")
     }
 
-    private func write(_ allowed: [String: String], to directory: String) throws(Failure) {
+    private func write(_ allowed: [String: String], to directory: String) throws(RunError) {
         try makeDirectory(directory)
         for (name, key) in allowed.sorted(by: { $0.key < $1.key }) {
             try write(key, to: "\(directory)/\(name)\(KeyRing.publicSuffix)")
@@ -126,7 +126,7 @@ package struct KeyGenerator {
     }
 
     /// Replaces a file by a new one that only this user can read.
-    private func write(_ key: String, to path: String) throws(Failure) {
+    private func write(_ key: String, to path: String) throws(RunError) {
         let temporary = "\(path).tmp"
         unlink(temporary)
         try FileSystem.write(
@@ -135,7 +135,7 @@ package struct KeyGenerator {
     }
 
     /// Creates a directory that only this user can enter, unless it exists.
-    private func makeDirectory(_ path: String) throws(Failure) {
+    private func makeDirectory(_ path: String) throws(RunError) {
         if mkdir(path, 0o700) == 0 { return }
         if errno == ENOENT { try FileSystem.makeDirectories(FileSystem.parent(of: path)) }
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else {

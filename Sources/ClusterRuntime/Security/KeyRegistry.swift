@@ -107,8 +107,9 @@ package struct KeyRegistry: Sendable {
     ///   - keys: The path of the keys directory.
     ///   - endpoint: Where the coordinator listens.
     /// - Returns: The entry, to be kept for as long as the coordinator listens.
-    /// - Throws: Exit code 65 when the directory is not private to this user or cannot be written.
-    package func publish(_ keys: String, at endpoint: Endpoint) throws(Failure) -> Entry {
+    /// - Throws: `.keys` when the directory is not private to this user, `.storage` when it cannot
+    ///   be written, `.occupied` when another process holds its lock for too long.
+    package func publish(_ keys: String, at endpoint: Endpoint) throws(RunError) -> Entry {
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw FileSystem.failure("create directory", path)
         }
@@ -145,8 +146,8 @@ package struct KeyRegistry: Sendable {
     /// Takes the lock under which names change.
     ///
     /// - Returns: A descriptor; closing it releases the lock.
-    /// - Throws: Exit code 65 when another process holds the lock for too long.
-    fileprivate func lock() throws(Failure) -> Int32 {
+    /// - Throws: `.occupied` when another process holds the lock for too long.
+    fileprivate func lock() throws(RunError) -> Int32 {
         let file = "\(path)/\(Self.lockName)"
         let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw FileSystem.failure("open", file) }
@@ -154,7 +155,7 @@ package struct KeyRegistry: Sendable {
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             guard SteadyClock.now < deadline else {
                 close(descriptor)
-                throw .data(
+                throw .occupied(
                     "\(file): another process has held it for \(Self.patience); end that one (fuser "
                         + "names it)")
             }
@@ -168,8 +169,8 @@ package struct KeyRegistry: Sendable {
     /// Returns the keys directory of the coordinator that listens at one of several places; nil when
     /// there is none.
     ///
-    /// - Throws: Exit code 65 for a registry that may belong to another user.
-    package func find(_ places: [Endpoint]) throws(Failure) -> String? {
+    /// - Throws: `.keys` for a registry that may belong to another user.
+    package func find(_ places: [Endpoint]) throws(RunError) -> String? {
         guard !places.isEmpty, try isThere() else { return nil }
         return places.lazy.compactMap { read(file(of: $0)) }.first
     }
@@ -192,17 +193,17 @@ package struct KeyRegistry: Sendable {
     ///   - text: The place as the user gave it, for the error.
     ///   - limit: How long to wait.
     ///   - pause: Waits that long or less; returns true when the user wants to stop.
-    /// - Throws: One line, with exit code 69 when no coordinator has come within `limit`, 130 when the
-    ///   user stopped, and 65 for keys that cannot be used.
+    /// - Throws: `.lost` when no coordinator has come within `limit`, `.interrupted` when the user
+    ///   stopped, `.keys` for keys that cannot be used.
     package func keys(
         at places: [Endpoint], _ text: String, within limit: Duration, pause: (Duration) -> Bool
-    ) throws(Failure) -> KeyRing {
+    ) throws(RunError) -> KeyRing {
         let deadline = SteadyClock.now + limit
         while true {
             if let directory = try find(places) { return try KeyRing(directory: directory) }
             guard SteadyClock.now < deadline else { break }
             if pause(min(Self.interval, deadline - SteadyClock.now)) {
-                throw Failure(text: "stopped before it joined", exitCode: ExitCode.interrupted)
+                throw .interrupted("stopped before it joined")
             }
         }
         throw .lost(
@@ -211,12 +212,12 @@ package struct KeyRegistry: Sendable {
     }
 
     /// Returns whether the registry exists; throws when it may belong to another user.
-    private func isThere() throws(Failure) -> Bool {
+    private func isThere() throws(RunError) -> Bool {
         switch PrivateDirectory.state(path) {
         case .good: return true
         case .missing: return false
         case .wrong(let found):
-            throw .data(
+            throw .keys(
                 "\(path), where runs on this host are found: expected a directory that user "
                     + "\(geteuid()) alone can enter, found \(found); have it removed, or give --keys "
                     + "RUN_DIR/keys")

@@ -39,8 +39,8 @@ package struct KeyRing: Sendable {
 
     /// Reads a directory, and checks its allow-list, which is read again when a socket is to listen.
     ///
-    /// - Throws: Exit code 64 when libzmq has no CURVE, and 65 for the first fault in the directory.
-    package init(directory path: String) throws(Failure) {
+    /// - Throws: `.usage` when libzmq has no CURVE, `.keys` for the first fault in the directory.
+    package init(directory path: String) throws(RunError) {
         directory = FileSystem.absolute(path)
         guard LibraryVersion.hasCurve else {
             throw .usage(
@@ -55,14 +55,14 @@ package struct KeyRing: Sendable {
         do throws(ZeroMQError) {
             pair = try CurveKeyPair(publicKey: publicKey, secretKey: secret)
         } catch {
-            throw .data("\(publicPath) is not the public key of \(secretPath); copy both together")
+            throw .keys("\(publicPath) is not the public key of \(secretPath); copy both together")
         }
         coordinatorKey = try KeyFile.read("\(directory)/\(Self.coordinatorName)")
         _ = try AllowList(allowedDirectory)
     }
 
     /// Reads the directory that `--keys` or CONVOY_KEYS names; returns nil without either.
-    package static func given(_ option: String?) throws(Failure) -> KeyRing? {
+    package static func given(_ option: String?) throws(RunError) -> KeyRing? {
         let variable = ProcessEnvironment.variables["CONVOY_KEYS"]
         guard let path = option ?? variable, !path.isEmpty else { return nil }
         return try KeyRing(directory: path)
@@ -70,9 +70,9 @@ package struct KeyRing: Sendable {
 
     /// Throws when the coordinator's key is not this node's own: all members would refuse this node as
     /// the coordinator.
-    package func requireCoordinator() throws(Failure) {
+    package func requireCoordinator() throws(RunError) {
         guard coordinatorKey != publicKey else { return }
-        throw .data(
+        throw .keys(
             "\(directory)/\(Self.coordinatorName) is not this node's key, so no member would take it for "
                 + "the coordinator; start it on the node whose key that is, or give all nodes "
                 + "\(directory)/\(Self.publicName) under that name")
@@ -86,21 +86,21 @@ package enum KeyFile {
     /// - Parameters:
     ///   - path: The file.
     ///   - isSecret: Whether the key is secret, so that no other user may be able to read the file.
-    /// - Throws: One line that names the file, with exit code 65.
-    package static func read(_ path: String, isSecret: Bool = false) throws(Failure) -> String {
+    /// - Throws: `.keys`, with a line that names the file.
+    package static func read(_ path: String, isSecret: Bool = false) throws(RunError) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            throw .data(
+            throw .keys(
                 "cannot read \(path): \(String(cString: strerror(errno))); `convoy keygen` makes a "
                     + "keys directory")
         }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw .data("\(path) is no file")
+            throw .keys("\(path) is no file")
         }
         if isSecret, !isPrivate(mode: status.st_mode, owner: status.st_uid, user: geteuid()) {
-            throw .data(
+            throw .keys(
                 "\(path) can be read by others than its owner (mode \(octal(status.st_mode))); "
                     + "chmod 600 it, and make new keys if someone may have read it")
         }
@@ -109,7 +109,7 @@ package enum KeyFile {
         let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
         let key = text.trimmingSuffix { $0.isWhitespace || $0.isNewline }
         guard CurveKeyPair.isKey(String(key)) else {
-            throw .data(
+            throw .keys(
                 "\(path) holds no key: expected \(CurveKeyPair.keyCharacterCount) characters of Z85 "
                     + "text, found \(max(0, count)) bytes")
         }
@@ -127,16 +127,18 @@ package enum KeyFile {
 
     /// Throws when other users can write a directory, since they could let any node in. A directory on
     /// a read-only mount cannot be written.
-    package static func requireProtected(_ directory: String) throws(Failure) {
+    package static func requireProtected(_ directory: String) throws(RunError) {
         var status = stat()
         guard stat(directory, &status) == 0 else {
-            throw .data(
+            throw .keys(
                 "cannot read keys directory \(directory): \(String(cString: strerror(errno))); `convoy "
                     + "keygen --output \(directory)` makes one")
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw .data("\(directory) is no directory") }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw .keys("\(directory) is no directory")
+        }
         if status.st_mode & 0o022 != 0, !isReadOnly(directory) {
-            throw .data(
+            throw .keys(
                 "\(directory) can be written by others than its owner (mode "
                     + "\(octal(status.st_mode))), who could let anyone in; chmod 700 it")
         }

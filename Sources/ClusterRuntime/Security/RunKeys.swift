@@ -16,10 +16,11 @@ package enum RunKeys {
     /// they are damaged, or other users can read or change them, they are put aside and new ones are
     /// made.
     ///
-    /// - Throws: Exit code 64 when libzmq has no CURVE, and 65 when keys cannot be written.
+    /// - Throws: `.usage` when libzmq has no CURVE, `.storage` or `.keys` when keys cannot be
+    ///   written.
     package static func transport(
         _ given: Transport, in directory: RunDirectory, insecure: Bool, log: Logger
-    ) throws(Failure) -> Transport {
+    ) throws(RunError) -> Transport {
         guard given.keys == nil, !insecure else {
             given.warnIfOpen(log)
             return given
@@ -40,11 +41,11 @@ package enum RunKeys {
     /// Reads a run's own keys, or makes them.
     ///
     /// - Returns: The keys, and what was wrong with keys that were there before.
-    package static func obtain(_ path: String) throws(Failure) -> (keys: KeyRing, fault: String?) {
+    package static func obtain(_ path: String) throws(RunError) -> (keys: KeyRing, fault: String?) {
         var fault: String?
         switch PrivateDirectory.state(path) {
         case .good:
-            do throws(Failure) {
+            do throws(RunError) {
                 let keys = try KeyRing(directory: path)
                 try keys.requireCoordinator()
                 return (keys, nil)
@@ -64,12 +65,12 @@ package enum RunKeys {
     /// Returns the keys of the run in a directory, for a process that asks about the run; nil when the
     /// run has none of its own.
     ///
-    /// - Throws: Exit code 65 when this user cannot read the keys or they are damaged.
-    package static func existing(_ directory: RunDirectory) throws(Failure) -> KeyRing? {
+    /// - Throws: `.keys` when this user cannot read the keys or they are damaged.
+    package static func existing(_ directory: RunDirectory) throws(RunError) -> KeyRing? {
         let path = directory.keys
         guard PrivateDirectory.state(path) != .missing else { return nil }
         if access("\(path)/\(KeyRing.secretName)", R_OK) != 0, errno == EACCES {
-            throw .data(
+            throw .keys(
                 "\(directory.path): only the user who runs it can ask it; user \(geteuid()) cannot "
                     + "read its keys in \(path)")
         }
@@ -96,7 +97,7 @@ package enum RunKeys {
         guard let endpoint = JournalReader.endpoints(directory)?.control,
             !KeyRegistry.places(of: endpoint).isEmpty
         else { return nil }
-        do throws(Failure) {
+        do throws(RunError) {
             return try KeyRegistry.own.publish(keys.directory, at: endpoint)
         } catch {
             warn("\(error.text); members started by hand need --keys \(keys.directory)")
@@ -114,7 +115,7 @@ package enum RunKeys {
 
     /// Renames a directory whose keys cannot be used. Another user may have put anything into it, links
     /// too, so nothing in it is touched.
-    private static func putAside(_ path: String) throws(Failure) {
+    private static func putAside(_ path: String) throws(RunError) {
         let aside = "\(path).replaced-\(String(UInt32.random(in: .min ... .max), radix: 16))"
         guard Glibc.rename(path, aside) == 0 else { throw FileSystem.failure("rename to", aside) }
     }

@@ -22,8 +22,8 @@ package final class StatusClient {
     /// - Parameters:
     ///   - endpoint: Where the coordinator listens.
     ///   - transport: The keys to use, if any.
-    /// - Throws: Exit code 64 when `endpoint` is malformed, 69 when the socket cannot be opened.
-    package init(_ endpoint: String, _ transport: Transport) throws(Failure) {
+    /// - Throws: `.usage` when `endpoint` is malformed, `.lost` when the socket cannot be opened.
+    package init(_ endpoint: String, _ transport: Transport) throws(RunError) {
         self.endpoint = endpoint
         do throws(ZeroMQError) {
             context = try Context()
@@ -50,8 +50,8 @@ package final class StatusClient {
 
     /// Asks for all rows, in as many answers as that takes.
     ///
-    /// - Throws: Exit code 69 when no answer comes within `limit`.
-    package func ask(within limit: Duration) throws(Failure) -> ClusterStatus {
+    /// - Throws: `.lost` when no answer comes within `limit`.
+    package func ask(within limit: Duration) throws(RunError) -> ClusterStatus {
         let deadline = SteadyClock.now + limit
         var status = try page(from: 0, until: deadline)
         while status.members.count < min(status.memberCount, Self.maximumMemberCount) {
@@ -66,7 +66,7 @@ package final class StatusClient {
     /// Asks for the rows from a member on, again and again until an answer comes.
     private func page(
         from firstMember: Int, until deadline: Duration
-    ) throws(Failure) -> ClusterStatus {
+    ) throws(RunError) -> ClusterStatus {
         let start = SteadyClock.now
         let request = ControlCodec.encode(.statusRequest(StatusRequest(firstMember: firstMember)))
         do throws(ZeroMQError) {

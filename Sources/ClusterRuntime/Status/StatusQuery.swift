@@ -55,10 +55,10 @@ package struct StatusQuery: Sendable {
         ///   - bytes: The file's content.
         ///   - run: The run directory's path.
         ///   - file: The file's name, which is only used in errors.
-        /// - Throws: Exit code 65 when the content is not a summary.
-        package init(_ bytes: [UInt8], run: String, file: String) throws(Failure) {
+        /// - Throws: `.runDirectory` when the content is not a summary.
+        package init(_ bytes: [UInt8], run: String, file: String) throws(RunError) {
             guard let summary = try? JSONDecoder().decode(Summary.self, from: Data(bytes)) else {
-                throw .data("\(file): expected a run's summary, found something else")
+                throw .runDirectory("\(file): expected a run's summary, found something else")
             }
             self.run = run
             exitCode = summary.exit_code
@@ -86,15 +86,15 @@ package struct StatusQuery: Sendable {
 
     /// Asks.
     ///
-    /// - Throws: Exit code 69 when no coordinator answers within `limit`, 65 when the directory is not
-    ///   a run directory.
-    package func ask(within limit: Duration) throws(Failure) -> Answer {
+    /// - Throws: `.lost` when no coordinator answers within `limit`, `.runDirectory` when the
+    ///   directory is not a run directory.
+    package func ask(within limit: Duration) throws(RunError) -> Answer {
         switch target {
         case .endpoint(let endpoint):
             return .live(try StatusClient(endpoint, transport(to: endpoint)).ask(within: limit))
         case .directory(let directory):
             guard FileSystem.exists(directory.configuration) else {
-                throw .data("\(directory.path) is no run directory: it has no config.yaml")
+                throw .runDirectory("\(directory.path) is no run directory: it has no config.yaml")
             }
             if let finished = try Self.finished(directory) { return .finished(finished) }
             return .live(try live(directory, within: limit))
@@ -103,7 +103,7 @@ package struct StatusQuery: Sendable {
 
     /// Returns the keys for an endpoint: the given ones, otherwise those that its coordinator has
     /// published.
-    private func transport(to text: String) throws(Failure) -> Transport {
+    private func transport(to text: String) throws(RunError) -> Transport {
         guard transport.keys == nil, let endpoint = Endpoint(text),
             let keys = try KeyRegistry.own.find(KeyRegistry.places(of: endpoint))
         else { return transport }
@@ -111,7 +111,7 @@ package struct StatusQuery: Sendable {
     }
 
     /// Returns the keys for a run directory: the given ones, otherwise the run's own.
-    private func transport(for directory: RunDirectory) throws(Failure) -> Transport {
+    private func transport(for directory: RunDirectory) throws(RunError) -> Transport {
         if transport.keys != nil { return transport }
         return Transport(keys: try RunKeys.existing(directory))
     }
@@ -119,7 +119,7 @@ package struct StatusQuery: Sendable {
     /// Asks the coordinator that was announced in a run directory.
     private func live(
         _ directory: RunDirectory, within limit: Duration
-    ) throws(Failure) -> ClusterStatus {
+    ) throws(RunError) -> ClusterStatus {
         guard let endpoint = JournalReader.announced(directory) else {
             throw .lost(
                 "\(directory.path): no coordinator has begun to listen for this run; look into "
@@ -127,11 +127,11 @@ package struct StatusQuery: Sendable {
         }
         let transport = try transport(for: directory)
         let status: ClusterStatus
-        do throws(Failure) {
+        do throws(RunError) {
             status = try StatusClient(endpoint, transport).ask(within: limit)
         } catch {
             // The run may have ended while the question was under way.
-            throw .init(text: "\(directory.path): \(error.text)", exitCode: error.exitCode)
+            throw RunError(error.kind, "\(directory.path): \(error.text)")
         }
         // A port that the system chose may belong to another run by now.
         let theirs = FileSystem.resolved(status.run)
@@ -147,7 +147,7 @@ package struct StatusQuery: Sendable {
 
     /// Returns the summary of a run that has ended; nil while the run goes on, when a summary that is
     /// older than the endpoint file belongs to an earlier part of the run.
-    package static func finished(_ directory: RunDirectory) throws(Failure) -> FinishedRun? {
+    package static func finished(_ directory: RunDirectory) throws(RunError) -> FinishedRun? {
         guard let written = FileSystem.modificationTime(directory.summary) else { return nil }
         if let begun = FileSystem.modificationTime(directory.endpoint), begun > written {
             return nil

@@ -62,7 +62,7 @@ final class Gatekeeper {
     ///   already.
     init(
         _ context: Context, _ transport: Transport, isChief: Bool = true, log: Logger
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.context = context
         self.transport = transport
         self.log = log
@@ -82,7 +82,7 @@ final class Gatekeeper {
                 context, allowedPublicKeys: allowed
             ) { strangers.note($0, allowed: directory) }
         } catch {
-            throw .internalError("\(error)")
+            throw .fault("\(error)")
         }
     }
 

@@ -102,8 +102,8 @@ extension Transport {
     ///   - endpoint: where the process is to listen.
     ///   - flag: the command-line flag that gave the endpoint, for the error message.
     ///   - insecure: whether the user asked for an open endpoint.
-    /// - Throws: a usage error when the endpoint would be open to other hosts.
-    package func requireSafe(_ endpoint: Endpoint, flag: String, insecure: Bool) throws(Failure) {
+    /// - Throws: `.usage` when the endpoint would be open to other hosts.
+    package func requireSafe(_ endpoint: Endpoint, flag: String, insecure: Bool) throws(RunError) {
         guard keys == nil, !endpoint.isLocal, !insecure else { return }
         throw .usage(
             "\(flag): \(endpoint) can be reached from other hosts, and without keys everyone there "

@@ -11,8 +11,9 @@ import StrictYAML
 public enum CheckpointReader {
     /// Reads the `state.json` of a checkpoint directory.
     ///
-    /// - Throws: 65 when it cannot be read or does not describe a checkpoint of version 1.
-    public static func state(_ path: String) throws(Failure) -> CheckpointState {
+    /// - Throws: `.storage` when it cannot be read, `.checkpoint` when it does not describe a
+    ///   checkpoint of version 1.
+    public static func state(_ path: String) throws(RunError) -> CheckpointState {
         let file = "\(path)/\(CheckpointStore.stateFile)"
         return try state(FileSystem.read(file), file: file)
     }
@@ -22,31 +23,31 @@ public enum CheckpointReader {
     /// - Parameters:
     ///   - bytes: the content of a `state.json`.
     ///   - file: the name for error messages.
-    package static func state(_ bytes: [UInt8], file: String) throws(Failure) -> CheckpointState {
+    package static func state(_ bytes: [UInt8], file: String) throws(RunError) -> CheckpointState {
         guard let state = try? JSONDecoder().decode(CheckpointState.self, from: Data(bytes)),
             state.format == "convoy-checkpoint", state.version == 1
-        else { throw .data("\(file): it does not describe a Convoy checkpoint of version 1") }
+        else { throw .checkpoint("\(file): it does not describe a Convoy checkpoint of version 1") }
         return state
     }
 
     /// Reads the model and optimizer files of a checkpoint and compares them with their lengths and
     /// checksums.
     ///
-    /// - Throws: 65 when a file is missing or differs.
-    public static func verify(_ path: String, _ state: CheckpointState) throws(Failure) {
+    /// - Throws: `.storage` when a file cannot be read, `.checkpoint` when it differs.
+    public static func verify(_ path: String, _ state: CheckpointState) throws(RunError) {
         for name in [CheckpointStore.modelFile, CheckpointStore.optimizerFile] {
             guard let expected = state.files[name] else {
-                throw .data("\(path): state.json does not list \(name)")
+                throw .checkpoint("\(path): state.json does not list \(name)")
             }
             let bytes = try FileSystem.read("\(path)/\(name)")
             guard bytes.count == expected.bytes else {
-                throw .data(
+                throw .checkpoint(
                     "\(path)/\(name): expected \(expected.bytes) bytes, found \(bytes.count); "
                         + "the file is torn, use an older checkpoint")
             }
             let found = bytes.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
             guard found == expected.sha256 else {
-                throw .data(
+                throw .checkpoint(
                     "\(path)/\(name): expected SHA-256 \(expected.sha256.prefix(16))..., found "
                         + "\(found.prefix(16))...; the file is corrupt, use an older checkpoint")
             }
@@ -54,9 +55,9 @@ public enum CheckpointReader {
     }
 
     /// Reads a safetensors file.
-    package static func tensors(_ path: String) throws(Failure) -> SafeTensorsFile {
+    package static func tensors(_ path: String) throws(RunError) -> SafeTensorsFile {
         do throws(SafeTensorsError) { return try SafeTensorsFile.read(path: path) } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
     }
 
@@ -67,19 +68,19 @@ public enum CheckpointReader {
     ///   - prefix: the text before each slot's name in the file.
     ///   - layout: the slots of the flat vector.
     ///   - file: the name for error messages.
-    /// - Throws: 65 when a tensor is missing, or when its shape is not the slot's.
+    /// - Throws: `.checkpoint` when a tensor is missing, or when its shape is not the slot's.
     public static func flat(
         _ tensors: SafeTensorsFile, prefix: String, layout: ParameterLayout, file: String
-    ) throws(Failure) -> FloatBuffer {
+    ) throws(RunError) -> FloatBuffer {
         // All tensors are checked before memory is allocated: the model in the metadata may claim a
         // size that the file does not have.
-        let found = try layout.slots.map { slot throws(Failure) in
+        let found = try layout.slots.map { slot throws(RunError) in
             guard let tensor = tensors[prefix + slot.name] else {
                 let names = tensors.tensors.map(\.name).joined(separator: ", ")
-                throw .data("\(file): expected tensor \(prefix + slot.name), found \(names)")
+                throw .checkpoint("\(file): expected tensor \(prefix + slot.name), found \(names)")
             }
             guard tensor.shape == slot.shape else {
-                throw .data(
+                throw .checkpoint(
                     "\(file): tensor \(tensor.name): expected shape \(slot.shape), found "
                         + "\(tensor.shape); is it a checkpoint of another model?")
             }
@@ -90,7 +91,7 @@ public enum CheckpointReader {
             do throws(SafeTensorsError) {
                 try tensor.floats().withUnsafeBytes { buffer.copy($0, to: slot.offset) }
             } catch {
-                throw .data("\(file): \(error)")
+                throw RunError(error, in: file)
             }
         }
         return buffer
@@ -98,17 +99,17 @@ public enum CheckpointReader {
 
     /// Reads initial weights from any safetensors file that has the right tensors.
     ///
-    /// - Throws: 65 when a tensor is missing, has another shape or holds a number that is not
-    ///   finite.
+    /// - Throws: `.storage` when the file cannot be read; `.checkpoint` when a tensor is missing,
+    ///   has another shape or holds a number that is not finite.
     public static func weights(
         file: String, layout: ParameterLayout
-    ) throws(Failure) -> FloatBuffer {
+    ) throws(RunError) -> FloatBuffer {
         let weights = try flat(tensors(file), prefix: "", layout: layout, file: file)
         for slot in layout.slots {
             let values = UnsafeBufferPointer(
                 start: weights.pointer + slot.range.lowerBound, count: slot.range.count)
             guard let index = values.firstIndex(where: { !$0.isFinite }) else { continue }
-            throw .data(
+            throw .checkpoint(
                 "\(file): tensor \(slot.name): element \(index) is not a finite number (found "
                     + "\(values[index])); train from a checkpoint of before")
         }
@@ -119,16 +120,18 @@ public enum CheckpointReader {
     ///
     /// - Parameter path: a checkpoint directory, a run directory (its newest checkpoint is read) or
     ///   a model file.
-    /// - Throws: 65 for a file that is damaged or does not hold a model.
+    /// - Throws: `.storage` for a file that cannot be read, `.checkpoint` for one that is damaged
+    ///   or does not hold a model.
     public static func model(
         _ path: String
-    ) throws(Failure) -> (
+    ) throws(RunError) -> (
         network: Network, weights: FloatBuffer, transformations: [Transformation]
     ) {
         let file = try modelFile(path)
         let tensors = try tensors(file)
         guard let text = tensors.metadata["model_file"] else {
-            throw .data("\(file): its metadata does not hold the model; was it written by Convoy?")
+            throw .checkpoint(
+                "\(file): its metadata does not hold the model; was it written by Convoy?")
         }
         let name = tensors.metadata["model"] ?? "model"
         do {
@@ -139,16 +142,16 @@ public enum CheckpointReader {
             let transformations = try TransformationText.decode(
                 tensors.metadata["transformations"], file: file)
             return (network, weights, transformations)
-        } catch let failure as Failure {
-            throw failure
+        } catch let error as RunError {
+            throw error
         } catch {
-            throw .data("\(file): \(error)")
+            throw .checkpoint("\(file): \(error)")
         }
     }
 
     /// Returns the safetensors file of a checkpoint, of the newest checkpoint of a run, or `path`
     /// itself. A checkpoint is verified first.
-    private static func modelFile(_ path: String) throws(Failure) -> String {
+    private static func modelFile(_ path: String) throws(RunError) -> String {
         if FileSystem.exists("\(path)/\(CheckpointStore.stateFile)") {
             try verify(path, state(path))
             return "\(path)/\(CheckpointStore.modelFile)"

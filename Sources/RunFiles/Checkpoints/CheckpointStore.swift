@@ -87,13 +87,14 @@ public struct CheckpointStore: Sendable {
     /// - Parameters:
     ///   - checkpoint: the checkpoint to write.
     ///   - instructionSet: the instruction set that the workers settled on.
-    /// - Throws: 65 when it cannot be written; 69 when another coordinator has taken the run over.
-    public func write(_ checkpoint: Checkpoint, instructionSet: String) throws(Failure) {
+    /// - Throws: `.storage` when it cannot be written; `.lost` when another coordinator has taken
+    ///   the run over.
+    public func write(_ checkpoint: Checkpoint, instructionSet: String) throws(RunError) {
         let final = path(step: checkpoint.step)
         let temporary = "\(final).tmp"
         try fence?.requireHeld()
         FileSystem.remove(temporary)
-        do throws(Failure) {
+        do throws(RunError) {
             try FileSystem.makeDirectories(temporary)
             var files: [String: CheckpointState.File] = [:]
             files[Self.modelFile] = try write(
@@ -131,7 +132,7 @@ public struct CheckpointStore: Sendable {
 
     private func write(
         _ tensors: [SafeTensor], to path: String
-    ) throws(Failure) -> CheckpointState.File {
+    ) throws(RunError) -> CheckpointState.File {
         let specification = material.network.specification
         let metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
@@ -143,7 +144,7 @@ public struct CheckpointStore: Sendable {
         do throws(SafeTensorsError) {
             bytes = try SafeTensorsFile.encode(tensors: tensors, metadata: metadata)
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
         try FileSystem.write(bytes, to: path)
         let sha256 = bytes.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
@@ -210,19 +211,20 @@ public struct CheckpointStore: Sendable {
     /// Reads a checkpoint and checks its files, its model and, unless `mayDiffer` is set, its
     /// settings.
     ///
-    /// - Throws: 65 when a file is damaged, or when the checkpoint does not fit the run.
-    public func read(step: Int) throws(Failure) -> Checkpoint {
+    /// - Throws: `.checkpoint` when a file is damaged, or when the checkpoint does not fit the run;
+    ///   `.storage` when a file cannot be read.
+    public func read(step: Int) throws(RunError) -> Checkpoint {
         let path = path(step: step)
         let state = try CheckpointReader.state(path)
         try CheckpointReader.verify(path, state)
         guard state.modelFingerprint == material.network.fingerprint else {
-            throw .data(
+            throw .checkpoint(
                 "\(path): it holds model \(state.model) (\(state.modelFingerprint)), the run has "
                     + "\(material.network.specification.name) (\(material.network.fingerprint))")
         }
         if !mayDiffer { try requireSameRun(state, path) }
         guard state.step == step else {
-            throw .data("\(path): expected the state of step \(step), found \(state.step)")
+            throw .checkpoint("\(path): expected the state of step \(step), found \(state.step)")
         }
         let beginsAnew = beginsAnew(state)
         let optimizer = try CheckpointReader.tensors("\(path)/\(Self.optimizerFile)")
@@ -248,7 +250,7 @@ public struct CheckpointStore: Sendable {
     /// checkpoint can be read or when there is no checkpoint.
     package var newestFault: String {
         guard let step = Self.steps(in: directory).last else { return "" }
-        do throws(Failure) {
+        do throws(RunError) {
             _ = try read(step: step)
             return ""
         } catch {
@@ -258,13 +260,13 @@ public struct CheckpointStore: Sendable {
 
     /// Checks that the settings that decide bits are those of the checkpoint, or those that they
     /// were changed to since.
-    private func requireSameRun(_ state: CheckpointState, _ path: String) throws(Failure) {
+    private func requireSameRun(_ state: CheckpointState, _ path: String) throws(RunError) {
         let changes = unannounced(state)
         guard !changes.isEmpty else { return }
         let list = changes.map {
             "\($0.key) \(SettingChange.short($0.from)), asked for is \(SettingChange.short($0.to))"
         }
-        throw .data(
+        throw .checkpoint(
             "\(path): the run has \(list.joined(separator: "; ")); a run goes on with the settings "
                 + "that decide its bits, or takes new ones from here on with --change-settings")
     }
@@ -315,10 +317,10 @@ public struct CheckpointStore: Sendable {
     ///
     /// - Returns: the checkpoint and the errors of the newer ones, or nil when no checkpoint can be
     ///   read.
-    public func newest() -> (checkpoint: Checkpoint, skipped: [Failure])? {
-        var skipped: [Failure] = []
+    public func newest() -> (checkpoint: Checkpoint, skipped: [RunError])? {
+        var skipped: [RunError] = []
         for step in Self.steps(in: directory).reversed() {
-            do throws(Failure) { return (try read(step: step), skipped) } catch {
+            do throws(RunError) { return (try read(step: step), skipped) } catch {
                 skipped.append(error)
             }
         }

@@ -26,10 +26,13 @@ package enum TransformationText {
     /// - Parameters:
     ///   - text: what a checkpoint says of its transformations.
     ///   - file: the name for error messages.
-    package static func decode(_ text: String?, file: String) throws(Failure) -> [Transformation] {
+    package static func decode(_ text: String?, file: String) throws(RunError) -> [Transformation] {
         guard let text else { return [] }
         guard let list = try? JSONDecoder().decode([Transformation].self, from: Data(text.utf8))
-        else { throw .data("\(file): its metadata names transformations that are not known: \(text)") }
+        else {
+            throw .checkpoint(
+                "\(file): its metadata names transformations that are not known: \(text)")
+        }
         return list
     }
 }

@@ -6,7 +6,7 @@ import Partitions
 import SafeTensors
 
 // Users of this library catch its errors by name.
-@_exported import struct ClusterProtocol.Failure
+@_exported import struct ClusterProtocol.RunError
 
 /// A trained network: its architecture, its weights, and the transformations of its input images.
 ///
@@ -62,13 +62,13 @@ public struct Model: Sendable {
 
     /// Creates a model from its parts.
     ///
-    /// - Throws: 65 when the number of weights is not the network's number of parameters.
+    /// - Throws: `.model` when the number of weights is not the network's number of parameters.
     public init(
         _ network: Network, weights: [Float], transformations: [Transformation] = []
-    ) throws(Failure) {
+    ) throws(RunError) {
         let count = network.parameters.elementCount
         guard weights.count == count else {
-            throw .data("weights: expected \(count) numbers, found \(weights.count)")
+            throw .model("weights: expected \(count) numbers, found \(weights.count)")
         }
         self.network = network
         self.weights = weights
@@ -78,8 +78,9 @@ public struct Model: Sendable {
     /// Reads a checkpoint, the newest checkpoint of a run directory, or a file that ``save(to:)``
     /// wrote.
     ///
-    /// - Throws: 65 for a file that cannot be read, is damaged, or was not written by Convoy.
-    public init(contentsOf path: String) throws(Failure) {
+    /// - Throws: `.storage` for a file that cannot be read, `.checkpoint` for one that is damaged
+    ///   or was not written by Convoy.
+    public init(contentsOf path: String) throws(RunError) {
         let (network, weights, transformations) = try CheckpointReader.model(path)
         self.network = network
         self.weights = Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count))
@@ -89,8 +90,8 @@ public struct Model: Sendable {
     /// Writes a safetensors file that PyTorch reads as a `state_dict`. Its metadata holds the
     /// architecture.
     ///
-    /// - Throws: 65 when the file cannot be written.
-    public func save(to path: String) throws(Failure) {
+    /// - Throws: `.storage` when the file cannot be written.
+    public func save(to path: String) throws(RunError) {
         let specification = network.specification
         let metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
@@ -103,7 +104,7 @@ public struct Model: Sendable {
         do throws(SafeTensorsError) {
             bytes = try SafeTensorsFile.encode(tensors: tensors, metadata: metadata)
         } catch {
-            throw .data("\(path): \(error)")
+            throw .model("\(path): \(error)")
         }
         try FileSystem.write(bytes, to: path)
     }
@@ -121,12 +122,13 @@ public struct Model: Sendable {
     ///   - computation: how to compute.
     ///   - logits: receives the outputs of some records, [count, classes], and their labels, batch
     ///     by batch in the order of the records.
-    /// - Throws: 65 for a data set without test records, with images of another shape, or with more
-    ///   classes than the network has outputs; 65 for a backend that is not available.
+    /// - Throws: `.data` for a data set without test records, with images of another shape, or with
+    ///   more classes than the network has outputs; `.configuration` for a backend that is not
+    ///   available.
     public func evaluate(
         _ data: DataSet, _ computation: Computation = Computation(),
         logits: (_ outputs: [Float], _ labels: [Int32]) -> Void = { _, _ in }
-    ) throws(Failure) -> Evaluation {
+    ) throws(RunError) -> Evaluation {
         let data = try fitting(data)
         let engine = try engine(computation)
         let (count, classes) = (data.description.testCount, network.outputElementCount)
@@ -136,7 +138,7 @@ public struct Model: Sendable {
         for start in stride(from: 0, to: count, by: Self.batchSize) {
             let records = (start..<min(count, start + Self.batchSize)).map(UInt64.init)
             do throws(DataError) { try batch.load(from: data, .test, records: records) } catch {
-                throw .data("\(error)")
+                throw RunError(error)
             }
             let part = engine.evaluate(Self.view(batch), logits: &outputs)
             logits(
@@ -158,10 +160,11 @@ public struct Model: Sendable {
     ///   - images: the images, each [C, H, W] in row-major order and of the network's input size,
     ///     before the model's transformations. Pixels range from 0 to 1.
     ///   - computation: how to compute.
-    /// - Throws: 65 for an image of another length, or for a backend that is not available.
+    /// - Throws: `.data` for an image of another length; `.configuration` for a backend that is not
+    ///   available.
     public func predict(
         _ images: [[Float]], _ computation: Computation = Computation()
-    ) throws(Failure) -> [Prediction] {
+    ) throws(RunError) -> [Prediction] {
         let shape = network.specification.inputShape
         let elementCount = shape.reduce(1, *)
         for (index, image) in images.enumerated() where image.count != elementCount {
@@ -184,7 +187,7 @@ public struct Model: Sendable {
     /// The number of images that are computed together.
     private static let batchSize = 256
 
-    private func engine(_ computation: Computation) throws(Failure) -> any GradientEngine {
+    private func engine(_ computation: Computation) throws(RunError) -> any GradientEngine {
         do throws(BackendError) {
             let backend = try Backends.resolve(
                 computation.backend, precision: computation.precision, for: network)
@@ -194,14 +197,14 @@ public struct Model: Sendable {
             engine.setParameters(weights)
             return engine
         } catch {
-            throw .data("\(error)")
+            throw .configuration("\(error)")
         }
     }
 
     /// Returns the data set with the model's transformations applied.
     ///
-    /// - Throws: 65 when the records do not fit the network.
-    private func fitting(_ data: DataSet) throws(Failure) -> DataSet {
+    /// - Throws: `.data` when the records do not fit the network.
+    private func fitting(_ data: DataSet) throws(RunError) -> DataSet {
         let description = data.description
         guard description.testCount > 0 else {
             throw .data("\(description.name): test records: expected at least 1, found 0")
@@ -214,7 +217,7 @@ public struct Model: Sendable {
                     + "\(description.shape) in \(description.classCount) classes")
         }
         do throws(DataError) { return try data.transformed(by: transformations) } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
     }
 

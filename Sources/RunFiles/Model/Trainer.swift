@@ -69,8 +69,9 @@ public final class Trainer {
     ///   - configuration: the settings of the run.
     ///   - threadCount: the number of compute threads, at least 1. No more threads than virtual
     ///     workers are used.
-    /// - Throws: 65 for settings, data or files that cannot be used.
-    public init(_ configuration: RunConfiguration, threadCount: Int = 1) throws(Failure) {
+    /// - Throws: `.configuration`, `.data` or `.model` for settings, data or a model that cannot be
+    ///   used; `.storage` or `.checkpoint` for initial weights that cannot be read or do not fit.
+    public init(_ configuration: RunConfiguration, threadCount: Int = 1) throws(RunError) {
         precondition(threadCount >= 1, "expected at least one thread, found \(threadCount)")
         self.configuration = configuration
         do throws(DataError) {
@@ -79,7 +80,7 @@ public final class Trainer {
                 partitionCount: configuration.data.partitions)
             transformed = try data.transformed(by: configuration.data.transformations)
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
         try configuration.requireInstructions()
         material = try RunMaterial(
@@ -117,14 +118,14 @@ public final class Trainer {
                             capacity: material.batchPlan.microbatchSize,
                             shape: data.description.shape)))
             } catch {
-                throw .data("\(error)")
+                throw .configuration("\(error)")
             }
         }
         self.threads = threads
     }
 
     /// Returns a model with the present weights.
-    public func model() throws(Failure) -> Model {
+    public func model() throws(RunError) -> Model {
         try Model(
             material.network,
             weights: Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count)),
@@ -136,20 +137,20 @@ public final class Trainer {
     /// - Parameters:
     ///   - steps: the number of steps; nil for all that are left.
     ///   - progress: called after each step.
-    /// - Throws: 65 when records cannot be read, and at the first loss that is not a finite number.
-    ///   The weights are then those from before that step.
+    /// - Throws: `.data` when records cannot be read, and `.divergence` at the first loss that is
+    ///   not a finite number. The weights are then those from before that step.
     public func train(
         steps: Int? = nil, _ progress: (Progress) -> Void = { _ in }
-    ) throws(Failure) {
+    ) throws(RunError) {
         let end = min(totalSteps, steps.map { step + $0 } ?? totalSteps)
         while step < end { progress(try trainStep()) }
     }
 
-    private func trainStep() throws(Failure) -> Progress {
+    private func trainStep() throws(RunError) -> Progress {
         let totals = try computeLeaves()
         let loss = totals.lossSum / Double(totals.sampleCount)
         guard loss.isFinite else {
-            throw .data("step \(step): expected a finite loss, found \(loss)")
+            throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
         let sum = sum(of: material.tree.root)
         configuration.optimizer.update(
@@ -168,7 +169,7 @@ public final class Trainer {
     /// Computes the gradient of each virtual worker, on all threads.
     ///
     /// - Returns: the sums of the step's statistics, added along the tree.
-    private func computeLeaves() throws(Failure) -> BatchStatistics {
+    private func computeLeaves() throws(RunError) -> BatchStatistics {
         let count = leaves.count
         // Safety: each index is written only by the thread that drew it, and read after all threads
         // are joined.
@@ -202,7 +203,7 @@ public final class Trainer {
             }
             for thread in all { thread.join() }
         }
-        if let error = fault.withLock({ $0 }) { throw .data("\(error)") }
+        if let error = fault.withLock({ $0 }) { throw RunError(error) }
         return total(of: material.tree.root, statistics)
     }
 

@@ -11,7 +11,7 @@ package final class AppendingFile {
     private let descriptor: Int32
     private var pending: [UInt8] = []
     /// The reason why lines wait or, once too many have waited, are lost. The run goes on.
-    private(set) var failure: Failure?
+    private(set) var failure: RunError?
     private var hasLostLines = false
 
     /// The most bytes that wait for a full disk: the lines of hours of steps.
@@ -24,8 +24,10 @@ package final class AppendingFile {
     ///   - isNew: whether to copy what stays to a new file. A process that has the present file
     ///     open then writes into a file that is no longer used.
     ///   - byteCount: the number of bytes of the present content that stay; nil for all.
-    /// - Throws: 65 when the file cannot be opened or cut.
-    package init(_ path: String, keeping byteCount: Int? = nil, isNew: Bool = false) throws(Failure) {
+    /// - Throws: `.storage` when the file cannot be opened or cut.
+    package init(
+        _ path: String, keeping byteCount: Int? = nil, isNew: Bool = false
+    ) throws(RunError) {
         self.path = path
         if isNew, FileSystem.exists(path) {
             let content = try FileSystem.read(path)
@@ -56,7 +58,7 @@ package final class AppendingFile {
     /// - Parameter durable: whether to wait until they are on disk.
     package func flush(durable: Bool = false) {
         var offset = 0
-        var found: Failure?
+        var found: RunError?
         while offset < pending.count, found == nil {
             let count = pending.withUnsafeBytes {
                 write(descriptor, $0.baseAddress! + offset, pending.count - offset)

@@ -24,7 +24,7 @@ package enum JournalReader {
     /// be decoded, or holds numbers that no run can have, is ignored too.
     package static func recovery(
         _ directory: RunDirectory
-    ) throws(Failure) -> CoordinatorMachine.Recovery {
+    ) throws(RunError) -> CoordinatorMachine.Recovery {
         guard FileSystem.exists(directory.journal) else { return .init() }
         return recovery(try FileSystem.read(directory.journal), now: SteadyClock.wallSeconds)
     }

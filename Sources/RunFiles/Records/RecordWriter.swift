@@ -19,7 +19,7 @@ package final class RecordWriter: Sendable {
         /// The number of requests to sync the ledger that were carried out or could not be.
         package var durableCount = 0
         /// The present error of the files, if any.
-        package var failure: Failure?
+        package var failure: RunError?
         /// Whether another coordinator has taken the run over. Nothing more is written then.
         package var isFenced = false
     }
@@ -177,7 +177,7 @@ package final class RecordWriter: Sendable {
         }
 
         func carryOut(_ job: Job) {
-            do throws(Failure) { try fence.requireHeld() } catch {
+            do throws(RunError) { try fence.requireHeld() } catch {
                 progress.failure = error
                 progress.isFenced = true
                 return
@@ -200,7 +200,7 @@ package final class RecordWriter: Sendable {
                 ledger.flush(durable: true)
                 progress.durableCount += 1
             case .replace(let path, let text):
-                do throws(Failure) { try FileSystem.replace(path, with: text) } catch {
+                do throws(RunError) { try FileSystem.replace(path, with: text) } catch {
                     progress.failure = error
                     return
                 }
@@ -211,7 +211,7 @@ package final class RecordWriter: Sendable {
         func noteLostLines() {
             progress.failure =
                 progress.failure
-                ?? .data("the disk of the run directory did not answer: lines of steps are lost")
+                ?? .storage("the disk of the run directory did not answer: lines of steps are lost")
         }
     }
 }

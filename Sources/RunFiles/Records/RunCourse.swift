@@ -20,15 +20,16 @@ package struct RunCourse {
     /// - Parameters:
     ///   - configuration: the settings of the run as they are now.
     ///   - history: the changes of settings during the run.
-    /// - Throws: 65 when the present data set cannot be opened.
-    package init(_ configuration: RunConfiguration, _ history: SettingsHistory) throws(Failure) {
+    /// - Throws: `.data` when the present data set cannot be opened, `.configuration` when the
+    ///   settings do not work with it.
+    package init(_ configuration: RunConfiguration, _ history: SettingsHistory) throws(RunError) {
         var dealing = Dealing(configuration)
         do throws(DataError) {
             let plan = try dealing.plan()
             recordCount = plan.recordCount
             stretches = [LedgerStretch(firstStep: 0, plan: plan)]
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
         // The loop goes from the last change back to the first.
         for entry in history.entries.reversed() {

@@ -60,7 +60,7 @@ package final class RunRecorder {
     package init(
         _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int,
         lock: RunLock, onProgress: @escaping @Sendable () -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         self.plan = plan
         stepCount = firstStep
         recordCount = (countingFrom..<max(countingFrom, firstStep)).reduce(0) {
@@ -200,7 +200,7 @@ package final class RunRecorder {
 
     /// Returns the number of steps, counted from the first, that have a whole line in both the
     /// metrics and the ledger.
-    package static func stepCount(_ directory: RunDirectory) throws(Failure) -> Int {
+    package static func stepCount(_ directory: RunDirectory) throws(RunError) -> Int {
         let ledger = try lines(directory.ledger, before: .max, isOneBased: false).last
         let metrics = try lines(directory.metrics, before: .max, isOneBased: true).last
         return min(ledger + 1, metrics)
@@ -215,7 +215,7 @@ package final class RunRecorder {
         var accuracy: Double
     }
 
-    private static func wholeLines(_ path: String) throws(Failure) -> WholeLines {
+    private static func wholeLines(_ path: String) throws(RunError) -> WholeLines {
         try WholeLines(FileSystem.exists(path) ? FileSystem.read(path) : [])
     }
 
@@ -226,7 +226,7 @@ package final class RunRecorder {
     ///   counts from 0.
     private static func lines(
         _ path: String, before step: Int, isOneBased: Bool
-    ) throws(Failure) -> (byteCount: Int, steps: [StepLine], last: Int) {
+    ) throws(RunError) -> (byteCount: Int, steps: [StepLine], last: Int) {
         var last = isOneBased ? 0 : -1
         var byteCount = 0
         var steps: [StepLine] = []

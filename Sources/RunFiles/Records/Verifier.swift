@@ -6,8 +6,9 @@ public enum Verifier {
     /// Verifies a run directory, a checkpoint or a partitioned directory.
     ///
     /// - Returns: a line for each thing that was found to be good.
-    /// - Throws: 65 for the first fault.
-    public static func verify(_ path: String) throws(Failure) -> [String] {
+    /// - Throws: the first fault: `.checkpoint`, `.data`, or `.runDirectory` for the records of a
+    ///   run and for a directory of another sort; `.storage` for a file that cannot be read.
+    public static func verify(_ path: String) throws(RunError) -> [String] {
         if FileSystem.exists("\(path)/\(PartitionManifest.fileName)") {
             return [try partitions(path)]
         }
@@ -15,29 +16,29 @@ public enum Verifier {
             return [try checkpoint(path)]
         }
         if FileSystem.exists(RunDirectory(path).configuration) { return try run(path) }
-        throw .data(
+        throw .runDirectory(
             "\(path): expected a run directory (config.yaml), a checkpoint (state.json) or a "
                 + "partitioned directory (manifest.json), found none of them")
     }
 
-    private static func partitions(_ path: String) throws(Failure) -> String {
+    private static func partitions(_ path: String) throws(RunError) -> String {
         do throws(DataError) {
             let report = try PartitionVerifier.verify(directory: path)
             return "\(path): \(report.partitionCount) partitions, \(report.byteCount) bytes, "
                 + "\(report.description.trainingCount) training and "
                 + "\(report.description.testCount) test records: good"
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
     }
 
-    private static func checkpoint(_ path: String) throws(Failure) -> String {
+    private static func checkpoint(_ path: String) throws(RunError) -> String {
         let state = try CheckpointReader.state(path)
         try CheckpointReader.verify(path, state)
         let model = try CheckpointReader.model(path)
         let found = Checkpoint(step: state.step, parts: [model.weights]).weightsSHA256
         guard found == state.weightsSHA256 else {
-            throw .data(
+            throw .checkpoint(
                 "\(path): expected weights \(state.weightsSHA256.prefix(16))..., found "
                     + "\(found.prefix(16))...")
         }
@@ -47,7 +48,7 @@ public enum Verifier {
 
     /// Verifies every checkpoint of a run, and compares the ledger with the plan: each epoch must
     /// use each record exactly once.
-    private static func run(_ path: String) throws(Failure) -> [String] {
+    private static func run(_ path: String) throws(RunError) -> [String] {
         let directory = RunDirectory(path)
         var lines: [String] = []
         if let build = try RunFormat.read(directory).build, build != HostFacts.build {
@@ -66,7 +67,7 @@ public enum Verifier {
 
     private static func ledger(
         _ directory: RunDirectory, _ course: RunCourse
-    ) throws(Failure) -> String {
+    ) throws(RunError) -> String {
         let text = (try? FileSystem.read(directory.ledger)) ?? []
         var checker = LedgerChecker(stretches: course.stretches)
         var count = 0
@@ -76,11 +77,11 @@ public enum Verifier {
                 count += 1
             }
         } catch let difference as LedgerChecker.Difference {
-            throw .data(
+            throw .runDirectory(
                 "\(directory.ledger): step \(difference.step), \(difference.what): expected "
                     + "\(difference.expected), found \(difference.found)")
         } catch {
-            throw .data("\(error)")
+            throw .runDirectory("\(error)")
         }
         let epochs = checker.completeEpochCount
         return "\(directory.ledger): \(count) steps, \(epochs) whole epochs, each of the "

@@ -6,9 +6,9 @@ import Glibc
 /// File operations that Foundation does not offer: durable and atomic writes, and errors with their
 /// `errno`.
 public enum FileSystem {
-    /// Returns a failure with exit code 65 that names the operation, the path and the system's
+    /// Returns a `.storage` error that names the operation, the path and the system's
     /// reason, and advises on what to do where that is known.
-    package static func failure(_ what: String, _ path: String, code: Int32 = errno) -> Failure {
+    package static func failure(_ what: String, _ path: String, code: Int32 = errno) -> RunError {
         let advice: String
         switch code {
         case ENOSPC, EDQUOT: advice = "; free some space or choose another --run-dir"
@@ -16,7 +16,7 @@ public enum FileSystem {
         case EFBIG: advice = "; \(fileSizeLimit), raise it"
         default: advice = ""
         }
-        return .data("cannot \(what) \(path): \(String(cString: strerror(code)))\(advice)")
+        return .storage("cannot \(what) \(path): \(String(cString: strerror(code)))\(advice)")
     }
 
     /// The limit of this process on the size of one file, in words.
@@ -72,7 +72,7 @@ public enum FileSystem {
     /// set.
     ///
     /// - Returns: the path of the directory.
-    package static func makeTemporaryDirectory() throws(Failure) -> String {
+    package static func makeTemporaryDirectory() throws(RunError) -> String {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/convoy-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw failure("create a directory in", parent) }
@@ -82,8 +82,8 @@ public enum FileSystem {
 
     /// Creates a directory and its missing parents. An existing directory is left as it is.
     ///
-    /// - Throws: 65 when a directory cannot be created, or when a file has its name.
-    public static func makeDirectories(_ path: String) throws(Failure) {
+    /// - Throws: `.storage` when a directory cannot be created, or when a file has its name.
+    public static func makeDirectories(_ path: String) throws(RunError) {
         var built = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
             built += built.isEmpty || built.hasSuffix("/") ? String(part) : "/\(part)"
@@ -93,7 +93,7 @@ public enum FileSystem {
         }
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw .data("cannot create directory \(path): a file of this name is in the way")
+            throw .storage("cannot create directory \(path): a file of this name is in the way")
         }
     }
 
@@ -122,7 +122,7 @@ public enum FileSystem {
     package static func write(
         _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644,
         durably: Bool = true
-    ) throws(Failure) {
+    ) throws(RunError) {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure("create", path) }
         let all = Array(bytes)
@@ -143,7 +143,7 @@ public enum FileSystem {
     /// crash.
     ///
     /// The new content is first written to `path` with the suffix `.tmp`.
-    public static func replace(_ path: String, with text: String) throws(Failure) {
+    public static func replace(_ path: String, with text: String) throws(RunError) {
         let temporary = "\(path).tmp"
         try write(Array(text.utf8), to: temporary)
         try rename(temporary, to: path)
@@ -157,7 +157,7 @@ public enum FileSystem {
     ///   - durably: whether to wait until the new name is on disk.
     package static func rename(
         _ source: String, to target: String, durably: Bool = true
-    ) throws(Failure) {
+    ) throws(RunError) {
         guard Glibc.rename(source, target) == 0 else { throw failure("rename to", target) }
         guard durably else { return }
         try synchronize(directory: parent(of: target))
@@ -167,7 +167,7 @@ public enum FileSystem {
     /// `target`.
     ///
     /// One of the two has the name `target` at any moment where the file system can exchange names.
-    package static func replaceDirectory(_ target: String, with source: String) throws(Failure) {
+    package static func replaceDirectory(_ target: String, with source: String) throws(RunError) {
         guard convoy_exchange(source, target) == 0 else {
             // Some file systems cannot exchange names, NFS for instance. The name is then missing
             // for a moment.
@@ -179,7 +179,7 @@ public enum FileSystem {
     }
 
     /// Makes the names in a directory durable.
-    package static func synchronize(directory path: String) throws(Failure) {
+    package static func synchronize(directory path: String) throws(RunError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure("open directory", path) }
         defer { close(descriptor) }
@@ -197,8 +197,8 @@ public enum FileSystem {
     /// - Parameters:
     ///   - path: the path of the file.
     ///   - limit: the largest accepted length in bytes; a longer file is an error.
-    /// - Throws: 65 when the file cannot be read or is too long.
-    public static func read(_ path: String, atMost limit: Int = .max) throws(Failure) -> [UInt8] {
+    /// - Throws: `.storage` when the file cannot be read or is too long.
+    public static func read(_ path: String, atMost limit: Int = .max) throws(RunError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure("read", path) }
         defer { close(descriptor) }
@@ -213,7 +213,7 @@ public enum FileSystem {
             if count == 0 { return bytes }
             bytes += buffer[..<count]
             guard bytes.count <= limit else {
-                throw .data("\(path): expected at most \(limit) bytes, found more")
+                throw .storage("\(path): expected at most \(limit) bytes, found more")
             }
         }
     }

@@ -18,10 +18,10 @@ package enum HostMemory {
     /// - Parameters:
     ///   - byteCount: the memory that is needed, in bytes.
     ///   - what: the subject of the error message.
-    /// - Throws: 65 when less memory is available.
-    package static func require(_ byteCount: Int, for what: String) throws(Failure) {
+    /// - Throws: `.memory` when less memory is available.
+    package static func require(_ byteCount: Int, for what: String) throws(RunError) {
         guard let available = availableByteCount, byteCount > available else { return }
-        throw .data(
+        throw .memory(
             "\(what): expected at least \(mebibytes(byteCount)) MiB of memory for it, found "
                 + "\(mebibytes(available)) MiB free on this host; make it smaller, or use a larger "
                 + "host")
@@ -91,8 +91,8 @@ extension RunMaterial {
     /// The coordinator holds the weights, the optimizer state and the buffers for writing a
     /// checkpoint.
     ///
-    /// - Throws: 65 when the host has too little memory.
-    package func requireMemoryOfCoordinator() throws(Failure) {
+    /// - Throws: `.memory` when the host has too little memory.
+    package func requireMemoryOfCoordinator() throws(RunError) {
         try HostMemory.require(
             vectorByteCount * (partCount + 2),
             for: modelText)
@@ -103,8 +103,8 @@ extension RunMaterial {
     /// A worker holds two versions of the weights. Each of its threads holds weights, a gradient
     /// and the output of the largest layer for one tile of images.
     ///
-    /// - Throws: 65 when the host has too little memory.
-    package func requireMemoryOfWorker(threadCount: Int) throws(Failure) {
+    /// - Throws: `.memory` when the host has too little memory.
+    package func requireMemoryOfWorker(threadCount: Int) throws(RunError) {
         let output = network.nodes.map { $0.outputShape.reduce(1, *) }.max() ?? 0
         let images = min(configuration.training.tileSize, batchPlan.microbatchCapacity)
         try HostMemory.require(

@@ -48,12 +48,13 @@ public struct RunDirectory: Sendable, Hashable {
     /// Creates a new run directory. A directory that holds something already is not touched.
     ///
     /// - Returns: whether an empty directory existed before.
-    /// - Throws: 65 when the directory is not empty or cannot be created.
+    /// - Throws: `.runDirectory` when the directory is not empty, `.storage` when it cannot be
+    ///   created.
     @discardableResult
-    public func create() throws(Failure) -> Bool {
+    public func create() throws(RunError) -> Bool {
         let wasThere = FileSystem.exists(path)
         guard FileSystem.names(in: path).isEmpty else {
-            throw .data(
+            throw .runDirectory(
                 "run directory \(path) already holds something; choose another, or go on with "
                     + "--resume \(path)")
         }
@@ -90,10 +91,11 @@ public struct RunDirectory: Sendable, Hashable {
 
     /// Checks that the directory holds a run that this build can read.
     ///
-    /// - Throws: 65 when it has no `config.yaml`, or when its format is newer than this build's.
-    public func requireExisting() throws(Failure) {
+    /// - Throws: `.runDirectory` when it has no `config.yaml`, or when its format is newer than
+    ///   this build's.
+    public func requireExisting() throws(RunError) {
         guard FileSystem.exists(configuration) else {
-            throw .data("\(path) is no run directory: it has no config.yaml")
+            throw .runDirectory("\(path) is no run directory: it has no config.yaml")
         }
         _ = try RunFormat.read(self)
     }

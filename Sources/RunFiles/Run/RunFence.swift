@@ -17,7 +17,7 @@ package struct RunFence: Sendable {
     /// - Parameters:
     ///   - descriptor: the open lock file.
     ///   - path: the path of the lock file.
-    package init(_ descriptor: Int32, path: String) throws(Failure) {
+    package init(_ descriptor: Int32, path: String) throws(RunError) {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw FileSystem.failure("look at", path) }
         self.path = path
@@ -37,8 +37,8 @@ package struct RunFence: Sendable {
 
     /// Checks that this coordinator still owns the run.
     ///
-    /// - Throws: 69 when another coordinator has taken the run over.
-    package func requireHeld() throws(Failure) {
+    /// - Throws: `.lost` when another coordinator has taken the run over.
+    package func requireHeld() throws(RunError) {
         guard !isHeld else { return }
         throw .lost(
             "another coordinator has taken this run over (\(path) is not this process's any more); "

@@ -25,18 +25,20 @@ public struct RunFormat: Codable, Hashable, Sendable {
 
     /// Reads the format of a run directory.
     ///
-    /// - Throws: 65 when the file is malformed, or when the format is newer than this build's.
-    public static func read(_ directory: RunDirectory) throws(Failure) -> RunFormat {
+    /// - Throws: `.runDirectory` when the file is malformed, or when the format is newer than this
+    ///   build's.
+    public static func read(_ directory: RunDirectory) throws(RunError) -> RunFormat {
         let path = directory.format
         guard FileSystem.exists(path) else { return RunFormat(format: 1, build: nil) }
         let bytes = try FileSystem.read(path, atMost: 4096)
         guard let found = try? JSONDecoder().decode(RunFormat.self, from: Data(bytes)),
             found.format >= 1
         else {
-            throw .data("\(path): expected {\"format\": NUMBER, \"build\": TEXT}, found something else")
+            throw .runDirectory(
+                "\(path): expected {\"format\": NUMBER, \"build\": TEXT}, found something else")
         }
         guard found.format <= newest else {
-            throw .data(
+            throw .runDirectory(
                 "\(path): expected a run directory of format 1 to \(newest), found format "
                     + "\(found.format), of build \(found.build ?? "unknown"); use that build")
         }

@@ -48,12 +48,12 @@ package final class RunLock: Sendable {
     ///   - directory: the run directory.
     ///   - isResponsive: returns whether the present holder answers; nil assumes that it does.
     ///   - note: shows a line to the user.
-    /// - Throws: 65 when another coordinator is at work on the run, or when the holder is on
-    ///   another host.
+    /// - Throws: `.occupied` when another coordinator is at work on the run, or when the holder is
+    ///   on another host.
     package init(
         _ directory: RunDirectory, isResponsive: (() -> Bool)? = nil,
         note: (String) -> Void = { _ in }
-    ) throws(Failure) {
+    ) throws(RunError) {
         let path = directory.lock
         var descriptor = try Self.open(path)
         var isReplaced = false
@@ -67,7 +67,7 @@ package final class RunLock: Sendable {
         }
         if !isLocked {
             let holder = Self.holder(path)
-            do throws(Failure) {
+            do throws(RunError) {
                 try Self.end(holder, directory, isResponsive: isResponsive, note: note)
             } catch {
                 close(descriptor)
@@ -96,13 +96,13 @@ package final class RunLock: Sendable {
     /// Kills a holder that does not answer. The caller waits for the lock, which the kernel
     /// releases with the process.
     ///
-    /// - Throws: 65 when the holder is at work, or on another host.
+    /// - Throws: `.occupied` when the holder is at work, or on another host.
     private static func end(
         _ holder: Holder?, _ directory: RunDirectory, isResponsive: (() -> Bool)?,
         note: (String) -> Void
-    ) throws(Failure) {
+    ) throws(RunError) {
         let who = holder.map { " (pid \($0.pid) on \($0.host))" } ?? ""
-        let refusal = Failure.data(
+        let refusal = RunError.occupied(
             "run directory \(directory.path): another coordinator is at work on it\(who); wait for "
                 + "its end, or stop it")
         guard let holder, let isResponsive, holder.isOnThisHost, holder.isAlive,
@@ -113,7 +113,7 @@ package final class RunLock: Sendable {
         if holder.isAlive { kill(holder.pid, SIGKILL) }
     }
 
-    private static func open(_ path: String) throws(Failure) -> Int32 {
+    private static func open(_ path: String) throws(RunError) -> Int32 {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw FileSystem.failure("open", path) }
         return descriptor
@@ -122,7 +122,7 @@ package final class RunLock: Sendable {
     /// Puts a new lock file in the place of the present one.
     ///
     /// - Returns: the descriptor of the new file, which this process has locked.
-    package static func replace(_ path: String) throws(Failure) -> Int32 {
+    package static func replace(_ path: String) throws(RunError) -> Int32 {
         let temporary = "\(path).\(getpid())"
         unlink(temporary)
         let descriptor = try open(temporary)
@@ -135,7 +135,7 @@ package final class RunLock: Sendable {
     }
 
     /// Writes this process into the lock file as its holder.
-    private static func sign(_ descriptor: Int32, _ path: String) throws(Failure) {
+    private static func sign(_ descriptor: Int32, _ path: String) throws(RunError) {
         guard let text = try? JSONEncoder().encode(Holder.own) else { return }
         let bytes = Array(text) + [UInt8(ascii: "\n")]
         guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count

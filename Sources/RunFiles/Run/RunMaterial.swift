@@ -32,11 +32,13 @@ public struct RunMaterial: Sendable {
     ///   - configuration: the settings, with the backend settled.
     ///   - data: the data set.
     ///   - backend: the backend that the coordinator settled on; nil settles `auto` for this host.
-    /// - Throws: 65 for settings that contradict one another or do not fit the data set.
+    /// - Throws: `.configuration` for settings that contradict one another or that this host cannot
+    ///   do, `.model` for a model that does not fit the data set, `.data` for a data set without
+    ///   records.
     public init(
         _ configuration: RunConfiguration, data: DataSummary,
         backend: BackendKind? = nil
-    ) throws(Failure) {
+    ) throws(RunError) {
         try configuration.validate()
         self.configuration = configuration
         self.data = data
@@ -48,7 +50,7 @@ public struct RunMaterial: Sendable {
                 virtualWorkerCount: configuration.training.virtualWorkers,
                 seed: configuration.training.seed)
         } catch {
-            throw .data("\(error)")
+            throw RunError(error)
         }
         tree = ReductionTree(leafCount: configuration.training.virtualWorkers)
         let cluster = configuration.cluster
@@ -163,8 +165,8 @@ extension RunConfiguration {
     /// The bits depend on the backend, so the coordinator does this before any other process learns
     /// of the run.
     ///
-    /// - Throws: 65 for a backend that this build does not have.
-    public mutating func resolveBackend() throws(Failure) {
+    /// - Throws: `.configuration` for a backend that this build does not have.
+    public mutating func resolveBackend() throws(RunError) {
         switch try resolvedBackend() {
         case .reference: training.backend = .reference
         case .native: training.backend = .native
@@ -177,24 +179,24 @@ extension RunConfiguration {
     /// Without this check the workers on this host would leave, one after the other, and the run
     /// would wait for others.
     ///
-    /// - Throws: 65 when the instructions are missing.
-    public func requireInstructions() throws(Failure) {
+    /// - Throws: `.configuration` when the instructions are missing.
+    public func requireInstructions() throws(RunError) {
         let backend = try resolvedBackend()
         do throws(BackendError) {
             try Backends.requireInstructions(
                 backend, precision: training.precision, instructionSet: training.instructionSet)
         } catch {
-            throw .data("training.precision: \(error)")
+            throw .configuration("training.precision: \(error)")
         }
     }
 
     /// Returns the backend that the settings stand for on this host.
-    fileprivate func resolvedBackend() throws(Failure) -> BackendKind {
+    fileprivate func resolvedBackend() throws(RunError) -> BackendKind {
         do throws(BackendError) {
             return try Backends.resolve(
                 training.backend, precision: training.precision, tileSize: training.tileSize)
         } catch {
-            throw .data("\(error)")
+            throw .configuration("\(error)")
         }
     }
 }

@@ -103,8 +103,8 @@ public struct RunConfiguration: Sendable, Hashable {
 
     /// Reads a run file. Keys that are missing have their defaults; unknown keys are refused.
     ///
-    /// - Throws: 65 for a file that cannot be read or is not a valid run file.
-    public static func load(file path: String) throws(Failure) -> RunConfiguration {
+    /// - Throws: `.configuration` for a file that cannot be read or is not a valid run file.
+    public static func load(file path: String) throws(RunError) -> RunConfiguration {
         try translating { try RunConfiguration(mapping: StrictDocument.load(file: path)) }
     }
 
@@ -113,17 +113,19 @@ public struct RunConfiguration: Sendable, Hashable {
     /// - Parameters:
     ///   - text: the run file.
     ///   - fileName: the name for error messages.
-    public static func parse(_ text: String, fileName: String) throws(Failure) -> RunConfiguration {
+    public static func parse(
+        _ text: String, fileName: String
+    ) throws(RunError) -> RunConfiguration {
         try translating {
             try RunConfiguration(mapping: StrictDocument.parse(text, fileName: fileName))
         }
     }
 
-    /// Turns every error of a configuration into a failure with exit code 65.
+    /// Turns every error of a configuration into a `.configuration` error.
     private static func translating(
         _ body: () throws -> RunConfiguration
-    ) throws(Failure) -> RunConfiguration {
-        do { return try body() } catch { throw .data("\(error)") }
+    ) throws(RunError) -> RunConfiguration {
+        do { return try body() } catch { throw .configuration("\(error)") }
     }
 
     private init(mapping: StrictMapping) throws {
@@ -166,23 +168,25 @@ public struct RunConfiguration: Sendable, Hashable {
     }
 
     /// Refuses settings that contradict one another. The error names the key.
-    public func validate() throws(Failure) {
+    public func validate() throws(RunError) {
         guard training.virtualWorkers >= 1 else {
-            throw .data(
+            throw .configuration(
                 "training.virtual-workers: expected at least 1, found \(training.virtualWorkers)")
         }
         guard training.batchSize.isMultiple(of: training.virtualWorkers) else {
-            throw .data(
+            throw .configuration(
                 "training.batch-size: expected a multiple of training.virtual-workers "
                     + "(\(training.virtualWorkers)), found \(training.batchSize)")
         }
-        do throws(OptimizerError) { try optimizer.validate() } catch { throw .data("\(error)") }
+        do throws(OptimizerError) { try optimizer.validate() } catch {
+            throw .configuration("\(error)")
+        }
     }
 
     /// Returns the network for a data set.
     ///
-    /// - Throws: 65 when the model does not fit the data set.
-    public func network(for data: DataSummary) throws(Failure) -> Network {
+    /// - Throws: `.model` when the model does not fit the data set.
+    public func network(for data: DataSummary) throws(RunError) -> Network {
         do throws(ModelError) {
             let specification: ModelSpecification
             switch model {
@@ -211,7 +215,7 @@ public struct RunConfiguration: Sendable, Hashable {
             try network.requireClassifier(classCount: data.classCount)
             return network
         } catch {
-            throw .data("model: \(error)")
+            throw .model("model: \(error)")
         }
     }
 }

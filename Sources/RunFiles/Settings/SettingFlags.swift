@@ -9,8 +9,8 @@ public struct SettingFlags {
     /// Parses the flags of settings. If a flag is given twice, the last one counts.
     ///
     /// - Parameter arguments: the flags of settings and nothing else.
-    /// - Throws: 64 for a flag that no setting has, and for a flag without its value.
-    public init(_ arguments: [String]) throws(Failure) {
+    /// - Throws: `.usage` for a flag that no setting has, and for a flag without its value.
+    public init(_ arguments: [String]) throws(RunError) {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             guard argument.hasPrefix("--"), argument.count > 2 else {
@@ -59,9 +59,9 @@ public struct SettingFlags {
     /// Applies the flags to a configuration, in the order of the table: the optimizer comes before
     /// its numbers.
     ///
-    /// - Throws: 64 for a value that is not allowed; 65 for a file that a value names and that
-    ///   cannot be used.
-    public func apply(to configuration: inout RunConfiguration) throws(Failure) {
+    /// - Throws: `.usage` for a value that is not allowed; `.configuration` for a file that a value
+    ///   names and that cannot be used.
+    public func apply(to configuration: inout RunConfiguration) throws(RunError) {
         for setting in Setting.all {
             guard let value = given.first(where: { $0.setting.key == setting.key })?.value else {
                 continue
@@ -75,7 +75,7 @@ public struct SettingFlags {
             } catch let error as SettingsError {
                 throw .usage("\(error)")
             } catch {
-                throw .data("\(value.path): \(error)")
+                throw .configuration("\(value.path): \(error)")
             }
         }
     }
@@ -91,7 +91,7 @@ public struct SettingFlags {
     }
 
     /// Returns the error for an unknown flag, with the most similar known flag.
-    private static func unknown(_ name: String) -> Failure {
+    private static func unknown(_ name: String) -> RunError {
         let nearest = Spelling.nearest(to: name, among: Setting.all.compactMap(\.flag).sorted())
         let hint = nearest.map { "; did you mean --\($0)?" } ?? ""
         return .usage("--\(name): unknown flag\(hint)")
