@@ -14,7 +14,7 @@ final class StepBenchMaterial {
     let gradient: FloatBuffer
     private let newWeights: FloatBuffer
     private let state: [FloatBuffer]
-    private let optimizer: OptimizerSpecification
+    private let rule: UpdateRule
     private let store: MemoryStore
     private let batch: Microbatch
     private let batchSize: Int
@@ -33,7 +33,7 @@ final class StepBenchMaterial {
         gradient = FloatBuffer(count: count)
         newWeights = FloatBuffer(count: count)
         let optimizer = OptimizerSpecification.adam(Adam())
-        self.optimizer = optimizer
+        rule = UpdateRule(optimizer, network.parameters)
         state = optimizer.stateNames.map { _ in FloatBuffer(count: count) }
         network.initialParameters(seed: 1).withUnsafeBytes { weights.copy($0) }
         let size = network.inputElementCount
@@ -76,10 +76,10 @@ final class StepBenchMaterial {
 
     /// Updates the weights once with the optimizer.
     func update(round: Int) {
-        optimizer.update(
-            step: round + 1, weights: weights.pointer, into: newWeights.pointer,
-            gradientSum: gradient.pointer, sampleCount: batchSize, state: state.map(\.pointer),
-            count: network.parameters.elementCount)
+        rule.update(
+            0..<network.parameters.elementCount, step: round + 1, weights: weights.pointer,
+            into: newWeights.pointer, gradientSum: gradient.pointer, sampleCount: batchSize,
+            state: state.map(\.pointer))
     }
 
     /// Returns the time in nanoseconds of a copy that reads and writes `byteCount` bytes together.

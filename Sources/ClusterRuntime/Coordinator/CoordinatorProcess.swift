@@ -128,20 +128,22 @@ package final class CoordinatorProcess: Sendable {
         var settings = settings
         try settings.configuration.validate()
         let lock = try lock(settings, output: output, log: log)
-        try settings.configuration.resolveBackend()
-        let configuration = settings.configuration
         let description: DataSetDescription
         let counts: [Int]
         do throws(DataError) {
-            let specification = try DataSpecification(configuration.data.source)
+            let data = settings.configuration.data
+            let specification = try DataSpecification(data.source)
             (description, counts) = try DataSource.survey(
-                specification, partitionCount: configuration.data.partitions,
-                transformations: configuration.data.transformations)
+                specification, partitionCount: data.partitions,
+                transformations: data.transformations)
         } catch {
             throw RunError(error)
         }
-        let material = try RunMaterial(
-            configuration, data: description.summary(partitionRecordCounts: counts))
+        let summary = description.summary(partitionRecordCounts: counts)
+        try settings.configuration.resolveBackend(
+            for: settings.configuration.network(for: summary))
+        let configuration = settings.configuration
+        let material = try RunMaterial(configuration, data: summary)
         if configuration.training.precision != .fp32, material.backend == .reference {
             throw .configuration(
                 "training.precision: the reference backend computes in fp32 only, found "

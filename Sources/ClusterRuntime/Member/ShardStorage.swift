@@ -42,7 +42,9 @@ final class ShardStorage {
         var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
 
-    private let optimizer: OptimizerSpecification
+    private let rule: UpdateRule
+    /// The elements of each chunk in the flat vector.
+    private let ranges: [Range<Int>]
     private let tree: ReductionTree
     private let wire: WirePlan
     private var chunks: [Int: Chunk] = [:]
@@ -53,7 +55,8 @@ final class ShardStorage {
 
     /// Creates storage that holds nothing.
     init(_ material: RunMaterial) {
-        optimizer = material.configuration.optimizer
+        rule = material.updateRule
+        ranges = material.slicePlan.chunks.map(\.range)
         tree = material.tree
         wire = material.wire
         memory = ChunkMemory(material)
@@ -67,7 +70,7 @@ final class ShardStorage {
     /// Keeps a part of a chunk's state that came from the coordinator.
     func store(_ payload: Payload, chunk: Int, part: Int, step: Step) {
         let empty = Chunk(
-            version: step, state: Array(repeating: nil, count: optimizer.stateNames.count))
+            version: step, state: Array(repeating: nil, count: rule.optimizer.stateNames.count))
         let buffer = (part == 0 ? weightMemory : memory).floats(chunk: chunk)
         payload.withUnsafeBytes { buffer.copy($0) }
         if part == 0 {
@@ -128,9 +131,9 @@ final class ShardStorage {
         root.withAlignedPointer { root in
             wire.precision.withFloats(root, count: next.count, scratch: { memory.floats(chunk: chunk) }) {
                 sum in
-                optimizer.update(
-                    step: step.value + 1, weights: weights.pointer, into: next.pointer,
-                    gradientSum: sum, sampleCount: sampleCount, state: state, count: next.count)
+                rule.update(
+                    ranges[chunk], step: step.value + 1, weights: weights.pointer,
+                    into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
             }
         }
         entry.previous = entry.published

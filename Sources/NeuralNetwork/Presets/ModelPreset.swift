@@ -32,7 +32,10 @@ public struct ModelPreset: Sendable {
     }
 
     /// All presets, one line each.
-    public static let all: [ModelPreset] = [.cnn]
+    public static let all: [ModelPreset] = [
+        .cnn, .lenet5, .resnet8, .resnet20, .resnet56, .resnet18, .vgg11BN, .mobileNetV1,
+        .mobileNetV2, .dsCNN, .fcn1D, .inceptionTime,
+    ]
 
     /// Returns the preset of that name, or nil for an unknown name.
     public static func named(_ name: String) -> ModelPreset? { all.first { $0.name == name } }

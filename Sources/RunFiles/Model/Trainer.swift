@@ -153,10 +153,10 @@ public final class Trainer {
             throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
         let sum = sum(of: material.tree.root)
-        configuration.optimizer.update(
-            step: step + 1, weights: weights.pointer, into: next.pointer,
+        material.updateRule.update(
+            0..<weights.count, step: step + 1, weights: weights.pointer, into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
-            state: state.map(\.pointer), count: weights.count)
+            state: state.map(\.pointer))
         swap(&weights, &next)
         step += 1
         return Progress(

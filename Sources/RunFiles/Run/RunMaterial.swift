@@ -43,6 +43,13 @@ public struct RunMaterial: Sendable {
         self.configuration = configuration
         self.data = data
         network = try configuration.network(for: data)
+        guard network.parameters.statistics.isEmpty || configuration.training.wirePrecision == .fp32
+        else {
+            throw .configuration(
+                "training.wire-precision: expected fp32, since bf16 would round the running "
+                    + "statistics of batch normalisation, found "
+                    + configuration.training.wirePrecision.rawValue)
+        }
         do throws(DataError) {
             batchPlan = try BatchPlan(
                 partitionRecordCounts: data.partitionRecordCounts,
@@ -61,7 +68,7 @@ public struct RunMaterial: Sendable {
         if let backend {
             self.backend = backend
         } else {
-            self.backend = try configuration.resolvedBackend()
+            self.backend = try configuration.resolvedBackend(for: network)
         }
     }
 
@@ -96,6 +103,9 @@ public struct RunMaterial: Sendable {
         guard (0..<evaluationChunkCount).contains(chunk) else { return 0..<0 }
         return min(data.testCount, chunk * size)..<min(data.testCount, (chunk + 1) * size)
     }
+
+    /// How a step changes each element of the flat vector.
+    public var updateRule: UpdateRule { UpdateRule(configuration.optimizer, network.parameters) }
 
     /// The number of vectors in the state of a run: the weights, then each vector of the
     /// optimizer's state.
@@ -165,9 +175,10 @@ extension RunConfiguration {
     /// The bits depend on the backend, so the coordinator does this before any other process learns
     /// of the run.
     ///
+    /// - Parameter network: the network that will be computed.
     /// - Throws: `.configuration` for a backend that this build does not have.
-    public mutating func resolveBackend() throws(RunError) {
-        switch try resolvedBackend() {
+    public mutating func resolveBackend(for network: Network) throws(RunError) {
+        switch try resolvedBackend(for: network) {
         case .reference: training.backend = .reference
         case .native: training.backend = .native
         case .oneDNN: training.backend = .oneDNN
@@ -191,10 +202,13 @@ extension RunConfiguration {
     }
 
     /// Returns the backend that the settings stand for on this host.
-    fileprivate func resolvedBackend() throws(RunError) -> BackendKind {
+    fileprivate func resolvedBackend(
+        for network: Network? = nil
+    ) throws(RunError) -> BackendKind {
         do throws(BackendError) {
             return try Backends.resolve(
-                training.backend, precision: training.precision, tileSize: training.tileSize)
+                training.backend, precision: training.precision, tileSize: training.tileSize,
+                for: network)
         } catch {
             throw .configuration("\(error)")
         }
