@@ -3,8 +3,8 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-// The number of adjacent sums that are computed at a time. Eight keep two multipliers with a latency
-// of four cycles busy.
+// The number of adjacent sums that are computed at a time. Eight keep two multipliers with a
+// latency of four cycles busy.
 #define SUMS 8
 
 // The places of a kernel along one axis that meet a position: first, first + step, ... The first
@@ -116,15 +116,44 @@ CONVOY_INLINE void sum_three(const lanes *source, ptrdiff_t source_width, const 
     for (int p = 0; p < width; p++) store(&sum[p], relu, target + p);
 }
 
-// Runs RUN(at, width) for all positions begin ..< end, eight or four at a time where there are as
+// Computes the input gradients of `width` pairs of columns, 2 m and 2 m + 1, for kernels of three
+// adjacent columns with stride 2. Output m reads both columns through places 0 and 1, and output
+// m - 1 reads the first one through place 2. `width` is at most four.
+CONVOY_INLINE void sum_pairs(const lanes *gradient, ptrdiff_t source_width, const float *weights,
+                             const places *rows, int width, lanes *target) {
+    lanes even[SUMS / 2], odd[SUMS / 2];
+    CONVOY_UNROLL
+    for (int p = 0; p < width; p++) even[p] = odd[p] = (lanes)(0.0f);
+    const lanes *row = gradient + rows->source * source_width;
+    const float *w = weights + rows->first * 3;
+    for (ptrdiff_t i = 0; i < rows->count; i++) {
+        const lanes f[3] = {(lanes)(w[0]), (lanes)(w[1]), (lanes)(w[2])};
+        CONVOY_UNROLL
+        for (int m = width - 1; m >= -1; m--) {
+            const lanes x = row[m];
+            if (m >= 0) even[m] = convoy_fma(f[0], x, even[m]);
+            if (m >= 0) odd[m] = convoy_fma(f[1], x, odd[m]);
+            if (m + 1 < width) even[m + 1] = convoy_fma(f[2], x, even[m + 1]);
+        }
+        row += rows->move * source_width;
+        w += rows->step * 3;
+    }
+    CONVOY_UNROLL
+    for (int p = 0; p < width; p++) {
+        target[2 * p] = even[p];
+        target[2 * p + 1] = odd[p];
+    }
+}
+
+// Runs RUN(at, width) for all positions begin ..< end, `most` or four at a time where there are as
 // many. The last positions may be computed twice, which is cheaper than one at a time.
-#define FOR_RUNS(begin, end, RUN)                                                                  \
+#define FOR_RUNS(begin, end, most, RUN)                                                            \
     for (ptrdiff_t at = begin; at < (end);) {                                                      \
         const ptrdiff_t rest = (end)-at, all = (end) - (begin);                                    \
-        if (rest > 4 && all >= 8) {                                                                \
-            at = rest < 8 ? (end)-8 : at;                                                          \
-            RUN(at, 8);                                                                            \
-            at += 8;                                                                               \
+        if (rest > 4 && all >= most) {                                                             \
+            at = rest < most ? (end)-most : at;                                                    \
+            RUN(at, most);                                                                         \
+            at += most;                                                                            \
         } else if (rest > 1 && all >= 4) {                                                         \
             at = rest < 4 ? (end)-4 : at;                                                          \
             RUN(at, 4);                                                                            \
@@ -158,11 +187,11 @@ CONVOY_INLINE void convoy_lanes_depthwise_body(const float *input, const float *
     sum_places(plane + x * step, width, step, weights, kernel_width, &rows, &columns, start, relu, \
                count, to + x, 1)
             if (is_three && step == 1) {
-                FOR_RUNS(0, outputs, THREE)
+                FOR_RUNS(0, outputs, 8, THREE)
             } else if (is_three && step == 2) {
-                FOR_RUNS(0, outputs, THREE_BY_TWO)
+                FOR_RUNS(0, outputs, 8, THREE_BY_TWO)
             } else {
-                FOR_RUNS(0, outputs, ANY)
+                FOR_RUNS(0, outputs, 8, ANY)
             }
 #undef THREE
 #undef THREE_BY_TWO
@@ -179,37 +208,97 @@ CONVOY_LANE_FUNCTION(convoy_lanes_depthwise,
                       ptrdiff_t channels, const convoy_depthwise *shape, int relu),
                      (input, weights, bias, output, channels, shape, relu))
 
-// Computes the input gradient of those columns of a row whose remainder by the stride is `phase`.
-// Away from the edges they all are read through the same places of the kernel.
-CONVOY_INLINE void gradient_phase(const lanes *gradient, const float *weights, const axis *across,
-                                  const places *rows, ptrdiff_t phase, ptrdiff_t count, int is_three,
-                                  lanes *row) {
-    const ptrdiff_t width = across->outputs, stride = across->stride;
-    places columns = readers(across, 0, phase, 1);
-    const ptrdiff_t nearest = columns.source;
-    const ptrdiff_t farthest = nearest + (columns.count - 1) * columns.move;
-    ptrdiff_t begin = farthest < 0 ? -farthest : 0, end = width - nearest;
-    if (begin > count) begin = count;
-    if (end > count) end = count;
-    if (end < begin) end = begin;
-#define ANY(m, size)                                                                               \
-    sum_places(gradient + (m), width, 1, weights, across->kernel, rows, &columns, 0, 0, size,      \
-               row + (m) * stride + phase, stride)
+// The number of vectors that a copy of gradient rows may have, and the numbers of rows, and of
+// remainders of columns by the stride, whose places in the kernel are kept for all channels.
+#define COPY 768
+#define ROWS 64
+#define PHASES 4
+
+// What all rows of an input gradient have in common.
+typedef struct {
+    axis down, across;
+    ptrdiff_t width;           // columns of the input gradient
+    places rows[ROWS];         // the places that meet a row
+    places open[PHASES];       // the places that meet a column, by its remainder; outputs are open
+    ptrdiff_t counts[PHASES];  // the number of columns with that remainder
+    ptrdiff_t left, reach;     // how far before a column, or a row, the outputs are that read it
+    ptrdiff_t copied;          // columns of a copied row of the output gradient
+    int is_three, is_two;      // whether kernels have three adjacent columns, with stride 1 or 2
+    int is_bordered;           // whether rows are copied
+} gradient_plan;
+
+CONVOY_INLINE void plan_gradient(const convoy_depthwise *shape, gradient_plan *plan) {
+    plan->down = axis_of(shape->kernel_height, shape->stride_height, shape->dilation_height,
+                         shape->output_height);
+    plan->across = axis_of(shape->kernel_width, shape->stride_width, shape->dilation_width,
+                           shape->output_width);
+    plan->width = shape->input_width;
+    const ptrdiff_t stride = shape->stride_width;
+    const ptrdiff_t last = (plan->width - 1) / stride + 1;
+    for (ptrdiff_t p = 0; p < PHASES && p < stride; p++) {
+        plan->open[p] = readers(&plan->across, 0, p, 1);
+        plan->counts[p] = (plan->width - p + stride - 1) / stride;
+    }
+    for (ptrdiff_t y = 0; y < ROWS && y < shape->input_height; y++)
+        plan->rows[y] = readers(&plan->down, y / shape->stride_height, y % shape->stride_height, 0);
+    plan->left = (shape->kernel_width - 1) * shape->dilation_width / stride;
+    plan->reach = (shape->kernel_height - 1) * shape->dilation_height / shape->stride_height;
+    plan->copied = plan->left + (last > shape->output_width ? last : shape->output_width);
+    plan->is_bordered = stride <= PHASES && (plan->reach + 1) * plan->copied <= COPY;
+    plan->is_three = shape->kernel_width == 3 && shape->dilation_width == 1 && stride == 1;
+    plan->is_two = shape->kernel_width == 3 && shape->dilation_width == 1 && stride == 2;
+}
+
+// Computes a row of the input gradient from rows between columns of zeros, so that all columns with
+// one remainder are read through the same places of the kernel.
+CONVOY_INLINE void bordered_row(const lanes *gradient, const float *weights,
+                                const gradient_plan *plan, const places *rows, lanes *row) {
+    const ptrdiff_t stride = plan->across.stride, width = plan->copied;
+    ptrdiff_t pairs = 0;
 #define THREE(m, size) sum_three(gradient, width, weights, rows, m, 0, 0, size, -1, row + (m))
-    if (is_three) {
-        FOR_RUNS(begin, end, THREE)
+#define PAIRS(m, size) sum_pairs(gradient + (m), width, weights, rows, size, row + 2 * (m))
+#define ANY(m, size)                                                                               \
+    sum_places(gradient + (m), width, 1, weights, plan->across.kernel, rows, &plan->open[p], 0, 0, \
+               size, row + (m) * stride + p, stride)
+    if (plan->is_three) {
+        FOR_RUNS(0, plan->width, 8, THREE)
     } else {
-        FOR_RUNS(begin, end, ANY)
+        if (plan->is_two) {
+            pairs = plan->counts[1];
+            FOR_RUNS(0, pairs, 4, PAIRS)
+        }
+        for (ptrdiff_t p = 0; p < stride; p++) FOR_RUNS(pairs, plan->counts[p], 8, ANY)
     }
-    for (ptrdiff_t m = 0; m < count; m++) {
-        if (m == begin) m = end;
-        if (m == count) break;
-        columns = readers(across, m, phase, 0);
-        sum_places(gradient, width, 1, weights, across->kernel, rows, &columns, 0, 0, 1,
-                   row + m * stride + phase, stride);
-    }
-#undef ANY
 #undef THREE
+#undef PAIRS
+#undef ANY
+}
+
+// Computes a row of the input gradient from the rows themselves. Near an edge, columns are computed
+// one by one.
+CONVOY_INLINE void plain_row(const lanes *gradient, const float *weights,
+                             const gradient_plan *plan, const places *rows, lanes *row) {
+    const axis *across = &plan->across;
+    const ptrdiff_t stride = across->stride, outputs = across->outputs;
+    for (ptrdiff_t p = 0; p < stride && p < plan->width; p++) {
+        const ptrdiff_t count = (plan->width - p + stride - 1) / stride;
+        places columns = readers(across, 0, p, 1);
+        const ptrdiff_t farthest = columns.source + (columns.count - 1) * columns.move;
+        ptrdiff_t begin = farthest < 0 ? -farthest : 0, end = outputs - columns.source;
+        if (begin > count) begin = count;
+        if (end > count) end = count;
+        if (end < begin) end = begin;
+#define ANY(m, size)                                                                               \
+    sum_places(gradient + (m), outputs, 1, weights, across->kernel, rows, &columns, 0, 0, size,    \
+               row + (m) * stride + p, stride)
+        FOR_RUNS(begin, end, 8, ANY)
+#undef ANY
+        for (ptrdiff_t m = begin > 0 ? 0 : end; m < count; m = m + 1 == begin ? end : m + 1) {
+            columns = readers(across, m, p, 0);
+            sum_places(gradient, outputs, 1, weights, across->kernel, rows, &columns, 0, 0, 1,
+                       row + m * stride + p, stride);
+        }
+    }
 }
 
 CONVOY_INLINE void convoy_lanes_depthwise_input_gradient_body(const float *output_gradient,
@@ -217,29 +306,42 @@ CONVOY_INLINE void convoy_lanes_depthwise_input_gradient_body(const float *outpu
                                                               float *input_gradient,
                                                               ptrdiff_t channels,
                                                               const convoy_depthwise *shape) {
-    const axis down = axis_of(shape->kernel_height, shape->stride_height, shape->dilation_height,
-                              shape->output_height);
-    const axis across = axis_of(shape->kernel_width, shape->stride_width, shape->dilation_width,
-                                shape->output_width);
-    const ptrdiff_t width = shape->input_width, stride = shape->stride_width;
-    const int is_three = across.kernel == 3 && stride == 1 && shape->dilation_width == 1;
+    gradient_plan plan;
+    plan_gradient(shape, &plan);
+    const ptrdiff_t outputs = shape->output_width, fitting = COPY / plan.copied;
+    lanes copy[COPY];
+    for (ptrdiff_t i = 0; plan.is_bordered && i < fitting * plan.copied; i++)
+        copy[i] = (lanes)(0.0f);
+
     const lanes *g = (const lanes *)output_gradient;
     lanes *row = (lanes *)input_gradient;
     for (ptrdiff_t c = 0; c < channels; c++) {
-        ptrdiff_t quotient = 0, phase = 0;
-        for (ptrdiff_t y = 0; y < shape->input_height; y++) {
-            const places rows = readers(&down, quotient, phase, 0);
-            for (ptrdiff_t p = 0; p < stride && p < width; p++)
-                gradient_phase(g, weights, &across, &rows, p, (width - p + stride - 1) / stride,
-                               is_three, row);
-            row += width;
+        // Row y is quotient * stride + phase. Rows begin ..< end of the output gradient are copied.
+        ptrdiff_t quotient = 0, phase = 0, begin = 0, end = 0;
+        for (ptrdiff_t y = 0; y < shape->input_height; y++, row += plan.width) {
+            places rows = y < ROWS ? plan.rows[y] : readers(&plan.down, quotient, phase, 0);
+            if (plan.is_bordered) {
+                if (quotient >= end && end < shape->output_height) {
+                    begin = quotient > plan.reach ? quotient - plan.reach : 0;
+                    end = begin + fitting;
+                    if (end > shape->output_height) end = shape->output_height;
+                    for (ptrdiff_t r = begin; r < end; r++) {
+                        lanes *to = copy + (r - begin) * plan.copied + plan.left;
+                        for (ptrdiff_t x = 0; x < outputs; x++) to[x] = g[r * outputs + x];
+                    }
+                }
+                rows.source -= begin;
+                bordered_row(copy + plan.left, weights, &plan, &rows, row);
+            } else {
+                plain_row(g, weights, &plan, &rows, row);
+            }
             phase++;
             if (phase == shape->stride_height) {
                 phase = 0;
                 quotient++;
             }
         }
-        g += shape->output_height * shape->output_width;
+        g += shape->output_height * outputs;
         weights += shape->kernel_height * shape->kernel_width;
     }
 }
@@ -248,112 +350,3 @@ CONVOY_LANE_FUNCTION(convoy_lanes_depthwise_input_gradient,
                      (const float *output_gradient, const float *weights, float *input_gradient,
                       ptrdiff_t channels, const convoy_depthwise *shape),
                      (output_gradient, weights, input_gradient, channels, shape))
-
-CONVOY_INLINE void store_sum(float *place, const lanes *sum, int adds) {
-    const float value = convoy_lane_sum(sum);
-    *place = adds ? *place + value : value;
-}
-
-// Takes `width` outputs of a row into the nine sums of a kernel of 3 x 3. `width` and `stride` are
-// constants for the compiler.
-CONVOY_INLINE void take_nine(const lanes *const source[3], const lanes *gradient, int width,
-                             int stride, lanes sum[9]) {
-    CONVOY_UNROLL
-    for (int i = 0; i < 3; i++) {
-        CONVOY_UNROLL
-        for (int p = 0; p < width; p++) {
-            CONVOY_UNROLL
-            for (int j = 0; j < 3; j++)
-                sum[i * 3 + j] =
-                    convoy_fma(gradient[p], source[i][p * stride + j], sum[i * 3 + j]);
-        }
-    }
-}
-
-CONVOY_INLINE void nine_gradients(const lanes *input, const lanes *gradient,
-                                  const convoy_depthwise *shape, int stride, float *place,
-                                  int adds) {
-    const ptrdiff_t width = shape->input_width;
-    lanes sum[9];
-    CONVOY_UNROLL
-    for (int k = 0; k < 9; k++) sum[k] = (lanes)(0.0f);
-    for (ptrdiff_t y = 0; y < shape->output_height; y++) {
-        const lanes *top = input + y * shape->stride_height * width;
-        const lanes *rows[3] = {top, top + shape->dilation_height * width,
-                                top + 2 * shape->dilation_height * width};
-        ptrdiff_t x = 0;
-        for (; x + 2 <= shape->output_width; x += 2) {
-            const lanes *places[3] = {rows[0] + x * stride, rows[1] + x * stride,
-                                      rows[2] + x * stride};
-            take_nine(places, gradient + x, 2, stride, sum);
-        }
-        if (x < shape->output_width) {
-            const lanes *places[3] = {rows[0] + x * stride, rows[1] + x * stride,
-                                      rows[2] + x * stride};
-            take_nine(places, gradient + x, 1, stride, sum);
-        }
-        gradient += shape->output_width;
-    }
-    CONVOY_UNROLL
-    for (int k = 0; k < 9; k++) store_sum(place + k, &sum[k], adds);
-}
-
-// Computes the gradients of eight places of a kernel. Where fewer are left, the last one is
-// computed several times.
-CONVOY_INLINE void some_gradients(const lanes *input, const lanes *gradient,
-                                  const convoy_depthwise *shape, ptrdiff_t first, float *place,
-                                  int adds) {
-    const ptrdiff_t size = shape->kernel_height * shape->kernel_width;
-    const ptrdiff_t row_step = shape->stride_height * shape->input_width;
-    const lanes *from[SUMS];
-    lanes sum[SUMS];
-    CONVOY_UNROLL
-    for (int k = 0; k < SUMS; k++) {
-        const ptrdiff_t at = first + k < size ? first + k : size - 1;
-        from[k] = input +
-                  at / shape->kernel_width * shape->dilation_height * shape->input_width +
-                  at % shape->kernel_width * shape->dilation_width;
-        sum[k] = (lanes)(0.0f);
-    }
-    for (ptrdiff_t y = 0; y < shape->output_height; y++) {
-        for (ptrdiff_t x = 0; x < shape->output_width; x++) {
-            const lanes g = *gradient++;
-            const ptrdiff_t move = y * row_step + x * shape->stride_width;
-            CONVOY_UNROLL
-            for (int k = 0; k < SUMS; k++) sum[k] = convoy_fma(g, from[k][move], sum[k]);
-        }
-    }
-    CONVOY_UNROLL
-    for (int k = 0; k < SUMS; k++)
-        if (first + k < size) store_sum(place + first + k, &sum[k], adds);
-}
-
-CONVOY_INLINE void convoy_lanes_depthwise_weight_gradient_body(const float *input,
-                                                               const float *output_gradient,
-                                                               float *gradient,
-                                                               ptrdiff_t channels,
-                                                               const convoy_depthwise *shape,
-                                                               int adds) {
-    const ptrdiff_t size = shape->kernel_height * shape->kernel_width;
-    const int is_nine = shape->kernel_height == 3 && shape->kernel_width == 3 &&
-                        shape->dilation_width == 1 && shape->stride_width <= 2;
-    const lanes *plane = (const lanes *)input, *g = (const lanes *)output_gradient;
-    for (ptrdiff_t c = 0; c < channels; c++) {
-        if (is_nine && shape->stride_width == 1) {
-            nine_gradients(plane, g, shape, 1, gradient, adds);
-        } else if (is_nine) {
-            nine_gradients(plane, g, shape, 2, gradient, adds);
-        } else {
-            for (ptrdiff_t first = 0; first < size; first += SUMS)
-                some_gradients(plane, g, shape, first, gradient, adds);
-        }
-        plane += shape->input_height * shape->input_width;
-        g += shape->output_height * shape->output_width;
-        gradient += size;
-    }
-}
-
-CONVOY_LANE_FUNCTION(convoy_lanes_depthwise_weight_gradient,
-                     (const float *input, const float *output_gradient, float *gradient,
-                      ptrdiff_t channels, const convoy_depthwise *shape, int adds),
-                     (input, output_gradient, gradient, channels, shape, adds))

@@ -116,8 +116,8 @@ CONVOY_INLINE void convoy_products_block(lanes *gradient, const lanes *output, c
     convoy_end_block(product, products);
 }
 
-/// Adds the sums of g and of g * (x - mean) over all positions to two totals, of which the first may
-/// be NULL. With `output` the gradient is first set to 0 in place where output <= 0.
+/// Adds the sums of g and of g * (x - mean) over all positions to two totals, of which the first
+/// may be NULL. With `output` the gradient is first set to 0 in place where output <= 0.
 CONVOY_INLINE void convoy_sum_products(lanes *gradient, const lanes *output, const lanes *x,
                                        ptrdiff_t positions, const lanes *mean, double_lanes *total,
                                        double_lanes *product) {

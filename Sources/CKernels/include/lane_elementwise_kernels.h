@@ -36,8 +36,8 @@ void convoy_lanes_activate(convoy_activation kind, float slope, const float *x, 
                            ptrdiff_t count);
 
 /// Computes input_gradient = gradient * the activation's derivative at x. `input_gradient` may be
-/// `gradient` or `x`. A NaN in x gives a NaN where the derivative is a curve; where it is a step,
-/// it is that of the innermost piece.
+/// `gradient` or `x`. A NaN in x gives a NaN, but for ReLU6, leaky ReLU and hard sigmoid, whose
+/// derivatives are numbers then.
 void convoy_lanes_activate_backward(convoy_activation kind, float slope, const float *x,
                                     const float *gradient, float *input_gradient, ptrdiff_t count);
 
