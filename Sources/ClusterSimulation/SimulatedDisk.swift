@@ -6,7 +6,7 @@ import ClusterProtocol
 /// its pieces. The next coordinator must tell both from complete ones.
 struct SimulatedDisk {
     /// The parts of each chunk's state, by chunk index.
-    typealias State = [Int: [[Float]]]
+    typealias State = [ChunkIndex: [[Float]]]
 
     /// The bytes of the journal. A line holds the number of an entry. Most prefixes of a number are
     /// numbers too, so only the missing newline shows that a line is torn.

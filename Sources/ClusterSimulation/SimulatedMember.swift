@@ -21,17 +21,17 @@ final class SimulatedMember {
     var lastGeneration = Generation(0)
 
     // State of the shards.
-    var state: [Int: [[Float]]] = [:]
-    var previous: [Int: [Float]] = [:]
-    var chunkVersions: [Int: Step] = [:]
-    var sums: [Int: TreeSums<[Float]>] = [:]
-    var held: [Int: [TreeNode: [PeerIdentity: [Float]]]] = [:]
+    var state: [ChunkIndex: [[Float]]] = [:]
+    var previous: [ChunkIndex: [Float]] = [:]
+    var chunkVersions: [ChunkIndex: Step] = [:]
+    var sums: [ChunkIndex: TreeSums<[Float]>] = [:]
+    var held: [ChunkIndex: [TreeNode: [PeerIdentity: [Float]]]] = [:]
 
     // State of a relay.
     var relay: RelayMachine
     var routes: RelayRoutes?
     var relaySums: [RelayMachine.Slot: TreeSums<[Float]>] = [:]
-    var relayWeights: [Int: [Float]] = [:]
+    var relayWeights: [ChunkIndex: [Float]] = [:]
 
     var isPausedUntil: Duration = .zero
 

@@ -29,16 +29,20 @@ package struct SimulatedProblem: Sendable {
     }
 
     /// Returns the gradient sum of one virtual worker.
-    package func leaf(step: Step, leaf: Int, weights: [Float]) -> ([Float], ContributionTotals) {
+    package func gradient(
+        of virtualWorker: VirtualWorkerIndex, step: Step, weights: [Float]
+    ) -> ([Float], ContributionTotals) {
+        let number = virtualWorker.value
         var stream = RandomStream(
-            seed: seed, purpose: .simulation, UInt64(step.value), UInt64(leaf))
+            seed: seed, purpose: .simulation, UInt64(step.value), UInt64(number))
         let neighbour = weights[1...] + weights[..<1]
         let gradient = zip(weights, neighbour).map { weight, other in
             (stream.nextUniform() - 0.5) * (1 + other) + weight * 0.1
         }
         let totals = ContributionTotals(
-            sampleCount: 1 + leaf % 3, lossSum: Double(stream.nextUniform()), correctCount: leaf % 2,
-            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(leaf)))
+            sampleCount: 1 + number % 3, lossSum: Double(stream.nextUniform()),
+            correctCount: number % 2,
+            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(number)))
         return (gradient, totals)
     }
 
@@ -46,7 +50,9 @@ package struct SimulatedProblem: Sendable {
     package func node(
         _ node: TreeNode, step: Step, weights: [Float]
     ) -> ([Float], ContributionTotals) {
-        if node.level == 0 { return leaf(step: step, leaf: node.index, weights: weights) }
+        if node.level == 0 {
+            return gradient(of: VirtualWorkerIndex(node.index), step: step, weights: weights)
+        }
         let left = TreeNode(level: node.level - 1, index: node.index << 1)
         let first = self.node(left, step: step, weights: weights)
         guard tree.contains(left.sibling) else { return first }

@@ -151,12 +151,12 @@ extension Simulation {
             guard let host = members[peer]?.hosts[shard] else { return }
             var header = BulkHeader(
                 kind: chunk == nil ? .fetch : .fetchChunk, step: version, shard: shard)
-            header.chunk = chunk ?? 0
+            header.chunk = chunk ?? ChunkIndex(0)
             send(.bulk(header, []), from: peer, to: host)
         case .follow(let chunk, let version):
             guard let relay = members[peer]?.routes?.source(ofChunk: chunk) else { return }
             var header = BulkHeader(
-                kind: .follow, step: version, shard: problem.plan.chunks[chunk].shard)
+                kind: .follow, step: version, shard: problem.plan[chunk].shard)
             header.chunk = chunk
             send(.bulk(header, []), from: peer, to: relay.identity)
         case .inquire(let shard, let step):
@@ -209,9 +209,10 @@ extension Simulation {
         guard let current = members[peer]?.current, current.step == step else { return }
         for node in nodes {
             var (sum, totals) = problem.node(node, step: step, weights: current.weights)
-            if isSpoiled(step), problem.tree.leaves(of: node).contains(0) {
+            let first = VirtualWorkerIndex(0)
+            if isSpoiled(step), problem.tree.virtualWorkers(below: node).contains(first) {
                 totals.lossSum = .nan
-                totals.markFlaw(leaf: 0)
+                totals.markFlaw(of: first)
             }
             if Double(random.nextUniform()) < settings.faults.bitFlipProbability {
                 let index = random.next(below: sum.count)
@@ -223,7 +224,7 @@ extension Simulation {
             // Every other sum is sent in two parts, the last chunks first.
             let count = problem.plan.chunks.count
             if (step.value + node.index).isMultiple(of: 2), count > 1 {
-                let chunks = count / 2..<count
+                let chunks = ChunkIndex(count / 2)..<ChunkIndex(count)
                 actOnMember(
                     peer, .work(.chunksComputed(step: step, node: node, chunks: chunks)))
             }
@@ -231,15 +232,15 @@ extension Simulation {
         }
     }
 
-    func evaluationLoss(chunk: Int, weights: [Float]) -> Double {
-        weights.reduce(Double(chunk)) { $0 * 0.5 + Double($1) }
+    func evaluationLoss(chunk: EvaluationChunkIndex, weights: [Float]) -> Double {
+        weights.reduce(Double(chunk.value)) { $0 * 0.5 + Double($1) }
     }
 
     mutating func finishEvaluation(_ peer: PeerIdentity, _ evaluate: Evaluate) {
         guard let current = members[peer]?.current, current.step == evaluate.step else { return }
         let results = evaluate.chunks.map {
             EvaluationResult(
-                chunk: $0, recordCount: 10, correctCount: $0,
+                chunk: $0, recordCount: 10, correctCount: $0.value,
                 lossSum: evaluationLoss(chunk: $0, weights: current.weights))
         }
         actOnMember(peer, .work(.evaluated(Evaluated(step: evaluate.step, results: results))))
@@ -288,8 +289,9 @@ extension Simulation {
                 peer, .shard(header.shard, .inquiry(peer: source, step: header.step)))
         case .missing:
             helps += 1
+            let missing = payload.map { VirtualWorkerIndex(Int($0)) }
             actOnMember(
-                peer, .work(.missing(step: header.step, leaves: payload.map { Int($0) })))
+                peer, .work(.missing(step: header.step, virtualWorkers: missing)))
         case .fetch, .fetchChunk:
             let chunk = header.kind == .fetchChunk ? header.chunk : nil
             actOnShards(
@@ -323,7 +325,7 @@ extension Simulation {
         guard let actions = members[peer]?.member.step(.work(event), now: now) else { return }
         if actions.contains(.work(.store(chunk: header.chunk, version: header.step))) {
             let empty = [Float](repeating: .nan, count: problem.plan.parameterCount)
-            let range = problem.plan.chunks[header.chunk].range
+            let range = problem.plan[header.chunk].range
             members[peer]?.versions[header.step, default: empty].replaceSubrange(range, with: payload)
         }
         for action in actions { act(action, peer) }
@@ -361,7 +363,7 @@ extension Simulation {
                     violation = "\(peer) was to pass on what it does not have"
                     return
                 }
-                let shard = problem.plan.chunks[slot.chunk].shard
+                let shard = problem.plan[slot.chunk].shard
                 var header = BulkHeader(kind: .contribution, step: step, shard: shard)
                 header.chunk = slot.chunk
                 header.node = node
@@ -377,7 +379,7 @@ extension Simulation {
             case .forgetWeights: members[peer]?.relayWeights = [:]
             case .keepWeights(let chunk): members[peer]?.relayWeights[chunk] = payload
             case .sendWeights(let chunk, let version, let placement, let targets):
-                let range = problem.plan.chunks[chunk].range
+                let range = problem.plan[chunk].range
                 guard let weights = members[peer]?.relayWeights[chunk],
                     weights == Array(oracle[version.value][range])
                 else {
@@ -385,7 +387,7 @@ extension Simulation {
                     return
                 }
                 var header = BulkHeader(
-                    kind: .weights, step: version, shard: problem.plan.chunks[chunk].shard)
+                    kind: .weights, step: version, shard: problem.plan[chunk].shard)
                 header.chunk = chunk
                 header.placement = placement
                 for target in targets { send(.bulk(header, weights), from: peer, to: target) }
@@ -450,9 +452,9 @@ extension Simulation {
             update(peer, chunk, step, sampleCount)
         case .send(let chunk, let version, let placement, let peers):
             sendWeights(peer, shard, chunk, version, placement, peers)
-        case .tellMissing(let step, let leaves, let target):
+        case .tellMissing(let step, let missing, let target):
             let header = BulkHeader(kind: .missing, step: step, shard: shard)
-            send(.bulk(header, leaves.map { Float($0) }), from: peer, to: target)
+            send(.bulk(header, missing.map { Float($0.value) }), from: peer, to: target)
         case .snapshot(let chunk, let step):
             for (part, values) in (members[peer]?.state[chunk] ?? []).enumerated() {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)
@@ -464,7 +466,9 @@ extension Simulation {
         }
     }
 
-    private mutating func update(_ peer: PeerIdentity, _ chunk: Int, _ step: Step, _ samples: Int) {
+    private mutating func update(
+        _ peer: PeerIdentity, _ chunk: ChunkIndex, _ step: Step, _ samples: Int
+    ) {
         guard let sum = members[peer]?.sums.removeValue(forKey: chunk)?[problem.tree.root],
             let state = members[peer]?.state[chunk]
         else {
@@ -477,18 +481,18 @@ extension Simulation {
         members[peer]?.previous[chunk] = state[0]
         members[peer]?.state[chunk] = [next.weights, next.momentum]
         members[peer]?.chunkVersions[chunk] = step.next
-        let range = problem.plan.chunks[chunk].range
+        let range = problem.plan[chunk].range
         if next.weights != Array(oracle[step.value + 1][range]) {
             violation = "chunk \(chunk) of version \(step.next) differs from the serial one"
         }
     }
 
     private mutating func sendWeights(
-        _ peer: PeerIdentity, _ shard: ShardIndex, _ chunk: Int, _ version: Step, _ placement: Int,
-        _ targets: [PeerIdentity]
+        _ peer: PeerIdentity, _ shard: ShardIndex, _ chunk: ChunkIndex, _ version: Step,
+        _ placement: Placement, _ targets: [PeerIdentity]
     ) {
         guard let member = members[peer] else { return }
-        let range = problem.plan.chunks[chunk].range
+        let range = problem.plan[chunk].range
         let present = member.state[chunk]?.first
         let expected = Array(oracle[version.value][range])
         guard let values = present == expected ? present : member.previous[chunk],

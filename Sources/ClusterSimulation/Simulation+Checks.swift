@@ -12,7 +12,7 @@ extension Simulation {
             step: report.step.value, weights: oracle[report.step.value])
         if isSpoiled(report.step) {
             totals.lossSum = .nan
-            totals.markFlaw(leaf: 0)
+            totals.markFlaw(of: VirtualWorkerIndex(0))
         }
         let expected = StepReport(step: report.step, totals: totals)
         if report != expected { violation = "totals of step \(report.step) differ: \(report)" }
@@ -20,7 +20,9 @@ extension Simulation {
 
     mutating func check(_ summary: CoordinatorMachine.EvaluationSummary) {
         let expected = (0..<settings.evaluationChunkCount).reduce(0.0) {
-            $0 + evaluationLoss(chunk: $1, weights: oracle[summary.step.value])
+            $0
+                + evaluationLoss(
+                    chunk: EvaluationChunkIndex($1), weights: oracle[summary.step.value])
         }
         if summary.lossSum != expected { violation = "evaluation at step \(summary.step) differs" }
     }
@@ -79,7 +81,7 @@ extension Simulation {
     }
 
     /// Checks each member after each tick of the coordinator: open versions stay within their
-    /// bound, no leaf is kept twice, and versions of chunks differ by one at most.
+    /// bound, no virtual worker is kept twice, and versions of chunks differ by one at most.
     mutating func checkBounds() {
         for peer in members.keys.sorted() {
             guard let member = members[peer] else { continue }
@@ -87,16 +89,16 @@ extension Simulation {
                 violation = "\(peer) keeps versions \(member.versions.keys.sorted())"
             }
             for chunk in member.sums.keys.sorted() {
-                var next = 0
+                var next = VirtualWorkerIndex(0)
                 let nodes = member.sums[chunk]?.nodes ?? []
-                for leaves in nodes.map(problem.tree.leaves).sorted(by: {
-                    $0.lowerBound < $1.lowerBound
-                }) {
-                    let first = leaves.lowerBound
+                let spans = nodes.map { problem.tree.virtualWorkers(below: $0) }
+                for span in spans.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+                    let first = span.lowerBound
                     if first < next {
-                        violation = "\(peer) keeps leaf \(first) of chunk \(chunk) twice"
+                        violation =
+                            "\(peer) keeps virtual worker \(first) of chunk \(chunk) twice"
                     }
-                    next = leaves.upperBound
+                    next = span.upperBound
                 }
             }
             let versions = member.chunkVersions.values

@@ -54,10 +54,10 @@ package struct Simulation {
     /// The number of ledger lines that would survive a crash.
     var durableCount = 0
     /// The complete state of each step that has arrived for a checkpoint.
-    var arrived: [Step: [Int: [[Float]]]] = [:]
+    var arrived: [Step: [ChunkIndex: [[Float]]]] = [:]
     var coordinatorIdentity = PeerIdentity(rawValue: "coordinator")
     /// The parts of snapshots that have arrived so far: step, chunk, part.
-    var snapshots: [Step: [Int: [Int: [Float]]]] = [:]
+    var snapshots: [Step: [ChunkIndex: [Int: [Float]]]] = [:]
     var lastControl: [SimulatedLink: Duration] = [:]
     var cuts: [SimulatedLink: Duration] = [:]
     var clogs: [SimulatedLink: Duration] = [:]
@@ -113,8 +113,8 @@ package struct Simulation {
 
     private var zeros: [Float] { [Float](repeating: 0, count: problem.plan.parameterCount) }
 
-    private func chunked(_ parts: [[Float]]) -> [Int: [[Float]]] {
-        var result: [Int: [[Float]]] = [:]
+    private func chunked(_ parts: [[Float]]) -> [ChunkIndex: [[Float]]] {
+        var result: [ChunkIndex: [[Float]]] = [:]
         for chunk in problem.plan.chunks {
             result[chunk.index] = parts.map { Array($0[chunk.range]) }
         }

@@ -6,7 +6,7 @@ package struct SimulationSettings: Sendable {
     package var workerCount = 2
     /// The number of servers; 0 puts a shard into every worker.
     package var serverCount = 1
-    /// The number of virtual workers, which are the leaves of the tree.
+    /// The number of virtual workers, whose gradients are the leaves of the tree.
     package var virtualWorkerCount = 4
     /// The length of the weight vector, in floats.
     package var parameterCount = 50
@@ -22,7 +22,7 @@ package struct SimulationSettings: Sendable {
     package var evaluationChunkCount = 3
     /// The heartbeat setting of the cluster. All time-outs derive from it.
     package var heartbeatInterval: Duration = .seconds(1)
-    /// The share of the leaves that are audited, from 0 to 1.
+    /// The share of the virtual workers that are audited, from 0 to 1.
     package var auditRate = 0.0
     /// The largest number of workers that need no relays; with more, workers relay for the servers.
     /// 0 means no relays.

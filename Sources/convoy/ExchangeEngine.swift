@@ -14,7 +14,8 @@ final class ExchangeEngine: GradientEngine {
     private var layers: Set<Int> = []
     private var version: UnsafePointer<Float>?
     /// The buffers that hold the gradient from an earlier step. Buffers circulate between a
-    /// worker's pool and its sockets. No code writes into the sum of a leaf that is sent by itself.
+    /// worker's pool and its sockets. No code writes into the sum of a virtual worker that is sent
+    /// by itself.
     private var filled: Set<UnsafeMutablePointer<Float>> = []
     /// Each element of the gradient, about 0.001.
     ///

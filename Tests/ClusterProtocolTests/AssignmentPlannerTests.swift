@@ -15,13 +15,17 @@ import Testing
     private static func shares(
         _ deal: AssignmentPlanner.Deal, _ candidates: [Candidate]
     ) -> [[Int]] {
-        candidates.map { deal[$0.identity] ?? [] }
+        candidates.map { (deal[$0.identity] ?? []).map(\.value) }
     }
 
-    private static func contiguous(_ leafCount: Int, _ weights: [Double]) -> [[Int]] {
+    private static func all(_ count: Int) -> Range<VirtualWorkerIndex> {
+        ReductionTree(leafCount: count).virtualWorkers
+    }
+
+    private static func contiguous(_ count: Int, _ weights: [Double]) -> [[Int]] {
         let candidates = candidates(weights)
         return shares(
-            AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates), candidates)
+            AssignmentPlanner.contiguous(all(count), candidates: candidates), candidates)
     }
 
     @Test func equalWorkersGetEqualShares() {
@@ -38,21 +42,21 @@ import Testing
     }
 
     @Test func nobodyGetsNothing() {
-        #expect(AssignmentPlanner.contiguous(leafCount: 4, candidates: []).isEmpty)
-        #expect(AssignmentPlanner.completed([:], leafCount: 4, candidates: []).isEmpty)
+        #expect(AssignmentPlanner.contiguous(Self.all(4), candidates: []).isEmpty)
+        #expect(AssignmentPlanner.completed([:], of: Self.all(4), candidates: []).isEmpty)
     }
 
-    @Test func randomDealsCoverEveryLeafOnce() {
+    @Test func randomDealsCoverEveryVirtualWorkerOnce() {
         for seed in TestSeed.seeds(3_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 5)
             let weights = (0..<(1 + random.next(below: 8))).map { _ in
                 Double(1 + random.next(below: 16))
             }
-            let leafCount = 1 + random.next(below: 100)
-            let shares = Self.contiguous(leafCount, weights)
+            let count = 1 + random.next(below: 100)
+            let shares = Self.contiguous(count, weights)
             // The shares are in the candidates' order, without gap or overlap.
-            #expect(Array(shares.joined()) == Array(0..<leafCount), "seed \(seed)")
-            // No candidate with one leaf more would end before the slowest one.
+            #expect(Array(shares.joined()) == Array(0..<count), "seed \(seed)")
+            // No candidate with one virtual worker more would end before the slowest one.
             let times = zip(shares, weights).map { Double($0.count) / $1 }
             let slowest = times.max() ?? 0
             for (share, weight) in zip(shares, weights) {
@@ -62,21 +66,22 @@ import Testing
         }
     }
 
-    /// Some candidates are gone: the others keep all their leaves, and only orphans move.
+    /// Some candidates are gone: the others keep all they have, and only orphans move.
     @Test func completionMovesOnlyOrphans() {
         for seed in TestSeed.seeds(3_000) {
             var random = RandomStream(seed: seed, purpose: .simulation, 6)
             let weights = (0..<(2 + random.next(below: 7))).map { _ in
                 Double(1 + random.next(below: 4))
             }
-            let leafCount = 1 + random.next(below: 60)
+            let virtualWorkers = Self.all(1 + random.next(below: 60))
             let all = Self.candidates(weights)
-            let deal = AssignmentPlanner.contiguous(leafCount: leafCount, candidates: all)
+            let deal = AssignmentPlanner.contiguous(virtualWorkers, candidates: all)
             let left = all.filter { _ in random.next(below: 3) > 0 }
             guard !left.isEmpty else { continue }
-            let completed = AssignmentPlanner.completed(deal, leafCount: leafCount, candidates: left)
-            let leaves = completed.values.joined().sorted()
-            #expect(leaves == Array(0..<leafCount), "seed \(seed)")
+            let completed = AssignmentPlanner.completed(
+                deal, of: virtualWorkers, candidates: left)
+            let dealt = completed.values.joined().sorted()
+            #expect(dealt == Array(virtualWorkers), "seed \(seed)")
             #expect(Set(completed.keys) == Set(left.map(\.identity)), "seed \(seed)")
             for candidate in left {
                 let kept = Set(deal[candidate.identity] ?? [])
@@ -89,16 +94,17 @@ import Testing
     @Test func orphansGoToWhoIsDoneFirst() {
         let candidates = Self.candidates([1, 1, 4])
         let deal: AssignmentPlanner.Deal = [
-            candidates[0].identity: [0, 1], candidates[1].identity: [2],
+            candidates[0].identity: Array(Self.all(2)),
+            candidates[1].identity: [VirtualWorkerIndex(2)],
         ]
-        let completed = AssignmentPlanner.completed(deal, leafCount: 7, candidates: candidates)
+        let completed = AssignmentPlanner.completed(deal, of: Self.all(7), candidates: candidates)
         #expect(Self.shares(completed, candidates) == [[0, 1], [2], [3, 4, 5, 6]])
     }
 
     @Test func aFurtherWorkerWaitsAsASpareUntilTheNextDeal() {
         let candidates = Self.candidates([1, 1])
-        let deal = [candidates[0].identity: [0, 1, 2, 3]]
-        let completed = AssignmentPlanner.completed(deal, leafCount: 4, candidates: candidates)
+        let deal = [candidates[0].identity: Array(Self.all(4))]
+        let completed = AssignmentPlanner.completed(deal, of: Self.all(4), candidates: candidates)
         #expect(Self.shares(completed, candidates) == [[0, 1, 2, 3], []])
     }
 }

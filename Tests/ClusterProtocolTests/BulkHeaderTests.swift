@@ -11,13 +11,13 @@ import Testing
     private static var sample: BulkHeader {
         var header = BulkHeader(kind: .contribution, step: Step(0x0102_0304), shard: ShardIndex(0x0506))
         header.payloadType = .float32
-        header.chunk = 0x0708_090A
+        header.chunk = ChunkIndex(0x0708_090A)
         header.part = 0x0B
         header.node = TreeNode(level: 0x0C, index: 0x0D0E)
         header.totals = ContributionTotals(
             sampleCount: 0x1112_1314, lossSum: -2.5, correctCount: 0x2122_2324,
             recordDigest: 0x3132_3334_3536_3738)
-        header.placement = 0x4142_4344
+        header.placement = Placement(0x4142_4344)
         header.payloadByteCount = 0x5152_5354
         return header
     }
@@ -30,13 +30,13 @@ import Testing
             shard: ShardIndex(random.next(below: 1 << 16)))
         header.payloadType =
             PayloadType.allCases[random.next(below: PayloadType.allCases.count)]
-        header.chunk = Int(random.next32())
+        header.chunk = ChunkIndex(Int(random.next32()))
         header.part = random.next(below: 256)
         header.node = TreeNode(level: random.next(below: 32), index: Int(random.next32()))
         header.totals = ContributionTotals(
             sampleCount: Int(random.next32()), lossSum: Double(random.nextUniform()) * 1e9,
             correctCount: Int(random.next32()), recordDigest: random.next())
-        header.placement = Int(random.next32())
+        header.placement = Placement(Int(random.next32()))
         header.payloadByteCount = Int(random.next() >> 1)
         return header
     }

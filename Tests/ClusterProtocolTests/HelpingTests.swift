@@ -1,4 +1,5 @@
 import ClusterProtocol
+import TestSupport
 import Testing
 
 /// When a worker with nothing to do offers help, and when it does not.
@@ -20,14 +21,18 @@ import Testing
             let placement = ShardPlacement(
                 shard: shard, host: PeerIdentity(rawValue: "server-a"), endpoint: "ipc://a")
             let assignment = Assignment(
-                generation: Generation(1), virtualWorkers: [0], stepLimit: Step(10_000),
-                shards: [placement], placement: 1, instructionSet: "generic")
+                generation: Generation(1), virtualWorkers: [VirtualWorkerIndex(0)],
+                stepLimit: Step(10_000), shards: [placement], placement: Placement(1),
+                instructionSet: "generic")
             _ = machine.step(.assignment(assignment), now: now)
             _ = arrive()
         }
 
         mutating func arrive() -> [WorkerMachine.Action] {
-            machine.step(.weights(shard: shard, chunk: 0, version: step, placement: 1), now: now)
+            machine.step(
+                .weights(
+                    shard: shard, chunk: ChunkIndex(0), version: step, placement: Placement(1)),
+                now: now)
         }
 
         /// Plays a step in which the next weights come `wait` after the worker's own share, or soon
@@ -64,7 +69,8 @@ import Testing
         }
 
         private mutating func takeHelp() {
-            let actions = machine.step(.missing(step: step, leaves: [1]), now: now)
+            let actions = machine.step(
+                .missing(step: step, virtualWorkers: [VirtualWorkerIndex(1)]), now: now)
             #expect(actions == [.compute(step: step, nodes: [.leaf(1)])])
         }
     }
@@ -169,8 +175,8 @@ import Testing
         #expect((1...14).contains(questions) && wakes <= 16, "\(questions) \(wakes)")
     }
 
-    /// Among many late workers, a worker does not help with one missing leaf after the other
-    /// without end.
+    /// Among many late workers, a worker does not help with one missing virtual worker after the
+    /// other without end.
     @Test func helpWithOneAfterTheOtherIsBounded() {
         var bench = Bench(leafCount: 64)
         for _ in 0..<3 {
@@ -180,15 +186,16 @@ import Testing
         var actions = bench.machine.step(
             .nodeComputed(step: bench.step, node: .leaf(0)), now: bench.now)
         var helped = 0
-        for leaf in 1..<64
+        for virtualWorker in VirtualWorkerIndex(1)..<VirtualWorkerIndex(64)
         where actions.contains(
             .inquire(shard: bench.shard, step: bench.step))
         {
-            _ = bench.machine.step(.missing(step: bench.step, leaves: [leaf]), now: bench.now)
+            _ = bench.machine.step(
+                .missing(step: bench.step, virtualWorkers: [virtualWorker]), now: bench.now)
             bench.now += .microseconds(10)
             helped += 1
             actions = bench.machine.step(
-                .nodeComputed(step: bench.step, node: .leaf(leaf)), now: bench.now)
+                .nodeComputed(step: bench.step, node: .leaf(virtualWorker)), now: bench.now)
         }
         #expect(helped == 2)
     }

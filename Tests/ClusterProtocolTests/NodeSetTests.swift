@@ -72,12 +72,12 @@ import Testing
         let leaves = Leaves(twin.leafCount, &random)
         let tree = ReductionTree(leafCount: twin.leafCount)
         var store = Store(set: NodeSet(tree: tree))
-        var covered: Set<Int> = []
+        var covered: Set<VirtualWorkerIndex> = []
         var isGood = store.set.isEmpty
         func value(_ node: TreeNode) -> Float { twin.sum(node, leaves.floats, +) }
         func totals(_ node: TreeNode) -> ContributionTotals { twin.sum(node, leaves.totals, +) }
         func insert(_ node: TreeNode) {
-            let below = Set(tree.leaves(of: node))
+            let below = Set(tree.virtualWorkers(below: node))
             let isNew = !below.isSubset(of: covered)
             let isIn = store.insert(node, value(node), totals(node))
             // When all leaves below are already here in pieces, both answers are right and neither
@@ -86,7 +86,8 @@ import Testing
             covered.formUnion(below)
             isGood =
                 isGood
-                && store.set.missingLeaves == (0..<twin.leafCount).filter { !covered.contains($0) }
+                && store.set.missingVirtualWorkers
+                    == tree.virtualWorkers.filter { !covered.contains($0) }
             for (node, float) in store.floats {
                 isGood =
                     isGood && float.bitPattern == value(node).bitPattern
@@ -96,9 +97,9 @@ import Testing
         for _ in 0..<random.next(below: 2 * canonical.count + 1) {
             insert(canonical[random.next(below: canonical.count)])
         }
-        var rest = Array(0..<twin.leafCount)
+        var rest = Array(tree.virtualWorkers)
         random.shuffle(&rest)
-        for leaf in rest { insert(tree.canonical(.leaf(leaf))) }
+        for virtualWorker in rest { insert(tree.canonical(.leaf(virtualWorker))) }
         let root = twin.sum(tree.root, leaves.floats, +)
         isGood =
             isGood && store.floats.count == 1
@@ -125,7 +126,7 @@ import Testing
                 == .accepted(replaced: [.leaf(1)], merges: []))
         #expect(set.insert(.leaf(0), totals: one) == .covered)
         #expect(set.insert(.leaf(3), totals: one) == .accepted(replaced: [], merges: []))
-        #expect(set.missingLeaves == [2])
+        #expect(set.missingVirtualWorkers.map(\.value) == [2])
         #expect(set.rootTotals == nil)
         guard case .accepted(let replaced, let merges) = set.insert(.leaf(2), totals: one) else {
             Issue.record("the last leaf was refused")
@@ -138,7 +139,7 @@ import Testing
             merges.map(\.parent)
                 == [TreeNode(level: 1, index: 1), quad, TreeNode(level: 3, index: 0)])
         #expect(set.rootTotals?.sampleCount == 5)
-        #expect(set.missingLeaves == [])
+        #expect(set.missingVirtualWorkers == [])
     }
 
     @Test func totalsAddUp() {

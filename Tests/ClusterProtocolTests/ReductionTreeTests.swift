@@ -16,7 +16,9 @@ import Testing
                     let node = TreeNode(level: level, index: index)
                     #expect(tree.contains(node) == (twin.nodes[node] != nil), "V \(leafCount) \(node)")
                     guard let leaves = twin.nodes[node] else { continue }
-                    #expect(Array(tree.leaves(of: node)) == leaves, "V \(leafCount) \(node)")
+                    #expect(
+                        tree.virtualWorkers(below: node).map(\.value) == leaves,
+                        "V \(leafCount) \(node)")
                     let canonical = twin.canonical(node)
                     #expect(tree.canonical(node) == canonical, "V \(leafCount) \(node)")
                 }
@@ -24,33 +26,34 @@ import Testing
         }
     }
 
-    /// Every contiguous range, and random sets, are covered exactly, by maximal nodes, in leaf
-    /// order.
+    /// Every contiguous range, and random sets, are covered exactly, by maximal nodes, in order.
     @Test func maximalNodesCoverExactly() {
         for leafCount in 1...70 {
             let tree = ReductionTree(leafCount: leafCount)
             let canonical = TreeTwin(leafCount: leafCount).canonicalNodes.map {
-                ($0, Set(tree.leaves(of: $0)))
+                ($0, Set(tree.virtualWorkers(below: $0)))
             }
             for lower in 0..<leafCount {
                 for upper in lower...leafCount {
-                    check(tree, canonical, Array(lower..<upper), "range")
+                    let range = VirtualWorkerIndex(lower)..<VirtualWorkerIndex(upper)
+                    check(tree, canonical, Array(range), "range")
                 }
             }
             for seed in TestSeed.seeds(100) {
                 var random = RandomStream(seed: seed, purpose: .simulation, UInt64(leafCount))
                 let share = random.nextUniform()
-                var leaves = (0..<leafCount).filter { _ in random.nextUniform() < share }
-                random.shuffle(&leaves)
-                check(tree, canonical, leaves, "seed \(seed)")
+                var some = tree.virtualWorkers.filter { _ in random.nextUniform() < share }
+                random.shuffle(&some)
+                check(tree, canonical, some, "seed \(seed)")
             }
         }
     }
 
     private func check(
-        _ tree: ReductionTree, _ canonical: [(TreeNode, Set<Int>)], _ leaves: [Int], _ label: String
+        _ tree: ReductionTree, _ canonical: [(TreeNode, Set<VirtualWorkerIndex>)],
+        _ virtualWorkers: [VirtualWorkerIndex], _ label: String
     ) {
-        let wanted = Set(leaves)
+        let wanted = Set(virtualWorkers)
         // The nodes within the set that no other node within the set contains: the one smallest
         // exact cover.
         let within = canonical.filter { $0.1.isSubset(of: wanted) }
@@ -58,17 +61,22 @@ import Testing
             !within.contains { $0.1.isStrictSuperset(of: node.1) }
         }
         let expected = maximal.sorted { $0.1.min()! < $1.1.min()! }.map(\.0)
-        let found = tree.maximalNodes(covering: leaves)
-        #expect(found == expected, "\(label): V \(tree.leafCount), leaves \(leaves.sorted())")
-        let covered = found.flatMap { Array(tree.leaves(of: $0)) }
-        #expect(covered == leaves.sorted(), "\(label): V \(tree.leafCount)")
+        let found = tree.maximalNodes(covering: virtualWorkers)
+        #expect(
+            found == expected, "\(label): V \(tree.leafCount), wanted \(virtualWorkers.sorted())")
+        let covered = found.flatMap { Array(tree.virtualWorkers(below: $0)) }
+        #expect(covered == virtualWorkers.sorted(), "\(label): V \(tree.leafCount)")
     }
 
-    @Test func leavesThatDoNotExistAreNobodys() {
+    private func nodes(_ virtualWorkers: [Int], of tree: ReductionTree) -> [TreeNode] {
+        tree.maximalNodes(covering: virtualWorkers.map(VirtualWorkerIndex.init))
+    }
+
+    @Test func virtualWorkersThatDoNotExistAreNobodys() {
         let tree = ReductionTree(leafCount: 5)
-        #expect(tree.maximalNodes(covering: []) == [])
-        #expect(tree.maximalNodes(covering: [5, 6, 7]) == [])
-        #expect(tree.maximalNodes(covering: [4, 5, 6, 7]) == [TreeNode(level: 2, index: 1)])
+        #expect(nodes([], of: tree) == [])
+        #expect(nodes([5, 6, 7], of: tree) == [])
+        #expect(nodes([4, 5, 6, 7], of: tree) == [TreeNode(level: 2, index: 1)])
     }
 
     /// The tree of five leaves, written out: leaf 4 has no sibling, so its canonical node is 2.1.
@@ -79,12 +87,12 @@ import Testing
         #expect(tree.canonical(.leaf(4)) == four)
         #expect(tree.canonical(TreeNode(level: 1, index: 2)) == four)
         #expect(tree.canonical(four) == four)
-        #expect(tree.leaves(of: four) == 4..<5)
+        #expect(tree.virtualWorkers(below: four).map(\.value) == [4])
         #expect(tree.canonical(.leaf(3)) == .leaf(3))
-        #expect(tree.maximalNodes(covering: [0, 1, 2, 3, 4]) == [tree.root])
-        #expect(tree.maximalNodes(covering: [0, 1, 2, 3]) == [TreeNode(level: 2, index: 0)])
+        #expect(nodes([0, 1, 2, 3, 4], of: tree) == [tree.root])
+        #expect(nodes([0, 1, 2, 3], of: tree) == [TreeNode(level: 2, index: 0)])
         #expect(
-            tree.maximalNodes(covering: [1, 2, 3, 4])
+            nodes([1, 2, 3, 4], of: tree)
                 == [.leaf(1), TreeNode(level: 1, index: 1), four])
     }
 
@@ -130,16 +138,16 @@ import Testing
             tree.parts(of: tree.root, leafCountAtMost: 3)
                 == [pairs[0], pairs[1], TreeNode(level: 2, index: 1)])
         #expect(tree.parts(of: tree.root, leafCountAtMost: 2) == pairs + [six])
-        #expect(tree.parts(of: tree.root, leafCountAtMost: 1) == (0..<6).map(TreeNode.leaf) + [six])
+        #expect(tree.parts(of: tree.root, leafCountAtMost: 1) == (0..<6).map { .leaf($0) } + [six])
         #expect(tree.parts(of: .leaf(6), leafCountAtMost: 0) == [six])
     }
 
     @Test func theLargestTreeIsWhole() {
         let tree = ReductionTree(leafCount: ReductionTree.maximumLeafCount)
         #expect(tree.height == 16)
-        #expect(tree.leaves(of: tree.root).count == ReductionTree.maximumLeafCount)
+        #expect(tree.virtualWorkers(below: tree.root).count == ReductionTree.maximumLeafCount)
         #expect(!tree.contains(TreeNode(level: 17, index: 0)))
         #expect(!tree.contains(TreeNode(level: Int.max, index: Int.max)))
-        #expect(tree.maximalNodes(covering: Array(0..<(1 << 16))) == [tree.root])
+        #expect(tree.maximalNodes(covering: Array(tree.virtualWorkers)) == [tree.root])
     }
 }

@@ -1,11 +1,12 @@
 import ClusterProtocol
+import TestSupport
 import Testing
 
 /// Which sums and weights a relay adds, passes on and drops.
 @Suite struct RelayMachineTests {
     private static let tree = ReductionTree(leafCount: 8)
     private static let group = TreeNode(level: 2, index: 1)
-    private static let slot = RelayMachine.Slot(chunk: 3, group: group)
+    private static let slot = RelayMachine.Slot(chunk: ChunkIndex(3), group: group)
 
     private static func machine(audit: AuditPlan? = nil) -> RelayMachine {
         var machine = RelayMachine(tree: tree, audit: audit)
@@ -21,13 +22,15 @@ import Testing
         _ node: TreeNode, step: Int = 5, placement: Int = 1, of samples: Int = 1
     ) -> RelayMachine.Event {
         .contribution(
-            placement: placement, step: Step(step), chunk: 3, node: node, totals: totals(samples))
+            placement: Placement(placement), step: Step(step), chunk: ChunkIndex(3), node: node,
+            totals: totals(samples))
     }
 
     private static func passOn(
         _ node: TreeNode, step: Int = 5, of samples: Int
     ) -> RelayMachine.Action {
-        .passOn(slot, placement: 1, step: Step(step), node: node, totals: totals(samples))
+        .passOn(
+            slot, placement: Placement(1), step: Step(step), node: node, totals: totals(samples))
     }
 
     @Test func oneSumGoesOnWhenAllAreThere() {
@@ -96,12 +99,14 @@ import Testing
         #expect(machine.step(Self.sum(.leaf(5)), now: .zero) == [.forward])
     }
 
-    /// Audited leaves go straight to the shard, so the relay does not wait for them.
-    @Test func auditedLeavesAreNotWaitedFor() throws {
+    /// Audited virtual workers go straight to the shard, so the relay does not wait for them.
+    @Test func auditedVirtualWorkersAreNotWaitedFor() throws {
         let audit = AuditPlan(seed: 1, rate: 0.4)
         let step = try #require(
             (0..<1000).first { step in
-                (4..<8).filter { audit.isAudited(step: Step(step), leaf: $0) } == [6]
+                (4..<8).filter {
+                    audit.isAudited(step: Step(step), virtualWorker: VirtualWorkerIndex($0))
+                } == [6]
             })
         var machine = Self.machine(audit: audit)
         _ = machine.step(Self.sum(.leaf(4), step: step), now: .zero)
@@ -120,28 +125,36 @@ import Testing
         var machine = Self.machine()
         let (one, two) = (PeerIdentity(rawValue: "worker-1"), PeerIdentity(rawValue: "worker-2"))
         func send(_ version: Int, _ placement: Int, _ peers: [PeerIdentity]) -> RelayMachine.Action {
-            .sendWeights(chunk: 3, version: Step(version), placement: placement, to: peers)
+            .sendWeights(
+                chunk: ChunkIndex(3), version: Step(version), placement: Placement(placement),
+                to: peers)
         }
         func weights(_ version: Int, _ placement: Int) -> [RelayMachine.Action] {
             machine.step(
-                .weights(chunk: 3, version: Step(version), placement: placement), now: .zero)
+                .weights(
+                    chunk: ChunkIndex(3), version: Step(version), placement: Placement(placement)),
+                now: .zero)
         }
         #expect(
-            machine.step(.follow(peer: two, chunk: 3, version: Step(0)), now: .zero).isEmpty)
-        #expect(weights(1, 1) == [.keepWeights(chunk: 3), send(1, 1, [two])])
+            machine.step(.follow(peer: two, chunk: ChunkIndex(3), version: Step(0)), now: .zero)
+                .isEmpty)
+        #expect(weights(1, 1) == [.keepWeights(chunk: ChunkIndex(3)), send(1, 1, [two])])
         #expect(weights(1, 1).isEmpty)
         // A late follower gets the weights it lacks at once, and none older than it asked for.
         #expect(
-            machine.step(.follow(peer: one, chunk: 3, version: Step(1)), now: .zero)
+            machine.step(.follow(peer: one, chunk: ChunkIndex(3), version: Step(1)), now: .zero)
                 == [send(1, 1, [one])])
         #expect(
-            machine.step(.follow(peer: one, chunk: 3, version: Step(2)), now: .zero).isEmpty)
-        #expect(weights(2, 1) == [.keepWeights(chunk: 3), send(2, 1, [one, two])])
+            machine.step(.follow(peer: one, chunk: ChunkIndex(3), version: Step(2)), now: .zero)
+                .isEmpty)
+        #expect(weights(2, 1) == [.keepWeights(chunk: ChunkIndex(3)), send(2, 1, [one, two])])
         _ = machine.step(.unsubscribe(peer: two), now: .zero)
         // The coordinator has put the shards back.
-        #expect(weights(0, 2) == [.keepWeights(chunk: 3), send(0, 2, [one])])
+        #expect(weights(0, 2) == [.keepWeights(chunk: ChunkIndex(3)), send(0, 2, [one])])
         #expect(
-            machine.step(.weights(chunk: 4, version: Step(1), placement: 2), now: .zero)
-                == [.keepWeights(chunk: 4)])
+            machine.step(
+                .weights(chunk: ChunkIndex(4), version: Step(1), placement: Placement(2)),
+                now: .zero)
+                == [.keepWeights(chunk: ChunkIndex(4))])
     }
 }

@@ -10,10 +10,11 @@ import Testing
 
     /// Workers with equal shares of the virtual workers.
     static func workers(_ count: Int, leafCount: Int) -> [RelayPlanner.Worker] {
-        (0..<count).map { number in
+        let all = Array(ReductionTree(leafCount: leafCount).virtualWorkers)
+        return (0..<count).map { number in
             .init(
                 member: member(number),
-                share: Array(leafCount * number / count..<leafCount * (number + 1) / count))
+                share: Array(all[leafCount * number / count..<leafCount * (number + 1) / count]))
         }
     }
 
@@ -40,7 +41,8 @@ import Testing
         let groups = Self.groups(workers, leafCount: leafCount, fanIn: 32)
         let tree = ReductionTree(leafCount: leafCount)
         #expect(Set(groups.map(\.node.level)).count == 1)
-        #expect(groups.flatMap { tree.leaves(of: $0.node) } == Array(0..<leafCount))
+        #expect(
+            groups.flatMap { tree.virtualWorkers(below: $0.node) } == Array(tree.virtualWorkers))
         #expect(Set(groups.flatMap(\.members)).count == workers)
         let most = groups.map(\.members.count).max() ?? 0
         #expect((most + groups.count) * (most + groups.count) < workers * 9)
@@ -67,14 +69,17 @@ import Testing
         let own = Self.member(2).identity
         let routes = try #require(RelayRoutes([groups[1]], of: own, tree: tree))
         let node = TreeNode(level: 1, index: 2)
-        let relays = (0..<4).map { routes.relay(of: node, chunk: $0)?.identity.rawValue }
+        let relays = (0..<4).map {
+            routes.relay(of: node, chunk: ChunkIndex($0))?.identity.rawValue
+        }
         #expect(relays == ["worker-3", "worker-2", "worker-3", "worker-2"])
         // A node of another group, a whole group and no node at all have no relay here.
-        #expect(routes.relay(of: TreeNode(level: 1, index: 0), chunk: 0) == nil)
-        #expect(routes.relay(of: TreeNode(level: 2, index: 1), chunk: 0) == nil)
-        #expect(routes.relay(of: TreeNode(level: 0, index: -4), chunk: 0) == nil)
-        #expect(routes.source(ofChunk: 0)?.identity == Self.member(3).identity)
-        #expect(routes.source(ofChunk: 1) == nil && routes.isRelay(ofChunk: 1))
+        #expect(routes.relay(of: TreeNode(level: 1, index: 0), chunk: ChunkIndex(0)) == nil)
+        #expect(routes.relay(of: TreeNode(level: 2, index: 1), chunk: ChunkIndex(0)) == nil)
+        #expect(routes.relay(of: TreeNode(level: 0, index: -4), chunk: ChunkIndex(0)) == nil)
+        #expect(routes.source(ofChunk: ChunkIndex(0))?.identity == Self.member(3).identity)
+        #expect(
+            routes.source(ofChunk: ChunkIndex(1)) == nil && routes.isRelay(ofChunk: ChunkIndex(1)))
         #expect(routes.relays(chunkCount: 4).map(\.identity.rawValue) == ["worker-2", "worker-3"])
     }
 
@@ -87,13 +92,13 @@ import Testing
         var routes: [PeerIdentity: RelayRoutes] = [:]
         for worker in all {
             let mine = groups.filter { group in
-                worker.share.contains { $0 >> group.node.level == group.node.index }
+                worker.share.contains { $0.value >> group.node.level == group.node.index }
             }
             let peer = try #require(worker.member).identity
             routes[peer] = RelayRoutes(mine, of: peer, tree: tree)
         }
         #expect(routes.count == workers)
-        for chunk in 0..<7 {
+        for chunk in ChunkIndex(0)..<ChunkIndex(7) {
             for (peer, route) in routes {
                 guard let source = route.source(ofChunk: chunk) else { continue }
                 #expect(source.identity != peer)

@@ -35,7 +35,7 @@ struct Scenario {
     /// Workers compute the steps below this one.
     var gate = Step(0)
     private var limits: [PeerIdentity: Int] = [:]
-    private var snapshots: [Step: Set<Int>] = [:]
+    private var snapshots: [Step: Set<ChunkIndex>] = [:]
     private var written: Set<Step> = []
 
     init(_ settings: [String: String]) {
@@ -216,7 +216,8 @@ struct Scenario {
     private mutating func contribute(
         _ contribution: WorkerMachine.Contribution, from peer: PeerIdentity
     ) {
-        let totals = ContributionTotals(sampleCount: tree.leaves(of: contribution.node).count)
+        let totals = ContributionTotals(
+            sampleCount: tree.virtualWorkers(below: contribution.node).count)
         for shard in contribution.shards {
             guard let host = members[peer]?.hosts[shard] else { continue }
             for chunk in plan.chunks(of: shard) where contribution.chunks.contains(chunk.index) {
@@ -250,8 +251,8 @@ struct Scenario {
                             .weights(
                                 shard: shard, chunk: chunk, version: version, placement: placement))))
             }
-        case .shard(_, .tellMissing(let step, let leaves, let worker)):
-            queue.append(.toMember(worker, .work(.missing(step: step, leaves: leaves))))
+        case .shard(_, .tellMissing(let step, let missing, let worker)):
+            queue.append(.toMember(worker, .work(.missing(step: step, virtualWorkers: missing))))
         case .shard(_, .report(let message)): queue.append(.toMember(peer, .report(message)))
         case .shard(_, .snapshot(let chunk, let step)):
             snapshots[step, default: []].insert(chunk)

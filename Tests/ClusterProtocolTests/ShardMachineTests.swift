@@ -1,4 +1,5 @@
 import ClusterProtocol
+import TestSupport
 import Testing
 
 /// One shard with two chunks and a tree of two leaves, unless a test says otherwise.
@@ -14,11 +15,13 @@ import Testing
     ) -> ShardMachine {
         var machine = ShardMachine(
             .init(
-                shard: ShardIndex(0), chunks: chunks, tree: ReductionTree(leafCount: leafCount),
+                shard: ShardIndex(0), chunks: chunks.map(ChunkIndex.init),
+                tree: ReductionTree(leafCount: leafCount),
                 checkpointEvery: checkpointEvery, reportInterval: .milliseconds(20),
                 ownPeer: ownPeer))
         _ = machine.step(
-            .restored(step: Step(step), placement: 1, stepLimit: Step(stepLimit)), now: .zero)
+            .restored(step: Step(step), placement: Placement(1), stepLimit: Step(stepLimit)),
+            now: .zero)
         return machine
     }
 
@@ -27,7 +30,8 @@ import Testing
     ) -> ShardMachine.Event {
         .contribution(
             .init(
-                placement: placement, step: Step(step), chunk: chunk, node: node,
+                placement: Placement(placement), step: Step(step), chunk: ChunkIndex(chunk),
+                node: node,
                 totals: ContributionTotals(
                     sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7),
                 peer: PeerIdentity(rawValue: "worker"), digest: 0))
@@ -58,7 +62,7 @@ import Testing
         _ step: Int, _ machine: inout ShardMachine, at now: Moment = .zero
     ) -> [Action] {
         machine.configuration.chunks.flatMap {
-            machine.step(contribution(step, $0, machine.configuration.tree.root), now: now)
+            machine.step(contribution(step, $0.value, machine.configuration.tree.root), now: now)
         }
     }
 
@@ -67,16 +71,18 @@ import Testing
         _ = machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero)
         #expect(
             machine.step(contribution(0, 4, .leaf(1), samples: 3), now: .zero)
-                == [.keep(chunk: 4, node: .leaf(1), replaced: [])])
+                == [.keep(chunk: ChunkIndex(4), node: .leaf(1), replaced: [])])
         let actions = machine.step(contribution(0, 4, .leaf(0), samples: 5), now: .zero)
-        #expect(actions.first == .keep(chunk: 4, node: .leaf(0), replaced: []))
-        guard case .add(4, let merge) = actions.dropFirst().first else {
+        #expect(actions.first == .keep(chunk: ChunkIndex(4), node: .leaf(0), replaced: []))
+        guard case .add(ChunkIndex(4), let merge) = actions.dropFirst().first else {
             Issue.record("no addition in \(actions)")
             return
         }
         #expect(merge.left == .leaf(0) && merge.right == .leaf(1))
         #expect(merge.parent == machine.configuration.tree.root)
-        #expect(actions.dropFirst(2).first == .update(chunk: 4, step: Step(0), sampleCount: 8))
+        #expect(
+            actions.dropFirst(2).first
+                == .update(chunk: ChunkIndex(4), step: Step(0), sampleCount: 8))
         #expect(sends(Array(actions.dropFirst(3))) == ["4@1>[worker-a]"])
         // The other chunk has no root yet.
         #expect(machine.version == Step(0))
@@ -85,8 +91,10 @@ import Testing
     @Test func aWholeRootNeedsNoAddition() {
         var machine = machine(leafCount: 5, chunks: [0])
         let actions = machine.step(contribution(0, 0, TreeNode(level: 3, index: 0)), now: .zero)
-        #expect(actions.first == .keep(chunk: 0, node: TreeNode(level: 3, index: 0), replaced: []))
-        #expect(actions.contains(.update(chunk: 0, step: Step(0), sampleCount: 8)))
+        #expect(
+            actions.first
+                == .keep(chunk: ChunkIndex(0), node: TreeNode(level: 3, index: 0), replaced: []))
+        #expect(actions.contains(.update(chunk: ChunkIndex(0), step: Step(0), sampleCount: 8)))
         #expect(!actions.contains { if case .add = $0 { true } else { false } })
         #expect(machine.version == Step(1))
     }
@@ -97,7 +105,7 @@ import Testing
         let four = TreeNode(level: 2, index: 1)
         #expect(
             machine.step(contribution(0, 0, .leaf(4)), now: .zero)
-                == [.keep(chunk: 0, node: four, replaced: [])])
+                == [.keep(chunk: ChunkIndex(0), node: four, replaced: [])])
         #expect(machine.step(contribution(0, 0, four), now: .zero) == [.drop(.covered)])
     }
 
@@ -122,7 +130,7 @@ import Testing
     @Test func beforeItsStateIsHereAShardTakesNothing() {
         var machine = ShardMachine(
             .init(
-                shard: ShardIndex(0), chunks: [0], tree: ReductionTree(leafCount: 1),
+                shard: ShardIndex(0), chunks: [ChunkIndex(0)], tree: ReductionTree(leafCount: 1),
                 checkpointEvery: 0))
         #expect(machine.version == nil)
         #expect(machine.step(contribution(0, 0, .leaf(0)), now: .zero) == [.drop(.notReady)])
@@ -133,8 +141,8 @@ import Testing
     @Test func restoringSaysThatItIsReady() {
         var machine = machine()
         let actions = machine.step(
-            .restored(step: Step(6), placement: 2, stepLimit: Step(9)), now: .zero)
-        let ready = ShardReady(shard: ShardIndex(0), placement: 2, step: Step(6))
+            .restored(step: Step(6), placement: Placement(2), stepLimit: Step(9)), now: .zero)
+        let ready = ShardReady(shard: ShardIndex(0), placement: Placement(2), step: Step(6))
         #expect(actions.contains(.report(.shardReady(ready))))
         #expect(machine.version == Step(6))
         #expect(
@@ -183,7 +191,7 @@ import Testing
         let third = PeerIdentity(rawValue: "worker-c")
         _ = machine.step(.fetch(peer: worker, step: Step(0), chunk: nil), now: .zero)
         for peer in [third, other] {
-            _ = machine.step(.fetch(peer: peer, step: Step(0), chunk: 1), now: .zero)
+            _ = machine.step(.fetch(peer: peer, step: Step(0), chunk: ChunkIndex(1)), now: .zero)
         }
         #expect(
             sends(finish(0, &machine)) == ["0@1>[worker-a]", "1@1>[worker-b, worker-c, worker-a]"])
@@ -222,8 +230,10 @@ import Testing
         for step in 0..<7 { taken += snapshots(finish(step, &machine)) }
         #expect(
             taken == [
-                .snapshot(chunk: 4, step: Step(3)), .snapshot(chunk: 5, step: Step(3)),
-                .snapshot(chunk: 4, step: Step(6)), .snapshot(chunk: 5, step: Step(6)),
+                .snapshot(chunk: ChunkIndex(4), step: Step(3)),
+                .snapshot(chunk: ChunkIndex(5), step: Step(3)),
+                .snapshot(chunk: ChunkIndex(4), step: Step(6)),
+                .snapshot(chunk: ChunkIndex(5), step: Step(6)),
             ])
     }
 
@@ -232,7 +242,10 @@ import Testing
         _ = finish(0, &machine)
         #expect(
             snapshots(machine.step(.snapshot(Step(1)), now: .zero))
-                == [.snapshot(chunk: 4, step: Step(1)), .snapshot(chunk: 5, step: Step(1))])
+                == [
+                    .snapshot(chunk: ChunkIndex(4), step: Step(1)),
+                    .snapshot(chunk: ChunkIndex(5), step: Step(1)),
+                ])
         #expect(snapshots(machine.step(.snapshot(Step(0)), now: .zero)) == [])
         _ = machine.step(contribution(1, 4, machine.configuration.tree.root), now: .zero)
         #expect(snapshots(machine.step(.snapshot(Step(1)), now: .zero)) == [])

@@ -18,7 +18,9 @@ import Testing
         #expect(plan.parameterCount == parameters)
         #expect(plan.shardCount == min(shards, lines), "\(label)")
         #expect(plan.shards == (0..<plan.shardCount).map(ShardIndex.init))
-        #expect(plan.chunks.map(\.index) == Array(plan.chunks.indices))
+        #expect(plan.chunks.map(\.index) == Array(plan.chunkIndices))
+        #expect(plan.chunkIndices.allSatisfy { plan.contains($0) && plan[$0].index == $0 })
+        #expect(!plan.contains(ChunkIndex(-1)) && !plan.contains(plan.chunkIndices.upperBound))
         // The chunks are contiguous, from the first element to the last: each element is in exactly
         // one.
         #expect(plan.chunks.first?.range.lowerBound == 0, "\(label)")
@@ -53,10 +55,16 @@ import Testing
     @Test func chunksOfOwnShardsAreSentLast() {
         let plan = SlicePlan(parameterCount: 96, shardCount: 3, chunkElementCount: 16)
         #expect(plan.chunks.map(\.shard.value) == [0, 0, 1, 1, 2, 2])
-        #expect(plan.sendingOrder(own: []) == [0, 1, 2, 3, 4, 5])
-        #expect(plan.sendingOrder(own: [ShardIndex(0)]) == [2, 3, 4, 5, 0, 1])
-        #expect(plan.sendingOrder(own: [ShardIndex(2), ShardIndex(1)]) == [0, 1, 2, 3, 4, 5])
-        #expect(plan.sendingOrder(own: [ShardIndex(0), ShardIndex(2)]) == [2, 3, 0, 1, 4, 5])
+        #expect(plan.sendingOrder(own: []).map(\.value) == [0, 1, 2, 3, 4, 5])
+        #expect(plan.sendingOrder(own: [ShardIndex(0)]).map(\.value) == [2, 3, 4, 5, 0, 1])
+        #expect(
+            plan.sendingOrder(own: [ShardIndex(2), ShardIndex(1)]).map(\.value) == [
+                0, 1, 2, 3, 4, 5,
+            ])
+        #expect(
+            plan.sendingOrder(own: [ShardIndex(0), ShardIndex(2)]).map(\.value) == [
+                2, 3, 0, 1, 4, 5,
+            ])
     }
 
     @Test func oneParameterIsOneChunk() {

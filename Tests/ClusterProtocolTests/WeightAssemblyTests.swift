@@ -7,12 +7,12 @@ import Testing
     /// An assembly and its buffers, which are opened, filled and dropped as the assembly says.
     private struct Buffers {
         var assembly: WeightAssembly
-        var open: [Step: Set<Int>] = [:]
+        var open: [Step: Set<ChunkIndex>] = [:]
 
         init(_ chunkCount: Int) { assembly = WeightAssembly(chunkCount: chunkCount) }
 
         /// Returns false when something was wrong.
-        mutating func receive(_ chunk: Int, _ version: Step) -> Bool {
+        mutating func receive(_ chunk: ChunkIndex, _ version: Step) -> Bool {
             let before = assembly.complete
             let isWanted = assembly.wants(chunk: chunk, version: version)
             guard
@@ -36,7 +36,7 @@ import Testing
 
     /// Two versions of four chunks arrive in each of their 40,320 orders, each chunk twice.
     @Test func everyOrderOfTwoVersions() {
-        let arrivals = (0..<8).map { (chunk: $0 % 4, version: Step(7 + $0 / 4)) }
+        let arrivals = (0..<8).map { (chunk: ChunkIndex($0 % 4), version: Step(7 + $0 / 4)) }
         var failures = 0
         func visit(_ buffers: Buffers, _ rest: [Int], _ arrived: [Step: Int]) {
             let newest = arrived.filter { $0.value == 4 }.keys.max()
@@ -66,14 +66,15 @@ import Testing
             var base = 0
             for _ in 0..<100 {
                 let version = Step(base + random.next(below: 5))
-                guard buffers.receive(random.next(below: chunkCount + 1), version) else {
+                guard buffers.receive(ChunkIndex(random.next(below: chunkCount + 1)), version)
+                else {
                     Issue.record("seed \(seed): \(buffers)")
                     return
                 }
                 if random.next(below: 10) == 0 { base += 1 }
             }
             // A new version that arrives whole is always taken.
-            for chunk in 0..<chunkCount {
+            for chunk in ChunkIndex(0)..<ChunkIndex(chunkCount) {
                 let isGood = buffers.receive(chunk, Step(200))
                 #expect(isGood, "seed \(seed)")
             }
@@ -83,24 +84,28 @@ import Testing
 
     @Test func aThirdVersionPushesTheOldestOut() {
         var assembly = WeightAssembly(chunkCount: 2)
-        #expect(assembly.receive(chunk: 0, version: Step(1)) == .store(complete: false, abandoned: []))
-        #expect(assembly.receive(chunk: 0, version: Step(2)) == .store(complete: false, abandoned: []))
         #expect(
-            assembly.receive(chunk: 0, version: Step(3))
+            assembly.receive(chunk: ChunkIndex(0), version: Step(1))
+                == .store(complete: false, abandoned: []))
+        #expect(
+            assembly.receive(chunk: ChunkIndex(0), version: Step(2))
+                == .store(complete: false, abandoned: []))
+        #expect(
+            assembly.receive(chunk: ChunkIndex(0), version: Step(3))
                 == .store(complete: false, abandoned: [Step(1)]))
         // A version older than both open ones is of no use.
-        #expect(assembly.receive(chunk: 1, version: Step(1)) == .drop)
+        #expect(assembly.receive(chunk: ChunkIndex(1), version: Step(1)) == .drop)
         #expect(
-            assembly.receive(chunk: 1, version: Step(3))
+            assembly.receive(chunk: ChunkIndex(1), version: Step(3))
                 == .store(complete: true, abandoned: [Step(2)]))
         #expect(assembly.complete == Step(3))
-        #expect(assembly.receive(chunk: 1, version: Step(2)) == .drop)
-        #expect(assembly.receive(chunk: 0, version: Step(3)) == .drop)
+        #expect(assembly.receive(chunk: ChunkIndex(1), version: Step(2)) == .drop)
+        #expect(assembly.receive(chunk: ChunkIndex(0), version: Step(3)) == .drop)
     }
 
     @Test func foreignChunksAreDropped() {
         var assembly = WeightAssembly(chunkCount: 2)
-        for chunk in [-1, 2, Int.max, Int.min] {
+        for chunk in [-1, 2, Int.max, Int.min].map(ChunkIndex.init) {
             #expect(assembly.receive(chunk: chunk, version: Step(1)) == .drop)
         }
         #expect(assembly == WeightAssembly(chunkCount: 2))
@@ -109,31 +114,33 @@ import Testing
     @Test func whatToAskFor() {
         var assembly = WeightAssembly(chunkCount: 3)
         #expect(assembly.wanted == nil)
-        #expect(assembly.missing == [0, 1, 2])
-        _ = assembly.receive(chunk: 1, version: Step(4))
+        #expect(assembly.missing.map(\.value) == [0, 1, 2])
+        _ = assembly.receive(chunk: ChunkIndex(1), version: Step(4))
         // Two chunks have not arrived in any version, so any version may be the next.
         #expect(assembly.wanted == nil)
-        _ = assembly.receive(chunk: 0, version: Step(5))
-        _ = assembly.receive(chunk: 2, version: Step(5))
+        _ = assembly.receive(chunk: ChunkIndex(0), version: Step(5))
+        _ = assembly.receive(chunk: ChunkIndex(2), version: Step(5))
         // Chunk 1's shard may still be at version 4, which the other shards can still send.
         #expect(assembly.wanted == Step(4))
-        #expect(assembly.missing == [0, 2])
-        _ = assembly.receive(chunk: 0, version: Step(4))
-        _ = assembly.receive(chunk: 2, version: Step(4))
+        #expect(assembly.missing.map(\.value) == [0, 2])
+        _ = assembly.receive(chunk: ChunkIndex(0), version: Step(4))
+        _ = assembly.receive(chunk: ChunkIndex(2), version: Step(4))
         #expect(assembly.complete == Step(4))
         #expect(assembly.wanted == Step(5))
-        #expect(assembly.missing == [1])
-        _ = assembly.receive(chunk: 1, version: Step(5))
+        #expect(assembly.missing.map(\.value) == [1])
+        _ = assembly.receive(chunk: ChunkIndex(1), version: Step(5))
         #expect(assembly.complete == Step(5))
         #expect(assembly.wanted == Step(6))
-        #expect(assembly.missing == [0, 1, 2])
+        #expect(assembly.missing.map(\.value) == [0, 1, 2])
     }
 
     @Test func resetForgetsEverything() {
         var assembly = WeightAssembly(chunkCount: 1)
-        _ = assembly.receive(chunk: 0, version: Step(9))
+        _ = assembly.receive(chunk: ChunkIndex(0), version: Step(9))
         assembly.reset()
         #expect(assembly == WeightAssembly(chunkCount: 1))
-        #expect(assembly.receive(chunk: 0, version: Step(2)) == .store(complete: true, abandoned: []))
+        #expect(
+            assembly.receive(chunk: ChunkIndex(0), version: Step(2))
+                == .store(complete: true, abandoned: []))
     }
 }

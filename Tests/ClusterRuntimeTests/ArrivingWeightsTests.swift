@@ -1,4 +1,5 @@
 import Buffers
+import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork
 import Testing
@@ -13,25 +14,25 @@ import Testing
         let buffer = FloatBuffer(count: 64)
         var change = 0
         #expect(arriving.layers(since: &change) == nil)
-        arriving.add(chunk: 3, of: buffer)
+        arriving.add(chunk: ChunkIndex(3), of: buffer)
         #expect(arriving.layers(since: &change)?.layers == [2])
         #expect(arriving.layers(since: &change) == nil, "told twice")
-        arriving.add(chunk: 1, of: buffer)
+        arriving.add(chunk: ChunkIndex(1), of: buffer)
         #expect(arriving.layers(since: &change) == nil, "half a layer is none")
-        arriving.add(chunk: 1, of: buffer)
+        arriving.add(chunk: ChunkIndex(1), of: buffer)
         #expect(arriving.layers(since: &change) == nil, "a chunk counts once")
-        arriving.add(chunk: 2, of: buffer)
-        arriving.add(chunk: 0, of: buffer)
+        arriving.add(chunk: ChunkIndex(2), of: buffer)
+        arriving.add(chunk: ChunkIndex(0), of: buffer)
         #expect(arriving.layers(since: &change)?.layers == [2, 1, 0])
     }
 
     @Test func anotherBufferIsAnotherVersion() {
         let (first, second) = (FloatBuffer(count: 64), FloatBuffer(count: 64))
         var change = 0
-        arriving.add(chunk: 3, of: first)
-        arriving.add(chunk: 0, of: first)
-        arriving.add(chunk: 1, of: second)
-        arriving.add(chunk: 2, of: second)
+        arriving.add(chunk: ChunkIndex(3), of: first)
+        arriving.add(chunk: ChunkIndex(0), of: first)
+        arriving.add(chunk: ChunkIndex(1), of: second)
+        arriving.add(chunk: ChunkIndex(2), of: second)
         let found = arriving.layers(since: &change)
         #expect(found?.buffer === second)
         #expect(found?.layers == [1])
@@ -75,15 +76,15 @@ import Testing
         weights.load(old, into: engine)
         #expect(engine.given == [], "nothing twice")
         // Two layers of the next version come, and then one more task of this version.
-        arriving.add(chunk: 4, of: new)
-        arriving.add(chunk: 2, of: new)
+        arriving.add(chunk: ChunkIndex(4), of: new)
+        arriving.add(chunk: ChunkIndex(2), of: new)
         weights.load(arriving, into: engine)
         #expect(engine.given == [24, 22])
         engine.given = []
         weights.load(old, into: engine)
         #expect(engine.given == [10, 11, 12, 13, 14])
         engine.given = []
-        arriving.add(chunk: 0, of: new)
+        arriving.add(chunk: ChunkIndex(0), of: new)
         weights.load(arriving, into: engine)
         #expect(engine.given == [24, 22, 20])
         engine.given = []

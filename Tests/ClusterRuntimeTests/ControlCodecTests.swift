@@ -43,16 +43,22 @@ import Testing
                 Heartbeat(
                     generation: Generation(3), step: Step(1 << 40), computeMicroseconds: 1,
                     inputMicroseconds: 2, waitMicroseconds: 3)),
-            .shardReady(ShardReady(shard: ShardIndex(2), placement: 4, step: Step(5))),
+            .shardReady(ShardReady(shard: ShardIndex(2), placement: Placement(4), step: Step(5))),
             .progress(
-                Progress(shard: ShardIndex(0), placement: 1, step: Step(6), reports: reports)),
+                Progress(
+                    shard: ShardIndex(0), placement: Placement(1), step: Step(6),
+                    reports: reports)),
             .holding(Holding(number: 2, step: Step(9))),
             .evaluated(
                 Evaluated(
                     step: Step(10),
                     results: [
-                        EvaluationResult(chunk: 1, recordCount: 256, correctCount: 9, lossSum: .nan),
-                        EvaluationResult(chunk: 2, recordCount: 1, correctCount: 0, lossSum: -0.0),
+                        EvaluationResult(
+                            chunk: EvaluationChunkIndex(1), recordCount: 256, correctCount: 9,
+                            lossSum: .nan),
+                        EvaluationResult(
+                            chunk: EvaluationChunkIndex(2), recordCount: 1, correctCount: 0,
+                            lossSum: -0.0),
                     ])),
             .leaving(Leaving(reason: "stopped")), .failed(failure),
             .welcome(
@@ -62,12 +68,14 @@ import Testing
             .refused(failure),
             .host(
                 HostShards(
-                    shards: [ShardIndex(0), ShardIndex(1)], shardCount: 2, placement: 3,
+                    shards: [ShardIndex(0), ShardIndex(1)], shardCount: 2, placement: Placement(3),
                     step: Step(500), stepLimit: Step(938))),
             .assignment(
                 Assignment(
-                    generation: Generation(4), virtualWorkers: [0, 1, 65_535], fromStep: Step(3),
-                    stepLimit: Step(9), shards: placements, placement: 1, instructionSet: "avx2",
+                    generation: Generation(4),
+                    virtualWorkers: [0, 1, 65_535].map(VirtualWorkerIndex.init),
+                    fromStep: Step(3), stepLimit: Step(9), shards: placements,
+                    placement: Placement(1), instructionSet: "avx2",
                     relayGroups: [
                         RelayGroup(
                             node: TreeNode(level: 2, index: 5),
@@ -79,7 +87,7 @@ import Testing
                             ])
                     ])),
             .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(7))),
-            .evaluate(Evaluate(step: Step(8), chunks: [0, 39])),
+            .evaluate(Evaluate(step: Step(8), chunks: [0, 39].map(EvaluationChunkIndex.init))),
             .alive(try body(#"{"stepLimit": 12, "recorded": 11, "received": 12, "workerCount": 3}"#)),
             .introduce(Introduce()),
             .shutdown(Shutdown(reason: "finished", exitCode: 130)),
@@ -135,7 +143,8 @@ import Testing
                         residentByteCount: number().isMultiple(of: 2) ? number() : nil)),
                 .progress(
                     Progress(
-                        shard: ShardIndex(random.next(below: 1 << 16)), placement: number(),
+                        shard: ShardIndex(random.next(below: 1 << 16)),
+                        placement: Placement(number()),
                         step: Step(number()), reports: reports)),
             ]
             for message in messages {
@@ -209,7 +218,8 @@ import Testing
         #expect(throws: (any Error).self) { try decode(json) }
     }
 
-    /// Numbers on which later sums would overflow are refused as steps, generations and shards.
+    /// Numbers on which later sums would overflow are refused as steps, generations, shards and the
+    /// like.
     @Test(
         arguments: [
             #"{"kind":"snapshot","version":1,"body":{"step":9223372036854775807}}"#,
@@ -217,6 +227,11 @@ import Testing
             #"{"kind":"snapshot","version":1,"body":{"step":281474976710656}}"#,
             #"{"kind":"shard-ready","version":1,"body":{"shard":65536,"placement":1,"step":1}}"#,
             #"{"kind":"shard-ready","version":1,"body":{"shard":-1,"placement":1,"step":1}}"#,
+            #"{"kind":"shard-ready","version":1,"body":{"shard":1,"placement":-1,"step":1}}"#,
+            #"{"kind":"shard-ready","version":1,"body":{"shard":1,"placement":281474976710656,"step":1}}"#,
+            #"{"kind":"recompute","version":1,"body":{"step":1,"virtualWorker":-1}}"#,
+            #"{"kind":"recompute","version":1,"body":{"step":1,"virtualWorker":65536}}"#,
+            #"{"kind":"evaluate","version":1,"body":{"step":1,"chunks":[-1]}}"#,
             #"{"kind":"heartbeat","version":1,"body":{"generation":9223372036854775807,"step":1,"isReady":true,"computeMicroseconds":1,"inputMicroseconds":1,"waitMicroseconds":1}}"#,
         ])
     func numbersOutOfReachAreRefused(json: String) {

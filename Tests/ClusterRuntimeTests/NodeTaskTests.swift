@@ -2,9 +2,10 @@ import Buffers
 import ClusterProtocol
 import ClusterRuntime
 import CounterRandom
+import TestSupport
 import Testing
 
-/// Sums of a worker's own leaves, handed over chunk by chunk from the last.
+/// Sums of a worker's own virtual workers, handed over chunk by chunk from the last.
 @Suite struct NodeTaskTests {
     private static let starts = [0, 10, 25, 32]
     private static let count = 32
@@ -38,18 +39,20 @@ import Testing
     @Test func aSingleLeafIsGivenOutAsItBecomesFinal() throws {
         let task = Self.task(2, .leaf(1))
         let sum = Self.sum(of: 1)
-        func add(_ element: Int) -> Range<Int>? {
-            task.add(leaf: 1, sum: sum, totals: Self.totals(1), finalFrom: element)?.chunks
+        func part(_ element: Int) -> NodeTask.Part? {
+            task.add(
+                virtualWorker: VirtualWorkerIndex(1), sum: sum, totals: Self.totals(1),
+                finalFrom: element)
         }
+        func add(_ element: Int) -> [Int]? { part(element)?.chunks.map(\.value) }
         // No chunk begins at this element or after it.
         #expect(add(30) == nil)
-        #expect(add(25) == 2..<3)
+        #expect(add(25) == [2])
         #expect(add(25) == nil)
         #expect(add(24) == nil)
         #expect(add(11) == nil)
-        let last = try #require(
-            task.add(leaf: 1, sum: sum, totals: Self.totals(1), finalFrom: 0))
-        #expect(last.chunks == 0..<2 && last.isLast)
+        let last = try #require(part(0))
+        #expect(last.chunks.map(\.value) == [0, 1] && last.isLast)
         #expect(last.totals == Self.totals(1))
         #expect(last.sum === sum)
         #expect(add(0) == nil)
@@ -63,7 +66,9 @@ import Testing
             let sum = FloatBuffer(count: Self.count)
             // 1 + 2^-8 is halfway between 1 and 1 + 2^-7: two leaves of it make 2, not 2 + 2^-7.
             for index in 0..<Self.count { sum.pointer[index] = 1 + 0x1p-8 }
-            part = task.add(leaf: leaf, sum: sum, totals: Self.totals(leaf), finalFrom: 0)
+            part = task.add(
+                virtualWorker: VirtualWorkerIndex(leaf), sum: sum, totals: Self.totals(leaf),
+                finalFrom: 0)
         }
         let chunks = Self.packed(try #require(part).sum, .bf16)
         let two: [UInt8] = [0x00, 0x40]
@@ -79,7 +84,8 @@ import Testing
         var expected: NodeTask.Part?
         for leaf in 0..<leafCount {
             expected = whole.add(
-                leaf: leaf, sum: Self.sum(of: leaf), totals: Self.totals(leaf), finalFrom: 0)
+                virtualWorker: VirtualWorkerIndex(leaf), sum: Self.sum(of: leaf),
+                totals: Self.totals(leaf), finalFrom: 0)
         }
         let reference = try #require(expected)
 
@@ -94,9 +100,10 @@ import Testing
             guard levels[leaf] > 0 else { continue }
             levels[leaf] = random.next(below: levels[leaf])
             let part = task.add(
-                leaf: leaf, sum: sums[leaf], totals: Self.totals(leaf), finalFrom: levels[leaf])
+                virtualWorker: VirtualWorkerIndex(leaf), sum: sums[leaf], totals: Self.totals(leaf),
+                finalFrom: levels[leaf])
             guard let part else { continue }
-            given += part.chunks.reversed()
+            given += part.chunks.reversed().map(\.value)
             last = part
             #expect(part.totals == reference.totals)
         }

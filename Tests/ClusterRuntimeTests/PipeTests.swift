@@ -14,7 +14,7 @@ import Testing
 
     private static func header(_ number: Int) -> BulkHeader {
         var header = BulkHeader(kind: .contribution, step: Step(number), shard: ShardIndex(3))
-        header.chunk = number
+        header.chunk = ChunkIndex(number)
         header.totals = ContributionTotals(
             sampleCount: 32, lossSum: 1.5, correctCount: 8, recordDigest: .max)
         return header

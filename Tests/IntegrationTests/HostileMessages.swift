@@ -76,17 +76,19 @@ struct HostileMessages {
         let bodies: [ControlMessage] = [
             .hello(hello), .ready(Ready(dataFingerprint: nil, modelFingerprint: "")),
             .heartbeat(Heartbeat(generation: Generation(.max), step: Step(.min))),
-            .shardReady(ShardReady(shard: ShardIndex(0), placement: 1, step: Step(0))),
+            .shardReady(ShardReady(shard: ShardIndex(0), placement: Placement(1), step: Step(0))),
             .progress(
                 Progress(
-                    shard: ShardIndex(0), placement: 1, step: Step(.max), reports: [report])),
+                    shard: ShardIndex(0), placement: Placement(1), step: Step(.max),
+                    reports: [report])),
             .holding(Holding(number: 1, step: Step(0))),
             .evaluated(
                 Evaluated(
                     step: Step(56),
                     results: [
                         EvaluationResult(
-                            chunk: 0, recordCount: 203, correctCount: 0, lossSum: .nan)
+                            chunk: EvaluationChunkIndex(0), recordCount: 203, correctCount: 0,
+                            lossSum: .nan)
                     ])),
             .leaving(Leaving(reason: "tired")),
             .failed(Failure(text: "nothing works", exitCode: 70)),
@@ -132,13 +134,13 @@ struct HostileMessages {
         let whole = [UInt8](repeating: 0, count: plan.chunks[0].range.count * 4)
         for kind in BulkKind.allCases {
             var header = BulkHeader(kind: kind, step: Step(1 << 47), shard: ShardIndex(65_535))
-            header.chunk = Int(UInt32.max)
+            header.chunk = ChunkIndex(Int(UInt32.max))
             header.part = 255
             header.node = TreeNode(level: 31, index: Int(UInt32.max))
             header.totals = ContributionTotals(
                 sampleCount: Int(UInt32.max), lossSum: .nan, correctCount: Int(UInt32.max),
                 recordDigest: .max)
-            header.placement = Int(UInt32.max)
+            header.placement = Placement(Int(UInt32.max))
             messages.append([header.bytes])
             header.payloadType = .float32
             header.payloadByteCount = .max
@@ -149,7 +151,7 @@ struct HostileMessages {
             messages.append([header.bytes, whole, whole])
             // An existing chunk, of a step that is far away, then with a node outside the tree.
             header.shard = plan.chunks[0].shard
-            header.chunk = 0
+            header.chunk = ChunkIndex(0)
             header.part = 0
             messages.append([header.bytes, whole])
             header.step = Step(0)

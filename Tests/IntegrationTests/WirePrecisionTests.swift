@@ -150,7 +150,7 @@ extension Integration {
             header.payloadType = .float32
             header.payloadByteCount = serial.network.parameters.elementCount * 4
             header.totals.sampleCount = serial.plan.microbatchRange(step: 0, virtualWorker: 0).count
-            header.placement = 1
+            header.placement = Placement(1)
             let context = try Context()
             var options = try Insider(keys: run.records.directory.keys).options()
             options.routingIdentity = Array("worker-0000000000000bad".utf8)

@@ -43,7 +43,7 @@ enum Cluster {
     }
 
     static let hostShards = HostShards(
-        shards: plan.shards, shardCount: plan.shardCount, placement: 1, step: Step(0),
+        shards: plan.shards, shardCount: plan.shardCount, placement: Placement(1), step: Step(0),
         stepLimit: Step(4))
 
     /// Renders a status as for people and for tools.

@@ -51,7 +51,7 @@ struct MemberMachines {
                     node: header.node, totals: header.totals),
                 now: now)
         case .follow:
-            guard Cluster.plan.chunks.indices.contains(header.chunk) else { return }
+            guard Cluster.plan.contains(header.chunk) else { return }
             _ = relay.step(
                 .follow(peer: peer, chunk: header.chunk, version: header.step), now: now)
         case .inquiry:
@@ -77,13 +77,16 @@ struct MemberMachines {
                     now: now))
         case .weights: hearWeights(header)
         case .missing:
-            let leaves = [header.chunk, header.part, header.node.index]
-            take(member.step(.work(.missing(step: header.step, leaves: leaves)), now: now))
+            let missing = [header.chunk.value, header.part, header.node.index]
+                .map(VirtualWorkerIndex.init)
+            take(
+                member.step(
+                    .work(.missing(step: header.step, virtualWorkers: missing)), now: now))
         }
     }
 
     private mutating func hearWeights(_ header: BulkHeader) {
-        guard Cluster.plan.chunks.indices.contains(header.chunk) else { return }
+        guard Cluster.plan.contains(header.chunk) else { return }
         _ = relay.step(
             .weights(chunk: header.chunk, version: header.step, placement: header.placement),
             now: now)
@@ -102,7 +105,7 @@ struct MemberMachines {
     /// Whether the count of records fits the node, as the runtime checks too.
     private func isPlausible(_ header: BulkHeader) -> Bool {
         Cluster.tree.contains(header.node)
-            && header.totals.sampleCount == Cluster.tree.leaves(of: header.node).count
+            && header.totals.sampleCount == Cluster.tree.virtualWorkers(below: header.node).count
     }
 
     private mutating func take(_ actions: [MemberMachine.Action]) {

@@ -46,7 +46,7 @@ extension Reader {
                 say(.ready(Cluster.ready), member, 2)
             }
             for shard in Cluster.plan.shards {
-                let place = ShardReady(shard: shard, placement: 1, step: Step(0))
+                let place = ShardReady(shard: shard, placement: Placement(1), step: Step(0))
                 say(.shardReady(place), Cluster.server, 3)
             }
             let beat = Heartbeat(generation: Generation(1), step: Step(1), computeMicroseconds: 9)
@@ -69,7 +69,7 @@ extension Reader {
                 welcome.configuration, fileName: "configuration")
             let material = try RunMaterial(configuration, data: welcome.data, backend: .reference)
             for chunk in [0, -1, material.evaluationChunkCount, .max] {
-                _ = material.evaluationRecords(chunk: chunk)
+                _ = material.evaluationRecords(chunk: EvaluationChunkIndex(chunk))
             }
             _ = (material.totalSteps, material.wire, material.shardHost)
             var worker = WorkerMachine(

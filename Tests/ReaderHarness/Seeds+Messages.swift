@@ -7,11 +7,11 @@ extension Seeds {
 
     static let bulk: [[UInt8]] = BulkKind.allCases.map { kind in
         var header = BulkHeader(kind: kind, step: Step(3), shard: ShardIndex(1))
-        header.chunk = 2
+        header.chunk = ChunkIndex(2)
         header.node = TreeNode(level: 1, index: 1)
         header.totals = ContributionTotals(
             sampleCount: 2, lossSum: 1.5, correctCount: 1, recordDigest: 0x1234)
-        header.placement = 1
+        header.placement = Placement(1)
         let payload: [UInt8]
         switch kind {
         case .contribution, .weights, .combine, .state:
@@ -82,9 +82,10 @@ extension Seeds {
     }()
 
     static let assignment = Assignment(
-        generation: Generation(1), virtualWorkers: [0, 1], interimVirtualWorkers: [0],
-        fromStep: Step(2), auditedVirtualWorkers: [2, 3], stepLimit: Step(4),
-        shards: Cluster.placements, placement: 1, instructionSet: "avx2",
+        generation: Generation(1), virtualWorkers: [0, 1].map(VirtualWorkerIndex.init),
+        interimVirtualWorkers: [VirtualWorkerIndex(0)], fromStep: Step(2),
+        auditedVirtualWorkers: [2, 3].map(VirtualWorkerIndex.init), stepLimit: Step(4),
+        shards: Cluster.placements, placement: Placement(1), instructionSet: "avx2",
         relayGroups: [
             RelayGroup(
                 node: TreeNode(level: 1, index: 0),
@@ -96,7 +97,7 @@ extension Seeds {
     {
         .progress(
             Progress(
-                shard: ShardIndex(shard), placement: 1, step: Step(step),
+                shard: ShardIndex(shard), placement: Placement(1), step: Step(step),
                 reports: reports.map {
                     StepReport(
                         step: Step($0),
@@ -110,12 +111,14 @@ extension Seeds {
             Evaluated(
                 step: Step(step),
                 results: (0..<2).map {
-                    EvaluationResult(chunk: $0, recordCount: 10, correctCount: 4, lossSum: 9)
+                    EvaluationResult(
+                        chunk: EvaluationChunkIndex($0), recordCount: 10, correctCount: 4,
+                        lossSum: 9)
                 }))
     }
 
     private static let finding = AuditFinding(
-        step: Step(1), virtualWorker: 2, peers: Cluster.workers)
+        step: Step(1), virtualWorker: VirtualWorkerIndex(2), peers: Cluster.workers)
 
     private static let beat = Heartbeat(
         generation: Generation(1), step: Step(2), isReady: true, computeMicroseconds: 900,
@@ -124,7 +127,7 @@ extension Seeds {
     /// A message of each kind that members send.
     private static let ofMembers: [ControlMessage] = [
         .hello(Cluster.hello(Cluster.workers[0])), .ready(Cluster.ready), .heartbeat(beat),
-        .shardReady(ShardReady(shard: ShardIndex(0), placement: 1, step: Step(0))),
+        .shardReady(ShardReady(shard: ShardIndex(0), placement: Placement(1), step: Step(0))),
         progress(0, 2, reports: 0..<2), .holding(Holding(number: 1, step: Step(2))), evaluated(4),
         .leaving(Leaving(reason: "stopped")),
         .failed(Failure(text: "no \"memory\"\n", exitCode: 70)),
@@ -135,8 +138,8 @@ extension Seeds {
     private static let ofCoordinator: [ControlMessage] = [
         .welcome(welcome), .refused(Failure(text: "full", exitCode: 65)), .host(Cluster.hostShards),
         .assignment(assignment), .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(4))),
-        .evaluate(Evaluate(step: Step(4), chunks: [0, 1])),
-        .recompute(Recompute(step: Step(1), virtualWorker: 2)),
+        .evaluate(Evaluate(step: Step(4), chunks: [0, 1].map(EvaluationChunkIndex.init))),
+        .recompute(Recompute(step: Step(1), virtualWorker: VirtualWorkerIndex(2))),
         .alive(Alive(stepLimit: Step(8), recorded: Step(2), workerCount: 2)),
         .introduce(Introduce()), .shutdown(Shutdown(reason: "finished", exitCode: 0)),
     ]
@@ -146,7 +149,7 @@ extension Seeds {
     static let hello: [[UInt8]] = {
         var other = Cluster.hello(PeerIdentity(rawValue: "worker-c"))
         other.label = "worker 3"
-        other.session = .init(run: Cluster.run, generation: Generation(1), placement: 1)
+        other.session = .init(run: Cluster.run, generation: Generation(1), placement: Placement(1))
         var server = Cluster.hello(PeerIdentity(rawValue: "server-b"))
         server.role = .server
         return [other, server].map { ControlCodec.encode(.hello($0)) }
@@ -177,7 +180,9 @@ extension Seeds {
             [("\($0)", .hello(Cluster.hello($1))), ("\($0)", .ready(Cluster.ready))]
         }
         let placed: [(String, ControlMessage)] = (0..<2).map {
-            ("2", .shardReady(ShardReady(shard: ShardIndex($0), placement: 1, step: Step(0))))
+            let ready = ShardReady(
+                shard: ShardIndex($0), placement: Placement(1), step: Step(0))
+            return ("2", .shardReady(ready))
         }
         let trained: [(String, ControlMessage)] = [
             ("0", .heartbeat(beat)), ("1", .heartbeat(beat)), ("2", progress(0, 2, reports: 0..<2)),
@@ -212,28 +217,32 @@ extension Seeds {
 
     /// State, weights and sums of the first steps.
     static let shard: [[UInt8]] = {
-        func header(_ kind: BulkKind, _ step: Int, _ chunk: Int, _ node: TreeNode = .leaf(0))
-            -> [UInt8]
-        {
+        let first = ChunkIndex(0)
+        func leaf(_ index: Int) -> TreeNode { TreeNode(level: 0, index: index) }
+        func header(
+            _ kind: BulkKind, _ step: Int, _ chunk: ChunkIndex,
+            _ node: TreeNode = TreeNode(level: 0, index: 0)
+        ) -> [UInt8] {
             var header = BulkHeader(
-                kind: kind, step: Step(step), shard: Cluster.plan.chunks[chunk].shard)
+                kind: kind, step: Step(step), shard: Cluster.plan[chunk].shard)
             header.chunk = chunk
             header.node = node
-            header.placement = 1
-            header.totals.sampleCount = Cluster.tree.leaves(of: node).count
+            header.placement = Placement(1)
+            header.totals.sampleCount = Cluster.tree.virtualWorkers(below: node).count
             header.totals.lossSum = 1
             return header.bytes
         }
-        let chunks = Cluster.plan.chunks.indices
+        let chunks = Cluster.plan.chunkIndices
         let states = chunks.flatMap { header(.state, 0, $0) }
         let weights = chunks.flatMap { header(.weights, 0, $0) }
         let leaves = chunks.flatMap { chunk in
-            (0..<4).flatMap { header(.contribution, 0, chunk, .leaf($0)) }
+            (0..<4).flatMap { header(.contribution, 0, chunk, leaf($0)) }
         }
         let sums = chunks.flatMap { header(.contribution, 1, $0, Cluster.tree.root) }
         let asked =
-            header(.fetch, 0, 0) + header(.inquiry, 0, 0) + header(.follow, 0, 1)
-            + header(.combine, 0, 0, .leaf(1)) + header(.missing, 0, 0) + header(.unsubscribe, 0, 0)
+            header(.fetch, 0, first) + header(.inquiry, 0, first) + header(.follow, 0, first.next)
+            + header(.combine, 0, first, leaf(1)) + header(.missing, 0, first)
+            + header(.unsubscribe, 0, first)
         return [states + weights + leaves + sums, weights + asked, states + asked + weights]
     }()
 }

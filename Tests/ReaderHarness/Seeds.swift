@@ -197,8 +197,11 @@ enum Seeds {
                 step: Step(4), recordCount: 20, correctCount: 3, lossSum: 40.5, trainingSeconds: 2))
         let begun: [JournalEntry] = [
             .started(run: Cluster.run, step: Step(0)), .settled(instructionSet: "avx2"), joined,
-            .placed(placement: 1, step: Step(0), hosts: [Cluster.server, Cluster.server]),
-            .assigned(generation: Generation(3), virtualWorkers: ["worker 1": [0, 1]]),
+            .placed(
+                placement: Placement(1), step: Step(0), hosts: [Cluster.server, Cluster.server]),
+            .assigned(
+                generation: Generation(3),
+                virtualWorkers: ["worker 1": [0, 1].map(VirtualWorkerIndex.init)]),
             .limit(Step(4), trainingSeconds: 0.5),
         ]
         return [

@@ -17,8 +17,10 @@ import Testing
     private static let entries: [JournalEntry] = [
         .joined(peer: worker, role: .worker, host: "host", processIdentifier: 7),
         .started(run: "run", step: Step(0)), .settled(instructionSet: "avx2"),
-        .placed(placement: 3, step: Step(0), hosts: [worker]),
-        .assigned(generation: Generation(12), virtualWorkers: ["worker 1": [0, 1]]),
+        .placed(placement: Placement(3), step: Step(0), hosts: [worker]),
+        .assigned(
+            generation: Generation(12),
+            virtualWorkers: ["worker 1": [0, 1].map(VirtualWorkerIndex.init)]),
         .checkpoint(Step(5)), .tookOver, .lost(peer: worker, reason: "left"),
         .finished(step: Step(5), exitCode: 0),
     ]

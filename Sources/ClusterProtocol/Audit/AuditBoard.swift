@@ -1,6 +1,7 @@
-/// The results that workers have sent for the audited leaves of one chunk in one step.
+/// The results that workers have sent for the audited virtual workers of one chunk in one step.
 ///
-/// A leaf is accepted when two different workers sent the same result, to the bit.
+/// A virtual worker's gradient is accepted when two different workers sent the same result, to the
+/// bit.
 struct AuditBoard: Hashable, Sendable {
     /// One worker's result: a digest of the gradient's bits, and the totals.
     struct Vote: Hashable, Sendable {
@@ -8,7 +9,7 @@ struct AuditBoard: Hashable, Sendable {
         var totals: ContributionTotals
     }
 
-    /// What is known about a leaf after another vote.
+    /// What is known about a virtual worker after another vote.
     enum Verdict: Hashable, Sendable {
         /// There is one result so far.
         case waiting
@@ -18,12 +19,14 @@ struct AuditBoard: Hashable, Sendable {
         case disputed([PeerIdentity])
     }
 
-    private var history: [Int: [(peer: PeerIdentity, vote: Vote)]] = [:]
+    private var history: [VirtualWorkerIndex: [(peer: PeerIdentity, vote: Vote)]] = [:]
 
-    /// Adds a worker's vote on a leaf, and returns what is known about the leaf now.
-    mutating func add(_ vote: Vote, leaf: Int, by peer: PeerIdentity) -> Verdict {
-        history[leaf, default: []].append((peer, vote))
-        let all = history[leaf] ?? []
+    /// Adds a worker's vote on a virtual worker, and returns what is known about it now.
+    mutating func add(
+        _ vote: Vote, virtualWorker: VirtualWorkerIndex, by peer: PeerIdentity
+    ) -> Verdict {
+        history[virtualWorker, default: []].append((peer, vote))
+        let all = history[virtualWorker] ?? []
         let agreeing = Set(all.filter { $0.vote == vote }.map(\.peer))
         if agreeing.count >= 2 {
             let liars = Set(all.filter { $0.vote != vote }.map(\.peer)).sorted()
@@ -32,30 +35,30 @@ struct AuditBoard: Hashable, Sendable {
         return Set(all.map(\.vote)).count > 1 ? .disputed(Set(all.map(\.peer)).sorted()) : .waiting
     }
 
-    /// The leaves on which workers disagree, in ascending order, with those workers.
-    var disputes: [(leaf: Int, peers: [PeerIdentity])] {
-        history.keys.sorted().compactMap { leaf in
-            let all = history[leaf] ?? []
+    /// The virtual workers on which workers disagree, in ascending order, with those workers.
+    var disputes: [(virtualWorker: VirtualWorkerIndex, peers: [PeerIdentity])] {
+        history.keys.sorted().compactMap { virtualWorker in
+            let all = history[virtualWorker] ?? []
             guard Set(all.map(\.vote)).count > 1 else { return nil }
-            return (leaf, Set(all.map(\.peer)).sorted())
+            return (virtualWorker, Set(all.map(\.peer)).sorted())
         }
     }
 
-    /// The first vote on each leaf, for a run that has only one worker left and so can get no second
-    /// vote.
-    var firstOpinions: [(leaf: Int, peer: PeerIdentity, vote: Vote)] {
-        history.keys.sorted().compactMap { leaf in
-            (history[leaf]?.first).map { (leaf, $0.peer, $0.vote) }
+    /// The first vote on each virtual worker, for a run that has only one worker left and so can
+    /// get no second vote.
+    var firstOpinions: [(virtualWorker: VirtualWorkerIndex, peer: PeerIdentity, vote: Vote)] {
+        history.keys.sorted().compactMap { virtualWorker in
+            (history[virtualWorker]?.first).map { (virtualWorker, $0.peer, $0.vote) }
         }
     }
 
-    /// Forgets all votes on a leaf.
-    mutating func settle(_ leaf: Int) { history[leaf] = nil }
+    /// Forgets all votes on a virtual worker.
+    mutating func settle(_ virtualWorker: VirtualWorkerIndex) { history[virtualWorker] = nil }
 
     static func == (left: AuditBoard, right: AuditBoard) -> Bool {
         left.history.keys == right.history.keys
-            && left.history.allSatisfy { leaf, all in
-                zip(all, right.history[leaf] ?? []).allSatisfy { $0 == $1 }
+            && left.history.allSatisfy { virtualWorker, all in
+                zip(all, right.history[virtualWorker] ?? []).allSatisfy { $0 == $1 }
             }
     }
 

@@ -1,7 +1,7 @@
 /// Audits: what the coordinator does when two computations of the same gradient differ.
 extension CoordinatorMachine {
-    /// Asks a third worker to compute the leaf; without a third worker, asks all workers to compute it
-    /// once more.
+    /// Asks a third worker to compute the gradient; without a third worker, asks all workers to
+    /// compute it once more.
     mutating func settle(_ dispute: AuditFinding) -> [Action] {
         let workers = readyPeers(.worker)
         let others = workers.filter { !dispute.peers.contains($0.hello.identity) }

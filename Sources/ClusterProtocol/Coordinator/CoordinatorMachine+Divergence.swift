@@ -39,12 +39,12 @@ extension CoordinatorMachine {
     mutating func diverge(_ report: StepReport, now: Moment) -> [Action] {
         guard !hasNotedFlaw else { return [] }
         hasNotedFlaw = true
-        let leaf = report.flawedLeaf
-        let owner = leaf.flatMap { leaf in
-            readyPeers(.worker).first { $0.virtualWorkers.contains(leaf) }?.summary
+        let flawed = report.flawedVirtualWorker
+        let owner = flawed.flatMap { flawed in
+            readyPeers(.worker).first { $0.virtualWorkers.contains(flawed) }?.summary
         }
         let note = Action.note(
-            .flawedLoss(step: report.step, virtualWorker: leaf, owner))
+            .flawedLoss(step: report.step, virtualWorker: flawed, owner))
         // A run that a user has asked to stop is not taken back.
         if configuration.keepsGoing || stop != nil { return [note] }
         stop = (ExitCode.data, Self.lossReason(report.step))

@@ -152,8 +152,8 @@ extension CoordinatorMachine {
         let time = Double(heartbeat.computeMicroseconds) + Double(heartbeat.inputMicroseconds)
         if time > 0 {
             peers[peer]?.busyHeartbeat = heartbeat
-            let former = peers[peer]?.leafMicroseconds ?? time
-            peers[peer]?.leafMicroseconds = (former + time) / 2
+            let former = peers[peer]?.virtualWorkerMicroseconds ?? time
+            peers[peer]?.virtualWorkerMicroseconds = (former + time) / 2
             areSpeedsNew = true
         }
         guard let member = peers[peer] else { return [] }
@@ -198,8 +198,8 @@ extension CoordinatorMachine {
 
     /// Removes a member, and gives its work to others.
     mutating func lose(_ peer: PeerIdentity, reason: String, now: Moment) -> [Action] {
-        // The member's audits end with it too: without a new assignment, a leaf that it was to check
-        // would wait for its result without end.
+        // The member's audits end with it too: without a new assignment, a virtual worker that it
+        // was to check would wait for its result without end.
         let hadDuties = peers[peer].map(hasDuties)
         guard let member = remove(peer), let hadDuties else { return [] }
         var actions: [Action] = [
@@ -228,10 +228,11 @@ extension CoordinatorMachine {
     /// Workers with their measured speeds; a worker that has not worked yet counts as average.
     var candidates: [AssignmentPlanner.Candidate] {
         let workers = readyPeers(.worker)
-        let known = workers.compactMap(\.leafMicroseconds)
+        let known = workers.compactMap(\.virtualWorkerMicroseconds)
         let mean = known.isEmpty ? 1 : known.reduce(0, +) / Double(known.count)
         return workers.map { worker in
-            let speed = Double(max(1, worker.hello.threadCount)) / (worker.leafMicroseconds ?? mean)
+            let threads = Double(max(1, worker.hello.threadCount))
+            let speed = threads / (worker.virtualWorkerMicroseconds ?? mean)
             return .init(identity: worker.hello.identity, weight: speed)
         }
     }
@@ -243,12 +244,11 @@ extension CoordinatorMachine {
     ///     only those that no worker has are dealt, and the deal holds at once.
     ///   - isFresh: Whether no worker has anything yet, so that a new deal may hold at once.
     mutating func assign(rebalanced: Bool, isFresh: Bool = false) -> [Action] {
-        let leafCount = configuration.tree.leafCount
+        let all = configuration.tree.virtualWorkers
         let interim = AssignmentPlanner.completed(
-            peers.mapValues(\.virtualWorkers), leafCount: leafCount, candidates: candidates)
+            peers.mapValues(\.virtualWorkers), of: all, candidates: candidates)
         let deal =
-            rebalanced
-            ? AssignmentPlanner.contiguous(leafCount: leafCount, candidates: candidates) : interim
+            rebalanced ? AssignmentPlanner.contiguous(all, candidates: candidates) : interim
         for identity in peers.keys.sorted() {
             peers[identity]?.virtualWorkers = deal[identity] ?? []
             let isLater = rebalanced && !isFresh
@@ -328,10 +328,10 @@ extension CoordinatorMachine {
             identity: hello.identity, endpoint: text, publicKey: hello.publicKey)
     }
 
-    /// Returns the groups that have some of these leaves below them.
-    private func relayGroups(with leaves: [Int]) -> [RelayGroup] {
+    /// Returns the groups that have some of these virtual workers below them.
+    private func relayGroups(with virtualWorkers: [VirtualWorkerIndex]) -> [RelayGroup] {
         guard let level = relayGroups.first?.node.level else { return [] }
-        let wanted = Set(leaves.map { $0 >> level })
+        let wanted = Set(virtualWorkers.map { $0.value >> level })
         return relayGroups.filter { wanted.contains($0.node.index) }
     }
 }

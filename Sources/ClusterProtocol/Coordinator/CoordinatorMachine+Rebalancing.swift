@@ -18,13 +18,15 @@ extension CoordinatorMachine {
         areSpeedsNew = false
         lastComparison = now
         let workers = readyPeers(.worker)
-        let times = workers.compactMap(\.leafMicroseconds)
+        let times = workers.compactMap(\.virtualWorkerMicroseconds)
         guard workers.count > 1, times.count == workers.count, let fastest = times.min(),
-            let slowest = workers.max(by: { ($0.leafMicroseconds ?? 0) < ($1.leafMicroseconds ?? 0) }),
-            let slowestTime = slowest.leafMicroseconds, slowestTime > fastest * Self.noise
+            let slowest = workers.max(by: {
+                ($0.virtualWorkerMicroseconds ?? 0) < ($1.virtualWorkerMicroseconds ?? 0)
+            }),
+            let slowestTime = slowest.virtualWorkerMicroseconds, slowestTime > fastest * Self.noise
         else { return [] }
         let deal = AssignmentPlanner.contiguous(
-            leafCount: configuration.tree.leafCount, candidates: candidates)
+            configuration.tree.virtualWorkers, candidates: candidates)
         let present = stepTime(workers) { $0.virtualWorkers.count }
         let future = stepTime(workers) { deal[$0.hello.identity]?.count ?? 0 }
         guard present > future * Self.gain, isWorthwhile(saving: present - future, now: now) else {
@@ -54,7 +56,7 @@ extension CoordinatorMachine {
         workers.map { worker in
             let threads = max(1, worker.hello.threadCount)
             let rounds = (count(worker) + threads - 1) / threads
-            return Double(rounds) * (worker.leafMicroseconds ?? 0)
+            return Double(rounds) * (worker.virtualWorkerMicroseconds ?? 0)
         }.max() ?? 0
     }
 }

@@ -33,7 +33,7 @@ extension CoordinatorMachine {
         var load: [PeerIdentity: Int] = [:]
         for shard in shards { if let host = shard.host { load[host, default: 0] += 1 } }
         var queue = LoadQueue(hosts.map { (load[$0.hello.identity, default: 0], 1) })
-        placement += 1
+        placement = placement.next
         placementStep = lastCheckpoint
         for index in shards.indices {
             if shards[index].host == nil { shards[index].host = hosts[queue.take()].hello.identity }

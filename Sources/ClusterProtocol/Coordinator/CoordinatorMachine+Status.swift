@@ -38,7 +38,7 @@ extension CoordinatorMachine {
         let begin = min(max(0, firstMember), everyone.count)
         let page = everyone[begin..<min(everyone.count, begin + ClusterStatus.maximumPageSize)]
         let shares = hostedShards
-        let fastest = everyone.compactMap(\.leafMicroseconds).min()
+        let fastest = everyone.compactMap(\.virtualWorkerMicroseconds).min()
         let atWork = everyone.filter { memberState($0, now: now) == .ready }
         let hosts = Set(atWork.map(\.hello.identity))
         let missing = shards.indices.filter { index in
@@ -109,7 +109,7 @@ extension CoordinatorMachine {
         let heartbeat = peer.heartbeat
         let version = mine.map { shards[$0].version.value }.min()
         let factor = fastest.flatMap { least in
-            peer.leafMicroseconds.map { least > 0 ? $0 / least : 1 }
+            peer.virtualWorkerMicroseconds.map { least > 0 ? $0 / least : 1 }
         }
         let isSlow = factor.map { $0 > Self.noise } ?? false
         return MemberStatus(
@@ -117,7 +117,7 @@ extension CoordinatorMachine {
             role: peer.hello.role, host: Self.cut(peer.hello.host, 64),
             processIdentifier: peer.hello.processIdentifier,
             threadCount: peer.hello.threadCount, state: memberState(peer, now: now),
-            virtualWorkers: IndexRanges.text(peer.virtualWorkers),
+            virtualWorkers: IndexRanges.text(peer.virtualWorkers.map(\.value)),
             virtualWorkerCount: peer.virtualWorkers.count, shards: IndexRanges.text(mine),
             shardCount: mine.count, generation: heartbeat?.generation.value ?? 0,
             step: peer.hello.role == .worker ? heartbeat?.step.value ?? 0 : version ?? 0,

@@ -162,7 +162,7 @@ extension CoordinatorMachine {
     ///   - now: The present time.
     mutating func dealEvaluation(again: Bool = false, now: Moment) -> [Action] {
         guard case .evaluating(var evaluation) = phase, readyCount(.worker) > 0 else { return [] }
-        let open = (0..<configuration.evaluationChunkCount).filter { chunk in
+        let open = configuration.evaluationChunks.filter { chunk in
             guard evaluation.results[chunk] == nil else { return false }
             return again || (evaluation.owners[chunk].map { peers[$0] == nil } ?? true)
         }
@@ -170,14 +170,13 @@ extension CoordinatorMachine {
         let workers = readyPeers(.worker)
         evaluation.dealtAt = now
         let deal = AssignmentPlanner.contiguous(
-            leafCount: open.count,
+            open,
             candidates: workers.map {
                 .init(identity: $0.hello.identity, weight: Double(max(1, $0.hello.threadCount)))
             })
         var actions: [Action] = []
         for worker in workers {
-            let chunks = (deal[worker.hello.identity] ?? []).map { open[$0] }
-            guard !chunks.isEmpty else { continue }
+            guard let chunks = deal[worker.hello.identity], !chunks.isEmpty else { continue }
             for chunk in chunks { evaluation.owners[chunk] = worker.hello.identity }
             let evaluate = Evaluate(step: evaluation.step, chunks: chunks)
             actions.append(.send(.evaluate(evaluate), to: worker.hello.identity))
@@ -192,7 +191,7 @@ extension CoordinatorMachine {
             return []
         }
         for result in evaluated.results
-        where (0..<configuration.evaluationChunkCount).contains(result.chunk) && result.isPlausible {
+        where configuration.evaluationChunks.contains(result.chunk) && result.isPlausible {
             evaluation.results[result.chunk] = result
         }
         phase = .evaluating(evaluation)
@@ -210,7 +209,7 @@ extension CoordinatorMachine {
             waitingSince = from
             return giveUp(waitingFor: "workers", since: from, now: now)
         }
-        let results = (0..<configuration.evaluationChunkCount).compactMap { evaluation.results[$0] }
+        let results = configuration.evaluationChunks.compactMap { evaluation.results[$0] }
         let summary = EvaluationSummary(
             step: evaluation.step, recordCount: results.reduce(0) { $0 + $1.recordCount },
             correctCount: results.reduce(0) { $0 + $1.correctCount },

@@ -8,7 +8,8 @@ public struct CoordinatorMachine: Sendable {
     public struct Configuration: Hashable, Sendable {
         /// The run's name, which is the path of its run directory.
         public var run: String
-        /// The tree along which gradient sums are added; its leaves are the run's virtual workers.
+        /// The tree along which gradient sums are added; its leaves are the virtual workers'
+        /// gradients.
         public var tree: ReductionTree
         /// How the flat parameter vector is cut into slices and chunks.
         public var plan: SlicePlan
@@ -24,6 +25,10 @@ public struct CoordinatorMachine: Sendable {
         public var stepsPerEpoch: Int
         /// The number of chunks that the test records are evaluated in; 0 without test records.
         public var evaluationChunkCount: Int
+        /// The numbers of these chunks.
+        var evaluationChunks: Range<EvaluationChunkIndex> {
+            EvaluationChunkIndex(0)..<EvaluationChunkIndex(evaluationChunkCount)
+        }
         /// The time between two heartbeats; a member that is silent for three of them counts as lost.
         public var heartbeatInterval: Duration
         /// How long to wait for the other workers once there is at least one.
@@ -189,15 +194,15 @@ public struct CoordinatorMachine: Sendable {
         case refused(PeerIdentity, Failure)
         /// A member is gone. The virtual workers `moved` had been its share; `step` is the first that
         /// is not in the ledger.
-        case lost(PeerSummary, reason: String, moved: [Int], step: Step)
+        case lost(PeerSummary, reason: String, moved: [VirtualWorkerIndex], step: Step)
         /// A member leaves because its user stopped it.
         case left(PeerSummary)
         /// Virtual workers were dealt; the shares are given by the workers' names.
-        case assigned(Generation, [String: [Int]])
+        case assigned(Generation, [String: [VirtualWorkerIndex]])
         /// Sums and weights go by relays from now on.
         case relayed([RelayGroup])
         /// The shards are being put in place, with their state at the checkpoint of `step`.
-        case placing(shards: [ShardIndex], step: Step, placement: Int)
+        case placing(shards: [ShardIndex], step: Step, placement: Placement)
         /// Shards were lost with the member that hosted them, so that all shards go back to a
         /// checkpoint.
         case shardsLost([ShardIndex], PeerSummary, backTo: Step)
@@ -209,9 +214,10 @@ public struct CoordinatorMachine: Sendable {
         case stopping(step: Step)
         /// Two workers computed different gradients for the same records; the workers in `asked`
         /// compute it again.
-        case disputed(step: Step, virtualWorker: Int, [PeerSummary], asked: [PeerSummary])
+        case disputed(
+            step: Step, virtualWorker: VirtualWorkerIndex, [PeerSummary], asked: [PeerSummary])
         /// Two others have contradicted a worker's gradient.
-        case contradicted(PeerSummary, step: Step, virtualWorker: Int)
+        case contradicted(PeerSummary, step: Step, virtualWorker: VirtualWorkerIndex)
         /// Virtual workers move from slow to fast workers. `factor` is the slowest worker's time
         /// relative to the fastest one's, and `phase` is where the slowest worker spends most of its
         /// time.
@@ -220,7 +226,7 @@ public struct CoordinatorMachine: Sendable {
         case unexpected(kind: String, PeerIdentity)
         /// The loss of a step is not a finite number. The virtual worker is the first with such a loss,
         /// and the peer is the worker that has it now.
-        case flawedLoss(step: Step, virtualWorker: Int?, PeerSummary?)
+        case flawedLoss(step: Step, virtualWorker: VirtualWorkerIndex?, PeerSummary?)
         /// The weights of a version are not finite numbers.
         case flawedWeights(Step)
         /// The run goes back to its last checkpoint, to end with the last finite weights.
@@ -258,16 +264,16 @@ public struct CoordinatorMachine: Sendable {
         /// When the last message of the process arrived.
         var lastHeard: Moment
         /// The virtual workers dealt to it, ascending.
-        var virtualWorkers: [Int] = []
+        var virtualWorkers: [VirtualWorkerIndex] = []
         /// The share until the newest deal holds, from `dealtFrom` on.
-        var interimVirtualWorkers: [Int] = []
+        var interimVirtualWorkers: [VirtualWorkerIndex] = []
         /// Its last heartbeat.
         var heartbeat: Heartbeat?
         /// Its last heartbeat that reports computed virtual workers.
         var busyHeartbeat: Heartbeat?
         /// The time of one virtual worker on one of its threads, smoothed, in microseconds; nil before
         /// the first step.
-        var leafMicroseconds: Double?
+        var virtualWorkerMicroseconds: Double?
 
         /// Where most of its time goes.
         var slowPhase: String {
@@ -311,9 +317,9 @@ public struct CoordinatorMachine: Sendable {
         /// When chunks were last dealt.
         var dealtAt: Moment
         /// The worker that each chunk was last dealt to.
-        var owners: [Int: PeerIdentity] = [:]
+        var owners: [EvaluationChunkIndex: PeerIdentity] = [:]
         /// The results that have arrived, by chunk.
-        var results: [Int: EvaluationResult] = [:]
+        var results: [EvaluationChunkIndex: EvaluationResult] = [:]
     }
 
     /// A search for the step at which all members can rest.
@@ -353,7 +359,7 @@ public struct CoordinatorMachine: Sendable {
     /// The first step of the newest deal of virtual workers.
     var dealtFrom = Step(0)
     /// The number of the present placement of the shards.
-    var placement = 0
+    var placement = Placement(0)
     /// The checkpoint that all shards were put back to. A later checkpoint may be written before all
     /// shards have heard of this one.
     var placementStep: Step

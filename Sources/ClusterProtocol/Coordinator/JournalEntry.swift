@@ -10,9 +10,9 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case lost(peer: PeerIdentity, reason: String)
     /// The shards were placed, with their state at a checkpoint; `hosts` are their hosts, in shard
     /// order.
-    case placed(placement: Int, step: Step, hosts: [PeerIdentity])
+    case placed(placement: Placement, step: Step, hosts: [PeerIdentity])
     /// Virtual workers were dealt; `virtualWorkers` gives each worker's share by the worker's name.
-    case assigned(generation: Generation, virtualWorkers: [String: [Int]])
+    case assigned(generation: Generation, virtualWorkers: [String: [VirtualWorkerIndex]])
     /// Steps below this one may run from now on; `trainingSeconds` have been spent in training steps so
     /// far.
     case limit(Step, trainingSeconds: Double)

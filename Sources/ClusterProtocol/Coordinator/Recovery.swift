@@ -4,7 +4,7 @@ extension CoordinatorMachine {
         /// The last generation that was dealt.
         public var generation = Generation(0)
         /// The number of the last placement of the shards.
-        public var placement = 0
+        public var placement = Placement(0)
         /// The checkpoint with which that placement began.
         public var placementStep = Step(0)
         /// The host of each shard in that placement, in shard order.

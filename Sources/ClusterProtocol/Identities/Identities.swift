@@ -51,107 +51,105 @@ public enum Role: String, Codable, Sendable, CaseIterable {
 }
 
 /// The number of a membership: it rises by one each time the coordinator assigns virtual workers.
-public struct Generation: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
+public struct Generation: WholeNumber {
+    /// Every decoded generation is below this number.
+    public static let decodingLimit = 1 << 48
+
     /// The number, from 0.
     public var value: Int
 
     /// Creates the generation with this number.
+    @inlinable
     public init(_ value: Int) { self.value = value }
-
-    /// Decodes a generation from its number.
-    ///
-    /// - Throws: `DecodingError` when the number is negative or 2^48 and above.
-    public init(from decoder: any Decoder) throws {
-        value = try decoder.wholeNumber(below: 1 << 48)
-    }
-
-    /// Encodes the generation as its number.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(value)
-    }
-
-    /// The generation after this one.
-    public var next: Generation { Generation(value + 1) }
-    /// The number as text.
-    public var description: String { "\(value)" }
-    /// Returns whether the first generation is earlier than the second one.
-    public static func < (left: Self, right: Self) -> Bool { left.value < right.value }
-}
-
-/// The number of a shard, which owns one slice of the flat parameter vector.
-public struct ShardIndex: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
-    /// The number, from 0.
-    public var value: Int
-
-    /// Creates the index with this number.
-    public init(_ value: Int) { self.value = value }
-
-    /// Decodes an index from its number.
-    ///
-    /// - Throws: `DecodingError` when the number is negative or 2^16 and above.
-    public init(from decoder: any Decoder) throws {
-        value = try decoder.wholeNumber(below: 1 << 16)
-    }
-
-    /// Encodes the index as its number.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(value)
-    }
-
-    /// The number as text.
-    public var description: String { "\(value)" }
-    /// Returns whether the first index is lower than the second one.
-    public static func < (left: Self, right: Self) -> Bool { left.value < right.value }
 }
 
 /// A number of optimizer updates: step *t* turns the weights of version *t* into version *t + 1*.
 ///
 /// The same number therefore names a step and the weights from which the step starts.
-public struct Step: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
+public struct Step: WholeNumber {
+    /// Every decoded step is below this number.
+    public static let decodingLimit = 1 << 48
+
     /// The number, from 0.
     public var value: Int
 
     /// Creates the step with this number.
+    @inlinable
     public init(_ value: Int) { self.value = value }
+}
 
-    /// Decodes a step from its number.
-    ///
-    /// - Throws: `DecodingError` when the number is negative or 2^48 and above.
-    public init(from decoder: any Decoder) throws {
-        value = try decoder.wholeNumber(below: 1 << 48)
-    }
+/// The number of a virtual worker, which computes one microbatch of each step.
+///
+/// Its gradient is a leaf of the reduction tree.
+public struct VirtualWorkerIndex: WholeNumber {
+    /// Every decoded index is below this number.
+    public static let decodingLimit = ReductionTree.maximumLeafCount
 
-    /// Encodes the step as its number.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(value)
-    }
+    /// The number, from 0.
+    public var value: Int
 
-    /// The step after this one.
-    public var next: Step { Step(value + 1) }
-    /// The number as text.
-    public var description: String { "\(value)" }
-    /// Returns whether the first step is earlier than the second one.
-    public static func < (left: Self, right: Self) -> Bool { left.value < right.value }
+    /// Creates the index with this number.
+    @inlinable
+    public init(_ value: Int) { self.value = value }
+}
+
+/// The number of a shard, which owns one slice of the flat parameter vector.
+public struct ShardIndex: WholeNumber {
+    /// Every decoded index is below this number.
+    public static let decodingLimit = 1 << 16
+
+    /// The number, from 0.
+    public var value: Int
+
+    /// Creates the index with this number.
+    @inlinable
+    public init(_ value: Int) { self.value = value }
+}
+
+/// The number of a chunk in the slice plan: a stretch of a shard's parameters that travels as one
+/// message.
+///
+/// The chunks of all shards are numbered through, in the order of the flat parameter vector.
+public struct ChunkIndex: WholeNumber {
+    /// Every decoded index is below this number.
+    public static let decodingLimit = 1 << 32
+
+    /// The number, from 0.
+    public var value: Int
+
+    /// Creates the index with this number.
+    @inlinable
+    public init(_ value: Int) { self.value = value }
+}
+
+/// The number of a placement of the shards on hosts: it rises by one each time the coordinator puts
+/// the shards back to a checkpoint.
+public struct Placement: WholeNumber {
+    /// Every decoded placement is below this number.
+    public static let decodingLimit = 1 << 48
+
+    /// The number, from 0.
+    public var value: Int
+
+    /// Creates the placement with this number.
+    @inlinable
+    public init(_ value: Int) { self.value = value }
+}
+
+/// The number of an evaluation chunk: a stretch of the test records that one compute thread
+/// evaluates.
+public struct EvaluationChunkIndex: WholeNumber {
+    /// Every decoded index is below this number.
+    public static let decodingLimit = 1 << 48
+
+    /// The number, from 0.
+    public var value: Int
+
+    /// Creates the index with this number.
+    @inlinable
+    public init(_ value: Int) { self.value = value }
 }
 
 /// A time on one host's own clock, since an arbitrary origin. The state machines of this module never
 /// read a clock: their callers pass the time in.
 public typealias Moment = Duration
-
-extension Decoder {
-    /// Decodes a number from 0 to `limit` - 1. The bound keeps a number from outside from overflowing a
-    /// later sum.
-    fileprivate func wholeNumber(below limit: Int) throws -> Int {
-        let value = try singleValueContainer().decode(Int.self)
-        guard (0..<limit).contains(value) else {
-            throw DecodingError.dataCorrupted(
-                .init(
-                    codingPath: codingPath,
-                    debugDescription: "expected a whole number below \(limit), found \(value)"))
-        }
-        return value
-    }
-}

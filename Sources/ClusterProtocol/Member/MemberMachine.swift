@@ -103,7 +103,7 @@ public struct MemberMachine: Sendable {
     private var ready: Ready?
     private var runName: String?
     /// The placement of the shards that this process was told to host; 0 before that.
-    private var placement = 0
+    private var placement = Placement(0)
     private var worker: WorkerMachine?
     private var lastHeard: Moment = .zero
     private var lastHeartbeat: Moment = .zero
@@ -123,10 +123,12 @@ public struct MemberMachine: Sendable {
     /// The generation of the worker's assignment; 0 without one.
     public var generation: Generation { worker?.generation ?? Generation(0) }
     /// The placement of the shards that the worker sends to; 0 without an assignment.
-    public var sendingPlacement: Int { worker?.placement ?? 0 }
+    public var sendingPlacement: Placement { worker?.placement ?? Placement(0) }
 
     /// Returns whether a chunk of the weights that has come would be stored.
-    public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
+    public func wants(
+        shard: ShardIndex, chunk: ChunkIndex, version: Step, placement: Placement
+    ) -> Bool {
         guard !hasEnded, let worker else { return false }
         return worker.wants(shard: shard, chunk: chunk, version: version, placement: placement)
     }

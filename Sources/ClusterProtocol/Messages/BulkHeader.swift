@@ -89,15 +89,15 @@ public struct BulkHeader: Hashable, Sendable {
     /// The shard that the message is about.
     public var shard: ShardIndex
     /// The number of the chunk in the slice plan.
-    public var chunk = 0
+    public var chunk = ChunkIndex(0)
     /// The part of a chunk's state: 0 for the weights, then each optimizer state in order.
     public var part = 0
     /// The tree node of a contribution.
-    public var node = TreeNode.leaf(0)
+    public var node = TreeNode.leaf(VirtualWorkerIndex(0))
     /// The figures that are added along with a contribution.
     public var totals = ContributionTotals()
     /// The placement of the shards that a contribution, weights or state belong to.
-    public var placement = 0
+    public var placement = Placement(0)
     /// The length of the payload frame in bytes; 0 without a payload.
     public var payloadByteCount = 0
 
@@ -122,7 +122,7 @@ public struct BulkHeader: Hashable, Sendable {
         writer.append(kind.rawValue)
         writer.append(payloadType.rawValue)
         writer.append(UInt64(step.value))
-        writer.append(UInt32(chunk))
+        writer.append(UInt32(chunk.value))
         writer.append(UInt8(node.level))
         writer.append(UInt8(part))
         writer.append(UInt16(shard.value))
@@ -131,7 +131,7 @@ public struct BulkHeader: Hashable, Sendable {
         writer.append(totals.lossSum.bitPattern)
         writer.append(totals.recordDigest)
         writer.append(UInt32(totals.correctCount))
-        writer.append(UInt32(placement))
+        writer.append(UInt32(placement.value))
         writer.append(UInt64(payloadByteCount))
         return writer.bytes
     }
@@ -150,7 +150,7 @@ public struct BulkHeader: Hashable, Sendable {
         guard let step = Int(exactly: reader.next(UInt64.self)), step < 1 << 48 else {
             throw .field
         }
-        let chunk = Int(reader.next(UInt32.self))
+        let chunk = ChunkIndex(Int(reader.next(UInt32.self)))
         let level = Int(reader.next(UInt8.self))
         let part = Int(reader.next(UInt8.self))
         let shard = ShardIndex(Int(reader.next(UInt16.self)))
@@ -161,7 +161,7 @@ public struct BulkHeader: Hashable, Sendable {
         totals.lossSum = Double(bitPattern: reader.next(UInt64.self))
         totals.recordDigest = reader.next(UInt64.self)
         totals.correctCount = Int(reader.next(UInt32.self))
-        let placement = Int(reader.next(UInt32.self))
+        let placement = Placement(Int(reader.next(UInt32.self)))
         guard let payload = Int(exactly: reader.next(UInt64.self)) else { throw .field }
         self.init(kind: kind, step: Step(step), shard: shard)
         payloadType = type

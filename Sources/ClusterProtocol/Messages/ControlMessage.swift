@@ -74,10 +74,10 @@ public struct Hello: Hashable, Codable, Sendable {
         /// The generation of its last assignment.
         public var generation: Generation
         /// The placement that its shards belong to; 0 when it hosts none.
-        public var placement: Int
+        public var placement: Placement
 
         /// Creates a session.
-        public init(run: String, generation: Generation, placement: Int) {
+        public init(run: String, generation: Generation, placement: Placement) {
             self.run = run
             self.generation = generation
             self.placement = placement
@@ -164,12 +164,12 @@ public struct ShardReady: Hashable, Codable, Sendable {
     /// The shard.
     public var shard: ShardIndex
     /// The number of the placement that the state belongs to.
-    public var placement: Int
+    public var placement: Placement
     /// The version that the shard is at.
     public var step: Step
 
     /// Creates the message.
-    public init(shard: ShardIndex, placement: Int, step: Step) {
+    public init(shard: ShardIndex, placement: Placement, step: Step) {
         self.shard = shard
         self.placement = placement
         self.step = step
@@ -193,7 +193,9 @@ public struct StepReport: Hashable, Codable, Sendable {
     public var lossSum: Double { Double(bitPattern: lossBits) }
 
     /// The first virtual worker whose loss was not a finite number.
-    public var flawedLeaf: Int? { ContributionTotals(lossSum: lossSum).flawedLeaf }
+    public var flawedVirtualWorker: VirtualWorkerIndex? {
+        ContributionTotals(lossSum: lossSum).flawedVirtualWorker
+    }
 
     /// Whether the counts can be those of a step: they came over the network.
     var isPlausible: Bool {
@@ -215,14 +217,14 @@ public struct Progress: Hashable, Codable, Sendable {
     /// The shard.
     public var shard: ShardIndex
     /// The number of the placement that the shard's state belongs to.
-    public var placement: Int
+    public var placement: Placement
     /// The version that all chunks of the shard have reached.
     public var step: Step
     /// The reports of steps that were finished since the last message.
     public var reports: [StepReport]
 
     /// Creates the message.
-    public init(shard: ShardIndex, placement: Int, step: Step, reports: [StepReport]) {
+    public init(shard: ShardIndex, placement: Placement, step: Step, reports: [StepReport]) {
         self.shard = shard
         self.placement = placement
         self.step = step
@@ -248,7 +250,7 @@ public struct Holding: Hashable, Codable, Sendable {
 /// The result of one evaluation chunk.
 public struct EvaluationResult: Hashable, Codable, Sendable {
     /// The number of the chunk of test records.
-    public var chunk: Int
+    public var chunk: EvaluationChunkIndex
     /// The number of records in the chunk.
     public var recordCount: Int
     /// The number of records whose highest output was their label.
@@ -257,7 +259,9 @@ public struct EvaluationResult: Hashable, Codable, Sendable {
     public var lossBits: UInt64
 
     /// Creates a result.
-    public init(chunk: Int, recordCount: Int, correctCount: Int, lossSum: Double) {
+    public init(
+        chunk: EvaluationChunkIndex, recordCount: Int, correctCount: Int, lossSum: Double
+    ) {
         self.chunk = chunk
         self.recordCount = recordCount
         self.correctCount = correctCount
@@ -361,7 +365,7 @@ public struct HostShards: Hashable, Codable, Sendable {
     /// The number of shards in the run.
     public var shardCount: Int
     /// The number of the placement; a later one replaces an earlier one.
-    public var placement: Int
+    public var placement: Placement
     /// The version at which the shards start.
     public var step: Step
     /// Steps below this one may run; a shard that reaches this version reports at once.
@@ -369,7 +373,7 @@ public struct HostShards: Hashable, Codable, Sendable {
 
     /// Creates the message.
     public init(
-        shards: [ShardIndex], shardCount: Int, placement: Int, step: Step, stepLimit: Step
+        shards: [ShardIndex], shardCount: Int, placement: Placement, step: Step, stepLimit: Step
     ) {
         self.shards = shards
         self.shardCount = shardCount
@@ -402,10 +406,10 @@ public struct Evaluate: Hashable, Codable, Sendable {
     /// The version of the weights to evaluate.
     public var step: Step
     /// The numbers of the chunks.
-    public var chunks: [Int]
+    public var chunks: [EvaluationChunkIndex]
 
     /// Creates the message.
-    public init(step: Step, chunks: [Int]) {
+    public init(step: Step, chunks: [EvaluationChunkIndex]) {
         self.step = step
         self.chunks = chunks
     }
@@ -431,34 +435,34 @@ public struct Alive: Hashable, Codable, Sendable {
     }
 }
 
-/// What an audit found about a leaf's gradient: that workers disagree, or that two workers contradict
-/// others.
+/// What an audit found about a virtual worker's gradient: that workers disagree, or that two
+/// workers contradict others.
 public struct AuditFinding: Hashable, Codable, Sendable {
     /// The step of the gradient.
     public var step: Step
-    /// The leaf of the gradient.
-    public var virtualWorker: Int
+    /// The virtual worker of the gradient.
+    public var virtualWorker: VirtualWorkerIndex
     /// The workers that disagree, or the workers that two others contradict.
     public var peers: [PeerIdentity]
 
     /// Creates a finding.
-    public init(step: Step, virtualWorker: Int, peers: [PeerIdentity]) {
+    public init(step: Step, virtualWorker: VirtualWorkerIndex, peers: [PeerIdentity]) {
         self.step = step
         self.virtualWorker = virtualWorker
         self.peers = peers
     }
 }
 
-/// Tells a worker to compute and contribute a leaf, once more if it did so already: others disagree
-/// about the leaf.
+/// Tells a worker to compute and contribute a virtual worker's gradient, once more if it did so
+/// already: others disagree about it.
 public struct Recompute: Hashable, Codable, Sendable {
-    /// The step to compute the leaf for.
+    /// The step to compute the gradient for.
     public var step: Step
-    /// The leaf to compute.
-    public var virtualWorker: Int
+    /// The virtual worker to compute.
+    public var virtualWorker: VirtualWorkerIndex
 
     /// Creates the message.
-    public init(step: Step, virtualWorker: Int) {
+    public init(step: Step, virtualWorker: VirtualWorkerIndex) {
         self.step = step
         self.virtualWorker = virtualWorker
     }

@@ -2,8 +2,8 @@
 public struct ContributionTotals: Hashable, Sendable {
     /// The number of records behind the sum.
     public var sampleCount: Int
-    /// The sum of the records' losses, in nats; `flawedLeaf` tells what it holds when a loss is not
-    /// finite.
+    /// The sum of the records' losses, in nats; `flawedVirtualWorker` tells what it holds when a
+    /// loss is not finite.
     public var lossSum: Double
     /// The number of records whose highest output was their label.
     public var correctCount: Int
@@ -20,23 +20,24 @@ public struct ContributionTotals: Hashable, Sendable {
         self.recordDigest = recordDigest
     }
 
-    /// The first leaf whose loss is not a finite number; nil when all losses are finite, or when the
-    /// leaf is not known.
+    /// The first virtual worker whose loss is not a finite number; nil when all losses are finite,
+    /// or when the virtual worker is not known.
     ///
-    /// The leaf travels as the payload of a NaN. The sum of two totals keeps the payload, the left
-    /// one's if both have one.
-    public var flawedLeaf: Int? {
+    /// Its number travels as the payload of a NaN. The sum of two totals keeps the payload, the
+    /// left one's if both have one.
+    public var flawedVirtualWorker: VirtualWorkerIndex? {
         guard lossSum.isNaN else { return nil }
         let payload = Int(lossSum.bitPattern & Self.payloadMask)
-        return payload > 0 ? payload - 1 : nil
+        return payload > 0 ? VirtualWorkerIndex(payload - 1) : nil
     }
 
     private static let payloadMask: UInt64 = 0xFFFF_FFFF
 
-    /// Marks a leaf's totals when the leaf's loss is not a finite number; otherwise does nothing.
-    public mutating func markFlaw(leaf: Int) {
+    /// Marks a virtual worker's totals when its loss is not a finite number; otherwise does
+    /// nothing.
+    public mutating func markFlaw(of virtualWorker: VirtualWorkerIndex) {
         guard !lossSum.isFinite else { return }
-        let payload = UInt64(leaf + 1) & Self.payloadMask
+        let payload = UInt64(virtualWorker.value + 1) & Self.payloadMask
         lossSum = Double(bitPattern: Double.nan.bitPattern | payload)
     }
 
@@ -101,11 +102,15 @@ public struct NodeSet: Sendable {
         present.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    /// The leaves that no present node covers, in ascending order.
-    public var missingLeaves: [Int] {
+    /// The virtual workers that no present node covers, in ascending order.
+    public var missingVirtualWorkers: [VirtualWorkerIndex] {
         var covered = [Bool](repeating: false, count: tree.leafCount)
-        for node in present.keys { for leaf in tree.leaves(of: node) { covered[leaf] = true } }
-        return covered.indices.filter { !covered[$0] }
+        for node in present.keys {
+            for virtualWorker in tree.virtualWorkers(below: node) {
+                covered[virtualWorker.value] = true
+            }
+        }
+        return tree.virtualWorkers.filter { !covered[$0.value] }
     }
 
     /// Adds a node, which must be part of the tree and canonical.
@@ -129,13 +134,13 @@ public struct NodeSet: Sendable {
     /// fewer. A step has as many contributions as workers, and the cost of each must not grow with
     /// their number.
     private func presentNodes(below node: TreeNode) -> [TreeNode] {
-        let leaves = tree.leaves(of: node)
-        if present.isEmpty || leaves.count == 1 { return [] }
-        if present.count < 2 * leaves.count {
+        let span = tree.virtualWorkers(below: node)
+        if present.isEmpty || span.count == 1 { return [] }
+        if present.count < 2 * span.count {
             return present.keys.filter { node.span.contains($0.span.lowerBound) }.sorted()
         }
         return (0..<node.level).flatMap { level in
-            (leaves.lowerBound >> level...(leaves.upperBound - 1) >> level)
+            (span.lowerBound.value >> level...(span.upperBound.value - 1) >> level)
                 .map { TreeNode(level: level, index: $0) }
                 .filter { present[$0] != nil }
         }

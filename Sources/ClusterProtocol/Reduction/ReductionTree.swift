@@ -1,4 +1,4 @@
-/// One node of the reduction tree; the nodes of level 0 are the virtual workers.
+/// One node of the reduction tree; a leaf of the tree is a virtual worker's gradient.
 public struct TreeNode: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
     /// The node's height above the leaves, from 0.
     public var level: Int
@@ -12,8 +12,8 @@ public struct TreeNode: Hashable, Comparable, Codable, Sendable, CustomStringCon
     }
 
     /// Returns the leaf of one virtual worker.
-    public static func leaf(_ virtualWorker: Int) -> TreeNode {
-        TreeNode(level: 0, index: virtualWorker)
+    public static func leaf(_ virtualWorker: VirtualWorkerIndex) -> TreeNode {
+        TreeNode(level: 0, index: virtualWorker.value)
     }
 
     /// The node one level up that has this node below it.
@@ -24,7 +24,9 @@ public struct TreeNode: Hashable, Comparable, Codable, Sendable, CustomStringCon
     public var isLeft: Bool { index & 1 == 0 }
 
     /// The virtual workers below this node if none were missing.
-    public var span: Range<Int> { (index << level)..<((index + 1) << level) }
+    public var span: Range<VirtualWorkerIndex> {
+        VirtualWorkerIndex(index << level)..<VirtualWorkerIndex((index + 1) << level)
+    }
 
     /// The level and the index, as `2.5`.
     public var description: String { "\(level).\(index)" }
@@ -60,13 +62,20 @@ public struct ReductionTree: Hashable, Sendable {
     /// The node that has all virtual workers below it.
     public var root: TreeNode { TreeNode(level: height, index: 0) }
 
+    /// All virtual workers.
+    public var virtualWorkers: Range<VirtualWorkerIndex> {
+        VirtualWorkerIndex(0)..<VirtualWorkerIndex(leafCount)
+    }
+
     /// Returns the virtual workers below `node`.
-    public func leaves(of node: TreeNode) -> Range<Int> {
-        min(node.span.lowerBound, leafCount)..<min(node.span.upperBound, leafCount)
+    public func virtualWorkers(below node: TreeNode) -> Range<VirtualWorkerIndex> {
+        node.span.clamped(to: virtualWorkers)
     }
 
     /// Returns whether the tree has this virtual worker.
-    public func hasLeaf(_ virtualWorker: Int) -> Bool { (0..<leafCount).contains(virtualWorker) }
+    public func contains(_ virtualWorker: VirtualWorkerIndex) -> Bool {
+        virtualWorkers.contains(virtualWorker)
+    }
 
     /// Returns whether `node` is part of this tree.
     public func contains(_ node: TreeNode) -> Bool {
@@ -74,21 +83,24 @@ public struct ReductionTree: Hashable, Sendable {
             && node.index <= (leafCount - 1) >> node.level
     }
 
-    /// Returns the highest node that stands for the same leaves: a node without a sibling is its
-    /// parent.
+    /// Returns the highest node that stands for the same virtual workers: a node without a sibling
+    /// is its parent.
     public func canonical(_ node: TreeNode) -> TreeNode {
         var node = node
         while node.level < height, !contains(node.sibling) { node = node.parent }
         return node
     }
 
-    /// Returns the fewest nodes that together have exactly `leaves` below them, in leaf order.
-    public func maximalNodes(covering leaves: [Int]) -> [TreeNode] {
-        let wanted = Set(leaves).filter { (0..<leafCount).contains($0) }.sorted()
+    /// Returns the fewest nodes that together have exactly these virtual workers below them, in the
+    /// order of the virtual workers.
+    public func maximalNodes(covering virtualWorkers: [VirtualWorkerIndex]) -> [TreeNode] {
+        let wanted = Set(virtualWorkers).filter(contains).sorted()
         var nodes: [TreeNode] = []
-        // Every node that is visited has wanted leaves below it: `mine`.
-        func visit(_ node: TreeNode, _ mine: ArraySlice<Int>) {
-            if mine.count == self.leaves(of: node).count { return nodes.append(canonical(node)) }
+        // Every node that is visited has wanted virtual workers below it: `mine`.
+        func visit(_ node: TreeNode, _ mine: ArraySlice<VirtualWorkerIndex>) {
+            if mine.count == self.virtualWorkers(below: node).count {
+                return nodes.append(canonical(node))
+            }
             let left = TreeNode(level: node.level - 1, index: node.index << 1)
             let middle = mine.partitioningIndex(of: left.span.upperBound)
             if middle > mine.startIndex { visit(left, mine[..<middle]) }
@@ -98,19 +110,21 @@ public struct ReductionTree: Hashable, Sendable {
         return nodes
     }
 
-    /// Returns `node`, or the highest nodes below it that have at most `limit` leaves each, in leaf
-    /// order.
+    /// Returns `node`, or the highest nodes below it that have at most `limit` leaves each, in the
+    /// order of the leaves.
     public func parts(of node: TreeNode, leafCountAtMost limit: Int) -> [TreeNode] {
-        guard node.level > 0, leaves(of: node).count > max(1, limit) else { return [canonical(node)] }
+        guard node.level > 0, virtualWorkers(below: node).count > max(1, limit) else {
+            return [canonical(node)]
+        }
         let left = TreeNode(level: node.level - 1, index: node.index << 1)
         return parts(of: left, leafCountAtMost: limit)
             + (contains(left.sibling) ? parts(of: left.sibling, leafCountAtMost: limit) : [])
     }
 }
 
-extension ArraySlice<Int> {
+extension ArraySlice<VirtualWorkerIndex> {
     /// Returns the first position of an ascending slice whose number is at least `bound`.
-    fileprivate func partitioningIndex(of bound: Int) -> Int {
+    fileprivate func partitioningIndex(of bound: VirtualWorkerIndex) -> Int {
         var (low, high) = (startIndex, endIndex)
         while low < high {
             let middle = (low + high) / 2

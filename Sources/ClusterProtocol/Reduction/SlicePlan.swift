@@ -14,7 +14,7 @@ public struct SlicePlan: Hashable, Sendable {
     /// A stretch of the parameter vector that travels as one message.
     public struct Chunk: Hashable, Sendable {
         /// The chunk's number in the plan, from 0.
-        public var index: Int
+        public var index: ChunkIndex
         /// The shard whose slice the chunk is part of.
         public var shard: ShardIndex
         /// The chunk's elements of the flat vector.
@@ -62,8 +62,8 @@ public struct SlicePlan: Hashable, Sendable {
             let cut = min(max(lower, head), upper)
             for part in [lower..<cut, cut..<upper] {
                 for range in Self.pieces(of: part, atMost: chunkElementCount) {
-                    chunks.append(
-                        Chunk(index: chunks.count, shard: ShardIndex(shard), range: range))
+                    let index = ChunkIndex(chunks.count)
+                    chunks.append(Chunk(index: index, shard: ShardIndex(shard), range: range))
                 }
             }
         }
@@ -90,6 +90,15 @@ public struct SlicePlan: Hashable, Sendable {
         }
     }
 
+    /// The numbers of all chunks.
+    public var chunkIndices: Range<ChunkIndex> { ChunkIndex(0)..<ChunkIndex(chunks.count) }
+
+    /// Returns whether the plan has a chunk of this number.
+    public func contains(_ chunk: ChunkIndex) -> Bool { chunks.indices.contains(chunk.value) }
+
+    /// Returns the chunk of a number, which the plan must have.
+    public subscript(chunk: ChunkIndex) -> Chunk { chunks[chunk.value] }
+
     /// Returns the chunks of one shard, in order; there is at least one.
     public func chunks(of shard: ShardIndex) -> [Chunk] { chunks.filter { $0.shard == shard } }
 
@@ -98,9 +107,9 @@ public struct SlicePlan: Hashable, Sendable {
     ///
     /// A shard in the same process would take the core as soon as its thread is woken, before the other
     /// shards are told.
-    public func sendingOrder(own: Set<ShardIndex>) -> [Int] {
+    public func sendingOrder(own: Set<ShardIndex>) -> [ChunkIndex] {
         let isOwn = chunks.map { own.contains($0.shard) }
-        return chunks.indices.filter { !isOwn[$0] } + chunks.indices.filter { isOwn[$0] }
+        return chunkIndices.filter { !isOwn[$0.value] } + chunkIndices.filter { isOwn[$0.value] }
     }
 
     /// The indices of all shards, ascending.

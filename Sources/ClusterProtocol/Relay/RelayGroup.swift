@@ -33,7 +33,9 @@ public struct RelayGroup: Hashable, Codable, Sendable {
 
     /// Returns the member that relays a chunk. The members take turns, chunk by chunk. The group
     /// must have members.
-    func relay(ofChunk chunk: Int) -> Member { members[(chunk + node.index) % members.count] }
+    func relay(ofChunk chunk: ChunkIndex) -> Member {
+        members[(chunk.value + node.index) % members.count]
+    }
 }
 
 /// Decides whether relays stand between workers and shards, and which workers relay.
@@ -51,10 +53,10 @@ public enum RelayPlanner {
         /// The worker as a member of groups; nil when not all other workers can connect to it.
         public var member: RelayGroup.Member?
         /// The worker's virtual workers, ascending.
-        public var share: [Int]
+        public var share: [VirtualWorkerIndex]
 
         /// Creates a worker.
-        public init(member: RelayGroup.Member?, share: [Int]) {
+        public init(member: RelayGroup.Member?, share: [VirtualWorkerIndex]) {
             self.member = member
             self.share = share
         }
@@ -72,7 +74,8 @@ public enum RelayPlanner {
         let shares = workers.map(\.share).filter { !$0.isEmpty }
         guard fanIn > 0, shares.count > fanIn, let level = level(tree, shares) else { return [] }
         var members: [Int: [RelayGroup.Member]] = [:]
-        for worker in workers.sorted(by: { ($0.share.first ?? 0) < ($1.share.first ?? 0) }) {
+        let none = VirtualWorkerIndex(0)
+        for worker in workers.sorted(by: { ($0.share.first ?? none) < ($1.share.first ?? none) }) {
             guard let member = worker.member else { continue }
             for index in indices(of: worker.share, level) {
                 members[index, default: []].append(member)
@@ -87,7 +90,7 @@ public enum RelayPlanner {
     /// Returns the level at which the tree is cut. There, the most workers that one relay hears and
     /// the groups that a shard hears have the least sum. Returns nil when no cut lets a shard hear
     /// fewer processes than without relays.
-    private static func level(_ tree: ReductionTree, _ shares: [[Int]]) -> Int? {
+    private static func level(_ tree: ReductionTree, _ shares: [[VirtualWorkerIndex]]) -> Int? {
         guard tree.height > 1 else { return nil }
         let costs = (1..<tree.height).compactMap { level -> (cost: Int, level: Int)? in
             var counts: [Int: Int] = [:]
@@ -100,10 +103,12 @@ public enum RelayPlanner {
         return costs.min { $0 < $1 }?.level
     }
 
-    /// Returns the indices of the nodes of a level that have these leaves below them.
-    private static func indices(of share: [Int], _ level: Int) -> [Int] {
+    /// Returns the indices of the nodes of a level that have these virtual workers below them.
+    private static func indices(of share: [VirtualWorkerIndex], _ level: Int) -> [Int] {
         var result: [Int] = []
-        for leaf in share where result.last != leaf >> level { result.append(leaf >> level) }
+        for index in share.lazy.map({ $0.value >> level }) where result.last != index {
+            result.append(index)
+        }
         return result
     }
 }

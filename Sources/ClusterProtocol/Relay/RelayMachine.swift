@@ -8,12 +8,12 @@ public struct RelayMachine: Sendable {
     /// The sums of one chunk in one group.
     public struct Slot: Hashable, Comparable, Sendable {
         /// The chunk's number in the slice plan.
-        public var chunk: Int
+        public var chunk: ChunkIndex
         /// The node of the group.
         public var group: TreeNode
 
         /// Creates a slot.
-        public init(chunk: Int, group: TreeNode) {
+        public init(chunk: ChunkIndex, group: TreeNode) {
             self.chunk = chunk
             self.group = group
         }
@@ -30,11 +30,12 @@ public struct RelayMachine: Sendable {
         case configured(level: Int?)
         /// A neighbour's sum has come; `placement` is the one that the sender knows.
         case contribution(
-            placement: Int, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals)
+            placement: Placement, step: Step, chunk: ChunkIndex, node: TreeNode,
+            totals: ContributionTotals)
         /// This worker has received weights that others may want.
-        case weights(chunk: Int, version: Step, placement: Int)
+        case weights(chunk: ChunkIndex, version: Step, placement: Placement)
         /// A neighbour subscribes to a chunk's weights, from this version on.
-        case follow(peer: PeerIdentity, chunk: Int, version: Step)
+        case follow(peer: PeerIdentity, chunk: ChunkIndex, version: Step)
         /// A neighbour ends all of its subscriptions.
         case unsubscribe(peer: PeerIdentity)
         /// Time has passed; see `nextDeadline`.
@@ -48,7 +49,8 @@ public struct RelayMachine: Sendable {
         /// Add two kept sums, parent := left + right. Left and right are not needed any more.
         case add(Slot, NodeSet.Merge)
         /// Send a kept sum on to its shard. The sum is not needed here any more.
-        case passOn(Slot, placement: Int, step: Step, node: TreeNode, totals: ContributionTotals)
+        case passOn(
+            Slot, placement: Placement, step: Step, node: TreeNode, totals: ContributionTotals)
         /// Send the payload just received on to its shard.
         case forward
         /// Drop the payload just received.
@@ -56,16 +58,17 @@ public struct RelayMachine: Sendable {
         /// Drop everything that is kept in the slot.
         case forget(Slot)
         /// Keep the weights just received, in place of the chunk's older weights.
-        case keepWeights(chunk: Int)
+        case keepWeights(chunk: ChunkIndex)
         /// Drop all weights that are kept.
         case forgetWeights
         /// Send the chunk's kept weights to these peers.
-        case sendWeights(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
+        case sendWeights(
+            chunk: ChunkIndex, version: Step, placement: Placement, to: [PeerIdentity])
     }
 
     /// The age of sums or weights. A later placement is newer; within a placement, a later step is.
     private struct Age: Hashable, Comparable {
-        var placement: Int
+        var placement: Placement
         var step: Step
 
         static func < (left: Self, right: Self) -> Bool {
@@ -77,8 +80,8 @@ public struct RelayMachine: Sendable {
     private struct Collection {
         var age: Age
         var sums: NodeSet
-        /// The leaves whose sums are expected and have not come.
-        var missing: Set<Int>
+        /// The virtual workers whose sums are expected and have not come.
+        var missing: Set<VirtualWorkerIndex>
         /// The moment when the first sum came.
         var since: Moment
         /// Whether the sums that came so far have been passed on. Later sums are passed on as they
@@ -94,7 +97,7 @@ public struct RelayMachine: Sendable {
     /// The peers that get each chunk's weights from this worker.
     private var followers = Subscriptions()
     /// The age of the weights that are kept for each chunk.
-    private var weights: [Int: Age] = [:]
+    private var weights: [ChunkIndex: Age] = [:]
     /// The time from the first sum of a group to its last, smoothed; nil before it is known.
     private var usualSpread: Duration?
 
@@ -102,7 +105,7 @@ public struct RelayMachine: Sendable {
     ///
     /// - Parameters:
     ///   - tree: the run's reduction tree.
-    ///   - audit: the choice of audited leaves; nil without audits.
+    ///   - audit: the choice of audited virtual workers; nil without audits.
     public init(tree: ReductionTree, audit: AuditPlan? = nil) {
         self.tree = tree
         self.audit = audit
@@ -148,17 +151,17 @@ public struct RelayMachine: Sendable {
     // MARK: Sums
 
     private mutating func take(
-        _ age: Age, _ chunk: Int, _ node: TreeNode, _ totals: ContributionTotals, now: Moment
+        _ age: Age, _ chunk: ChunkIndex, _ node: TreeNode, _ totals: ContributionTotals, now: Moment
     ) -> [Action] {
         guard tree.contains(node) else { return [.drop] }
         let node = tree.canonical(node)
         guard let level, node.level < level else { return [.forward] }
-        let leaves = tree.leaves(of: node)
-        // The shard must know which worker computed an audited leaf, and a relay would hide it.
-        if let audit, leaves.contains(where: { audit.isAudited(step: age.step, leaf: $0) }) {
+        let span = tree.virtualWorkers(below: node)
+        // The shard must know which worker computed an audited gradient, and a relay would hide it.
+        if let audit, span.contains(where: { audit.isAudited(step: age.step, virtualWorker: $0) }) {
             return [.drop]
         }
-        let group = TreeNode(level: level, index: leaves.lowerBound >> level)
+        let group = TreeNode(level: level, index: span.lowerBound.value >> level)
         let slot = Slot(chunk: chunk, group: group)
         var actions: [Action] = []
         if let present = collections[slot]?.age, present != age {
@@ -176,7 +179,7 @@ public struct RelayMachine: Sendable {
             case .accepted(let replaced, let merges) = collection.sums.insert(
                 node, totals: totals)
         else { return actions + [.drop] }
-        collection.missing.subtract(leaves)
+        collection.missing.subtract(span)
         collections[slot] = collection
         if collection.missing.isEmpty { learn(now - collection.since) }
         if collection.isOpen { return actions + [.forward] }
@@ -185,10 +188,13 @@ public struct RelayMachine: Sendable {
         return collection.missing.isEmpty ? actions + open(slot) : actions
     }
 
-    /// Returns the leaves that the sums of a group cover in a step. Audited leaves are compared one
-    /// by one and go straight to the shards.
-    private func expected(of group: TreeNode, in step: Step) -> Set<Int> {
-        Set(tree.leaves(of: group).filter { audit?.isAudited(step: step, leaf: $0) != true })
+    /// Returns the virtual workers that the sums of a group cover in a step. Audited virtual
+    /// workers are compared one by one and go straight to the shards.
+    private func expected(of group: TreeNode, in step: Step) -> Set<VirtualWorkerIndex> {
+        Set(
+            tree.virtualWorkers(below: group).filter {
+                audit?.isAudited(step: step, virtualWorker: $0) != true
+            })
     }
 
     /// Passes on the sums that are in the slot. Later sums will be passed on as they come.
@@ -224,7 +230,7 @@ public struct RelayMachine: Sendable {
 
     // MARK: Weights
 
-    private func send(_ chunk: Int, to peers: [PeerIdentity]) -> [Action] {
+    private func send(_ chunk: ChunkIndex, to peers: [PeerIdentity]) -> [Action] {
         guard !peers.isEmpty, let age = weights[chunk] else { return [] }
         return [
             .sendWeights(chunk: chunk, version: age.step, placement: age.placement, to: peers)

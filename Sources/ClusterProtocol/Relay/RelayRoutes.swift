@@ -39,8 +39,10 @@ public struct RelayRoutes: Hashable, Sendable {
 
     /// Returns the relay that adds the chunk of a node's sum to those of others; the relay may be
     /// this worker. Returns nil when the chunk goes straight to its shard.
-    public func relay(of node: TreeNode, chunk: Int) -> RelayGroup.Member? {
-        guard !isStraight, tree.contains(node), node.level < level, chunk >= 0 else { return nil }
+    public func relay(of node: TreeNode, chunk: ChunkIndex) -> RelayGroup.Member? {
+        guard !isStraight, tree.contains(node), node.level < level, chunk.value >= 0 else {
+            return nil
+        }
         let index = node.index >> (level - node.level)
         return groups.first { $0.node.index == index }?.relay(ofChunk: chunk)
     }
@@ -48,12 +50,12 @@ public struct RelayRoutes: Hashable, Sendable {
     /// Returns the relay that the weights of a chunk come from, or nil when they come from the
     /// chunk's shard. A worker that relays the chunk gets it from the shard, so that weights never
     /// go in a circle.
-    public func source(ofChunk chunk: Int) -> RelayGroup.Member? {
+    public func source(ofChunk chunk: ChunkIndex) -> RelayGroup.Member? {
         isStraight || isRelay(ofChunk: chunk) ? nil : groups.first?.relay(ofChunk: chunk)
     }
 
     /// Returns whether other workers get the weights of a chunk from this worker.
-    public func isRelay(ofChunk chunk: Int) -> Bool {
+    public func isRelay(ofChunk chunk: ChunkIndex) -> Bool {
         groups.contains { $0.relay(ofChunk: chunk).identity == own }
     }
 
@@ -65,7 +67,7 @@ public struct RelayRoutes: Hashable, Sendable {
         guard !isStraight else { return [] }
         var found: [PeerIdentity: RelayGroup.Member] = [:]
         for group in groups {
-            for chunk in 0..<chunkCount {
+            for chunk in ChunkIndex(0)..<ChunkIndex(chunkCount) {
                 let member = group.relay(ofChunk: chunk)
                 found[member.identity] = member
             }

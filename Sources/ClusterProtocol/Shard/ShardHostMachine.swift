@@ -13,7 +13,7 @@ public struct ShardHostMachine: Sendable {
         public var checkpointEvery: Int
         /// State that has not come is asked for again after this time.
         public var retryInterval: Duration
-        /// The choice of audited leaves; nil without audits.
+        /// The choice of audited virtual workers; nil without audits.
         public var audit: AuditPlan?
         /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
@@ -38,16 +38,18 @@ public struct ShardHostMachine: Sendable {
         /// The shard that owns the chunk.
         public var shard: ShardIndex
         /// The chunk's number in the slice plan.
-        public var chunk: Int
+        public var chunk: ChunkIndex
         /// The part: 0 for the weights, then each optimizer state in order.
         public var part: Int
         /// The version of the state.
         public var step: Step
         /// The placement of the shards that the state was asked for.
-        public var placement: Int
+        public var placement: Placement
 
         /// Creates a part.
-        public init(shard: ShardIndex, chunk: Int, part: Int, step: Step, placement: Int) {
+        public init(
+            shard: ShardIndex, chunk: ChunkIndex, part: Int, step: Step, placement: Placement
+        ) {
             self.shard = shard
             self.chunk = chunk
             self.part = part
@@ -71,9 +73,9 @@ public struct ShardHostMachine: Sendable {
     /// An action that the runtime carries out for a host of shards.
     public enum Action: Hashable, Sendable {
         /// Ask the coordinator for the state of a shard.
-        case fetchState(shard: ShardIndex, step: Step, placement: Int)
+        case fetchState(shard: ShardIndex, step: Step, placement: Placement)
         /// Keep the payload just received as this part of the chunk's state at `step`.
-        case storeState(chunk: Int, part: Int, step: Step)
+        case storeState(chunk: ChunkIndex, part: Int, step: Step)
         /// Drop all sums and states: they are about to be replaced.
         case clear
         /// An action of one shard.
@@ -146,11 +148,10 @@ public struct ShardHostMachine: Sendable {
     /// Adds a subscription, which may come before the shard is in place. Returns false when there
     /// is no such shard or chunk, or no room.
     private mutating func subscribe(
-        _ peer: PeerIdentity, to shard: ShardIndex, chunk: Int?
+        _ peer: PeerIdentity, to shard: ShardIndex, chunk: ChunkIndex?
     ) -> Bool {
         let plan = configuration.plan
-        let isKnown =
-            chunk.map { plan.chunks.indices.contains($0) && plan.chunks[$0].shard == shard } ?? true
+        let isKnown = chunk.map { plan.contains($0) && plan[$0].shard == shard } ?? true
         guard (0..<plan.shardCount).contains(shard.value), isKnown else { return false }
         return subscribers[shard, default: Subscriptions()].add(peer, chunk: chunk)
     }
@@ -201,7 +202,9 @@ public struct ShardHostMachine: Sendable {
     }
 
     /// Returns the number that stands for a part of a chunk in `Pending.missing`.
-    private func key(_ chunk: Int, _ part: Int) -> Int { chunk * configuration.partCount + part }
+    private func key(_ chunk: ChunkIndex, _ part: Int) -> Int {
+        chunk.value * configuration.partCount + part
+    }
 
     private mutating func receive(_ state: StatePart, now: Moment) -> [Action] {
         let key = key(state.chunk, state.part)

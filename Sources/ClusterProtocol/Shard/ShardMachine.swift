@@ -11,7 +11,7 @@ public struct ShardMachine: Sendable {
         /// The shard.
         public var shard: ShardIndex
         /// The numbers of this shard's chunks in the slice plan, ascending.
-        public var chunks: [Int]
+        public var chunks: [ChunkIndex]
         /// The run's reduction tree.
         public var tree: ReductionTree
         /// A snapshot is taken at every multiple of this version; 0 for never.
@@ -19,14 +19,14 @@ public struct ShardMachine: Sendable {
         /// The least time between two reports of progress, except at the step limit and at
         /// checkpoints.
         public var reportInterval: Duration
-        /// The choice of audited leaves; nil without audits.
+        /// The choice of audited virtual workers; nil without audits.
         public var audit: AuditPlan?
         /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
 
         /// Creates a configuration.
         public init(
-            shard: ShardIndex, chunks: [Int], tree: ReductionTree, checkpointEvery: Int,
+            shard: ShardIndex, chunks: [ChunkIndex], tree: ReductionTree, checkpointEvery: Int,
             reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil,
             ownPeer: PeerIdentity? = nil
         ) {
@@ -43,24 +43,25 @@ public struct ShardMachine: Sendable {
     /// What a worker says with a sum that it sends; the floats stay with the runtime.
     public struct Contribution: Hashable, Sendable {
         /// The placement of the shards that the sender knows.
-        public var placement: Int
+        public var placement: Placement
         /// The step that the sum belongs to.
         public var step: Step
         /// The chunk's number in the slice plan.
-        public var chunk: Int
+        public var chunk: ChunkIndex
         /// The tree node whose sum it is.
         public var node: TreeNode
         /// The figures that are added along with the sum.
         public var totals: ContributionTotals
         /// The worker that sent the sum.
         public var peer: PeerIdentity
-        /// A digest of the payload's bits; it is looked at only where the leaf is audited.
+        /// A digest of the payload's bits; it is looked at only where the virtual worker is
+        /// audited.
         public var digest: UInt64
 
         /// Creates a contribution.
         public init(
-            placement: Int, step: Step, chunk: Int, node: TreeNode, totals: ContributionTotals,
-            peer: PeerIdentity, digest: UInt64
+            placement: Placement, step: Step, chunk: ChunkIndex, node: TreeNode,
+            totals: ContributionTotals, peer: PeerIdentity, digest: UInt64
         ) {
             self.placement = placement
             self.step = step
@@ -75,12 +76,12 @@ public struct ShardMachine: Sendable {
     /// An event that a shard takes in.
     public enum Event: Hashable, Sendable {
         /// The state of all chunks at `step` is in memory.
-        case restored(step: Step, placement: Int, stepLimit: Step)
+        case restored(step: Step, placement: Placement, stepLimit: Step)
         /// A worker's sum of one node over one chunk has come.
         case contribution(Contribution)
         /// A worker subscribes to weights from this version on: to one chunk, or to all chunks of
         /// the shard (nil).
-        case fetch(peer: PeerIdentity, step: Step, chunk: Int?)
+        case fetch(peer: PeerIdentity, step: Step, chunk: ChunkIndex?)
         /// A worker asks which contributions to a step are missing.
         case inquiry(peer: PeerIdentity, step: Step)
         /// A worker ends its subscriptions.
@@ -97,13 +98,13 @@ public struct ShardMachine: Sendable {
 
     /// The reason why a payload is dropped.
     ///
-    /// - `covered`: the shard has all leaves of the node already.
+    /// - `covered`: the shard has all virtual workers below the node already.
     /// - `stale`: the step is over, or the state was not asked for.
     /// - `early`: the step is ahead of the chunk's version.
     /// - `foreignChunk`: the chunk is not the shard's, or a subscription has no room.
     /// - `foreignNode`: the node is not in the tree.
     /// - `notReady`: the shard is not in place.
-    /// - `unaudited`: the sum contains an audited leaf, which must come by itself.
+    /// - `unaudited`: the sum contains an audited virtual worker, which must come by itself.
     /// - `formerPlacement`: the sum was sent for another placement of the shards.
     public enum Refusal: String, Hashable, Sendable {
         case covered, stale, early, foreignChunk, foreignNode, notReady, unaudited,
@@ -113,25 +114,25 @@ public struct ShardMachine: Sendable {
     /// An action that the runtime carries out for a shard.
     public enum Action: Hashable, Sendable {
         /// Keep the payload just received as the sum of `node`, in place of the nodes `replaced`.
-        case keep(chunk: Int, node: TreeNode, replaced: [TreeNode])
-        /// Put the payload just received aside, as this worker's vote on an audited leaf.
-        case hold(chunk: Int, node: TreeNode, peer: PeerIdentity)
+        case keep(chunk: ChunkIndex, node: TreeNode, replaced: [TreeNode])
+        /// Put the payload just received aside, as this worker's vote on an audited virtual worker.
+        case hold(chunk: ChunkIndex, node: TreeNode, peer: PeerIdentity)
         /// Keep the payload that was put aside for this worker as the sum of `node`, and drop the
         /// other votes.
-        case keepHeld(chunk: Int, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode])
+        case keepHeld(chunk: ChunkIndex, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode])
         /// Drop the payload just received.
         case drop(Refusal)
         /// Add two kept sums, parent := left + right. Left and right are not needed any more.
-        case add(chunk: Int, NodeSet.Merge)
+        case add(chunk: ChunkIndex, NodeSet.Merge)
         /// Divide the root by the sample count, apply the optimizer as update number `step` + 1,
         /// and keep the result beside the version before it.
-        case update(chunk: Int, step: Step, sampleCount: Int)
+        case update(chunk: ChunkIndex, step: Step, sampleCount: Int)
         /// Send this version of the chunk's weights.
-        case send(chunk: Int, version: Step, placement: Int, to: [PeerIdentity])
+        case send(chunk: ChunkIndex, version: Step, placement: Placement, to: [PeerIdentity])
         /// Tell a worker which virtual workers' contributions to a step are missing.
-        case tellMissing(step: Step, leaves: [Int], to: PeerIdentity)
+        case tellMissing(step: Step, virtualWorkers: [VirtualWorkerIndex], to: PeerIdentity)
         /// Copy the state of a chunk, which is at `step`, and send it to the coordinator.
-        case snapshot(chunk: Int, step: Step)
+        case snapshot(chunk: ChunkIndex, step: Step)
         /// Send a message to the coordinator.
         case report(ControlMessage)
     }
@@ -143,7 +144,7 @@ public struct ShardMachine: Sendable {
     private var versions: [Step]?
     /// The sums of the present step that each chunk has.
     private var sums: [NodeSet]
-    /// The votes on each chunk's audited leaves in the present step.
+    /// The votes on each chunk's audited virtual workers in the present step.
     private var boards: [AuditBoard]
     /// How the contributions to each chunk come in.
     private var arrivals: [Arrivals]
@@ -151,7 +152,7 @@ public struct ShardMachine: Sendable {
     /// are accepted as they are.
     private var isAuditing = true
     /// The placement that the shard's state belongs to.
-    private(set) var placement = 0
+    private(set) var placement = Placement(0)
     private var stepLimit = Step(0)
     private var subscribers: Subscriptions
     /// The reports of finished steps that are not known to be in the ledger, in order.
@@ -232,11 +233,12 @@ public struct ShardMachine: Sendable {
 
     /// The state as text, for reports of simulations.
     public var stateText: String {
-        "placement \(placement), versions \(versions ?? []), missing \(sums.map(\.missingLeaves))"
+        "placement \(placement), versions \(versions ?? []), "
+            + "missing \(sums.map(\.missingVirtualWorkers))"
     }
 
     private mutating func restore(
-        _ step: Step, placement: Int, stepLimit: Step, now: Moment
+        _ step: Step, placement: Placement, stepLimit: Step, now: Moment
     ) -> [Action] {
         versions = configuration.chunks.map { _ in step }
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
@@ -276,16 +278,17 @@ public struct ShardMachine: Sendable {
             return [.drop(.foreignNode)]
         }
         let canonical = configuration.tree.canonical(contribution.node)
-        let leaves = configuration.tree.leaves(of: canonical)
+        let span = configuration.tree.virtualWorkers(below: canonical)
         if isAuditing, let audit = configuration.audit {
-            if leaves.count == 1, audit.isAudited(step: step, leaf: leaves.lowerBound) {
+            if span.count == 1, audit.isAudited(step: step, virtualWorker: span.lowerBound) {
                 let vote = AuditBoard.Vote(
                     digest: contribution.digest, totals: contribution.totals)
                 return consider(
                     vote, by: contribution.peer, of: canonical, at: position, now: now)
             }
-            // Audited leaves are compared one by one, so a sum that contains one is not taken.
-            if leaves.contains(where: { audit.isAudited(step: step, leaf: $0) }) {
+            // Audited virtual workers are compared one by one, so a sum that contains one is not
+            // taken.
+            if span.contains(where: { audit.isAudited(step: step, virtualWorker: $0) }) {
                 return [.drop(.unaudited)]
             }
         }
@@ -298,7 +301,8 @@ public struct ShardMachine: Sendable {
             + finish(position, merges, now: now)
     }
 
-    /// Takes in a vote on an audited leaf. A vote counts when another worker's vote is the same.
+    /// Takes in a vote on an audited virtual worker. A vote counts when another worker's vote is
+    /// the same.
     ///
     /// - Parameter position: the chunk's index in `configuration.chunks`.
     private mutating func consider(
@@ -306,28 +310,30 @@ public struct ShardMachine: Sendable {
         now: Moment
     ) -> [Action] {
         guard let step = versions?[position] else { return [] }
-        let leaf = configuration.tree.leaves(of: node).lowerBound
-        guard sums[position].missingLeaves.contains(leaf) else { return [.drop(.covered)] }
+        let virtualWorker = configuration.tree.virtualWorkers(below: node).lowerBound
+        guard sums[position].missingVirtualWorkers.contains(virtualWorker) else {
+            return [.drop(.covered)]
+        }
         let chunk = configuration.chunks[position]
         let held = Action.hold(chunk: chunk, node: node, peer: peer)
-        switch boards[position].add(vote, leaf: leaf, by: peer) {
+        switch boards[position].add(vote, virtualWorker: virtualWorker, by: peer) {
         case .waiting: return [held]
         case .disputed(let peers):
-            let dispute = AuditFinding(step: step, virtualWorker: leaf, peers: peers)
+            let dispute = AuditFinding(step: step, virtualWorker: virtualWorker, peers: peers)
             return [held, .report(.disputed(dispute))]
         case .agreed(let by, let liars):
-            let verdict = AuditFinding(step: step, virtualWorker: leaf, peers: liars)
-            return [held] + accept(vote, by: by, of: node, leaf: leaf, at: position, now: now)
+            let verdict = AuditFinding(step: step, virtualWorker: virtualWorker, peers: liars)
+            return [held] + accept(vote, by: by, of: node, at: position, now: now)
                 + (liars.isEmpty ? [] : [.report(.contradicted(verdict))])
         }
     }
 
-    /// Takes the sum that a vote stands for as the leaf's sum.
+    /// Takes the sum that a vote stands for as the sum of a virtual worker's node.
     private mutating func accept(
-        _ vote: AuditBoard.Vote, by peer: PeerIdentity, of node: TreeNode, leaf: Int,
-        at position: Int, now: Moment
+        _ vote: AuditBoard.Vote, by peer: PeerIdentity, of node: TreeNode, at position: Int,
+        now: Moment
     ) -> [Action] {
-        boards[position].settle(leaf)
+        boards[position].settle(configuration.tree.virtualWorkers(below: node).lowerBound)
         guard
             case .accepted(let replaced, let merges) =
                 sums[position].insert(node, totals: vote.totals)
@@ -376,7 +382,7 @@ public struct ShardMachine: Sendable {
     /// an older version gets the version before the present one too: the worker may have to finish
     /// a step that another shard has not finished.
     private mutating func fetch(
-        _ peer: PeerIdentity, _ step: Step, _ wanted: Int?
+        _ peer: PeerIdentity, _ step: Step, _ wanted: ChunkIndex?
     ) -> [Action] {
         subscribers.add(peer, chunk: wanted)
         guard let versions else { return [] }
@@ -400,9 +406,10 @@ public struct ShardMachine: Sendable {
         let open = sums.indices.filter {
             versions[$0] == step && !arrivals[$0].areComing(at: now)
         }
-        let leaves = Set(open.flatMap { sums[$0].missingLeaves }).sorted()
+        let missing = Set(open.flatMap { sums[$0].missingVirtualWorkers }).sorted()
             .prefix(Self.maximumMissingCount)
-        return leaves.isEmpty ? [] : [.tellMissing(step: step, leaves: Array(leaves), to: peer)]
+        if missing.isEmpty { return [] }
+        return [.tellMissing(step: step, virtualWorkers: Array(missing), to: peer)]
     }
 
     /// The highest number of workers that can subscribe to a shard or to one of its chunks.
@@ -431,26 +438,25 @@ public struct ShardMachine: Sendable {
         return audits + flushReport(now: now, force: version == stepLimit)
     }
 
-    /// Reports disputes again. When only one worker is left, accepts the first vote on each leaf,
-    /// since no other worker can confirm it.
+    /// Reports disputes again. When only one worker is left, accepts the first vote on each virtual
+    /// worker, since no other worker can confirm it.
     private mutating func auditAgain(workerCount: Int, now: Moment) -> [Action] {
         guard configuration.audit != nil, let versions else { return [] }
         isAuditing = workerCount >= 2
         var actions: [Action] = []
         for position in boards.indices {
             if isAuditing {
-                actions += boards[position].disputes.map { leaf, peers in
+                let step = versions[position]
+                actions += boards[position].disputes.map { virtualWorker, peers in
                     .report(
                         .disputed(
-                            AuditFinding(
-                                step: versions[position], virtualWorker: leaf, peers: peers)))
+                            AuditFinding(step: step, virtualWorker: virtualWorker, peers: peers)))
                 }
                 continue
             }
-            for (leaf, peer, vote) in boards[position].firstOpinions {
-                let node = configuration.tree.canonical(.leaf(leaf))
-                actions += accept(
-                    vote, by: peer, of: node, leaf: leaf, at: position, now: now)
+            for (virtualWorker, peer, vote) in boards[position].firstOpinions {
+                let node = configuration.tree.canonical(.leaf(virtualWorker))
+                actions += accept(vote, by: peer, of: node, at: position, now: now)
             }
         }
         return actions

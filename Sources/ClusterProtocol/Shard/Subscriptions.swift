@@ -3,7 +3,7 @@ public struct Subscriptions: Hashable, Sendable {
     /// The peers that get all chunks.
     private var whole: Set<PeerIdentity> = []
     /// The peers that get one chunk, by chunk.
-    private var partial: [Int: Set<PeerIdentity>] = [:]
+    private var partial: [ChunkIndex: Set<PeerIdentity>] = [:]
     private let ownPeer: PeerIdentity?
 
     /// Creates an empty list.
@@ -13,14 +13,14 @@ public struct Subscriptions: Hashable, Sendable {
 
     /// Returns the peers that get a chunk, in the order in which it is sent to them. The worker in
     /// this process comes last: it would take the core to compute before the others are told.
-    public func peers(ofChunk chunk: Int) -> [PeerIdentity] {
+    public func peers(ofChunk chunk: ChunkIndex) -> [PeerIdentity] {
         var peers = (partial[chunk].map(whole.union) ?? whole).sorted()
         if let own = ownPeer.flatMap(peers.firstIndex) { peers.append(peers.remove(at: own)) }
         return peers
     }
 
     /// All subscriptions in order, with the chunk where a subscription is for one chunk only.
-    var entries: [(peer: PeerIdentity, chunk: Int?)] {
+    var entries: [(peer: PeerIdentity, chunk: ChunkIndex?)] {
         whole.sorted().map { ($0, nil) }
             + partial.keys.sorted().flatMap { chunk in
                 (partial[chunk] ?? []).sorted().map { ($0, chunk) }
@@ -34,7 +34,7 @@ public struct Subscriptions: Hashable, Sendable {
     ///   - chunk: the chunk to subscribe to; nil for all chunks.
     /// - Returns: whether there was room.
     @discardableResult
-    public mutating func add(_ peer: PeerIdentity, chunk: Int?) -> Bool {
+    public mutating func add(_ peer: PeerIdentity, chunk: ChunkIndex?) -> Bool {
         let count = chunk.map { partial[$0]?.count ?? 0 } ?? whole.count
         guard count < ShardMachine.maximumSubscriberCount else { return false }
         if let chunk {

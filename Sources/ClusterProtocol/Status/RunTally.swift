@@ -10,8 +10,8 @@ public struct RunTally: Hashable, Codable, Sendable {
     public var refusals = 0
     /// The number of times that virtual workers were moved away from a slow worker.
     public var rebalances = 0
-    /// The number of reports that workers disagree on an audited leaf; one leaf can be reported several
-    /// times.
+    /// The number of reports that workers disagree on an audited virtual worker; one virtual worker
+    /// can be reported several times.
     public var disputes = 0
     /// The last workers whose gradients two others contradicted, by name and host.
     public var suspects: [String] = []

@@ -21,7 +21,7 @@ public struct WeightAssembly: Hashable, Sendable {
     /// The newest version that is complete; nil before there is one.
     public private(set) var complete: Step?
     /// The chunks that have come of each incomplete version.
-    private var open: [Step: Set<Int>] = [:]
+    private var open: [Step: Set<ChunkIndex>] = [:]
     /// The newest version seen of each chunk.
     private var newest: [Step?]
 
@@ -32,8 +32,8 @@ public struct WeightAssembly: Hashable, Sendable {
     }
 
     /// Returns whether a chunk would be stored.
-    public func wants(chunk: Int, version: Step) -> Bool {
-        guard newest.indices.contains(chunk), complete.map({ $0 < version }) ?? true else {
+    public func wants(chunk: ChunkIndex, version: Step) -> Bool {
+        guard newest.indices.contains(chunk.value), complete.map({ $0 < version }) ?? true else {
             return false
         }
         if let here = open[version] { return !here.contains(chunk) }
@@ -41,9 +41,9 @@ public struct WeightAssembly: Hashable, Sendable {
     }
 
     /// Takes in a chunk and returns what to do with it.
-    public mutating func receive(chunk: Int, version: Step) -> Arrival {
-        guard newest.indices.contains(chunk) else { return .drop }
-        newest[chunk] = max(newest[chunk] ?? version, version)
+    public mutating func receive(chunk: ChunkIndex, version: Step) -> Arrival {
+        guard newest.indices.contains(chunk.value) else { return .drop }
+        newest[chunk.value] = max(newest[chunk.value] ?? version, version)
         if let complete, version <= complete { return .drop }
         var abandoned: [Step] = []
         if open[version] == nil, open.count == Self.maximumOpenCount, let oldest = open.keys.min() {
@@ -72,10 +72,11 @@ public struct WeightAssembly: Hashable, Sendable {
     }
 
     /// The chunks of the wanted version that have not come, ascending.
-    public var missing: [Int] {
-        guard let wanted else { return Array(0..<chunkCount) }
+    public var missing: [ChunkIndex] {
+        let all = ChunkIndex(0)..<ChunkIndex(chunkCount)
+        guard let wanted else { return Array(all) }
         let here = open[wanted] ?? []
-        return (0..<chunkCount).filter { !here.contains($0) }
+        return all.filter { !here.contains($0) }
     }
 
     /// Forgets everything, because the shards were put back to an earlier version.

@@ -68,7 +68,7 @@ extension WorkerMachine {
         round.lastInquiry = now
         round.inquiryCount += 1
         self.round = round
-        return [.inquire(shard: run.plan.chunks[late].shard, step: round.step)]
+        return [.inquire(shard: run.plan[late].shard, step: round.step)]
     }
 
     /// Takes in how long the weights of the next step took to come after this worker's own share
@@ -89,20 +89,22 @@ extension WorkerMachine {
         lastHelped = now - helped <= soon ? round.step : nil
     }
 
-    /// How many workers may be looking for the same missing leaves, judged by this worker's own
-    /// share.
+    /// How many workers may be looking for the same missing virtual workers, judged by this
+    /// worker's own share.
     private var helperCount: Int {
         let share = assignment?.virtualWorkers.count ?? 0
         return max(1, run.tree.leafCount / max(1, share) - 1)
     }
 
-    /// Takes a part of the missing leaves, in as few sums as possible: a subtree costs the wire no
-    /// more than a leaf. A second copy of a contribution changes nothing.
-    mutating func help(_ step: Step, _ leaves: [Int]) -> [Action] {
+    /// Takes a part of the missing virtual workers, in as few sums as possible: a subtree costs the
+    /// wire no more than a leaf. A second copy of a contribution changes nothing.
+    mutating func help(_ step: Step, _ missing: [VirtualWorkerIndex]) -> [Action] {
         guard var round, round.step == step, round.pending.isEmpty, isWaitingForWeights else {
             return []
         }
-        let open = leaves.filter { run.tree.hasLeaf($0) && !round.leaves.contains($0) }
+        let open = missing.filter {
+            run.tree.contains($0) && !round.virtualWorkers.contains($0)
+        }
         guard !open.isEmpty else { return [] }
         let part = max(1, open.count / helperCount)
         let parts = nodes(covering: open, in: step).flatMap {
@@ -116,9 +118,9 @@ extension WorkerMachine {
         for offset in parts.indices where leafCount < run.threadCount {
             let node = parts[(first - offset + parts.count) % parts.count]
             chosen.append(node)
-            leafCount += run.tree.leaves(of: node).count
+            leafCount += run.tree.virtualWorkers(below: node).count
         }
-        round.leaves.formUnion(chosen.flatMap { run.tree.leaves(of: $0) })
+        round.virtualWorkers.formUnion(chosen.flatMap { run.tree.virtualWorkers(below: $0) })
         round.pending.formUnion(chosen)
         round.helpCount += 1
         round.idleSince = nil

@@ -15,11 +15,11 @@ public struct WorkerMachine: Sendable {
         /// Weights that have not come after this time are asked for again.
         public var retryInterval: Duration
         /// A number that differs between workers, so that two of them do not help with the same
-        /// leaves.
+        /// virtual workers.
         public var salt: Int
-        /// The number of leaves that the worker computes at a time.
+        /// The number of virtual workers that the worker computes at a time.
         public var threadCount: Int
-        /// The choice of audited leaves; nil without audits.
+        /// The choice of audited virtual workers; nil without audits.
         public var audit: AuditPlan?
 
         /// Creates the description of a run.
@@ -47,17 +47,18 @@ public struct WorkerMachine: Sendable {
         case hold(Hold)
         /// The coordinator asks for an evaluation of some chunks of the test records.
         case evaluate(Evaluate)
-        /// The coordinator asks for one leaf once more, because workers disagree about it.
+        /// The coordinator asks for one virtual worker once more, because workers disagree about
+        /// it.
         case recompute(Recompute)
         /// A chunk of the weights has come. `placement` is the one that the sender knows: weights
         /// from before the shards were put back do not count.
-        case weights(shard: ShardIndex, chunk: Int, version: Step, placement: Int)
+        case weights(shard: ShardIndex, chunk: ChunkIndex, version: Step, placement: Placement)
         /// The sum of a node is complete.
         case nodeComputed(step: Step, node: TreeNode)
         /// These chunks of a node that is being computed are final; the rest follows.
-        case chunksComputed(step: Step, node: TreeNode, chunks: Range<Int>)
+        case chunksComputed(step: Step, node: TreeNode, chunks: Range<ChunkIndex>)
         /// A shard has answered an inquiry: it still waits for these virtual workers.
-        case missing(step: Step, leaves: [Int])
+        case missing(step: Step, virtualWorkers: [VirtualWorkerIndex])
         /// The evaluation is done.
         case evaluated(Evaluated)
         /// Time has passed; see `nextDeadline`.
@@ -71,18 +72,18 @@ public struct WorkerMachine: Sendable {
         /// The node whose sum is sent.
         public var node: TreeNode
         /// The chunks of the sum that are sent, as far as they belong to `shards`.
-        public var chunks: Range<Int>
+        public var chunks: Range<ChunkIndex>
         /// The shards that the chunks are for.
         public var shards: [ShardIndex]
         /// The placement of the shards that the sum is for.
-        public var placement: Int
+        public var placement: Placement
         /// Whether the chunks go straight to the shards, past the relays.
         public var isStraight: Bool
 
         /// Creates a contribution.
         public init(
-            step: Step, node: TreeNode, chunks: Range<Int>, shards: [ShardIndex], placement: Int,
-            isStraight: Bool
+            step: Step, node: TreeNode, chunks: Range<ChunkIndex>, shards: [ShardIndex],
+            placement: Placement, isStraight: Bool
         ) {
             self.step = step
             self.node = node
@@ -104,18 +105,18 @@ public struct WorkerMachine: Sendable {
         case useInstructionSet(String)
         /// Subscribe to a shard's weights from this version on: to one chunk, or to all chunks
         /// (nil).
-        case fetch(shard: ShardIndex, chunk: Int?, version: Step)
+        case fetch(shard: ShardIndex, chunk: ChunkIndex?, version: Step)
         /// Subscribe to a chunk's weights at its relay, from this version on.
-        case follow(chunk: Int, version: Step)
+        case follow(chunk: ChunkIndex, version: Step)
         /// Ask a shard which contributions to a step are missing.
         case inquire(shard: ShardIndex, step: Step)
         /// Copy the chunk just received into the buffer of its version.
-        case store(chunk: Int, version: Step)
+        case store(chunk: ChunkIndex, version: Step)
         /// Drop the chunks that have come of this version.
         case abandonWeights(version: Step)
         /// Compute with this version from now on. What belongs to older steps is not needed any
         /// more. The virtual workers are those assigned to this worker.
-        case adopt(Step, virtualWorkers: [Int])
+        case adopt(Step, virtualWorkers: [VirtualWorkerIndex])
         /// Drop all weights and results.
         case reset
         /// Compute the sums of these nodes with the weights in use.
@@ -133,15 +134,16 @@ public struct WorkerMachine: Sendable {
     /// The work on one step.
     struct Round: Hashable, Sendable {
         var step: Step
-        /// The leaves that were asked for in this step, including those computed for others.
-        var leaves: Set<Int> = []
+        /// The virtual workers that were asked for in this step, including those computed for
+        /// others.
+        var virtualWorkers: Set<VirtualWorkerIndex> = []
         /// The nodes that are being computed.
         var pending: Set<TreeNode> = []
         /// The nodes that have been sent.
         var contributed: [TreeNode] = []
         /// The first chunk that was sent of each pending node whose last chunks have been sent
         /// already.
-        var sentFrom: [TreeNode: Int] = [:]
+        var sentFrom: [TreeNode: ChunkIndex] = [:]
         /// The moment when the step began.
         var begun: Moment
         /// The moment when everything asked for so far was done; nil while something is being
@@ -194,12 +196,12 @@ public struct WorkerMachine: Sendable {
     /// The generation of the assignment; 0 without one.
     public var generation: Generation { assignment?.generation ?? Generation(0) }
     /// The placement of the shards that the worker sends to; 0 without an assignment.
-    public var placement: Int { assignment?.placement ?? 0 }
+    public var placement: Placement { assignment?.placement ?? Placement(0) }
 
     /// The state as text, for reports of simulations.
     public var stateText: String {
         "generation \(generation), virtual workers \(assignment?.virtualWorkers ?? []), "
-            + "limit \(assignment?.stepLimit ?? Step(0)), placement \(assignment?.placement ?? 0), "
+            + "limit \(assignment?.stepLimit ?? Step(0)), placement \(placement), "
             + "hosts \(assignment?.shards.map(\.host) ?? []), holding \(isHolding), "
             + "from \(assignment?.fromStep ?? Step(0)), round \(round.map { "\($0)" } ?? "none")"
     }
@@ -216,7 +218,7 @@ public struct WorkerMachine: Sendable {
             placement == assignment?.placement ? receive(shard, chunk, version, now: now) : []
         case .nodeComputed(let step, let node): nodeComputed(step, node, now: now)
         case .chunksComputed(let step, let node, let chunks): chunksComputed(step, node, chunks)
-        case .missing(let step, let leaves): help(step, leaves)
+        case .missing(let step, let virtualWorkers): help(step, virtualWorkers)
         case .evaluated(let evaluated): [.tell(.evaluated(evaluated))]
         case .tick: inquire(now: now) + retry(now: now)
         }
@@ -286,17 +288,19 @@ public struct WorkerMachine: Sendable {
     // MARK: Steps
 
     /// Returns whether a chunk of the weights that has come would be stored.
-    public func wants(shard: ShardIndex, chunk: Int, version: Step, placement: Int) -> Bool {
+    public func wants(
+        shard: ShardIndex, chunk: ChunkIndex, version: Step, placement: Placement
+    ) -> Bool {
         placement == assignment?.placement && isPart(chunk, of: shard)
             && weights.wants(chunk: chunk, version: version)
     }
 
-    private func isPart(_ chunk: Int, of shard: ShardIndex) -> Bool {
-        run.plan.chunks.indices.contains(chunk) && run.plan.chunks[chunk].shard == shard
+    private func isPart(_ chunk: ChunkIndex, of shard: ShardIndex) -> Bool {
+        run.plan.contains(chunk) && run.plan[chunk].shard == shard
     }
 
     private mutating func receive(
-        _ shard: ShardIndex, _ chunk: Int, _ version: Step, now: Moment
+        _ shard: ShardIndex, _ chunk: ChunkIndex, _ version: Step, now: Moment
     ) -> [Action] {
         guard isPart(chunk, of: shard),
             case .store(let complete, let abandoned) = weights.receive(
@@ -313,7 +317,7 @@ public struct WorkerMachine: Sendable {
         return actions + work(now: now) + startEvaluation()
     }
 
-    /// Begins the current step, or takes up leaves that were added to it.
+    /// Begins the current step, or takes up virtual workers that were added to it.
     private mutating func work(now: Moment) -> [Action] {
         guard let assignment, let step = weights.complete, step < assignment.stepLimit,
             !isHolding || round != nil
@@ -322,10 +326,10 @@ public struct WorkerMachine: Sendable {
         let share = assignment.share(in: step)
         let duties = assignment.audits(in: step).filter { isAudited($0, in: step) }
         let added = Set(share + duties).sorted().filter {
-            run.tree.hasLeaf($0) && !round.leaves.contains($0)
+            run.tree.contains($0) && !round.virtualWorkers.contains($0)
         }
         let nodes = self.nodes(covering: added, in: step)
-        round.leaves.formUnion(added)
+        round.virtualWorkers.formUnion(added)
         round.pending.formUnion(nodes)
         if !nodes.isEmpty {
             round.idleSince = nil
@@ -336,15 +340,17 @@ public struct WorkerMachine: Sendable {
         return nodes.isEmpty ? [] : [.compute(step: step, nodes: nodes)]
     }
 
-    private func isAudited(_ leaf: Int, in step: Step) -> Bool {
-        run.audit?.isAudited(step: step, leaf: leaf) ?? false
+    private func isAudited(_ virtualWorker: VirtualWorkerIndex, in step: Step) -> Bool {
+        run.audit?.isAudited(step: step, virtualWorker: virtualWorker) ?? false
     }
 
-    /// Returns the fewest nodes that cover these leaves. Audited leaves are compared one by one, so
-    /// each of them is a node by itself.
-    func nodes(covering leaves: [Int], in step: Step) -> [TreeNode] {
-        run.tree.maximalNodes(covering: leaves.filter { !isAudited($0, in: step) })
-            + leaves.filter { isAudited($0, in: step) }.map { run.tree.canonical(.leaf($0)) }
+    /// Returns the fewest nodes that cover these virtual workers. Audited ones are compared one by
+    /// one, so each of them is a node by itself.
+    func nodes(covering virtualWorkers: [VirtualWorkerIndex], in step: Step) -> [TreeNode] {
+        let audited = virtualWorkers.filter { isAudited($0, in: step) }
+        let others = virtualWorkers.filter { !isAudited($0, in: step) }
+        return run.tree.maximalNodes(covering: others)
+            + audited.map { run.tree.canonical(.leaf($0)) }
     }
 
     private mutating func nodeComputed(_ step: Step, _ node: TreeNode, now: Moment) -> [Action] {
@@ -358,14 +364,15 @@ public struct WorkerMachine: Sendable {
                 round.ownDone = now
             }
         }
-        let end = round.sentFrom.removeValue(forKey: node) ?? run.plan.chunks.count
+        let all = run.plan.chunkIndices
+        let end = round.sentFrom.removeValue(forKey: node) ?? all.upperBound
         self.round = round
-        return [contribution(step, node, 0..<end)] + inquire(now: now)
+        return [contribution(step, node, all.lowerBound..<end)] + inquire(now: now)
     }
 
     /// Sends chunks as soon as they are final, the last ones first. The rest is sent with the node.
     private mutating func chunksComputed(
-        _ step: Step, _ node: TreeNode, _ chunks: Range<Int>
+        _ step: Step, _ node: TreeNode, _ chunks: Range<ChunkIndex>
     ) -> [Action] {
         guard round?.step == step, round?.pending.contains(node) == true else { return [] }
         round?.sentFrom[node] = chunks.lowerBound
@@ -373,8 +380,8 @@ public struct WorkerMachine: Sendable {
     }
 
     private func contribution(
-        _ step: Step, _ node: TreeNode, _ chunks: Range<Int>, to shards: [ShardIndex]? = nil,
-        isStraight: Bool? = nil
+        _ step: Step, _ node: TreeNode, _ chunks: Range<ChunkIndex>,
+        to shards: [ShardIndex]? = nil, isStraight: Bool? = nil
     ) -> Action {
         .contribute(
             Contribution(
@@ -383,21 +390,21 @@ public struct WorkerMachine: Sendable {
     }
 
     /// Returns whether a node's sum goes past the relays. A relay would hide which worker computed
-    /// an audited leaf, and where help is wanted, the relay may be what is late.
+    /// an audited gradient, and where help is wanted, the relay may be what is late.
     private func isStraight(_ node: TreeNode, in step: Step) -> Bool {
         guard let assignment, routes != nil else { return true }
-        let leaves = run.tree.leaves(of: node)
-        return leaves.count == 1 && isAudited(leaves.lowerBound, in: step)
-            || !assignment.share(in: step).contains(leaves.lowerBound)
+        let span = run.tree.virtualWorkers(below: node)
+        return span.count == 1 && isAudited(span.lowerBound, in: step)
+            || !assignment.share(in: step).contains(span.lowerBound)
     }
 
-    /// Computes a leaf once more, because other workers disagree about it.
+    /// Computes a virtual worker once more, because other workers disagree about it.
     private mutating func recompute(_ order: Recompute) -> [Action] {
-        guard var round, round.step == order.step, run.tree.hasLeaf(order.virtualWorker)
+        guard var round, round.step == order.step, run.tree.contains(order.virtualWorker)
         else { return [] }
         let node = run.tree.canonical(.leaf(order.virtualWorker))
         guard round.pending.insert(node).inserted else { return [] }
-        round.leaves.insert(order.virtualWorker)
+        round.virtualWorkers.insert(order.virtualWorker)
         round.idleSince = nil
         self.round = round
         return [.compute(step: round.step, nodes: [node])]
@@ -410,7 +417,7 @@ public struct WorkerMachine: Sendable {
         guard let round, !shards.isEmpty else { return [] }
         return round.contributed.map {
             contribution(
-                round.step, $0, run.plan.chunks.indices, to: shards, isStraight: true)
+                round.step, $0, run.plan.chunkIndices, to: shards, isStraight: true)
         }
     }
 
@@ -420,7 +427,7 @@ public struct WorkerMachine: Sendable {
         guard let round else { return [] }
         return round.sentFrom.sorted { $0.key < $1.key }.map { node, first in
             contribution(
-                round.step, node, first..<run.plan.chunks.count, isStraight: true)
+                round.step, node, first..<run.plan.chunkIndices.upperBound, isStraight: true)
         }
     }
 
@@ -441,7 +448,7 @@ public struct WorkerMachine: Sendable {
             now - max(lastArrival, round?.ownDone ?? .zero) >= retryInterval
         else { return [] }
         lastArrival = now
-        let late = Set(weights.missing.map { run.plan.chunks[$0].shard }).sorted()
+        let late = Set(weights.missing.map { run.plan[$0].shard }).sorted()
         let wanted = weights.wanted ?? Step(0)
         let again = Action.retried(step: wanted, shards: late)
         retryCount += 1

@@ -1,4 +1,5 @@
 import Buffers
+import ClusterProtocol
 import NeuralNetwork
 import Synchronization
 
@@ -45,17 +46,17 @@ package final class ArrivingWeights: Sendable {
 
     /// Takes in that a chunk has been written to its place in a buffer. Another buffer than before
     /// means another version.
-    package func add(chunk: Int, of buffer: FloatBuffer) {
+    package func add(chunk: ChunkIndex, of buffer: FloatBuffer) {
         let isNews = state.withLock { state in
             if state.buffer !== buffer {
                 state = State(
                     buffer: buffer, missing: chunkCounts,
                     hasCome: Array(repeating: false, count: layersOfChunk.count))
             }
-            guard !state.hasCome[chunk] else { return false }
-            state.hasCome[chunk] = true
+            guard !state.hasCome[chunk.value] else { return false }
+            state.hasCome[chunk.value] = true
             let known = state.layers.count
-            for layer in layersOfChunk[chunk] {
+            for layer in layersOfChunk[chunk.value] {
                 state.missing[layer] -= 1
                 if state.missing[layer] == 0 { state.layers.append(layer) }
             }

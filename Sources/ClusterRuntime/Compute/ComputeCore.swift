@@ -11,14 +11,14 @@ final class ComputeCore: Sendable {
     /// A piece of work for one compute thread.
     enum Task: Sendable {
         /// The gradient of one virtual worker, as a part of a tree node.
-        case leaf(Int, NodeTask)
+        case gradient(VirtualWorkerIndex, NodeTask)
         /// The evaluation of one chunk of the test records.
-        case evaluate(chunk: Int, EvaluationTask)
+        case evaluate(chunk: EvaluationChunkIndex, EvaluationTask)
 
         /// The step that the work belongs to.
         var step: Step {
             switch self {
-            case .leaf(_, let task): task.step
+            case .gradient(_, let task): task.step
             case .evaluate(_, let task): task.step
             }
         }
@@ -26,7 +26,7 @@ final class ComputeCore: Sendable {
         /// The weights to compute with.
         var weights: FloatBuffer {
             switch self {
-            case .leaf(_, let task): task.weights
+            case .gradient(_, let task): task.weights
             case .evaluate(_, let task): task.weights
             }
         }
@@ -53,9 +53,9 @@ final class ComputeCore: Sendable {
     private let report: @Sendable (ComputePool.Result) -> Void
     private let times = Mutex(ComputeTimes())
     private let currentStep = Atomic(0)
-    /// The leaves of the current step that were finished since leaves were last handed to the
-    /// loader.
-    private let finishedLeaves = Mutex<[Int]>([])
+    /// The virtual workers of the current step that were finished since such ones were last handed
+    /// to the loader.
+    private let finishedVirtualWorkers = Mutex<[VirtualWorkerIndex]>([])
 
     /// Creates the shared state and starts the loader.
     init(
@@ -90,7 +90,7 @@ final class ComputeCore: Sendable {
     /// Begins a step, and drops the work on other steps.
     func advance(to step: Step) {
         guard currentStep.exchange(step.value, ordering: .relaxed) != step.value else { return }
-        finishedLeaves.withLock { $0.removeAll(keepingCapacity: true) }
+        finishedVirtualWorkers.withLock { $0.removeAll(keepingCapacity: true) }
         queue.removeAll { $0.step != step }
     }
 
@@ -130,7 +130,8 @@ final class ComputeCore: Sendable {
             weights.load(task.weights, into: engine)
             do throws(DataError) {
                 switch task {
-                case .leaf(let leaf, let node): try compute(leaf, of: node, with: engine)
+                case .gradient(let virtualWorker, let node):
+                    try compute(virtualWorker, of: node, with: engine)
                 case .evaluate(let chunk, let evaluation):
                     try evaluate(chunk, of: evaluation, with: engine, evaluationBatch)
                 }
@@ -152,17 +153,19 @@ final class ComputeCore: Sendable {
         return try engineMaker(material, usual)
     }
 
-    /// Computes the gradient sum of a leaf, and hands on each stretch of it as soon as it is final.
+    /// Computes the gradient sum of a virtual worker, and hands on each stretch of it as soon as it
+    /// is final.
     private func compute(
-        _ leaf: Int, of task: NodeTask, with engine: any GradientEngine
+        _ virtualWorker: VirtualWorkerIndex, of task: NodeTask, with engine: any GradientEngine
     ) throws(DataError) {
         if let needs {
             // Fetching does not measure a worker's speed, and it may outlast the step.
-            try needs.bring(step: task.step, leaf: leaf)
+            try needs.bring(step: task.step, virtualWorker: virtualWorker)
             guard task.step.value == currentStep.load(ordering: .relaxed) else { return }
         }
         let begin = SteadyClock.nanoseconds()
-        let batch = try loader.take(step: task.step.value, virtualWorker: leaf)
+        let batch = try loader.take(
+            step: task.step.value, virtualWorker: virtualWorker.value)
         let loaded = SteadyClock.nanoseconds()
         let view = MicrobatchView(
             images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
@@ -174,64 +177,66 @@ final class ComputeCore: Sendable {
             isFinal: { element, statistics in
                 guard element > 0 else { return }
                 self.hand(
-                    leaf, of: task, sum, Self.totals(statistics, batch, leaf), finalFrom: element)
+                    virtualWorker, of: task, sum, Self.totals(statistics, batch, virtualWorker),
+                    finalFrom: element)
             })
         let found = engine.computeGradient(
             view, epoch: material.batchPlan.epoch(ofStep: task.step.value), into: sum.pointer,
             observer)
         guard let statistics = found else { return loader.recycle(batch) }
-        let totals = Self.totals(statistics, batch, leaf)
+        let totals = Self.totals(statistics, batch, virtualWorker)
         loader.recycle(batch)
         let end = SteadyClock.nanoseconds()
         times.withLock { times in
-            times.leafCount += 1
+            times.virtualWorkerCount += 1
             times.computeNanoseconds += end - loaded
             times.inputNanoseconds += loaded - begin
         }
-        hand(leaf, of: task, sum, totals, finalFrom: 0)
-        prefetch(after: task.step, leaf)
+        hand(virtualWorker, of: task, sum, totals, finalFrom: 0)
+        prefetch(after: task.step, virtualWorker)
     }
 
     /// Asks the loader for the microbatches of the step after next, once the queue is empty. The
     /// threads then wait for other workers, and the loader takes no core from them.
-    private func prefetch(after step: Step, _ leaf: Int) {
-        let finished = finishedLeaves.withLock { leaves -> [Int] in
-            leaves.append(leaf)
+    private func prefetch(after step: Step, _ virtualWorker: VirtualWorkerIndex) {
+        let finished = finishedVirtualWorkers.withLock { finished -> [Int] in
+            finished.append(virtualWorker)
             guard queue.isEmpty else { return [] }
-            defer { leaves.removeAll(keepingCapacity: true) }
-            return leaves
+            defer { finished.removeAll(keepingCapacity: true) }
+            return finished.map(\.value)
         }
         guard step.value + 2 < material.totalSteps else { return }
         loader.prefetch(step: step.value + 2, virtualWorkers: finished)
     }
 
-    /// Returns the figures that travel with a leaf's sum.
+    /// Returns the figures that travel with a virtual worker's sum.
     private static func totals(
-        _ statistics: BatchStatistics, _ batch: Microbatch, _ leaf: Int
+        _ statistics: BatchStatistics, _ batch: Microbatch, _ virtualWorker: VirtualWorkerIndex
     ) -> ContributionTotals {
         var totals = ContributionTotals(
             sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
             correctCount: statistics.correctCount, recordDigest: batch.recordDigest)
-        totals.markFlaw(leaf: leaf)
+        totals.markFlaw(of: virtualWorker)
         return totals
     }
 
-    /// Adds the final part of a leaf's sum, and reports the chunks of its node that are complete
-    /// with it.
+    /// Adds the final part of a virtual worker's sum, and reports the chunks of its node that are
+    /// complete with it.
     private func hand(
-        _ leaf: Int, of task: NodeTask, _ sum: FloatBuffer, _ totals: ContributionTotals,
-        finalFrom element: Int
+        _ virtualWorker: VirtualWorkerIndex, of task: NodeTask, _ sum: FloatBuffer,
+        _ totals: ContributionTotals, finalFrom element: Int
     ) {
-        guard let part = task.add(leaf: leaf, sum: sum, totals: totals, finalFrom: element) else {
-            return
-        }
+        let part = task.add(
+            virtualWorker: virtualWorker, sum: sum, totals: totals, finalFrom: element)
+        guard let part else { return }
         report(.node(step: task.step, node: task.node, part))
     }
 
     /// Evaluates a chunk of test records, and reports the results once all chunks of the order are
     /// done.
     private func evaluate(
-        _ chunk: Int, of task: EvaluationTask, with engine: any GradientEngine, _ batch: Microbatch
+        _ chunk: EvaluationChunkIndex, of task: EvaluationTask, with engine: any GradientEngine,
+        _ batch: Microbatch
     ) throws(DataError) {
         let records = material.evaluationRecords(chunk: chunk)
         try needs?.bringTest(records)

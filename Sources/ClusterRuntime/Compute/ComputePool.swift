@@ -57,18 +57,21 @@ final class ComputePool: Sendable {
                 precision: core.material.wire.precision, weights: weights)
         }
         for task in tasks {
-            for leaf in task.leaves { core.queue.push(.leaf(leaf, task)) }
+            for virtualWorker in task.virtualWorkers {
+                core.queue.push(.gradient(virtualWorker, task))
+            }
         }
         // The loader was usually asked for these at the end of the step before, when cores were
         // idle.
         let next = step.value + 1
         if next < core.material.totalSteps {
-            core.loader.prefetch(step: next, virtualWorkers: tasks.flatMap(\.leaves))
+            core.loader.prefetch(
+                step: next, virtualWorkers: tasks.flatMap { $0.virtualWorkers.map(\.value) })
         }
     }
 
     /// Takes in that a chunk of the weights to be computed with next is in its place.
-    func expect(_ weights: FloatBuffer, chunk: Int) {
+    func expect(_ weights: FloatBuffer, chunk: ChunkIndex) {
         core.arrivingWeights.add(chunk: chunk, of: weights)
     }
 
@@ -91,10 +94,10 @@ final class ComputePool: Sendable {
     }
 }
 
-/// Sums over the leaves that were computed since the last call of `takeTimes`.
+/// Sums over the virtual workers that were computed since the last call of `takeTimes`.
 struct ComputeTimes: Sendable {
-    /// The number of leaves.
-    var leafCount = 0
+    /// The number of virtual workers.
+    var virtualWorkerCount = 0
     /// The time spent on computing gradients, in nanoseconds.
     var computeNanoseconds: Int64 = 0
     /// The time spent on reading microbatches or waiting for them, in nanoseconds.

@@ -2,8 +2,8 @@ import Buffers
 import ClusterProtocol
 import Synchronization
 
-/// The work on one tree node: any threads compute its leaves, and their sums are added along the
-/// tree.
+/// The work on one tree node: any threads compute the virtual workers below it, and their sums are
+/// added along the tree.
 ///
 /// A leaf's sum becomes final from its end to its beginning while it is still being computed, and
 /// so does the node's sum, chunk by chunk. A final chunk is packed as it travels, at the beginning
@@ -22,9 +22,9 @@ package final class NodeTask: Sendable {
         /// The figures that travel with the sum.
         package var totals: ContributionTotals
         /// The chunks that are complete and were not given out before.
-        package var chunks: Range<Int>
+        package var chunks: Range<ChunkIndex>
         /// Whether the whole sum is complete with this part.
-        package var isLast: Bool { chunks.lowerBound == 0 }
+        package var isLast: Bool { chunks.lowerBound == ChunkIndex(0) }
     }
 
     /// The nodes that are present in one chunk, and their sums.
@@ -35,8 +35,8 @@ package final class NodeTask: Sendable {
 
     private struct State {
         var chunks: [Chunk]
-        /// The first chunk that each leaf has handed over, by leaf.
-        var handed: [Int: Int] = [:]
+        /// The first chunk that each virtual worker has handed over.
+        var handed: [VirtualWorkerIndex: Int] = [:]
         /// The first chunk of the node's sum that was given out.
         var given: Int
     }
@@ -48,7 +48,7 @@ package final class NodeTask: Sendable {
     /// The weights to compute with.
     let weights: FloatBuffer
     /// The virtual workers below the node.
-    let leaves: [Int]
+    let virtualWorkers: Range<VirtualWorkerIndex>
     private let tree: ReductionTree
     private let precision: WirePrecision
     /// The first element of each chunk of the flat vector, then the end of the vector.
@@ -74,53 +74,59 @@ package final class NodeTask: Sendable {
         self.tree = tree
         self.precision = precision
         self.starts = starts
-        leaves = Array(tree.leaves(of: node))
+        virtualWorkers = tree.virtualWorkers(below: node)
         let count = starts.count - 1
         let empty = Chunk(nodes: NodeSet(tree: tree))
         state = Mutex(State(chunks: Array(repeating: empty, count: count), given: count))
     }
 
-    /// Adds the chunks of a leaf's sum that are final, and carries out the additions that they
-    /// allow.
+    /// Adds the chunks of a virtual worker's sum that are final, and carries out the additions that
+    /// they allow.
     ///
     /// - Parameters:
-    ///   - leaf: the leaf.
-    ///   - sum: the leaf's sum over the whole flat vector.
-    ///   - totals: the leaf's totals.
+    ///   - virtualWorker: the virtual worker.
+    ///   - sum: its sum over the whole flat vector.
+    ///   - totals: its totals.
     ///   - element: the first element that is final, together with every element after it.
     /// - Returns: the chunks of the node's sum that are complete now and were not before; nil when
     ///   there are none.
     package func add(
-        leaf: Int, sum: FloatBuffer, totals: ContributionTotals, finalFrom element: Int
+        virtualWorker: VirtualWorkerIndex, sum: FloatBuffer, totals: ContributionTotals,
+        finalFrom element: Int
     ) -> Part? {
         guard let first = starts.firstIndex(where: { $0 >= element }) else { return nil }
         let end = state.withLock { state in
-            defer { state.handed[leaf] = min(first, state.handed[leaf] ?? first) }
-            return state.handed[leaf] ?? state.chunks.count
+            let end = state.handed[virtualWorker]
+            state.handed[virtualWorker] = min(first, end ?? first)
+            return end ?? state.chunks.count
         }
         guard first < end else { return nil }
         for chunk in first..<end { precision.pack(sum.pointer + starts[chunk], count: size(chunk)) }
         return state.withLock { state in
-            for chunk in first..<end { add(leaf, sum, totals, to: &state.chunks[chunk], chunk) }
+            for chunk in first..<end {
+                add(virtualWorker, sum, totals, to: &state.chunks[chunk], chunk)
+            }
             var complete = state.given
             while complete > 0, state.chunks[complete - 1].sums[node] != nil { complete -= 1 }
             guard complete < state.given, let sum = state.chunks[complete].sums[node],
                 let totals = state.chunks[complete].nodes.totals(of: node)
             else { return nil }
             defer { state.given = complete }
-            return Part(sum: sum, totals: totals, chunks: complete..<state.given)
+            return Part(
+                sum: sum, totals: totals,
+                chunks: ChunkIndex(complete)..<ChunkIndex(state.given))
         }
     }
 
     private func add(
-        _ leaf: Int, _ sum: FloatBuffer, _ totals: ContributionTotals, to chunk: inout Chunk,
-        _ index: Int
+        _ virtualWorker: VirtualWorkerIndex, _ sum: FloatBuffer, _ totals: ContributionTotals,
+        to chunk: inout Chunk, _ index: Int
     ) {
-        let leafNode = tree.canonical(.leaf(leaf))
-        guard case .accepted(_, let merges) = chunk.nodes.insert(leafNode, totals: totals) else {
+        let leaf = tree.canonical(.leaf(virtualWorker))
+        guard case .accepted(_, let merges) = chunk.nodes.insert(leaf, totals: totals) else {
             return
         }
-        chunk.sums[leafNode] = sum
+        chunk.sums[leaf] = sum
         let (start, count) = (starts[index], size(index))
         for merge in merges {
             guard let left = chunk.sums.removeValue(forKey: merge.left),

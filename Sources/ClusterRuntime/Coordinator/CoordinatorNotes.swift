@@ -62,14 +62,14 @@ extension CoordinatorMachine.Note {
         case .waiting(let what): [LogKey.reason: "\(what)"]
         case .settled(let name): [LogKey.instructionSet: "\(name)"]
         case .stopping(let step): [LogKey.step: "\(step)"]
-        case .disputed(let step, let leaf, let parties, let asked):
+        case .disputed(let step, let virtualWorker, let parties, let asked):
             [
-                LogKey.step: "\(step)", LogKey.virtualWorkers: "\(leaf)",
+                LogKey.step: "\(step)", LogKey.virtualWorkers: "\(virtualWorker)",
                 "audit.parties": "\(parties.map(\.place))", "audit.asked": "\(asked.map(\.place))",
             ]
-        case .contradicted(let peer, let step, let leaf):
+        case .contradicted(let peer, let step, let virtualWorker):
             peer.metadata.merging([
-                LogKey.step: "\(step)", LogKey.virtualWorkers: "\(leaf)",
+                LogKey.step: "\(step)", LogKey.virtualWorkers: "\(virtualWorker)",
             ]) { $1 }
         case .rebalanced(let peer, let factor, let phase, let shares):
             peer.metadata.merging([
@@ -77,16 +77,16 @@ extension CoordinatorMachine.Note {
                 LogKey.virtualWorkers: "\(shares.sorted { $0.key < $1.key })",
             ]) { $1 }
         case .unexpected(let kind, let peer): ["kind": "\(kind)", LogKey.peerID: "\(peer)"]
-        case .flawedLoss(let step, let leaf, let peer):
+        case .flawedLoss(let step, let virtualWorker, let peer):
             (peer?.metadata ?? [:]).merging([
                 LogKey.step: "\(step)",
-                LogKey.virtualWorkers: "\(leaf.map { "\($0)" } ?? "unknown")",
+                LogKey.virtualWorkers: "\(virtualWorker.map { "\($0)" } ?? "unknown")",
             ]) { $1 }
         case .flawedWeights(let step), .goingBack(let step): [LogKey.step: "\(step)"]
         }
     }
 
-    private static func text(_ shares: [String: [Int]]) -> String {
+    private static func text(_ shares: [String: [VirtualWorkerIndex]]) -> String {
         shares.keys.sorted().map { "\($0): \(shares[$0] ?? [])" }.joined(separator: ", ")
     }
 
@@ -104,21 +104,22 @@ extension CoordinatorMachine.Note {
             "shards \(shards) were on \(peer.place); going back to the checkpoint of step \(step)"
         case .waiting(let what): what
         case .stopping(let step): "stopping at step \(step)"
-        case .flawedLoss(let step, let leaf, let peer):
+        case .flawedLoss(let step, let virtualWorker, let peer):
             "warning: the loss of step \(step.value + 1) is not a finite number"
-                + (leaf.map { "; the first such one is virtual worker \($0)'s" } ?? "")
+                + (virtualWorker.map { "; the first such one is virtual worker \($0)'s" } ?? "")
                 + (peer.map { ", computed by \($0.place)" } ?? "")
         case .flawedWeights(let step):
             "warning: the weights after step \(step) are not finite numbers; they are not kept"
         case .goingBack(let step):
             "computing again up to step \(step), for a checkpoint of the last finite weights"
-        case .disputed(let step, let leaf, let parties, let asked):
+        case .disputed(let step, let virtualWorker, let parties, let asked):
             "audit of step \(step): \(parties.map(\.place).joined(separator: " and ")) disagree "
-                + "about virtual worker \(leaf); asking "
+                + "about virtual worker \(virtualWorker); asking "
                 + asked.map(\.place).joined(separator: " and ")
-        case .contradicted(let peer, let step, let leaf):
-            "\(peer.place) computed a wrong gradient for virtual worker \(leaf) in step \(step), two "
-                + "others agree on another: suspect the hardware or the build of host \(peer.host)"
+        case .contradicted(let peer, let step, let virtualWorker):
+            "\(peer.place) computed a wrong gradient for virtual worker \(virtualWorker) in step "
+                + "\(step), two others agree on another: suspect the hardware or the build of host "
+                + "\(peer.host)"
         case .rebalanced(let peer, let factor, let phase, let shares):
             "\(peer.place) is \(NumberText.fixed(factor, 1)) times slower than the fastest, in its "
                 + "\(phase); virtual workers now: "

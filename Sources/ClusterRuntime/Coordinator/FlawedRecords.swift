@@ -15,12 +15,12 @@ struct FlawedRecords {
     /// worker is not known.
     init?(_ note: CoordinatorMachine.Note, material: RunMaterial) {
         guard case .flawedLoss(let step, let virtualWorker?, _) = note,
-            (0..<material.batchPlan.virtualWorkerCount).contains(virtualWorker)
+            material.tree.contains(virtualWorker)
         else { return nil }
         let plan = material.batchPlan
         let order = plan.order(
-            epoch: plan.epoch(ofStep: step.value), virtualWorker: virtualWorker)
-        let range = plan.microbatchRange(step: step.value, virtualWorker: virtualWorker)
+            epoch: plan.epoch(ofStep: step.value), virtualWorker: virtualWorker.value)
+        let range = plan.microbatchRange(step: step.value, virtualWorker: virtualWorker.value)
         records = Array(order[range])
     }
 

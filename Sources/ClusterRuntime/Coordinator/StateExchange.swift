@@ -133,12 +133,12 @@ final class StateExchange {
     /// Takes in a piece of state. Returns the checkpoint when it was the last missing piece.
     private func take(_ message: BulkMessage) -> Checkpoint? {
         let header = message.header
-        let chunks = material.slicePlan.chunks
-        guard chunks.indices.contains(header.chunk), header.part < material.partCount,
-            chunks[header.chunk].shard == header.shard, header.step.value <= material.totalSteps,
+        let plan = material.slicePlan
+        guard plan.contains(header.chunk), header.part < material.partCount,
+            plan[header.chunk].shard == header.shard, header.step.value <= material.totalSteps,
             let payload = message.payload,
             message.flaw(
-                expecting: .fp32, elementCount: chunks[header.chunk].range.count) == nil
+                expecting: .fp32, elementCount: plan[header.chunk].range.count) == nil
         else {
             flawCount += 1
             return nil
@@ -153,14 +153,14 @@ final class StateExchange {
             }
             arriving[step] = Arriving(
                 parts: (0..<material.partCount).map { _ in
-                    FloatBuffer(count: material.slicePlan.parameterCount)
-                }, missing: Set(0..<chunks.count * material.partCount))
+                    FloatBuffer(count: plan.parameterCount)
+                }, missing: Set(0..<plan.chunks.count * material.partCount))
         }
         payload.withUnsafeBytes { bytes in
             arriving[step]?.parts[header.part].copy(
-                bytes, to: chunks[header.chunk].range.lowerBound)
+                bytes, to: plan[header.chunk].range.lowerBound)
         }
-        arriving[step]?.missing.remove(header.chunk * material.partCount + header.part)
+        arriving[step]?.missing.remove(header.chunk.value * material.partCount + header.part)
         guard let done = arriving[step], done.missing.isEmpty else { return nil }
         arriving = arriving.filter { $0.key > step }
         lastComplete = step

@@ -14,7 +14,7 @@ final class PartitionNeeds: Sendable {
     /// A virtual worker's stretch in an epoch.
     private struct Key: Hashable {
         let epoch: Int
-        let leaf: Int
+        let virtualWorker: VirtualWorkerIndex
     }
 
     private struct State {
@@ -22,8 +22,8 @@ final class PartitionNeeds: Sendable {
         var references: [Key: [PartitionReference]] = [:]
         /// The stretches whose partitions have been brought here.
         var settled: Set<Key> = []
-        /// The epoch and the leaves of the last call of `expect`.
-        var expected: (epoch: Int, leaves: [Int])?
+        /// The epoch and the virtual workers of the last call of `expect`.
+        var expected: (epoch: Int, virtualWorkers: [VirtualWorkerIndex])?
         /// The partitions that training needs, in the order in which it needs them.
         var wanted: [PartitionReference] = []
     }
@@ -43,11 +43,11 @@ final class PartitionNeeds: Sendable {
         testRanges = dataSet.testPartitions.map(\.recordRange)
     }
 
-    /// Waits until all partitions that a leaf needs in this step are on this host.
+    /// Waits until all partitions that a virtual worker needs in this step are on this host.
     ///
     /// - Throws: the reason when a partition cannot be fetched.
-    func bring(step: Step, leaf: Int) throws(DataError) {
-        let key = Key(epoch: plan.epoch(ofStep: step.value), leaf: leaf)
+    func bring(step: Step, virtualWorker: VirtualWorkerIndex) throws(DataError) {
+        let key = Key(epoch: plan.epoch(ofStep: step.value), virtualWorker: virtualWorker)
         if state.withLock({ $0.settled.contains(key) }) { return }
         try supply.bring(references(key))
         state.withLock { state in
@@ -56,24 +56,26 @@ final class PartitionNeeds: Sendable {
         }
     }
 
-    /// Whether all partitions that a leaf needs in this step are on this host already.
-    func has(step: Step, leaf: Int) -> Bool {
-        let key = Key(epoch: plan.epoch(ofStep: step.value), leaf: leaf)
+    /// Whether all partitions that a virtual worker needs in this step are on this host already.
+    func has(step: Step, virtualWorker: VirtualWorkerIndex) -> Bool {
+        let key = Key(epoch: plan.epoch(ofStep: step.value), virtualWorker: virtualWorker)
         return state.withLock { $0.settled.contains(key) } || supply.has(references(key))
     }
 
-    /// Fetches ahead the partitions that these leaves need in the epoch of a step, and then those
-    /// that they need in the next epoch.
-    func expect(step: Step, leaves: [Int]) {
+    /// Fetches ahead the partitions that these virtual workers need in the epoch of a step, and
+    /// then those that they need in the next epoch.
+    func expect(step: Step, virtualWorkers: [VirtualWorkerIndex]) {
         let epoch = plan.epoch(ofStep: step.value)
         let isNew = state.withLock { state in
-            defer { state.expected = (epoch, leaves) }
-            return state.expected.map { $0 != (epoch, leaves) } ?? true
+            defer { state.expected = (epoch, virtualWorkers) }
+            return state.expected.map { $0 != (epoch, virtualWorkers) } ?? true
         }
         guard isNew, epoch < epochCount else { return }
         var wanted: [PartitionReference] = []
         for epoch in epoch..<min(epoch + 2, epochCount) {
-            for leaf in leaves { wanted += references(Key(epoch: epoch, leaf: leaf)) }
+            for virtualWorker in virtualWorkers {
+                wanted += references(Key(epoch: epoch, virtualWorker: virtualWorker))
+            }
         }
         wanted = unique(wanted)
         state.withLock { $0.wanted = wanted }
@@ -100,7 +102,7 @@ final class PartitionNeeds: Sendable {
 
     private func references(_ key: Key) -> [PartitionReference] {
         if let known = state.withLock({ $0.references[key] }) { return known }
-        let made = plan.pieces(epoch: key.epoch, virtualWorker: key.leaf).map {
+        let made = plan.pieces(epoch: key.epoch, virtualWorker: key.virtualWorker.value).map {
             PartitionReference(.training, $0.partition)
         }
         state.withLock { state in

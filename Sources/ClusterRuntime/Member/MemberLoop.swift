@@ -314,9 +314,11 @@ final class MemberLoop {
             log.info("sums and weights go through shared memory")
         }
         guard case .weights(let header, let payload) = arrival else {
-            if case .missing(let step, let leaves) = arrival {
-                let possible = leaves.filter { worker.hasData(step: step, leaf: $0) }
-                try self.step(.work(.missing(step: step, leaves: possible)))
+            if case .missing(let step, let virtualWorkers) = arrival {
+                let possible = virtualWorkers.filter {
+                    worker.hasData(step: step, virtualWorker: $0)
+                }
+                try self.step(.work(.missing(step: step, virtualWorkers: possible)))
             }
             return
         }

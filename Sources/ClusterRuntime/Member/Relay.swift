@@ -17,7 +17,7 @@ final class Relay {
     private let passOn: @Sendable (BulkHeader, Payload) -> Void
     private var sums: [RelayMachine.Slot: TreeSums<Payload>] = [:]
     /// The weights of each chunk that others may want.
-    private var weights: [Int: Payload] = [:]
+    private var weights: [ChunkIndex: Payload] = [:]
 
     /// Creates a relay without sums and weights.
     ///
@@ -85,8 +85,8 @@ final class Relay {
         }
     }
 
-    private func header(_ kind: BulkKind, step: Step, chunk: Int) -> BulkHeader {
-        var header = BulkHeader(kind: kind, step: step, shard: plan.chunks[chunk].shard)
+    private func header(_ kind: BulkKind, step: Step, chunk: ChunkIndex) -> BulkHeader {
+        var header = BulkHeader(kind: kind, step: step, shard: plan[chunk].shard)
         header.chunk = chunk
         return header
     }

@@ -37,7 +37,7 @@ final class ShardLinks {
     private var routes: RelayRoutes?
     private var neighbours: HostNeighbours<ShardIndex>
     /// The chunks in the order in which they are sent.
-    private(set) var sendingOrder: [Int] = []
+    private(set) var sendingOrder: [ChunkIndex] = []
 
     /// Creates links without connections.
     init(
@@ -145,10 +145,10 @@ final class ShardLinks {
     // MARK: Messages
 
     /// Subscribes to a shard's weights from a version on: those of one chunk, or of all (nil).
-    func fetch(_ shard: ShardIndex, chunk: Int? = nil, _ version: Step) throws(ZeroMQError) {
+    func fetch(_ shard: ShardIndex, chunk: ChunkIndex? = nil, _ version: Step) throws(ZeroMQError) {
         var header = BulkHeader(
             kind: chunk == nil ? .fetch : .fetchChunk, step: version, shard: shard)
-        header.chunk = chunk ?? 0
+        header.chunk = chunk ?? ChunkIndex(0)
         // A relay hands weights on to other workers, so they must be in a message.
         let mayShare = routes == nil && !isOwn(shard) && neighbours.mayAdmit(shard)
         let hostKey = mayShare ? HostFacts.sharingKey : 0
@@ -157,9 +157,9 @@ final class ShardLinks {
     }
 
     /// Subscribes to a chunk's weights at its relay, from a version on.
-    func follow(chunk: Int, _ version: Step) throws(ZeroMQError) {
+    func follow(chunk: ChunkIndex, _ version: Step) throws(ZeroMQError) {
         guard let relay = routes?.source(ofChunk: chunk) else { return }
-        var header = BulkHeader(kind: .follow, step: version, shard: plan.chunks[chunk].shard)
+        var header = BulkHeader(kind: .follow, step: version, shard: plan[chunk].shard)
         header.chunk = chunk
         try send(BulkMessage.frames(header), toEndpoint: reached(relay.endpoint))
     }
@@ -179,7 +179,7 @@ final class ShardLinks {
     func contribute(
         _ header: BulkHeader, _ sum: FloatBuffer, isStraight: Bool
     ) throws(ZeroMQError) {
-        let range = plan.chunks[header.chunk].range
+        let range = plan[header.chunk].range
         let precision = precision
         func whole(_ header: BulkHeader) -> [Frame] {
             BulkMessage.frames(
@@ -204,7 +204,7 @@ final class ShardLinks {
     }
 
     /// Returns whether other workers get the weights of a chunk from this worker.
-    func isRelay(ofChunk chunk: Int) -> Bool { routes?.isRelay(ofChunk: chunk) ?? false }
+    func isRelay(ofChunk chunk: ChunkIndex) -> Bool { routes?.isRelay(ofChunk: chunk) ?? false }
 
     private func send(_ frames: [Frame], to shard: ShardIndex) throws(ZeroMQError) {
         if let endpoint = endpoints[shard] { try send(frames, toEndpoint: endpoint) }

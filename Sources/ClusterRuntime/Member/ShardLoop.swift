@@ -192,7 +192,7 @@ final class ShardLoop {
                 digest: digest(header, payload))
             try step(.shard(header.shard, .contribution(contribution)), payload: payload)
         case .follow:
-            guard material?.slicePlan.chunks.indices.contains(header.chunk) == true else {
+            guard material?.slicePlan.contains(header.chunk) == true else {
                 return note("\(header.kind) of an unknown chunk", peer)
             }
             try relay?.step(.follow(peer: peer, chunk: header.chunk, version: header.step))
@@ -257,13 +257,14 @@ final class ShardLoop {
         try step(.state(part), payload: .frame(payload))
     }
 
-    /// Returns a digest of a contribution's bits when its leaf is audited, and 0 otherwise.
+    /// Returns a digest of a contribution's bits when its virtual worker is audited, and 0
+    /// otherwise.
     private func digest(_ header: BulkHeader, _ payload: Payload) -> UInt64 {
         guard let material, let audit = material.audit else { return 0 }
-        let leaves = material.tree.leaves(of: header.node)
-        guard leaves.count == 1, audit.isAudited(step: header.step, leaf: leaves.lowerBound) else {
-            return 0
-        }
+        let span = material.tree.virtualWorkers(below: header.node)
+        guard span.count == 1,
+            audit.isAudited(step: header.step, virtualWorker: span.lowerBound)
+        else { return 0 }
         return payload.withUnsafeBytes { bytes in
             var value: UInt64 = 0xcbf2_9ce4_8422_2325
             func add(_ word: UInt64) {
@@ -285,10 +286,11 @@ final class ShardLoop {
         guard let material, material.tree.contains(header.node),
             header.step.value < material.totalSteps
         else { return false }
-        let expected = material.tree.leaves(of: header.node).reduce(0) { sum, leaf in
+        let span = material.tree.virtualWorkers(below: header.node)
+        let expected = span.reduce(0) { sum, virtualWorker in
             sum
                 + material.batchPlan.microbatchRange(
-                    step: header.step.value, virtualWorker: leaf
+                    step: header.step.value, virtualWorker: virtualWorker.value
                 ).count
         }
         return header.totals.sampleCount == expected && header.totals.correctCount <= expected
@@ -296,9 +298,9 @@ final class ShardLoop {
 
     /// Returns why a message does not bring a whole chunk; nil when it does.
     private func flaw(_ message: BulkMessage, _ precision: WirePrecision) -> String? {
-        guard let plan = material?.slicePlan, plan.chunks.indices.contains(message.header.chunk)
+        guard let plan = material?.slicePlan, plan.contains(message.header.chunk)
         else { return "\(message.header.kind) of an unknown chunk" }
-        let count = plan.chunks[message.header.chunk].range.count
+        let count = plan[message.header.chunk].range.count
         return message.flaw(expecting: precision, elementCount: count)
     }
 
@@ -357,10 +359,10 @@ final class ShardLoop {
             storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
         case .send(let chunk, let version, let placement, let peers):
             try sendWeights(shard, chunk, version, placement, to: peers)
-        case .tellMissing(let step, let leaves, let peer):
+        case .tellMissing(let step, let missing, let peer):
             let header = BulkHeader(kind: .missing, step: step, shard: shard)
-            _ = try router.send(
-                [Frame(peer.rawValue)] + BulkMessage.frames(header, indices: leaves))
+            let frames = BulkMessage.frames(header, indices: missing.map(\.value))
+            _ = try router.send([Frame(peer.rawValue)] + frames)
         case .snapshot(let chunk, let step):
             for (part, buffer) in storage.snapshot(chunk: chunk).enumerated() {
                 var header = BulkHeader(kind: .state, step: step, shard: shard)
@@ -376,7 +378,7 @@ final class ShardLoop {
     /// Sends weights to peers. A peer whose queue is full misses this version and asks for it
     /// again. The subscriptions of a peer that is gone are ended.
     private func sendWeights(
-        _ shard: ShardIndex, _ chunk: Int, _ version: Step, _ placement: Int,
+        _ shard: ShardIndex, _ chunk: ChunkIndex, _ version: Step, _ placement: Placement,
         to peers: [PeerIdentity]
     ) throws(ZeroMQError) {
         guard !peers.isEmpty, let weights = storage?.weights(chunk: chunk, version: version) else {

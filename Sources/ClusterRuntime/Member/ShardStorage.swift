@@ -38,7 +38,7 @@ final class ShardStorage {
         /// The optimizer states, in order.
         var state: [FloatBuffer?]
         var sums = TreeSums<Payload>()
-        /// The sums that workers have sent for audited leaves.
+        /// The sums that workers have sent for audited virtual workers.
         var held: [TreeNode: [PeerIdentity: Payload]] = [:]
     }
 
@@ -47,7 +47,7 @@ final class ShardStorage {
     private let ranges: [Range<Int>]
     private let tree: ReductionTree
     private let wire: WirePlan
-    private var chunks: [Int: Chunk] = [:]
+    private var chunks: [ChunkIndex: Chunk] = [:]
     /// Memory for contributions, their sums and optimizer state.
     let memory: ChunkMemory
     /// Memory for weights. Workers of this host can read it if the run lets them.
@@ -68,7 +68,7 @@ final class ShardStorage {
     func clear() { chunks = [:] }
 
     /// Keeps a part of a chunk's state that came from the coordinator.
-    func store(_ payload: Payload, chunk: Int, part: Int, step: Step) {
+    func store(_ payload: Payload, chunk: ChunkIndex, part: Int, step: Step) {
         let empty = Chunk(
             version: step, state: Array(repeating: nil, count: rule.optimizer.stateNames.count))
         let buffer = (part == 0 ? weightMemory : memory).floats(chunk: chunk)
@@ -84,7 +84,7 @@ final class ShardStorage {
     /// Returns weights of a version in the precision in which they travel. Weights that travel as
     /// fp32 are not copied.
     private func publish(
-        _ weights: FloatBuffer, chunk: Int, version: Step
+        _ weights: FloatBuffer, chunk: ChunkIndex, version: Step
     ) -> PublishedWeights {
         let precision = wire.weights(at: version)
         guard precision != .fp32 else {
@@ -97,17 +97,17 @@ final class ShardStorage {
     }
 
     /// Keeps a sum in place of the sums of the nodes `replaced`.
-    func keep(_ payload: Payload, chunk: Int, node: TreeNode, replaced: [TreeNode]) {
+    func keep(_ payload: Payload, chunk: ChunkIndex, node: TreeNode, replaced: [TreeNode]) {
         chunks[chunk]?.sums.keep(payload, node: node, replaced: replaced)
     }
 
-    /// Puts a worker's sum of an audited leaf aside.
-    func hold(_ payload: Payload, chunk: Int, node: TreeNode, peer: PeerIdentity) {
+    /// Puts a worker's sum of an audited virtual worker aside.
+    func hold(_ payload: Payload, chunk: ChunkIndex, node: TreeNode, peer: PeerIdentity) {
         chunks[chunk]?.held[node, default: [:]][peer] = payload
     }
 
     /// Keeps the sum that was put aside for a worker, and drops those of the other workers.
-    func keepHeld(chunk: Int, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode]) {
+    func keepHeld(chunk: ChunkIndex, node: TreeNode, peer: PeerIdentity, replaced: [TreeNode]) {
         guard let payload = chunks[chunk]?.held.removeValue(forKey: node)?[peer] else {
             preconditionFailure("an opinion on \(node) that was never put aside")
         }
@@ -115,12 +115,12 @@ final class ShardStorage {
     }
 
     /// Replaces the sums of two siblings by their sum.
-    func add(chunk: Int, _ merge: NodeSet.Merge) {
+    func add(chunk: ChunkIndex, _ merge: NodeSet.Merge) {
         chunks[chunk]?.sums.add(merge, of: chunk, in: memory)
     }
 
     /// Carries out one optimizer update with the root divided by the sample count.
-    func update(chunk: Int, step: Step, sampleCount: Int) {
+    func update(chunk: ChunkIndex, step: Step, sampleCount: Int) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
         let next = weightMemory.floats(chunk: chunk)
@@ -146,7 +146,7 @@ final class ShardStorage {
     }
 
     /// Returns the weights of a version as workers get them; nil when the version is not here.
-    func weights(chunk: Int, version: Step) -> PublishedWeights? {
+    func weights(chunk: ChunkIndex, version: Step) -> PublishedWeights? {
         guard let entry = chunks[chunk] else { return nil }
         if entry.version == version { return entry.published }
         return entry.version == version.next ? entry.previous : nil
@@ -154,7 +154,7 @@ final class ShardStorage {
 
     /// Returns a chunk's state part by part: the master weights, then each optimizer state.
     /// Optimizer state is copied because it is updated in place.
-    func snapshot(chunk: Int) -> [FloatBuffer] {
+    func snapshot(chunk: ChunkIndex) -> [FloatBuffer] {
         guard let entry = chunks[chunk], let weights = entry.weights else { return [] }
         return [weights]
             + entry.state.compactMap { state in

@@ -83,7 +83,7 @@ final class WeightBuffers {
     ///
     /// - Parameter payload: the chunk, of the right length; nil when it is in place already.
     /// - Returns: the buffer that gradients will be computed with.
-    func store(_ payload: Payload?, chunk: Int, version: Step) -> FloatBuffer {
+    func store(_ payload: Payload?, chunk: ChunkIndex, version: Step) -> FloatBuffer {
         let target = arriving(version)
         payload?.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
@@ -93,8 +93,8 @@ final class WeightBuffers {
     }
 
     /// Returns the place to which a chunk of a version is to be copied.
-    func landing(chunk: Int, version: Step) -> Landing {
-        let range = plan.chunks[chunk].range
+    func landing(chunk: ChunkIndex, version: Step) -> Landing {
+        let range = plan[chunk].range
         let precision = wire.weights(at: version)
         let byteCount = precision.byteCount(elementCount: range.count)
         if precision == .fp32, wire.precision == .fp32 {
@@ -123,10 +123,10 @@ final class WeightBuffers {
 
     /// Unpacks a chunk into the buffers of its version.
     private func unpack(
-        _ payload: UnsafeRawPointer, chunk: Int, _ version: Step, into target: Version
+        _ payload: UnsafeRawPointer, chunk: ChunkIndex, _ version: Step, into target: Version
     ) {
         let received = wire.weights(at: version)
-        let range = plan.chunks[chunk].range
+        let range = plan[chunk].range
         let training = target.training.pointer + range.lowerBound
         guard let master = target.master.map({ $0.pointer + range.lowerBound }) else {
             return received.unpack(payload, into: training, count: range.count)

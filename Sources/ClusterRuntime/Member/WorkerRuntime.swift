@@ -62,7 +62,9 @@ final class WorkerRuntime {
     }
 
     /// Returns whether the data that a virtual worker needs in a step is on this host.
-    func hasData(step: Step, leaf: Int) -> Bool { needs?.has(step: step, leaf: leaf) ?? true }
+    func hasData(step: Step, virtualWorker: VirtualWorkerIndex) -> Bool {
+        needs?.has(step: step, virtualWorker: virtualWorker) ?? true
+    }
 
     // MARK: Actions
 
@@ -72,7 +74,7 @@ final class WorkerRuntime {
         case .tell, .store, .retried: break
         case .assigned(let assignment):
             if let step = weights.step {
-                needs?.expect(step: step, leaves: assignment.share(in: step))
+                needs?.expect(step: step, virtualWorkers: assignment.share(in: step))
             }
         case .connect(let placements, let routes, let isRerouted):
             try links.connect(placements, routes, isRerouted: isRerouted)
@@ -95,7 +97,7 @@ final class WorkerRuntime {
             pool?.compute(step: step, nodes: nodes, weights: training)
         case .contribute(let contribution):
             try contribute(contribution)
-            guard contribution.chunks.lowerBound == 0 else { return }
+            guard contribution.chunks.lowerBound == ChunkIndex(0) else { return }
             contributionCount += 1
             lastContribution = now
         case .evaluate(let evaluate):
@@ -106,9 +108,9 @@ final class WorkerRuntime {
     }
 
     /// Takes weights into use, and drops the sums of the step before.
-    private func adopt(_ step: Step, _ virtualWorkers: [Int], now: Duration) {
+    private func adopt(_ step: Step, _ virtualWorkers: [VirtualWorkerIndex], now: Duration) {
         guard weights.adopt(step) else { return }
-        needs?.expect(step: step, leaves: virtualWorkers)
+        needs?.expect(step: step, virtualWorkers: virtualWorkers)
         sums = [:]
         if let lastContribution {
             waitTotal += now - lastContribution
@@ -126,11 +128,11 @@ final class WorkerRuntime {
     private func contribute(_ contribution: WorkerMachine.Contribution) throws(ZeroMQError) {
         guard weights.step == contribution.step, let part = sums[contribution.node] else { return }
         let shards = Set(contribution.shards)
-        for index in links.sendingOrder where contribution.chunks.contains(index) {
-            let shard = material.slicePlan.chunks[index].shard
+        for chunk in links.sendingOrder where contribution.chunks.contains(chunk) {
+            let shard = material.slicePlan[chunk].shard
             guard shards.contains(shard) else { continue }
             var header = BulkHeader(kind: .contribution, step: contribution.step, shard: shard)
-            header.chunk = index
+            header.chunk = chunk
             header.node = contribution.node
             header.placement = contribution.placement
             header.totals = part.totals
@@ -155,7 +157,7 @@ final class WorkerRuntime {
         /// any more.
         case lost
         /// A shard's answer: the virtual workers that it still waits for.
-        case missing(step: Step, leaves: [Int])
+        case missing(step: Step, virtualWorkers: [VirtualWorkerIndex])
         /// A malformed message, and what is wrong with it.
         case flawed(String)
     }
@@ -169,10 +171,13 @@ final class WorkerRuntime {
         of message: BulkMessage, isWanted: (BulkHeader) -> Bool
     ) throws(ZeroMQError) -> Arrival {
         let header = message.header
-        if header.kind == .missing { return .missing(step: header.step, leaves: message.indices) }
-        guard header.kind == .weights, material.slicePlan.chunks.indices.contains(header.chunk)
+        if header.kind == .missing {
+            return .missing(
+                step: header.step, virtualWorkers: message.indices.map(VirtualWorkerIndex.init))
+        }
+        guard header.kind == .weights, material.slicePlan.contains(header.chunk)
         else { return .flawed("unexpected \(header.kind), or an unknown chunk") }
-        let count = material.slicePlan.chunks[header.chunk].range.count
+        let count = material.slicePlan[header.chunk].range.count
         let precision = material.wire.weights(at: header.step)
         if let flaw = message.flaw(expecting: precision, elementCount: count) {
             return .flawed(flaw)
@@ -209,7 +214,7 @@ final class WorkerRuntime {
     }
 
     /// Stores a chunk of a version, which has the right length.
-    func store(_ payload: Payload?, chunk: Int, version: Step) {
+    func store(_ payload: Payload?, chunk: ChunkIndex, version: Step) {
         let training = weights.store(payload, chunk: chunk, version: version)
         pool?.expect(training, chunk: chunk)
     }
@@ -219,14 +224,14 @@ final class WorkerRuntime {
     /// Returns a heartbeat with the times since the last call.
     func takeHeartbeat(generation: Generation, step: Step) -> Heartbeat {
         let times = pool?.takeTimes() ?? ComputeTimes()
-        let leaves = Int64(max(1, times.leafCount))
+        let count = Int64(max(1, times.virtualWorkerCount))
         let wait = waitCount == 0 ? Duration.zero : waitTotal / waitCount
         waitTotal = .zero
         waitCount = 0
         return Heartbeat(
             generation: generation, step: step,
-            computeMicroseconds: Int(times.computeNanoseconds / leaves / 1000),
-            inputMicroseconds: Int(times.inputNanoseconds / leaves / 1000),
+            computeMicroseconds: Int(times.computeNanoseconds / count / 1000),
+            inputMicroseconds: Int(times.inputNanoseconds / count / 1000),
             waitMicroseconds: Int(wait / .microseconds(1)))
     }
 }

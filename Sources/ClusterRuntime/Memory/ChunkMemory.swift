@@ -24,16 +24,18 @@ final class ChunkMemory {
     }
 
     /// Returns memory for a chunk's elements as floats.
-    func floats(chunk: Int) -> FloatBuffer { take(chunk: chunk, .fp32).buffer }
+    func floats(chunk: ChunkIndex) -> FloatBuffer { take(chunk: chunk, .fp32).buffer }
 
     /// Returns memory for a sum of a chunk as it travels, and the length of its content in bytes.
-    func packed(chunk: Int) -> (buffer: FloatBuffer, byteCount: Int) {
+    func packed(chunk: ChunkIndex) -> (buffer: FloatBuffer, byteCount: Int) {
         take(chunk: chunk, precision)
     }
 
     /// Returns memory for a chunk in a precision, and the length of its content in bytes.
-    func take(chunk: Int, _ precision: WirePrecision) -> (buffer: FloatBuffer, byteCount: Int) {
-        let byteCount = precision.byteCount(elementCount: plan.chunks[chunk].range.count)
+    func take(chunk: ChunkIndex, _ precision: WirePrecision) -> (
+        buffer: FloatBuffer, byteCount: Int
+    ) {
+        let byteCount = precision.byteCount(elementCount: plan[chunk].range.count)
         let count = FloatBuffer.count(forBytes: byteCount)
         if let pool = pools[count] { return (pool.take(), byteCount) }
         let pool = FloatBufferPool(count: count, isShared: isShared)
@@ -42,9 +44,9 @@ final class ChunkMemory {
     }
 
     /// Returns the sum of two packed sums of a chunk.
-    func sum(_ left: Payload, _ right: Payload, chunk: Int) -> Payload {
+    func sum(_ left: Payload, _ right: Payload, chunk: ChunkIndex) -> Payload {
         let (result, byteCount) = packed(chunk: chunk)
-        let count = plan.chunks[chunk].range.count
+        let count = plan[chunk].range.count
         left.withAlignedPointer { left in
             right.withAlignedPointer { right in
                 precision.add(left, right, into: result.pointer, count: count)
@@ -56,7 +58,7 @@ final class ChunkMemory {
 
 extension TreeSums<Payload> {
     /// Adds two siblings of a chunk, which must be present.
-    mutating func add(_ merge: NodeSet.Merge, of chunk: Int, in memory: ChunkMemory) {
+    mutating func add(_ merge: NodeSet.Merge, of chunk: ChunkIndex, in memory: ChunkMemory) {
         let isAdded = add(merge) { memory.sum($0, $1, chunk: chunk) }
         precondition(isAdded, "a merge of \(merge) without its sums")
     }

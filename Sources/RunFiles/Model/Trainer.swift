@@ -183,10 +183,10 @@ public final class Trainer {
         let work: (Worker) -> Void = { [self] worker in
             worker.engine.setParameters(published.pointer)
             while true {
-                let leaf = drawn.add(1, ordering: .relaxed).oldValue
-                guard leaf < count, fault.withLock({ $0 == nil }) else { return }
+                let index = drawn.add(1, ordering: .relaxed).oldValue
+                guard index < count, fault.withLock({ $0 == nil }) else { return }
                 do throws(DataError) {
-                    statistics[leaf] = try compute(leaf, worker)
+                    statistics[index] = try compute(VirtualWorkerIndex(index), worker)
                 } catch {
                     fault.withLock { $0 = error }
                 }
@@ -210,18 +210,20 @@ public final class Trainer {
     private var wire: WirePrecision { configuration.training.wirePrecision }
 
     /// Computes the gradient of one virtual worker and rounds it as for the wire.
-    private func compute(_ leaf: Int, _ worker: Worker) throws(DataError) -> BatchStatistics {
+    private func compute(
+        _ virtualWorker: VirtualWorkerIndex, _ worker: Worker
+    ) throws(DataError) -> BatchStatistics {
         let plan = material.batchPlan
         let epoch = plan.epoch(ofStep: step)
-        let order = plan.order(epoch: epoch, virtualWorker: leaf)
+        let order = plan.order(epoch: epoch, virtualWorker: virtualWorker.value)
         try worker.batch.load(
             from: transformed, .training,
-            records: order[plan.microbatchRange(step: step, virtualWorker: leaf)],
+            records: order[plan.microbatchRange(step: step, virtualWorker: virtualWorker.value)],
             augmentation: AugmentationKey(seed: plan.seed, epoch: epoch))
-        let gradient = leaves[leaf].pointer
+        let gradient = leaves[virtualWorker.value].pointer
         let found = worker.engine.computeGradient(
             Model.view(worker.batch), epoch: epoch, into: gradient)
-        wire.round(gradient, into: gradient, count: leaves[leaf].count)
+        wire.round(gradient, into: gradient, count: leaves[virtualWorker.value].count)
         return found
     }
 

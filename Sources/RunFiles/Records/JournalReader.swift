@@ -62,7 +62,6 @@ package enum JournalReader {
     /// overflow.
     private static func isPlausible(_ entry: JournalEntry) -> Bool {
         switch entry {
-        case .placed(let placement, _, _): (0..<1 << 48).contains(placement)
         case .limit(_, let seconds): isPlausible(seconds)
         case .evaluated(let summary):
             isPlausible(summary.trainingSeconds)

@@ -98,10 +98,12 @@ public struct RunMaterial: Sendable {
 
     /// Returns the test records of one evaluation chunk. The range is empty for a chunk that does
     /// not exist.
-    public func evaluationRecords(chunk: Int) -> Range<Int> {
+    public func evaluationRecords(chunk: EvaluationChunkIndex) -> Range<Int> {
         let size = Self.evaluationChunkRecordCount
-        guard (0..<evaluationChunkCount).contains(chunk) else { return 0..<0 }
-        return min(data.testCount, chunk * size)..<min(data.testCount, (chunk + 1) * size)
+        guard (0..<evaluationChunkCount).contains(chunk.value) else { return 0..<0 }
+        return min(
+            data.testCount, chunk.value * size)..<min(
+                data.testCount, chunk.next.value * size)
     }
 
     /// How a step changes each element of the flat vector.
@@ -119,7 +121,7 @@ public struct RunMaterial: Sendable {
             audit: audit)
     }
 
-    /// The choice of leaves that two workers compute; nil when nothing is audited.
+    /// The choice of virtual workers that two workers compute; nil when nothing is audited.
     public var audit: AuditPlan? {
         let rate = configuration.training.auditRate
         return rate > 0 ? AuditPlan(seed: configuration.training.seed, rate: rate) : nil

@@ -59,7 +59,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var instructionSet: String?
         /// A safetensors file with the initial weights; nil draws them from the seed.
         public var initialWeights: String?
-        /// The share of the leaves that two workers compute and compare bit for bit, 0 to 1.
+        /// The share of the virtual workers that two workers compute and compare bit for bit, 0 to
+        /// 1.
         public var auditRate = 0.0
         /// Whether the run goes on when a loss or a weight is no longer a finite number.
         public var keepsGoing = false
