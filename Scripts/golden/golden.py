@@ -2,8 +2,14 @@
 
 A golden file is a pair. NAME.json lists cases, each with the model (as JSON, which is YAML too),
 its settings and where its tensors lie; NAME.bin holds the tensors, float32, little-endian. Inputs
-are not stored: both sides compute them with `values`. Nothing here depends on time, host or a
-random state.
+are not stored: both sides compute them, with `values` or with `numbers`. Nothing here depends on
+time or a random state. What is computed in float32 (optimizers.py, training.py) has other last bits
+with another PyTorch or another processor; what is computed in double keeps its bits but where a
+value lies next to the middle of two floats.
+
+In the compact files (graph_layers, losses, updates, schedules, networks) a case may also list its
+`parameters`: name, shape, base and scale, from which both sides compute base + scale * u with
+`numbers`. GoldenNumbers.swift is the Swift side.
 """
 
 import json
@@ -28,29 +34,114 @@ def values(count, salt):
     return ((h >> 8).astype(np.float64) * 2.0**-23 - 1).astype(np.float32)
 
 
+def name_hash(name):
+    """32-bit FNV-1a of a name in UTF-8."""
+    h = 0x811C9DC5
+    for byte in name.encode():
+        h = ((h ^ byte) * 0x01000193) % (1 << 32)
+    return h
+
+
+def words(name, count):
+    """64 scattered bits for each of the first `count` elements of the tensor `name`.
+
+    Element i of a tensor is mix64(name_hash(name) << 32 | i), mix64 being SplitMix64's first
+    output. So a number depends on a tensor's name and on the element's place in it, on nothing else.
+    """
+    z = np.arange(count, dtype=np.uint64) + np.uint64(name_hash(name) << 32)
+    z += np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def numbers(name, count, base=0.0, scale=1.0):
+    """base + scale * u in float32, with u in [-1, 1) a multiple of 2^-23.
+
+    u is the upper 24 bits of `words`. `scale` is a power of two, so the product is exact and only
+    the sum rounds, once.
+    """
+    u = (words(name, count) >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1
+    return np.float32(base) + np.float32(scale) * u.astype(np.float32)
+
+
+def labels(count, classes):
+    """The label of record i: the word i of "labels" modulo the number of classes."""
+    return [int(word) % classes for word in words("labels", count)]
+
+
+def picks(count, most=24):
+    """The elements that are stored of a large tensor: at most `most`, evenly spaced."""
+    return [i * count // most for i in range(most)] if count > most else list(range(count))
+
+
+class Parameter:
+    """A tensor that a case starts from: `values` is base + scale * u, from `numbers`."""
+
+    def __init__(self, shape, base, scale):
+        self.shape, self.base, self.scale = tuple(shape), float(base), float(scale)
+
+    def values(self, name):
+        flat = numbers(name, math.prod(self.shape), self.base, self.scale)
+        return flat.reshape(self.shape)
+
+    def json(self):
+        return {"shape": list(self.shape), "base": short(self.base), "scale": short(self.scale)}
+
+
+def short(number):
+    """The number as an integer where it is one: fewer characters in a file."""
+    return int(number) if number == int(number) else number
+
+
+def flow(value):
+    """A model as YAML in one line, with words as they are."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def power_of_two(limit):
+    """The largest power of two that is at most `limit`."""
+    return 2.0 ** math.floor(math.log2(limit))
+
+
 class Writer:
     """Collects cases and writes the pair of files."""
 
-    def __init__(self, name):
+    def __init__(self, name, compact=False):
         self.name, self.cases, self.blocks, self.offset = name, [], [], 0
+        self.compact = compact
 
-    def add(self, name, tensors, model=None, **settings):
+    def add(self, name, tensors, model=None, parameters=None, **settings):
         places = {}
         for key, value in tensors.items():
             array = np.ascontiguousarray(np.asarray(value), dtype="<f4")
             places[key] = {"offset": self.offset, "count": int(array.size)}
             self.blocks.append(array.reshape(-1))
             self.offset += int(array.size)
-        text = json.dumps(model) if model else ""
-        self.cases.append({"name": name, "model": text, "settings": settings, "tensors": places})
+        text = "" if not model else flow(model) if self.compact else json.dumps(model)
+        case = {"name": name, "model": text, "settings": settings, "tensors": places}
+        if parameters:
+            case["parameters"] = {key: value.json() for key, value in parameters.items()}
+        self.cases.append(case)
 
     def write(self):
         FOLDER.mkdir(parents=True, exist_ok=True)
         with open(FOLDER / f"{self.name}.json", "w") as file:
-            json.dump(self.cases, file, indent=1, sort_keys=True)
-            file.write("\n")
+            if self.compact:
+                file.write("[\n" + ",\n".join(map(self.line, self.cases)) + "\n]\n")
+            else:
+                json.dump(self.cases, file, indent=1, sort_keys=True)
+                file.write("\n")
         np.concatenate(self.blocks).tofile(FOLDER / f"{self.name}.bin")
         print(f"{self.name}: {len(self.cases)} cases, {4 * self.offset} bytes")
+
+    @staticmethod
+    def line(case):
+        return json.dumps(case, separators=(",", ":"), sort_keys=True)
 
 
 def pair(value):

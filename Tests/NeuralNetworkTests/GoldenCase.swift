@@ -9,6 +9,8 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
     let settings: [String: Double]
     /// The model of the case, if it has one.
     let specification: ModelSpecification?
+    /// What the case's parameters start from, by name.
+    let parameters: [String: GoldenParameter]
     private let tensors: [String: [Float]]
 
     var testDescription: String { name }
@@ -47,6 +49,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
     private init(_ stored: Stored, _ bytes: [UInt8]) throws {
         name = stored.name
         settings = stored.settings
+        parameters = stored.parameters ?? [:]
         specification =
             stored.model.isEmpty
             ? nil
@@ -73,6 +76,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
         let name: String
         let model: String
         let settings: [String: Double]
+        let parameters: [String: GoldenParameter]?
         let tensors: [String: Place]
     }
 }
