@@ -126,7 +126,7 @@ public struct ChunkIndex: WholeNumber {
 /// the shards back to a checkpoint.
 public struct Placement: WholeNumber {
     /// Every decoded placement is below this number.
-    public static let decodingLimit = 1 << 48
+    public static let decodingLimit = 1 << 32
 
     /// The number, from 0.
     public var value: Int

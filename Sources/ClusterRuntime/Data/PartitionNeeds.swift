@@ -101,6 +101,8 @@ final class PartitionNeeds: Sendable {
     }
 
     private func references(_ key: Key) -> [PartitionReference] {
+        // The number of a virtual worker may come from a message.
+        guard key.virtualWorker.value < plan.virtualWorkerCount else { return [] }
         if let known = state.withLock({ $0.references[key] }) { return known }
         let made = plan.pieces(epoch: key.epoch, virtualWorker: key.virtualWorker.value).map {
             PartitionReference(.training, $0.partition)

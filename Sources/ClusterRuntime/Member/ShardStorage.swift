@@ -132,7 +132,7 @@ final class ShardStorage {
             wire.precision.withFloats(root, count: next.count, scratch: { memory.floats(chunk: chunk) }) {
                 sum in
                 rule.update(
-                    ranges[chunk], step: step.value + 1, weights: weights.pointer,
+                    ranges[chunk.value], step: step.value + 1, weights: weights.pointer,
                     into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
             }
         }

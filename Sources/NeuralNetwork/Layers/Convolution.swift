@@ -246,6 +246,8 @@ private final class ReferenceConvolution<Scalar: ReferenceScalar>: ReferenceOper
     /// Returns the first patch row that a filter reads.
     private func firstRow(_ filter: Int) -> Int { filter / (filters / groups) * patchLength }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for record in 0..<pass.count {
             gather(pass.inputs[0] + record * channels * height * width)
@@ -268,6 +270,8 @@ private final class ReferenceConvolution<Scalar: ReferenceScalar>: ReferenceOper
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         let outputCount = filters * positionCount
         withUnsafeTemporaryAllocation(of: Scalar.self, capacity: outputCount) { masked in

@@ -71,6 +71,8 @@ private final class ReferenceDense<Scalar: ReferenceScalar>: ReferenceOperation 
         hasReLU = layer.activation == .relu
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for record in 0..<pass.count {
             let input = pass.inputs[0] + record * inputCount
@@ -84,6 +86,8 @@ private final class ReferenceDense<Scalar: ReferenceScalar>: ReferenceOperation 
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         for record in 0..<pass.count {
             let input = pass.inputs[0] + record * inputCount

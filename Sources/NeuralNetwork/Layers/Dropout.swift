@@ -42,10 +42,14 @@ private final class ReferenceDropout<Scalar: ReferenceScalar>: ReferenceOperatio
         layerIndex = node.index
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         scale(pass.inputs[0], into: pass.output, pass)
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         scale(pass.outputGradient, into: pass.inputGradients[0], pass)
     }

@@ -30,6 +30,8 @@ private final class ReferenceAdd<Scalar: ReferenceScalar>: ReferenceOperation {
 
     init(_ node: Node) { count = node.outputElementCount }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         let count = count * pass.count
         pass.output.update(from: pass.inputs[0], count: count)
@@ -38,6 +40,8 @@ private final class ReferenceAdd<Scalar: ReferenceScalar>: ReferenceOperation {
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         for gradient in pass.inputGradients {
             gradient.update(from: pass.outputGradient, count: count * pass.count)
@@ -82,12 +86,16 @@ private final class ReferenceMultiply<Scalar: ReferenceScalar>: ReferenceOperati
         positions = node.outputElementCount / gateCount
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for i in 0..<gateCount * positions * pass.count {
             pass.output[i] = pass.inputs[0][i] * pass.inputs[1][i / positions]
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         for gate in 0..<gateCount * pass.count {
             var sum: Scalar = 0
@@ -146,12 +154,16 @@ private final class ReferenceConcat<Scalar: ReferenceScalar>: ReferenceOperation
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         forEachPart(pass.count) { input, from, to in
             (pass.output + to).update(from: pass.inputs[input] + from, count: counts[input])
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         forEachPart(pass.count) { input, to, from in
             (pass.inputGradients[input] + to)
@@ -210,6 +222,8 @@ private final class ReferencePadChannels<Scalar: ReferenceScalar>: ReferenceOper
         start = before * (node.inputElementCount / node.inputShape[0])
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         pass.output.update(repeating: 0, count: outputCount * pass.count)
         for record in 0..<pass.count {
@@ -218,6 +232,8 @@ private final class ReferencePadChannels<Scalar: ReferenceScalar>: ReferenceOper
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         for record in 0..<pass.count {
             (pass.inputGradients[0] + record * inputCount)

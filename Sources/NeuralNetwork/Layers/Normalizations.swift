@@ -182,6 +182,8 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
         return sum / Double(pass.count * positions)
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for channel in 0..<channels {
             if pass.isTraining {
@@ -203,6 +205,8 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         let valueCount = Double(pass.count * positions)
         for channel in 0..<channels {
@@ -275,6 +279,8 @@ private final class ReferenceGroupNorm<Scalar: ReferenceScalar>: ReferenceOperat
         return (Scalar(mean), Scalar(1 / deviation))
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for group in 0..<pass.count * groups {
             let start = group * groupCount
@@ -288,6 +294,8 @@ private final class ReferenceGroupNorm<Scalar: ReferenceScalar>: ReferenceOperat
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         let (input, gradient) = (pass.inputs[0], pass.outputGradient!)
         for group in 0..<pass.count * groups {

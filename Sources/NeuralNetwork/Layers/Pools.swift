@@ -146,10 +146,14 @@ private final class ReferenceMaxPool<Scalar: ReferenceScalar>: ReferenceOperatio
 
     init(_ walk: WindowWalk) { self.walk = walk }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         forEachMaximum(pass) { output, best in pass.output[output] = pass.inputs[0][best] }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         let count = pass.count * walk.channels * walk.height * walk.width
         pass.inputGradients[0].update(repeating: 0, count: count)
@@ -189,6 +193,8 @@ private final class ReferenceAveragePool<Scalar: ReferenceScalar>: ReferenceOper
         return Scalar(countsPadding ? size.height * size.width : rows.count * columns.count)
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         walk.forEach(pass.count) { output, plane, rows, columns in
             var sum: Scalar = 0
@@ -199,6 +205,8 @@ private final class ReferenceAveragePool<Scalar: ReferenceScalar>: ReferenceOper
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         let count = pass.count * walk.channels * walk.height * walk.width
         pass.inputGradients[0].update(repeating: 0, count: count)
@@ -223,6 +231,8 @@ private final class ReferenceGlobalAverage<Scalar: ReferenceScalar>: ReferenceOp
         positions = node.inputElementCount / node.outputElementCount
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for plane in 0..<pass.count * channels {
             var sum: Scalar = 0
@@ -231,6 +241,8 @@ private final class ReferenceGlobalAverage<Scalar: ReferenceScalar>: ReferenceOp
         }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         for plane in 0..<pass.count * channels {
             let part = pass.outputGradient[plane] / Scalar(positions)

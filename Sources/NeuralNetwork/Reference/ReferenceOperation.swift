@@ -1,6 +1,7 @@
 /// The computation of one node for all records of a microbatch, in plain loops.
 ///
-/// An object belongs to one thread. It may keep what the backward pass needs of the forward pass.
+/// The passes are specialised for Float and Double by hand: they are called by the protocol, where
+/// the compiler does not see the type. An object belongs to one thread. It may keep what the backward pass needs of the forward pass.
 protocol ReferenceOperation<Scalar>: AnyObject {
     associatedtype Scalar: ReferenceScalar
 
@@ -62,10 +63,14 @@ final class ReferenceMap<Scalar: ReferenceScalar>: ReferenceOperation {
         self.derivative = derivative
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for i in 0..<count * pass.count { pass.output[i] = function(pass.inputs[0][i]) }
     }
 
+    @_specialize(where Scalar == Float)
+    @_specialize(where Scalar == Double)
     func backward(_ pass: ReferencePass<Scalar>) {
         for i in 0..<count * pass.count {
             pass.inputGradients[0][i] = pass.outputGradient[i] * derivative(pass.inputs[0][i])
