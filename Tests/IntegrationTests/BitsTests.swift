@@ -76,6 +76,28 @@ extension Integration {
             #expect(try SerialTrainer(configuration).weights(afterSteps: 17) != fp32)
         }
 
+        /// Batch, group and layer normalisation, branches, depthwise and grouped convolutions.
+        @Test func graphsOnEveryCluster() throws {
+            var configuration = try RunConfiguration.sample(
+                data, model: SampleData.graphModel, steps: 17)
+            try compare(configuration, Self.shapes)
+            configuration.training.precision = .bf16
+            configuration.training.backend = .native
+            try compare(configuration, Self.fewShapes)
+        }
+
+        @Test func graphsOnTheReferenceBackend() throws {
+            var configuration = try RunConfiguration.sample(
+                data, model: SampleData.graphModel, steps: 7, backend: .reference)
+            configuration.optimizer = .sgd(SGD(learningRate: 0.05, momentum: 0.9))
+            try compare(configuration, Self.fewShapes)
+        }
+
+        @Test func seriesOnEveryCluster() throws {
+            try compare(
+                .sample(data, model: SampleData.seriesModel, steps: 11), Self.fewShapes)
+        }
+
         @Test func momentumFromTheRunFile() throws {
             var configuration = try RunConfiguration.sample(data, steps: 17)
             configuration.optimizer = .sgd(

@@ -36,6 +36,47 @@ struct SampleData {
 
         """
 
+    /// A model with batch normalisation in two segments and more, and with every kind of branch.
+    static let graphModel = """
+        input: [1, 12, 12]
+        layers:
+          - conv2d: {filters: 8, kernel: 3, stride: 2, padding: 1, bias: false}
+          - batch-norm
+          - relu
+          - residual:
+              layers:
+                - conv2d: {filters: 8, kernel: 3, padding: 1, bias: false}
+                - batch-norm
+                - relu
+                - conv2d: {filters: 8, kernel: 3, padding: 1, groups: 8, bias: false}
+                - batch-norm
+          - relu
+          - parallel:
+              branches:
+                - [{conv2d: {filters: 4, kernel: 3, padding: 2, dilation: 2, groups: 2}}, {group-norm: {groups: 2}}]
+                - [{average-pool2d: {size: 3, stride: 1, padding: 1}}, {conv2d: {filters: 4, kernel: 1}}, silu]
+          - gate: {layers: [global-average-pool, layer-norm, {dense: {units: 8}}, sigmoid]}
+          - global-average-pool
+          - dropout: {rate: 0.2}
+          - dense: {units: 4, bias: false}
+
+        """
+
+    /// Images read as series: one channel of their rows one after another.
+    static let seriesModel = """
+        input: [1, 12, 12]
+        layers:
+          - conv2d: {filters: 12, kernel: [12, 1]}
+          - conv1d: {filters: 8, kernel: 5, padding: same, bias: false}
+          - batch-norm
+          - relu
+          - conv1d: {filters: 8, kernel: 3, stride: 2, padding: 1}
+          - gelu
+          - global-average-pool
+          - dense: {units: 4}
+
+        """
+
     static func word(_ value: Int) -> [UInt8] {
         [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> $0) }
     }

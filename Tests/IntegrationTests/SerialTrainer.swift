@@ -27,7 +27,8 @@ struct SerialTrainer {
             partitionRecordCounts: dataSet.partitionRecordCounts, batchSize: training.batchSize,
             virtualWorkerCount: training.virtualWorkers, seed: training.seed)
         let backend = try Backends.resolve(
-            training.backend, precision: training.precision, tileSize: training.tileSize)
+            training.backend, precision: training.precision, tileSize: training.tileSize,
+            for: network)
         engine = try Backends.makeEngine(
             backend, network: network,
             configuration: EngineConfiguration(
@@ -49,6 +50,14 @@ struct SerialTrainer {
             optimizer.update(
                 step: step + 1, weights: weights, into: &next, gradientSum: sum,
                 sampleCount: sampleCount, state: state.map(\.pointer), count: weights.count)
+            // A statistic is no weight: it moves towards its mean over the records.
+            for slot in network.parameters.slots where slot.role == .statistic {
+                let (kept, new) = (Float(1 - slot.momentum), Float(slot.momentum))
+                for element in slot.range {
+                    next[element] =
+                        kept * weights[element] + new * (sum[element] / Float(sampleCount))
+                }
+            }
             weights = next
         }
         let digest = weights.withUnsafeBytes { SHA256.hash(data: $0) }

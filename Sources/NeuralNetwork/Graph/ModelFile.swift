@@ -64,8 +64,8 @@ extension ModelSpecification {
 }
 
 extension LayerSpecification {
-    /// The layer as an entry of `layers`.
-    var yaml: String {
+    /// The layer as an entry of `layers`: its kind, its settings, its name and what it reads.
+    public var yaml: String {
         var settings = layer.settings.map { "\($0.key): \($0.text)" }
         if let name { settings.append("name: \(Self.quoted(name))") }
         if let inputs {

@@ -78,6 +78,15 @@ public struct Network: Sendable, Hashable {
         node.slots.lazy.map { parameters.slots[$0] }.first { $0.kind == kind }
     }
 
+    /// The number of products of a forward pass of one image, in convolutions and dense layers.
+    public var multiplyAddCount: Int {
+        nodes.reduce(0) { sum, node in
+            guard let weight = slot(.weight, of: node) else { return sum }
+            let positions = node.outputShape.dropFirst().reduce(1, *)
+            return sum + weight.elementCount * positions
+        }
+    }
+
     /// Checks that the last layer gives at least one number a class.
     ///
     /// More outputs than classes are allowed, because a subset of a data set may lack some classes.

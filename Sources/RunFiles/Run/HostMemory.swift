@@ -101,12 +101,18 @@ extension RunMaterial {
     /// Refuses a model that is too large for a worker.
     ///
     /// A worker holds two versions of the weights. Each of its threads holds weights, a gradient
-    /// and the output of the largest layer for one tile of images.
+    /// and the output of the largest layer for one tile of images; with batch normalisation the
+    /// outputs of all layers for the whole microbatch.
     ///
     /// - Throws: `.memory` when the host has too little memory.
     package func requireMemoryOfWorker(threadCount: Int) throws(RunError) {
-        let output = network.nodes.map { $0.outputShape.reduce(1, *) }.max() ?? 0
-        let images = min(configuration.training.tileSize, batchPlan.microbatchCapacity)
+        let outputs = network.nodes.map { $0.outputShape.reduce(1, *) }
+        let isWhole = !network.parameters.statistics.isEmpty || backend == .reference
+        let output = isWhole ? outputs.reduce(0, +) : outputs.max() ?? 0
+        let images =
+            isWhole
+            ? batchPlan.microbatchCapacity
+            : min(configuration.training.tileSize, batchPlan.microbatchCapacity)
         try HostMemory.require(
             vectorByteCount * (2 + 2 * threadCount) + output * 4 * images * threadCount,
             for: "\(modelText), in \(threadCount) threads")

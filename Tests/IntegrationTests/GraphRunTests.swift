@@ -1,0 +1,73 @@
+import ClusterRuntime
+import Glibc
+import NeuralNetwork
+import RunFiles
+import TestSupport
+import Testing
+
+extension Integration {
+    /// Runs of a model with batch normalisation: its running statistics survive whatever dies.
+    @Suite struct GraphRunTests {
+        private let directory: TemporaryDirectory
+        private let data: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            data = try SampleData().write(to: directory)
+        }
+
+        private func sample(steps: Int) throws -> RunConfiguration {
+            var configuration = try RunConfiguration.sample(
+                data, model: SampleData.graphModel, steps: steps)
+            configuration.training.checkpointEvery = 40
+            return configuration
+        }
+
+        /// A worker, a server and the coordinator die one after another.
+        @Test func everyRoleIsKilled() throws {
+            let configuration = try sample(steps: RunConfiguration.endless)
+            let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")
+            for role in ["worker", "server", "coordinator", "worker"] {
+                try run.awaitSteps(80)
+                kill(try #require(run.processes(role).first), SIGKILL)
+            }
+            try run.awaitSteps(80)
+            try run.endAsSerial(configuration)
+        }
+
+        /// A run stops in the middle of an epoch, and goes on with other workers and servers. Its
+        /// model is then evaluated as the run evaluated it.
+        @Test func resumedInMidEpoch() throws {
+            let configuration = try sample(steps: 53)
+            var first = configuration
+            first.training.steps = 26
+            let run = try TrainRun(first.with(workers: 2, servers: 1), in: directory, "run")
+            _ = try run.weights()
+            let path = run.records.directory.path
+            _ = try Command.succeed([
+                "train", "--resume", path, "--steps", "53", "--workers", "3", "--servers", "0",
+            ])
+            let summary = try run.records.summary()
+            #expect(
+                summary.weights_sha256
+                    == (try SerialTrainer(configuration).weights(afterSteps: 53)))
+            let evaluated = try Command.succeed([
+                "evaluate", "--checkpoint", "\(path)/checkpoints/step-00000053", "--data", data,
+            ])
+            let accuracy = try #require(summary.test_accuracy)
+            #expect(evaluated.output.contains("\"test_accuracy\":\(accuracy)"), "\(evaluated)")
+        }
+
+        @Test func whatCannotBeIsRefused() throws {
+            var configuration = try sample(steps: 5)
+            configuration.training.wirePrecision = .bf16
+            let file = try directory.write(configuration.yaml, "bf16.yaml")
+            let refused = try Command.run([
+                "train", "--config", file, "--run-dir", "\(directory.path)/refused",
+            ])
+            #expect(refused.exitCode == 65, "\(refused)")
+            #expect(
+                refused.errors.contains("training.wire-precision: expected fp32"), "\(refused)")
+        }
+    }
+}
