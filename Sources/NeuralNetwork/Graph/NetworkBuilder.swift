@@ -80,7 +80,7 @@ struct NetworkBuilder {
             throw problem(error.text)
         }
         for slot in plan.slots {
-            let count = Self.product(slot.shape) ?? Self.maximumElementCount
+            let count = Self.product(slot.shape) ?? Self.maximumElementCount + 1
             parameterCount += count
             guard parameterCount <= Self.maximumElementCount else {
                 throw problem(

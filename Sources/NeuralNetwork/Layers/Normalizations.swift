@@ -235,11 +235,15 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
                     factor
                     * (pass.outputGradient[place] - meanGradient - normalized * meanProduct)
             }
-            let batchMean = batchMean(channel, pass)
-            let variance = squares(channel, pass, batchMean) / max(valueCount - 1, 1)
-            pass.parameterGradient[runningMean + channel] += Scalar(Double(pass.count) * batchMean)
+            var newMean = Double(pass.parameters[runningMean + channel])
+            var newVariance = Double(pass.parameters[runningVariance + channel])
+            if valueCount > 1 {
+                newMean = batchMean(channel, pass)
+                newVariance = squares(channel, pass, newMean) / (valueCount - 1)
+            }
+            pass.parameterGradient[runningMean + channel] += Scalar(Double(pass.count) * newMean)
             pass.parameterGradient[runningVariance + channel] += Scalar(
-                Double(pass.count) * variance)
+                Double(pass.count) * newVariance)
         }
     }
 }

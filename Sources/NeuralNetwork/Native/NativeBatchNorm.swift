@@ -100,14 +100,20 @@ final class NativeMoments {
     }
 
     /// Computes a and b of the microbatch, and writes its statistics times the number of images to
-    /// the flat gradient.
+    /// the flat gradient. A microbatch with one value a channel has the running statistics for its
+    /// own, so that they stay.
     func finishMoments(_ batch: NativeBarrier.Batch) {
         let count = Double(batch.count)
         for channel in 0..<channels {
             setAffine(channel, mean[channel], squares[channel] / valueCount)
-            batch.gradient[slots[2].offset + channel] = Float(count * mean[channel])
-            batch.gradient[slots[3].offset + channel] = Float(
-                count * (squares[channel] / max(valueCount - 1, 1)))
+            // One value has no variance: the running statistics stay.
+            let isKnown = valueCount > 1
+            let mean = isKnown ? mean[channel] : Double(runningMean[channel])
+            let variance =
+                isKnown
+                ? squares[channel] / (valueCount - 1) : Double(runningVariance[channel])
+            batch.gradient[slots[2].offset + channel] = Float(count * mean)
+            batch.gradient[slots[3].offset + channel] = Float(count * variance)
         }
     }
 

@@ -36,7 +36,7 @@ public final class ReferenceEngine: GradientEngine {
     }
 
     /// Computes the gradient of the summed loss, node by node; see ``GradientEngine``. It asks the
-    /// observer before it begins, and never tells it what is final.
+    /// observer before each node, and never tells it what is final.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver
@@ -44,21 +44,20 @@ public final class ReferenceEngine: GradientEngine {
         gradient.update(repeating: 0, count: network.parameters.elementCount)
         var statistics = BatchStatistics()
         guard batch.count > 0 else { return statistics }
-        guard observer.isWanted() else { return nil }
         let key = ReferenceDropoutKey(
             seed: seed, epoch: epoch,
             records: Array(UnsafeBufferPointer(start: batch.records, count: batch.count)))
         let logits = reference.forward(
-            batch.images, count: batch.count, isTraining: true, key)
+            batch.images, count: batch.count, isTraining: true, key, isWanted: observer.isWanted)
+        if logits.isEmpty { return nil }
         var outputGradient = [Float](repeating: 0, count: logits.count)
         SoftmaxCrossEntropy.evaluate(
             logits: logits, labels: batch.labels, count: batch.count,
             classCount: network.outputElementCount, gradient: &outputGradient, into: &statistics)
-        guard observer.isWanted() else { return nil }
-        _ = reference.backward(
+        let imageGradient = reference.backward(
             outputGradient: outputGradient, parameterGradient: gradient, count: batch.count,
-            isTraining: true, key)
-        return statistics
+            isTraining: true, key, isWanted: observer.isWanted)
+        return imageGradient.isEmpty ? nil : statistics
     }
 
     /// Computes the losses of the records in inference mode. `logits` receives [count, classes].

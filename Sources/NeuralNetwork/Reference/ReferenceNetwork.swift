@@ -81,13 +81,15 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
     /// - Parameters:
     ///   - isTraining: whether normalisations use the statistics of these images.
     ///   - dropout: what the dropout masks are keyed by; nil where nothing is dropped.
+    ///   - isWanted: is asked before each node. Without an output to want, none is returned.
     func forward(
         _ images: UnsafePointer<Scalar>, count: Int, isTraining: Bool,
-        _ dropout: ReferenceDropoutKey?
+        _ dropout: ReferenceDropoutKey?, isWanted: () -> Bool = { true }
     ) -> [Scalar] {
         reserve(count)
         for element in 0..<count * network.inputElementCount { values[0][element] = images[element] }
         for node in network.nodes {
+            guard isWanted() else { return [] }
             var output: [Scalar] = []
             swap(&output, &values[node.output])
             withPass(node, count, isTraining, dropout, &output) { pass in
@@ -130,10 +132,13 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
     /// Propagates the gradient of the outputs of the last `forward` call back through the network,
     /// and adds the gradients of the parameters to `parameterGradient`.
     ///
-    /// - Returns: the gradient of the images, [count, C, H, W].
+    /// - Parameter isWanted: is asked before each node.
+    /// - Returns: the gradient of the images, [count, C, H, W]; nothing where it was not wanted to
+    ///   the end.
     func backward(
         outputGradient: UnsafePointer<Scalar>, parameterGradient: UnsafeMutablePointer<Scalar>,
-        count: Int, isTraining: Bool, _ dropout: ReferenceDropoutKey?
+        count: Int, isTraining: Bool, _ dropout: ReferenceDropoutKey?,
+        isWanted: () -> Bool = { true }
     ) -> [Scalar] {
         var hasGradient = [Bool](repeating: false, count: values.count)
         let last = network.nodes.count
@@ -142,6 +147,7 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
         }
         hasGradient[last] = true
         for node in network.nodes.reversed() where hasGradient[node.output] {
+            guard isWanted() else { return [] }
             var output: [Scalar] = []
             swap(&output, &values[node.output])
             withPass(node, count, isTraining, dropout, &output) { pass in
