@@ -17,7 +17,9 @@ private func scaleAndShift(_ shape: [Int]) -> [SlotRequest] {
 ///
 /// In training, mean and variance are those of the virtual worker's microbatch, and the variance is
 /// the sum of squares divided by the number of values. The new value of the running variance is
-/// unbiased: divided by that number less one. In inference, mean and variance are the running ones.
+/// unbiased: divided by that number less one. A microbatch with one value a channel, which PyTorch
+/// refuses, leaves the running statistics as they are. In inference, mean and variance are the
+/// running ones.
 /// Source: Ioffe and Szegedy, ICML 2015, with the conventions of PyTorch's BatchNorm2d.
 struct BatchNorm: Layer {
     static let kind = "batch-norm"

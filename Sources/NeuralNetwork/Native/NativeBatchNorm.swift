@@ -100,8 +100,8 @@ final class NativeMoments {
     }
 
     /// Computes a and b of the microbatch, and writes its statistics times the number of images to
-    /// the flat gradient. A microbatch with one value a channel has the running statistics for its
-    /// own, so that they stay.
+    /// the flat gradient. With one value a channel the running statistics count as those of the
+    /// microbatch, so that they stay.
     func finishMoments(_ batch: NativeBarrier.Batch) {
         let count = Double(batch.count)
         for channel in 0..<channels {
