@@ -78,7 +78,7 @@ import Testing
         #expect(Set(network.parameters.slots.map(\.name)).count == network.parameters.slots.count)
     }
 
-    /// The numbers of parameters that papers and torchvision give.
+    /// The numbers of trained parameters that papers and torchvision give.
     @Test(arguments: [
         ("lenet5", [1, 28, 28], 10, 61_706), ("resnet20", [3, 32, 32], 10, 269_722),
         ("resnet56", [3, 32, 32], 10, 853_018), ("resnet18", [3, 224, 224], 1000, 11_689_512),
@@ -162,8 +162,8 @@ import Testing
 
     // MARK: - Random graphs
 
-    /// Returns a random model of a seed: every kind can appear, with branches that are added,
-    /// multiplied or concatenated.
+    /// Returns a random model of a seed. Most kinds can appear, with branches that are added,
+    /// multiplied or concatenated. With `isSmooth`, no function or pool has a corner.
     static func random(_ seed: UInt64, isSmooth: Bool = false) -> ModelSpecification {
         var numbers = RandomStream(seed: seed, purpose: .simulation, 0)
         func pick(_ count: Int) -> Int { Int(numbers.nextUniform() * Float(count)) }
@@ -215,7 +215,8 @@ import Testing
         return model.specification
     }
 
-    /// Returns the parameters of a network: weights of usual size, and statistics as at the start.
+    /// Returns the parameters of a network: trained ones near their initial values, and statistics as
+    /// at the start.
     static func parameters(_ network: Network) -> [Float] {
         var flat = network.initialParameters(seed: 3)
         let noise = GoldenInput.values(flat.count, salt: 5)

@@ -28,7 +28,7 @@ public enum DropoutMask {
     ///   - seed: the run's seed.
     ///   - epoch: the number of the epoch.
     ///   - record: the record's global number.
-    ///   - layerIndex: the layer's ``NetworkLayer/index``.
+    ///   - layerIndex: the layer's ``Node/index``.
     public static func fill(
         _ out: UnsafeMutablePointer<Float>, count: Int, rate: Double, seed: UInt64, epoch: Int,
         record: UInt64, layerIndex: Int

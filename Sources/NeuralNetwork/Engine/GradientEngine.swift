@@ -32,8 +32,8 @@ public protocol GradientEngine: AnyObject {
     /// The network that the engine computes.
     var network: Network { get }
 
-    /// Takes one node's parameters, or all statistics, from the flat vector. The engine copies or reorders what it
-    /// needs.
+    /// Takes one node's parameters, or all statistics, from the flat vector. The engine copies or
+    /// reorders what it needs.
     ///
     /// Layers may be set in any order, and from several versions of the vector in between. Before
     /// anything is computed, the parameters that each layer was given last must be of one version.

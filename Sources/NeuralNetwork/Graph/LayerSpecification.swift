@@ -93,8 +93,8 @@ extension LayerSpecification {
 
     /// The mean under each window: [C, H, W] to [C, H', W'].
     ///
-    /// - Parameter countsPadding: whether the padding counts as zeros; otherwise the mean is that
-    ///   of the cells inside the image.
+    /// - Parameter countsPadding: whether the padding counts as zeros, as in PyTorch; otherwise the
+    ///   mean is that of the cells inside the image, as in Keras.
     public static func averagePool2D(
         size: Size2D, stride: Size2D, padding: Padding = .valid, countsPadding: Bool = true
     ) -> LayerSpecification {
@@ -126,7 +126,7 @@ extension LayerSpecification {
         LayerSpecification(Dropout(rate: rate))
     }
 
-    /// Batch normalisation of [C, H, W] or [N], with PyTorch's conventions.
+    /// Batch normalisation of [C, H, W] or [C], channel by channel, with PyTorch's conventions.
     ///
     /// - Parameters:
     ///   - epsilon: the number that is added to the variance; above 0.
@@ -137,7 +137,7 @@ extension LayerSpecification {
         LayerSpecification(BatchNorm(epsilon: epsilon, momentum: momentum))
     }
 
-    /// Group normalisation of [C, H, W] or [N]: each image by itself, each group of channels by
+    /// Group normalisation of [C, H, W] or [C]: each image by itself, each group of channels by
     /// itself.
     public static func groupNorm(groups: Int, epsilon: Double = 1e-5) -> LayerSpecification {
         LayerSpecification(GroupNorm(groups: groups, epsilon: epsilon))
@@ -176,7 +176,8 @@ extension LayerSpecification {
     public static let multiply = LayerSpecification(Multiply())
     /// The channels of two or more values, one after another.
     public static let concat = LayerSpecification(Concat())
-    /// Channels of zeros before and after those of the input.
+    /// Channels of zeros before and after those of the input: [C, H, W] to
+    /// [before + C + after, H, W].
     public static func padChannels(before: Int, after: Int) -> LayerSpecification {
         LayerSpecification(PadChannels(before: before, after: after))
     }

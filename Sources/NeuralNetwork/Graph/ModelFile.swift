@@ -54,8 +54,9 @@ extension ModelSpecification {
         }
     }
 
-    /// The model file in its canonical form: composites are written out, and so is every key that
-    /// has no usual value. The text reads back to an equal value.
+    /// The model file in its canonical form: composites are written out as layers, and the keys of
+    /// a kind stand in a fixed order. The text reads back to equal layers. Its bytes decide
+    /// ``Network/fingerprint``.
     public var yaml: String {
         var text = "input: [\(inputShape.map(String.init).joined(separator: ", "))]\nlayers:\n"
         for layer in layers { text += "  - \(layer.yaml)\n" }
@@ -85,7 +86,7 @@ private struct LayerReader {
 
     private static let composites = ["gate", "parallel", "repeat", "residual"]
 
-    /// The largest number of entries that are read, those in a `repeat` once a round.
+    /// The largest number of entries that are read. An entry in a `repeat` counts once a round.
     private static let maximumEntryCount = 1 << 16
 
     /// The number of the round in each `repeat` around the entry, the innermost one last.
@@ -169,7 +170,7 @@ private struct LayerReader {
         }
     }
 
-    /// Reads a name. In a `repeat`, `{n}` stands for the number of the round, from 0.
+    /// Reads a name. In a `repeat`, the first `{n}` stands for the number of the round, from 0.
     private func readName(_ value: StrictValue) throws(SettingsError) -> String {
         var name = try value.string()
         if let round = rounds.last, let place = name.firstRange(of: "{n}") {

@@ -3,7 +3,7 @@ import StrictYAML
 /// A model: an input shape, and layers that read the input or one another. ``Network`` computes its
 /// shapes.
 public struct ModelSpecification: Sendable, Hashable {
-    /// The model's name: "cnn", or the name of the model file without its ending.
+    /// The model's name: that of a preset, or the name of the model file without its ending.
     public var name: String
     /// The shape of one input image: [channels, height, width].
     public var inputShape: [Int]

@@ -38,8 +38,8 @@ public struct ParameterSlot: Sendable, Hashable {
     public enum Role: String, Sendable, Hashable {
         /// The optimizer updates the tensor by its gradient.
         case trained
-        /// The tensor is a running mean of a statistic of the microbatches. Its place in a gradient
-        /// holds the statistic times the number of records.
+        /// The tensor is the running value of a statistic of the microbatches. Its place in a
+        /// gradient holds the statistic of these records times their number.
         case statistic
     }
 
@@ -47,8 +47,10 @@ public struct ParameterSlot: Sendable, Hashable {
     public let name: String
     /// The index of the tensor's first element in the flat vector.
     public let offset: Int
-    /// The tensor's shape: [out, in / groups, kh, kw] for the weight of a convolution, [out, in]
-    /// for the weight of a dense layer, [channels] for a bias, a scale, a shift and a statistic.
+    /// The tensor's shape: [out, in / groups, kh, kw] for the weight of a convolution, without kh
+    /// for one of series; [out, in] for the weight of a dense layer; [channels] for a bias, a
+    /// scale, a shift and a statistic; the shape of the input for scale and shift of a layer
+    /// normalisation.
     public let shape: [Int]
     /// The number of inputs that one output sums over; 0 for a tensor without such a number.
     public let fanIn: Int
@@ -59,7 +61,7 @@ public struct ParameterSlot: Sendable, Hashable {
     public let kind: Kind
     /// The values at the start of a run.
     public let initial: InitialValue
-    /// For a statistic, the share of the new value in the running mean; 0 for other tensors.
+    /// For a statistic, the share of the new value in the running one; 0 for other tensors.
     public let momentum: Double
 
     /// The way in which the tensor changes.
@@ -86,7 +88,8 @@ public struct ParameterLayout: Sendable, Hashable {
     /// For each node with trained tensors, their indices in the flat vector; then, if there are
     /// statistics, the indices of all statistics.
     public let layers: [Range<Int>]
-    /// The indices of the statistics in the flat vector; empty at its end where there are none.
+    /// The indices of the statistics in the flat vector; an empty range at its end where there are
+    /// none.
     public let statistics: Range<Int>
     /// The number of elements of the flat vector.
     public let elementCount: Int

@@ -57,7 +57,8 @@ public struct PaddingAmounts: Sendable, Hashable {
 
 /// The treatment of an image's edge by a kernel or a window.
 ///
-/// Convolutions read zeros in the padding. Maximum pools ignore it.
+/// Convolutions read zeros in the padding. Maximum pools ignore it. Mean pools count it as zeros,
+/// unless they are told to ignore it.
 public enum Padding: Sendable, Hashable {
     /// Adds no padding.
     case valid

@@ -174,7 +174,8 @@ private final class ReferenceConcat<Scalar: ReferenceScalar>: ReferenceOperation
 
 /// Channels of zeros before and after those of the input.
 ///
-/// After a pool of one cell it makes the shortcut A of He et al., CVPR 2016.
+/// After a pool with windows of one cell and stride 2 it makes the shortcut A of He et al., CVPR
+/// 2016.
 struct PadChannels: Layer {
     static let kind = "pad-channels"
     static let namePrefix = "pad"

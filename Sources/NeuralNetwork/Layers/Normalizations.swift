@@ -5,7 +5,7 @@ private func readEpsilon(_ settings: StrictMapping) throws(SettingsError) -> Dou
     try settings.double("epsilon", "above 0 and at most 1", default: 1e-5) { $0 > 0 && $0 <= 1 }
 }
 
-/// Returns the factors and the numbers to add, one for each channel.
+/// Returns the tensors of factors and of numbers to add.
 private func scaleAndShift(_ shape: [Int]) -> [SlotRequest] {
     [
         SlotRequest(suffix: "weight", shape: shape, kind: .scale, initial: .constant(1)),
@@ -15,9 +15,11 @@ private func scaleAndShift(_ shape: [Int]) -> [SlotRequest] {
 
 /// Batch normalisation: y = scale · (x - mean) / √(variance + epsilon) + shift, channel by channel.
 ///
-/// In training, mean and variance are those of the virtual worker's microbatch, the variance
-/// divided by the number of values. The running variance is unbiased: divided by that number less
-/// one. In inference, mean and variance are the running ones.
+/// In training, mean and variance are those of the virtual worker's microbatch, and the variance is
+/// the sum of squares divided by the number of values. The new value of the running variance is
+/// unbiased: divided by that number less one. A microbatch with one value a channel, which PyTorch
+/// refuses, leaves the running statistics as they are. In inference, mean and variance are the
+/// running ones.
 /// Source: Ioffe and Szegedy, ICML 2015, with the conventions of PyTorch's BatchNorm2d.
 struct BatchNorm: Layer {
     static let kind = "batch-norm"

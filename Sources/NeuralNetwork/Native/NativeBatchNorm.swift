@@ -2,10 +2,10 @@ import CKernels
 
 /// The numbers of one batch normalisation for a microbatch.
 ///
-/// The first segment computes the moments of each tile, which are merged in tile order by the
-/// formula of Chan, Golub and LeVeque (1979), in double precision. The next segment normalises by
-/// y = a · x + b, with a and b rounded once. Back again, the later segment adds up two sums, and the
-/// earlier one computes the gradient of x from them.
+/// The segment of the input computes the moments of each tile, which are merged in tile order by the
+/// formula of Chan, Golub and LeVeque (1979), in double precision. A later segment normalises by
+/// y = a · x + b, with a and b rounded once. In the backward pass the later segment adds up two
+/// sums, and the earlier one computes the gradient of x from them.
 ///
 /// Safety: `init` allocates the buffers of one number a channel, and `deinit` frees them.
 final class NativeMoments {
@@ -19,7 +19,7 @@ final class NativeMoments {
     private let doubles: UnsafeMutablePointer<Double>
     /// The number of values of a channel that were merged.
     private var valueCount = 0.0
-    /// Whether a and b are those of the running statistics in force.
+    /// Whether a and b were made of the running statistics in force.
     private var isPreparedForInference = false
 
     init(_ node: Node, _ layer: BatchNorm, network: Network) {
@@ -100,8 +100,8 @@ final class NativeMoments {
     }
 
     /// Computes a and b of the microbatch, and writes its statistics times the number of images to
-    /// the flat gradient. A microbatch with one value a channel has the running statistics for its
-    /// own, so that they stay.
+    /// the flat gradient. With one value a channel the running statistics count as those of the
+    /// microbatch, so that they stay.
     func finishMoments(_ batch: NativeBarrier.Batch) {
         let count = Double(batch.count)
         for channel in 0..<channels {

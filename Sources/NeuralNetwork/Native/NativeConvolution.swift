@@ -2,7 +2,8 @@ import CKernels
 
 /// A convolution, with the ReLU and the max-pool that follow it.
 ///
-/// Math: output[o, p] = bias[o] + Σ weights[o, c, k] · input[c, s·p + k], as `torch.nn.Conv2d`.
+/// Math: output[o, p] = bias[o] + Σ weights[o, c, k] · input[c, s·p + d·k] with stride s and
+/// dilation d, as `torch.nn.Conv2d`.
 /// ``NativeWinograd`` computes the convolutions that it supports. All others are computed directly,
 /// a few output channels at a time, so that the values between the convolution and its pool stay in
 /// the cache.

@@ -1,7 +1,7 @@
 import CKernels
 
-/// A function of each element, where no layer before it computes it too. Input and output may be
-/// one tensor for a ReLU alone.
+/// A function of each element, where no stage before it computes the function too. Input and output
+/// may be one tensor for a ReLU only.
 final class NativeActivation: NativeStage {
     let node: Node
     private let input: LaneTensor
@@ -65,7 +65,7 @@ final class NativeDropout: NativeStage {
     private let input: LaneTensor
     private let output: LaneTensor
     private let rate: Double
-    /// The masks as rows, [8, elements]. The padding's rows stay zero or finite.
+    /// The masks as rows, [8, elements]. Rows beyond the tile's images are not read.
     private let rows: AlignedBuffer
     private let mask: LaneTensor
 

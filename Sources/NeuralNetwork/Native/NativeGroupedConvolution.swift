@@ -3,7 +3,8 @@ import CKernels
 /// A convolution in groups: each part of the filters reads its part of the channels. With one
 /// channel and one filter in each group it is a depthwise convolution, which has kernels of its own.
 ///
-/// Math: as ``NativeConvolution``, with a ReLU where one follows.
+/// Math: as ``NativeConvolution`` for each group. The stage computes a ReLU that follows, and no
+/// pool.
 final class NativeGroupedConvolution: NativeStage {
     let node: Node
     private let input: LaneTensor

@@ -1,7 +1,7 @@
 /// A kind of layer that the native backend computes.
 protocol NativeLayer: Layer {
-    /// Adds the stage that computes a node, with those of the nodes after it that are computed with
-    /// it.
+    /// Adds the stage that computes a node, and with it nodes after it where one stage computes them
+    /// together.
     func plan(_ node: Node, in planner: NativePlanner)
 }
 

@@ -84,7 +84,7 @@ final class NativeConcat: NativeStage {
     let changesOutputGradient = false
     private let inputs: [LaneTensor]
     private let output: LaneTensor
-    /// The number of floats of the output before each input.
+    /// The number of floats of a tile's output before each input.
     private let places: [Int]
 
     /// Creates the stage.

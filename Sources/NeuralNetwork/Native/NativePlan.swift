@@ -30,9 +30,9 @@ final class NativePlan {
     /// together with all after it once the operation has run on the last tile; nil where that is no
     /// news.
     private let finalElements: [[Int?]]
-    /// The same for the barrier before each segment's backward operations, and for the statistics
-    /// before the first of all.
+    /// The same for the barriers before each segment's backward operations.
     private let finalElementsOfBarriers: [Int?]
+    /// The same for the statistics, which are final before the first backward operation.
     private let finalStatistics: Int?
 
     /// Creates a plan and allocates its buffers.

@@ -2,8 +2,8 @@
 ///
 /// A *segment* holds the nodes between two points that need the whole microbatch. A batch
 /// normalisation ends the segment of its input: its moments are known once all tiles have run that
-/// far. A value's segment follows from the graph alone: it is the highest of the inputs', and one
-/// more behind a batch normalisation.
+/// far. A value's segment follows from the graph alone: it is the highest segment of its node's
+/// inputs, and one more for the output of a batch normalisation.
 final class NativePlanner {
     /// A stage with its place in the order of work.
     struct Entry {
@@ -34,7 +34,8 @@ final class NativePlanner {
     /// The tensor of each value.
     private(set) var tensors: [LaneTensor?]
     private var computed: Set<Int> = []
-    /// The batch normalisations whose second half is computed with a later sum, by that node.
+    /// The batch normalisations whose second half is computed with a later sum, by the index of the
+    /// sum's node.
     private var pending: [Int: NativeMomentsStage] = [:]
 
     /// Plans the stages of a network.
@@ -228,7 +229,7 @@ final class NativePlanner {
 
     /// Plans the backward pass: the stages in reverse order.
     ///
-    /// Where several stages read a value, their parts of its gradient are added in that order.
+    /// Where several stages read a value, their parts of its gradient are added in this order.
     /// - Parameter finish: returns operations on a gradient that a stage has given.
     func planBackward(
         _ finish: (LaneTensor) -> [NativeOperation]
@@ -350,8 +351,8 @@ final class NativePlanner {
 /// The tensors of a plan.
 ///
 /// A value that the backward pass reads is kept for each tile, unless it belongs to the last
-/// segment: there a tile runs forward and back before the next one begins. The memory of gradients
-/// that wait for a barrier is taken again once no later segment reads them.
+/// segment: there a tile runs forward and back before the next one begins. The memory of a gradient
+/// that is kept for each tile is used again for another one, in a lower segment, once it was read.
 final class NativeMemory {
     private let lastSegment: Int
     /// The segment that tensors are made for.

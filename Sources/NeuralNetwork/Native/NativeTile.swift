@@ -9,7 +9,7 @@ struct NativeTile {
     var usesBatchStatistics = false
     /// The number of images in the tile, at most eight.
     var count = AlignedBuffer.lanes
-    /// The tile's place in tensors that hold a value for each tile of the microbatch.
+    /// The tile's index in tensors that hold a value for each tile of the microbatch.
     var slot = 0
     /// Whether this is the first tile of a microbatch. It overwrites gradients; the other tiles add
     /// to them.
@@ -116,7 +116,7 @@ protocol NativeStage: AnyObject {
     func copyParameters(into flat: UnsafeMutablePointer<Float>)
     /// Whether the backward pass changes the gradient of the output.
     var changesOutputGradient: Bool { get }
-    /// Whether the backward pass gives the gradient of the output as that of an input.
+    /// Whether the backward pass may give the tensor of the output's gradient for that of an input.
     var passesGradient: Bool { get }
     /// Returns the operations of the forward pass, in order.
     func forward() -> [NativeOperation]
@@ -141,10 +141,10 @@ struct NativeGradients {
     let isShared: Bool
     /// For each input of the stage, whether its gradient is wanted.
     let isWanted: [Bool]
-    /// Makes a tensor for the gradient of an input, with this number of elements.
+    /// Makes a tensor for the gradient of an input, with that input's number of elements.
     let make: (_ input: Int) -> LaneTensor
-    /// The gradients of the inputs. A stage sets those that are wanted; it may give the gradient of
-    /// the output for one or several inputs.
+    /// The gradients of the inputs. A stage sets those that are wanted. It may give the tensor of
+    /// the output's gradient for one input or for several.
     var inputs: [LaneTensor?]
 
     /// Returns a tensor for the gradient of an input, and notes it; nil where it is not wanted.

@@ -1,5 +1,5 @@
-/// How a step changes each element of the flat vector: trained tensors by the optimizer, statistics
-/// by a running mean.
+/// How an update changes each element of the flat vector: trained tensors by the optimizer,
+/// statistics by a running mean.
 ///
 /// Determinism: a rule is elementwise, so the bits do not depend on where the vector is cut.
 public struct UpdateRule: Sendable, Hashable {
@@ -10,10 +10,10 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     private enum Change: Hashable {
-        /// The optimizer divides the gradient by the number of records and takes a step.
+        /// The optimizer takes a step with the gradient divided by the number of records.
         case optimizer
-        /// The new value is (1 - momentum) · value + momentum · statistic. The gradient's place
-        /// holds the statistic times the number of records.
+        /// The new value is (1 - momentum) · value + momentum · statistic. The gradient holds the
+        /// statistic times the number of records.
         case average(momentum: Double)
     }
 
@@ -50,7 +50,8 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - step: the number of this update; the first is 1.
     ///   - weights: the elements before the update.
     ///   - newWeights: receives the elements after the update.
-    ///   - gradientSum: the gradient, summed over the records of the global batch.
+    ///   - gradientSum: the gradient, summed over the records of the global batch; for a statistic,
+    ///     the sum over the virtual workers of statistic times number of records.
     ///   - sampleCount: the number of records in the global batch, at least 1.
     ///   - state: one vector for each of ``OptimizerSpecification/stateNames``, updated in place. A
     ///     statistic has none, and its elements stay as they are.

@@ -1,6 +1,7 @@
 extension ModelPreset {
-    /// Source: LeCun, Bottou, Bengio, Haffner, Proceedings of the IEEE 1998, with maximum pools
-    /// replaced by means as in the paper, and a dense layer in place of the radial basis functions.
+    /// Source: LeCun, Bottou, Bengio, Haffner, Proceedings of the IEEE 1998. Means have no trained
+    /// factors here, the second convolution reads every map, and a dense layer stands in place of
+    /// the radial basis functions.
     static let lenet5 = ModelPreset(
         "lenet5", [1, 28, 28], "LeCun et al., 1998: LeNet-5, with tanh and means."
     ) { model, inputShape, classCount in

@@ -2,7 +2,7 @@
 public struct ModelPreset: Sendable {
     /// The model's name in a run file and on the command line.
     public let name: String
-    /// One sentence: what it is, and its source.
+    /// One sentence: what the model is, and its source.
     public let summary: String
     /// The shape of the images that it was made for: [channels, height, width].
     public let usualInputShape: [Int]

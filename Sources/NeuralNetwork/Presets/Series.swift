@@ -25,8 +25,8 @@ extension ModelPreset {
         for index in 0..<6 {
             let start = model.last
             let name = "blocks.\(index)"
-            // The bottleneck does not apply to series of one channel in the source; here it always
-            // does.
+            // The source has no bottleneck in front of series of one channel; here there always is
+            // one.
             let narrow = model.add(
                 .conv1D(filters: 32, kernel: 1, hasBias: false, initializer: .heUniform),
                 name: "\(name).bottleneck")

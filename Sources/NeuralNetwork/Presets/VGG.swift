@@ -1,6 +1,7 @@
 extension ModelPreset {
     /// VGG-11 with batch normalisation, and one dense layer in place of three. Source: Simonyan and
-    /// Zisserman, ICLR 2015, table 1, column A; the names of the features are those of torchvision.
+    /// Zisserman, ICLR 2015, table 1, column A. The names of the features are those of torchvision,
+    /// whose convolutions have biases too.
     static let vgg11BN = ModelPreset(
         "vgg11-bn", [3, 32, 32],
         "Simonyan and Zisserman, ICLR 2015: VGG-11 with batch normalisation, for images of 32 x 32."

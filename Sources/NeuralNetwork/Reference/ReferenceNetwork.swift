@@ -1,11 +1,11 @@
-/// Whether dropout drops elements, and for which record.
+/// Whether dropout drops elements, for which records, and whose statistics normalise.
 public enum ReferenceMode: Sendable, Hashable {
     /// Dropout drops nothing, and normalisations use the running statistics.
     case inference
     /// Dropout drops nothing, and normalisations use the statistics of the batch.
     case batchStatistics
     /// Normalisations use the statistics of the batch. Dropout drops elements by the masks of this
-    /// epoch; the records have this global number and the numbers after it.
+    /// epoch; the first record has this global number, the others have the numbers after it.
     case training(epoch: Int, record: UInt64)
 }
 

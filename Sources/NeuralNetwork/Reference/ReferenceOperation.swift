@@ -1,7 +1,8 @@
 /// The computation of one node for all records of a microbatch, in plain loops.
 ///
 /// The passes are specialised for Float and Double by hand: they are called by the protocol, where
-/// the compiler does not see the type. An object belongs to one thread. It may keep what the backward pass needs of the forward pass.
+/// the compiler does not see the type. An object belongs to one thread. It may keep what the
+/// backward pass needs of the forward pass.
 protocol ReferenceOperation<Scalar>: AnyObject {
     associatedtype Scalar: ReferenceScalar
 
@@ -24,13 +25,13 @@ struct ReferencePass<Scalar: ReferenceScalar> {
     var parameters: UnsafePointer<Scalar>
     /// Whether statistics are those of these records; otherwise they are the running ones.
     var isTraining: Bool
-    /// Returns the mask of a record in a dropout layer; nil where nothing is dropped.
+    /// What the dropout masks are keyed by; nil where nothing is dropped.
     var dropout: ReferenceDropoutKey?
-    /// The gradient of the output.
+    /// The gradient of the output, as the output; nil in a forward pass.
     var outputGradient: UnsafePointer<Scalar>!
-    /// The memory for the gradients of the inputs.
+    /// The memory for the gradients of the inputs, each as its input; empty in a forward pass.
     var inputGradients: [UnsafeMutablePointer<Scalar>] = []
-    /// The flat gradient.
+    /// The flat gradient; nil in a forward pass.
     var parameterGradient: UnsafeMutablePointer<Scalar>!
 }
 
