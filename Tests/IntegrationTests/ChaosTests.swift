@@ -210,7 +210,7 @@ extension TrainRun {
     }
 
     /// The run's processes of one role.
-    fileprivate func processes(_ role: String) -> [Int32] {
+    func processes(_ role: String) -> [Int32] {
         ProcessTable.identifiers(role, mentioning: "\(records.directory.path)/logs/").sorted()
     }
 

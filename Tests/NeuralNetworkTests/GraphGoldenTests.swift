@@ -115,11 +115,14 @@ import Testing
                 let records = (0..<UInt64(share)).map { $0 }
                 images.withUnsafeBufferPointer { images in
                     labels.withUnsafeBufferPointer { labels in
-                        let batch = MicrobatchView(
-                            images: images.baseAddress! + start * network.inputElementCount,
-                            labels: labels.baseAddress! + start, records: records, count: share)
-                        loss +=
-                            engine.computeGradient(batch, epoch: 0, into: &gradient).lossSum
+                        records.withUnsafeBufferPointer { records in
+                            let batch = MicrobatchView(
+                                images: images.baseAddress! + start * network.inputElementCount,
+                                labels: labels.baseAddress! + start,
+                                records: records.baseAddress!, count: share)
+                            loss +=
+                                engine.computeGradient(batch, epoch: 0, into: &gradient).lossSum
+                        }
                     }
                 }
                 for index in sum.indices { sum[index] += gradient[index] }

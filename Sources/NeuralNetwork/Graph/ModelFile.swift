@@ -157,11 +157,18 @@ private struct LayerReader {
             try read(try settings.list("shortcut"))
             model.add(.add, name: name, from: [end, model.last])
         case "gate":
-            try read(try settings.list("layers", required: true))
+            let layers = try settings.list("layers", required: true)
+            if layers.isEmpty { throw settings.error("expected at least one layer", key: "layers") }
+            try read(layers)
             model.add(.multiply, name: name, from: [start, model.last])
         default:
             var ends: [ModelBuilder.Value] = []
-            for branch in try settings.list("branches", required: true) {
+            let branches = try settings.list("branches", required: true)
+            if branches.count < 2 {
+                throw settings.error(
+                    "expected at least two branches, found \(branches.count)", key: "branches")
+            }
+            for branch in branches {
                 model.branch(from: start)
                 try read(try branch.list())
                 ends.append(model.last)

@@ -70,7 +70,9 @@ struct NetworkBuilder {
         guard counts.contains(inputs.count) else {
             let expected =
                 counts.lowerBound == counts.upperBound
-                ? "\(counts.lowerBound)" : "at least \(counts.lowerBound)"
+                ? "\(counts.lowerBound)"
+                : inputs.count < counts.lowerBound
+                    ? "at least \(counts.lowerBound)" : "at most \(counts.upperBound)"
             throw problem("expects \(expected) inputs, gets \(inputs.count); name them with from")
         }
         let plan: LayerPlan

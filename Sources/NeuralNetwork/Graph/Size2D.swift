@@ -139,7 +139,12 @@ struct MovingWindow: Hashable, Sendable {
         var cells = PaddingAmounts.none
         switch padding {
         case .valid: break
-        case .explicit(let given): cells = given
+        case .explicit(let given):
+            let sides = [given.top, given.left, given.bottom, given.right]
+            try LayerProblem.require(
+                sides.allSatisfy { (0...4096).contains($0) },
+                "expects padding with sides from 0 to 4096, gets \(sides)")
+            cells = given
         case .same:
             func missing(_ extent: Int, _ stride: Int, _ reach: Int) -> Int {
                 max(((extent + stride - 1) / stride - 1) * stride + reach - extent, 0)

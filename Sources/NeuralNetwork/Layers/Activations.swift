@@ -41,6 +41,8 @@ struct ReLU: ElementwiseLayer {
 /// min(max(x, 0), 6). The gradient at 0 and at 6 is 0.
 struct ReLU6: ElementwiseLayer {
     static let kind = "relu6"
+    // With "relu6" the first name would be that of the 61st ReLU.
+    static let namePrefix = "relu6_"
     var kernel: convoy_activation? { CONVOY_RELU6 }
 
     func value<Scalar: ReferenceScalar>(_ x: Scalar) -> Scalar { x <= 0 ? 0 : x >= 6 ? 6 : x }

@@ -5,6 +5,12 @@ private func readEpsilon(_ settings: StrictMapping) throws(SettingsError) -> Dou
     try settings.double("epsilon", "above 0 and at most 1", default: 1e-5) { $0 > 0 && $0 <= 1 }
 }
 
+/// Refuses a number that cannot be added to a variance.
+private func requireEpsilon(_ epsilon: Double) throws(LayerProblem) {
+    try LayerProblem.require(
+        epsilon > 0 && epsilon <= 1, "expects an epsilon above 0 and at most 1, gets \(epsilon)")
+}
+
 /// Returns the tensors of factors and of numbers to add.
 private func scaleAndShift(_ shape: [Int]) -> [SlotRequest] {
     [
@@ -46,6 +52,10 @@ struct BatchNorm: Layer {
     }
 
     func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
+        try requireEpsilon(epsilon)
+        try LayerProblem.require(
+            momentum > 0 && momentum <= 1,
+            "expects a momentum above 0 and at most 1, gets \(momentum)")
         let shape = [inputs[0][0]]
         return LayerPlan(
             output: inputs[0],
@@ -91,6 +101,7 @@ struct GroupNorm: Layer {
     }
 
     func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
+        try requireEpsilon(epsilon)
         let channels = inputs[0][0]
         try LayerProblem.require(
             groups >= 1 && channels % groups == 0,
@@ -124,7 +135,8 @@ struct LayerNorm: Layer {
     var settings: [(key: String, text: String)] { [("epsilon", "\(epsilon)")] }
 
     func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
-        LayerPlan(output: inputs[0], slots: scaleAndShift(inputs[0]))
+        try requireEpsilon(epsilon)
+        return LayerPlan(output: inputs[0], slots: scaleAndShift(inputs[0]))
     }
 
     func reference<Scalar: ReferenceScalar>(

@@ -54,7 +54,7 @@ enum LayerStage {
 
     /// Returns what is not computed here; nil for a node that is.
     static func problem(_ node: Node) -> String? {
-        if node.inputs != [node.index] { return "a layer that reads not the layer before it is" }
+        if node.inputs != [node.index] { return "a layer that does not read the layer before it is" }
         switch node.layer {
         case let layer as Conv2D:
             if layer.groups != 1 { return "a convolution in groups is" }
