@@ -109,6 +109,20 @@ extension Integration {
             try compare(configuration, Self.fewShapes)
         }
 
+        /// A rate that rises and falls, smoothed labels, and decay of matrices alone.
+        @Test func scheduleAndSmoothing() throws {
+            var configuration = try RunConfiguration.sample(
+                data, model: SampleData.graphModel, steps: 17)
+            configuration.optimizer = .sgd(SGD(learningRate: 0.1, momentum: 0.9, weightDecay: 0.01))
+            let plain = try SerialTrainer(configuration).weights(afterSteps: 17)
+            configuration.training.schedule = LearningRateSchedule(
+                .cosine(minimum: 0.01), warmup: .steps(4))
+            configuration.training.labelSmoothing = 0.1
+            configuration.training.decays1D = false
+            try compare(configuration, Self.fewShapes)
+            #expect(try SerialTrainer(configuration).weights(afterSteps: 17) != plain)
+        }
+
         @Test func plainSGDByFlag() throws {
             var configuration = try RunConfiguration.sample(data, steps: 9)
             configuration.optimizer = .sgd(SGD(learningRate: 0.1))

@@ -34,7 +34,8 @@ struct SerialTrainer {
             configuration: EngineConfiguration(
                 seed: training.seed, tileSize: training.tileSize, precision: training.precision,
                 instructionSet: backend != .oneDNN
-                    ? nil : Backends.hostInstructionSet(backend)))
+                    ? nil : Backends.hostInstructionSet(backend),
+                labelSmoothing: training.labelSmoothing))
         batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
     }
 
@@ -47,9 +48,20 @@ struct SerialTrainer {
             engine.setParameters(weights.map(onTheWire))
             let (sum, sampleCount) = try sum(step, first: 0, width: 1 << 16)
             var next = weights
-            optimizer.update(
-                step: step + 1, weights: weights, into: &next, gradientSum: sum,
-                sampleCount: sampleCount, state: state.map(\.pointer), count: weights.count)
+            for slot in network.parameters.slots {
+                let start = slot.offset
+                next.withUnsafeMutableBufferPointer { next in
+                    sum.withUnsafeBufferPointer { sum in
+                        weights.withUnsafeBufferPointer { weights in
+                            self.optimizer(step, slot).update(
+                                step: step + 1, weights: weights.baseAddress! + start,
+                                into: next.baseAddress! + start,
+                                gradientSum: sum.baseAddress! + start, sampleCount: sampleCount,
+                                state: state.map { $0.pointer + start }, count: slot.elementCount)
+                        }
+                    }
+                }
+            }
             // A statistic is no weight: it moves towards its mean over the records.
             for slot in network.parameters.slots where slot.role == .statistic {
                 let (kept, new) = (Float(1 - slot.momentum), Float(slot.momentum))
@@ -62,6 +74,21 @@ struct SerialTrainer {
         }
         let digest = weights.withUnsafeBytes { SHA256.hash(data: $0) }
         return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// Returns the optimizer of one tensor in one step, with the rate and the decay that it has
+    /// there.
+    private func optimizer(_ step: Int, _ slot: ParameterSlot) -> OptimizerSpecification {
+        let training = configuration.training
+        var optimizer = configuration.optimizer
+        let total = training.steps ?? training.epochs * plan.stepsPerEpoch
+        let factor = training.schedule.factor(
+            update: step, total: total, stepsPerEpoch: plan.stepsPerEpoch)
+        if factor != 1 {
+            optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * factor }
+        }
+        if !training.decays1D, slot.shape.count == 1 { optimizer["weight-decay"] = 0 }
+        return optimizer
     }
 
     /// Returns the gradient sum of `width` virtual workers (a power of two) from `first` on: the

@@ -49,15 +49,18 @@ public struct EngineConfiguration: Sendable, Hashable {
     /// The instruction set that all workers agreed on, by the backend's name for it; nil means the
     /// best of this host.
     public var instructionSet: String?
+    /// The share of the label that the training loss spreads over all classes, from 0 to below 1.
+    public var labelSmoothing: Double
 
     /// Creates a configuration.
     public init(
         seed: UInt64 = 0, tileSize: Int = 8, precision: Precision = .fp32,
-        instructionSet: String? = nil
+        instructionSet: String? = nil, labelSmoothing: Double = 0
     ) {
         self.seed = seed
         self.tileSize = tileSize
         self.precision = precision
         self.instructionSet = instructionSet
+        self.labelSmoothing = labelSmoothing
     }
 }

@@ -7,26 +7,61 @@ public enum SoftmaxCrossEntropy {
     ///
     /// Shapes: logits and gradient [count, classCount]; labels [count]. A label outside
     /// 0..<classCount is a programming error and stops the process.
-    /// Math: loss = log Σ exp(z) - z[label]. gradient = softmax(z) - onehot(label), which is the
-    /// gradient of the sum of the losses, not of their mean. `gradient` may be nil, or `logits`
-    /// itself.
+    /// With `smoothing` e the label counts 1 - e, and e is spread over all classes, as in PyTorch:
+    /// loss = log Σ exp(z) - (1 - e) · z[label] - e · mean of z.
+    /// Math without it: loss = log Σ exp(z) - z[label]. gradient = softmax(z) - onehot(label),
+    /// which is the gradient of the sum of the losses, not of their mean. `gradient` may be nil, or
+    /// `logits` itself.
     /// Determinism: exp and log are Convoy's own, in double precision, so the host's C library
     /// decides no bit. The loss is added record by record, so cutting a batch into tiles changes
     /// nothing.
     public static func evaluate(
         logits: UnsafePointer<Float>, labels: UnsafePointer<Int32>, count: Int, classCount: Int,
-        gradient: UnsafeMutablePointer<Float>?, into statistics: inout BatchStatistics
+        smoothing: Double = 0, gradient: UnsafeMutablePointer<Float>?,
+        into statistics: inout BatchStatistics
     ) {
         for index in 0..<count {
             precondition(
                 labels[index] >= 0 && Int(labels[index]) < classCount,
                 "label \(labels[index]) of sample \(index) is outside 0..<\(classCount)")
         }
+        guard smoothing == 0 else {
+            for index in 0..<count {
+                let row = index * classCount
+                smooth(
+                    logits + row, Int(labels[index]), classCount, smoothing,
+                    gradient.map { $0 + row }, &statistics)
+            }
+            return
+        }
         var correctCount: Int64 = 0
         convoy_softmax_cross_entropy(
             logits, labels, count, classCount, gradient, &statistics.lossSum, &correctCount)
         statistics.sampleCount += count
         statistics.correctCount += Int(correctCount)
+    }
+
+    /// Adds the smoothed loss of one record, and writes the gradient of its logits.
+    private static func smooth(
+        _ logits: UnsafePointer<Float>, _ label: Int, _ classCount: Int, _ smoothing: Double,
+        _ gradient: UnsafeMutablePointer<Float>?, _ statistics: inout BatchStatistics
+    ) {
+        var mean = 0.0
+        for index in 0..<classCount { mean += Double(logits[index]) }
+        mean /= Double(classCount)
+        let extra = smoothing * (Double(logits[label]) - mean)
+        var loss = 0.0
+        var correctCount: Int64 = 0
+        var number = Int32(label)
+        convoy_softmax_cross_entropy(
+            logits, &number, 1, classCount, gradient, &loss, &correctCount)
+        statistics.lossSum += loss + extra
+        statistics.sampleCount += 1
+        statistics.correctCount += Int(correctCount)
+        guard let gradient else { return }
+        gradient[label] += Float(smoothing)
+        let share = Float(smoothing / Double(classCount))
+        for index in 0..<classCount { gradient[index] -= share }
     }
 
     /// Returns the softmax of one record's logits, [classes].

@@ -24,6 +24,7 @@ public final class NativeEngine: GradientEngine {
     /// The run's seed. It keys the dropout masks.
     let seed: UInt64
     private let precision: Precision
+    private let labelSmoothing: Double
     let plan: NativePlan
     private var inputGradientPlan: NativePlan?
 
@@ -39,6 +40,7 @@ public final class NativeEngine: GradientEngine {
         self.network = network
         seed = configuration.seed
         precision = configuration.precision
+        labelSmoothing = configuration.labelSmoothing
         plan = try NativePlan(
             network: network, precision: precision, wantsInputGradient: false)
     }
@@ -72,7 +74,7 @@ public final class NativeEngine: GradientEngine {
         }
         let pass = TrainingPass(
             tiles: tiles(batch, epoch: epoch, into: gradient), gradient: gradient, batch: batch,
-            classCount: network.outputElementCount, observer: observer)
+            classCount: network.outputElementCount, smoothing: labelSmoothing, observer: observer)
         return plan.computeGradient(batch.images, pass) ? pass.statistics : nil
     }
 
@@ -184,18 +186,20 @@ private final class TrainingPass: NativePass {
     let gradient: UnsafeMutablePointer<Float>
     private let batch: MicrobatchView
     private let classCount: Int
+    private let smoothing: Double
     private let observer: GradientObserver
     /// The sums over the records so far.
     private(set) var statistics = BatchStatistics()
 
     init(
         tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, batch: MicrobatchView,
-        classCount: Int, observer: GradientObserver
+        classCount: Int, smoothing: Double, observer: GradientObserver
     ) {
         self.tiles = tiles
         self.gradient = gradient
         self.batch = batch
         self.classCount = classCount
+        self.smoothing = smoothing
         self.observer = observer
     }
 
@@ -204,8 +208,8 @@ private final class TrainingPass: NativePass {
     func computeLoss(_ tile: NativeTile, _ plan: NativePlan) {
         SoftmaxCrossEntropy.evaluate(
             logits: plan.outputs, labels: batch.labels + tile.slot * AlignedBuffer.lanes,
-            count: tile.count, classCount: classCount, gradient: plan.outputGradients,
-            into: &statistics)
+            count: tile.count, classCount: classCount, smoothing: smoothing,
+            gradient: plan.outputGradients, into: &statistics)
     }
 
     func isFinal(_ element: Int) { observer.isFinal(element, statistics) }

@@ -67,7 +67,8 @@ public final class OneDNNEngine: GradientEngine {
                 batch.images + start * network.inputElementCount, count: count, dropout: key)
             SoftmaxCrossEntropy.evaluate(
                 logits: plan.outputs, labels: batch.labels + start, count: count,
-                classCount: network.outputElementCount, gradient: plan.outputGradients,
+                classCount: network.outputElementCount,
+                smoothing: configuration.labelSmoothing, gradient: plan.outputGradients,
                 into: &statistics)
             plan.clearOutputGradients(from: count)
             let isFirst = start == 0

@@ -10,25 +10,63 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     private enum Change: Hashable {
-        /// The optimizer takes a step with the gradient divided by the number of records.
-        case optimizer
-        /// The new value is (1 - momentum) · value + momentum · statistic. The gradient holds the
-        /// statistic times the number of records.
+        /// The optimizer divides the gradient by the number of records and takes a step, with or
+        /// without weight decay.
+        case optimizer(decays: Bool)
+        /// The new value is (1 - momentum) · value + momentum · statistic. The gradient's place
+        /// holds the statistic times the number of records.
         case average(momentum: Double)
     }
 
-    /// The optimizer.
+    /// The learning rates of a run.
+    public struct Rates: Sendable, Hashable {
+        /// How the rate changes.
+        public var schedule: LearningRateSchedule
+        /// The number of updates of the run, at least 1.
+        public var totalSteps: Int
+        /// The number of updates of an epoch, at least 1.
+        public var stepsPerEpoch: Int
+
+        /// Creates the rates of a run; by default the rate stays.
+        public init(
+            _ schedule: LearningRateSchedule = LearningRateSchedule(), totalSteps: Int = 1,
+            stepsPerEpoch: Int = 1
+        ) {
+            self.schedule = schedule
+            self.totalSteps = totalSteps
+            self.stepsPerEpoch = stepsPerEpoch
+        }
+
+        /// Returns what the learning rate is multiplied by in an update; the first is 1.
+        public func factor(step: Int) -> Double {
+            schedule.factor(update: step - 1, total: totalSteps, stepsPerEpoch: stepsPerEpoch)
+        }
+    }
+
+    /// The optimizer, with the learning rate that the schedule changes.
     public let optimizer: OptimizerSpecification
+    private let rates: Rates
     private let stretches: [Stretch]
 
     /// Creates the rule of a network.
-    public init(_ optimizer: OptimizerSpecification, _ parameters: ParameterLayout) {
+    ///
+    /// - Parameters:
+    ///   - optimizer: the optimizer.
+    ///   - parameters: the layout of the flat vector.
+    ///   - rates: the learning rates of the run.
+    ///   - decays1D: whether weight decay applies to tensors of one dimension too: to biases and to
+    ///     the scales and shifts of normalisations.
+    public init(
+        _ optimizer: OptimizerSpecification, _ parameters: ParameterLayout,
+        rates: Rates = Rates(), decays1D: Bool = true
+    ) {
         self.optimizer = optimizer
+        self.rates = rates
         var stretches: [Stretch] = []
         for slot in parameters.slots {
             let change: Change
             switch slot.role {
-            case .trained: change = .optimizer
+            case .trained: change = .optimizer(decays: decays1D || slot.shape.count > 1)
             case .statistic: change = .average(momentum: slot.momentum)
             }
             if let last = stretches.last, last.change == change {
@@ -39,6 +77,17 @@ public struct UpdateRule: Sendable, Hashable {
             }
         }
         self.stretches = stretches
+    }
+
+    /// Returns the optimizer of one update; the first is 1.
+    private func optimizer(step: Int, decays: Bool) -> OptimizerSpecification {
+        var result = optimizer
+        let factor = rates.factor(step: step)
+        if factor != 1, let rate = optimizer["learning-rate"] {
+            result["learning-rate"] = rate * factor
+        }
+        if !decays { result["weight-decay"] = 0 }
+        return result
     }
 
     /// Computes one update of a range of the flat vector.
@@ -64,8 +113,8 @@ public struct UpdateRule: Sendable, Hashable {
             let part = stretch.range.clamped(to: range)
             let start = part.lowerBound - range.lowerBound
             switch stretch.change {
-            case .optimizer:
-                optimizer.update(
+            case .optimizer(let decays):
+                optimizer(step: step, decays: decays).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
                     state: state.map { $0 + start }, count: part.count)

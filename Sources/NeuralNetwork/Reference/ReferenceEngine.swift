@@ -10,6 +10,7 @@ public final class ReferenceEngine: GradientEngine {
     public let network: Network
     private let reference: ReferenceNetwork<Float>
     private let seed: UInt64
+    private let labelSmoothing: Double
 
     /// Creates an engine. All parameters are zero until they are set.
     ///
@@ -27,6 +28,7 @@ public final class ReferenceEngine: GradientEngine {
         }
         self.network = network
         seed = configuration.seed
+        labelSmoothing = configuration.labelSmoothing
         reference = ReferenceNetwork(network: network, seed: configuration.seed)
     }
 
@@ -53,7 +55,8 @@ public final class ReferenceEngine: GradientEngine {
         var outputGradient = [Float](repeating: 0, count: logits.count)
         SoftmaxCrossEntropy.evaluate(
             logits: logits, labels: batch.labels, count: batch.count,
-            classCount: network.outputElementCount, gradient: &outputGradient, into: &statistics)
+            classCount: network.outputElementCount, smoothing: labelSmoothing,
+            gradient: &outputGradient, into: &statistics)
         let imageGradient = reference.backward(
             outputGradient: outputGradient, parameterGradient: gradient, count: batch.count,
             isTraining: true, key, isWanted: observer.isWanted)

@@ -23,9 +23,6 @@ public struct RunMaterial: Sendable {
     /// sum.
     public static let evaluationChunkRecordCount = 256
 
-    /// The largest number of steps of a run.
-    private static let maximumStepCount = 1 << 47
-
     /// Derives the material of a run.
     ///
     /// - Parameters:
@@ -75,11 +72,7 @@ public struct RunMaterial: Sendable {
     /// The number of steps of the run: the steps of all epochs, or `training.steps` if that is
     /// less.
     public var totalSteps: Int {
-        let (all, isTooMany) = configuration.training.epochs.multipliedReportingOverflow(
-            by: batchPlan.stepsPerEpoch)
-        // No run reaches so many steps, and no message can name a later one.
-        let possible = isTooMany ? Self.maximumStepCount : min(all, Self.maximumStepCount)
-        return min(possible, configuration.training.steps ?? possible)
+        configuration.totalSteps(stepsPerEpoch: batchPlan.stepsPerEpoch)
     }
 
     /// The precision in which contributions and weights travel.
@@ -107,7 +100,14 @@ public struct RunMaterial: Sendable {
     }
 
     /// How a step changes each element of the flat vector.
-    public var updateRule: UpdateRule { UpdateRule(configuration.optimizer, network.parameters) }
+    public var updateRule: UpdateRule {
+        UpdateRule(
+            configuration.optimizer, network.parameters,
+            rates: UpdateRule.Rates(
+                configuration.training.schedule, totalSteps: totalSteps,
+                stepsPerEpoch: batchPlan.stepsPerEpoch),
+            decays1D: configuration.training.decays1D)
+    }
 
     /// The number of vectors in the state of a run: the weights, then each vector of the
     /// optimizer's state.
@@ -155,7 +155,8 @@ public struct RunMaterial: Sendable {
     public func engineConfiguration(instructionSet: String?) -> EngineConfiguration {
         EngineConfiguration(
             seed: configuration.training.seed, tileSize: configuration.training.tileSize,
-            precision: configuration.training.precision, instructionSet: instructionSet)
+            precision: configuration.training.precision, instructionSet: instructionSet,
+            labelSmoothing: configuration.training.labelSmoothing)
     }
 }
 
@@ -172,6 +173,26 @@ extension DataSetDescription {
 }
 
 extension RunConfiguration {
+    /// The largest number of steps of a run.
+    private static let maximumStepCount = 1 << 47
+
+    /// Returns the number of steps of a run: the steps of all epochs, or `training.steps` if that
+    /// is less.
+    func totalSteps(stepsPerEpoch: Int) -> Int {
+        let (all, isTooMany) = training.epochs.multipliedReportingOverflow(by: stepsPerEpoch)
+        // No run reaches so many steps, and no message can name a later one.
+        let possible = isTooMany ? Self.maximumStepCount : min(all, Self.maximumStepCount)
+        return min(possible, training.steps ?? possible)
+    }
+
+    /// Returns the number of steps of a run on a data set.
+    func length(_ data: DataSummary) -> Int {
+        let plan = try? BatchPlan(
+            partitionRecordCounts: data.partitionRecordCounts, batchSize: training.batchSize,
+            virtualWorkerCount: training.virtualWorkers, seed: training.seed)
+        return totalSteps(stepsPerEpoch: plan?.stepsPerEpoch ?? 1)
+    }
+
     /// Replaces the backend `auto` with the backend that it stands for on this host.
     ///
     /// The bits depend on the backend, so the coordinator does this before any other process learns

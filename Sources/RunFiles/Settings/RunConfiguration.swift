@@ -62,6 +62,12 @@ public struct RunConfiguration: Sendable, Hashable {
         /// The share of the virtual workers that two workers compute and compare bit for bit, 0 to
         /// 1.
         public var auditRate = 0.0
+        /// How the learning rate changes.
+        public var schedule = LearningRateSchedule()
+        /// The share of the label that the loss spreads over all classes, from 0 to below 1.
+        public var labelSmoothing = 0.0
+        /// Whether weight decay applies to tensors of one dimension too.
+        public var decays1D = true
         /// Whether the run goes on when a loss or a weight is no longer a finite number.
         public var keepsGoing = false
     }

@@ -130,6 +130,34 @@ extension Setting {
                     (0...1).contains($0)
                 }
             }),
+        Setting(
+            "training.schedule", values: LearningRateSchedule.names.joined(separator: ", "),
+            decides: .resolved { configuration, facts in
+                let schedule = configuration.training.schedule
+                if schedule == LearningRateSchedule() { return nil }
+                let length = schedule.dependsOnLength
+                return schedule.yaml
+                    + (length ? " over \(configuration.length(facts.data)) steps" : "")
+            },
+            """
+            How the learning rate changes; in the run file a mapping may say more, such as \
+            {name: cosine, warmup-epochs: 5}.
+            """,
+            text: { .inline($0.training.schedule.yaml) },
+            read: { $1.training.schedule = try LearningRateSchedule(reading: $0) }),
+        Setting(
+            "training.label-smoothing", values: "number of at least 0 and below 1",
+            decides: .resolved { configuration, _ in
+                let share = configuration.training.labelSmoothing
+                return share == 0 ? nil : "\(share)"
+            },
+            "Share of the label that the training loss spreads over all classes.",
+            text: { .inline("\($0.training.labelSmoothing)") },
+            read: { value, configuration in
+                configuration.training.labelSmoothing = try value.double(
+                    "of at least 0 and below 1"
+                ) { $0 >= 0 && $0 < 1 }
+            }),
         boolean(
             "training.keep-going", \.training.keepsGoing,
             """
@@ -163,7 +191,15 @@ extension Setting {
                 "Looks ahead by the momentum; for sgd.",
                 text: { $0.optimizer.nesterov.map { .inline("\($0)") } },
                 read: { $1.optimizer.nesterov = try $0.boolean() }
-            ).where { $0.optimizer.nesterov != nil }
+            ).where { $0.optimizer.nesterov != nil },
+            Setting(
+                "optimizer.decay-1d", isSwitch: true, values: "true, false",
+                decides: .resolved { configuration, _ in
+                    configuration.training.decays1D ? nil : "false"
+                },
+                "Whether weight decay applies to biases and normalisations too.",
+                text: { .inline("\($0.training.decays1D)") },
+                read: { $1.training.decays1D = try $0.boolean() }),
         ]
 
     private static let cluster = [
