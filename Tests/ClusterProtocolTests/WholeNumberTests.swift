@@ -23,7 +23,7 @@ import Testing
         try check(VirtualWorkerIndex.self, limit: 1 << 16)
         try check(ShardIndex.self, limit: 1 << 16)
         try check(ChunkIndex.self, limit: 1 << 32)
-        try check(Placement.self, limit: 1 << 48)
+        try check(Placement.self, limit: 1 << 32)
         try check(EvaluationChunkIndex.self, limit: 1 << 48)
     }
 

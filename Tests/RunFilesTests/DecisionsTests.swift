@@ -17,6 +17,8 @@ import Testing
         "instructionSet": "training.instruction-set",
         // Initial weights matter only to the first step.
         "initialWeights": nil,
+        "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
+        "decays1D": "optimizer.decay-1d",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
     ]
@@ -34,11 +36,88 @@ import Testing
         #expect(
             Mirror(reflecting: configuration).children.compactMap(\.label)
                 == ["data", "model", "training", "optimizer", "cluster"])
-        var listed: Set = ["model", "training.instruction-set"]
+        // These decide bits where they are not the usual ones.
+        var listed: Set = [
+            "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
+            "optimizer.decay-1d",
+        ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
             listed.insert(decision.key)
         }
         #expect(listed == Set(Self.settings.values.compactMap { $0 } + ["model"]))
+    }
+
+    /// The usual schedule, smoothing and decay are no decisions, so that runs of earlier builds go
+    /// on. A schedule that ends with the run names its length.
+    @Test func schedulesAreDecisions() throws {
+        func texts(_ change: (inout RunConfiguration) -> Void) throws -> [String: String] {
+            var configuration = try Sample.material().configuration
+            change(&configuration)
+            let material = try RunMaterial(configuration, data: Sample.material().data)
+            return Dictionary(
+                uniqueKeysWithValues: material.decisions.map { ($0.key, $0.text) })
+        }
+        let usual = try texts { _ in }
+        #expect(usual["training.schedule"] == nil && usual["training.label-smoothing"] == nil)
+        #expect(usual["optimizer.decay-1d"] == nil)
+        let length = try Sample.material().totalSteps
+        let changed = try texts {
+            $0.training.schedule = LearningRateSchedule(
+                .cosine(minimum: 0), warmup: .epochs(2.5))
+            $0.training.labelSmoothing = 0.1
+            $0.training.decays1D = false
+        }
+        #expect(
+            changed["training.schedule"]
+                == "{name: cosine, minimum: 0.0, warmup-epochs: 2.5} over \(length) steps")
+        #expect(changed["training.label-smoothing"] == "0.1")
+        #expect(changed["optimizer.decay-1d"] == "false")
+    }
+
+    @Test(arguments: [
+        ("constant", LearningRateSchedule()),
+        (
+            "{name: step, every-epochs: 30.0, factor: 0.1}",
+            LearningRateSchedule(.step(every: .epochs(30), factor: 0.1))
+        ),
+        (
+            "{name: multi-step, at-steps: [32000, 48000], factor: 0.1}",
+            LearningRateSchedule(.multiStep(at: [.steps(32000), .steps(48000)], factor: 0.1))
+        ),
+        (
+            "{name: polynomial, power: 2.0, warmup-steps: 7}",
+            LearningRateSchedule(.polynomial(power: 2), warmup: .steps(7))
+        ),
+        (
+            "{name: one-cycle, rising: 0.3, divisor: 25.0, last-divisor: 10000.0}",
+            LearningRateSchedule(.oneCycle(rising: 0.3, divisor: 25, lastDivisor: 1e4))
+        ),
+    ])
+    func schedulesReadBack(_ text: String, _ schedule: LearningRateSchedule) throws {
+        var configuration = RunConfiguration()
+        configuration.training.schedule = schedule
+        let written = try #require(
+            Setting.named("training.schedule")?.inlineText(configuration))
+        #expect(written == text)
+        let read = try RunConfiguration.parse(
+            "training: {schedule: \(text)}", fileName: "run.yaml")
+        #expect(read.training.schedule == schedule)
+    }
+
+    @Test(arguments: [
+        ("step", "expected every-epochs or every-steps"),
+        ("{name: multi-step, at-epochs: []}", "expected at-epochs or at-steps"),
+        ("{name: cosine, at-epochs: [3]}", "unknown key \"at-epochs\""),
+        ("{name: cosine, warmup-steps: 3, warmup-epochs: 1}", "found both"),
+        ("{name: step, every-steps: 5, factor: 2}", "from 0 to 1"),
+        ("cosines", "expected one of constant, step"),
+    ])
+    func schedulesThatCannotBe(_ text: String, _ problem: String) {
+        let error = #expect(throws: RunError.self) {
+            try RunConfiguration.parse("training: {schedule: \(text)}", fileName: "run.yaml")
+        }
+        #expect(error?.text.contains(problem) == true, "\(error?.text ?? "")")
+        #expect(error?.text.hasPrefix("run.yaml:1: training.schedule") == true)
     }
 
     /// Every number of every optimizer decides bits.
