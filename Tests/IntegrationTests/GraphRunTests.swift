@@ -58,6 +58,18 @@ extension Integration {
             #expect(evaluated.output.contains("\"test_accuracy\":\(accuracy)"), "\(evaluated)")
         }
 
+        @Test func aModelWithoutParametersIsRefused() throws {
+            let model = try directory.write(
+                "input: [1, 12, 12]\nlayers: [flatten]\n", "empty.yaml")
+            let refused = try Command.run([
+                "train", "--data", data, "--model", model, "--run-dir", "\(directory.path)/empty",
+            ])
+            #expect(refused.exitCode == 65, "\(refused)")
+            #expect(
+                refused.errors.contains("expected at least one layer with parameters"),
+                "\(refused)")
+        }
+
         @Test func whatCannotBeIsRefused() throws {
             var configuration = try sample(steps: 5)
             configuration.training.wirePrecision = .bf16

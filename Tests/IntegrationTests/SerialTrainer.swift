@@ -87,7 +87,7 @@ struct SerialTrainer {
         if factor != 1 {
             optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * factor }
         }
-        if !training.decays1D, slot.shape.count == 1 { optimizer["weight-decay"] = 0 }
+        if !training.decays1D, slot.kind != .weight { optimizer["weight-decay"] = 0 }
         return optimizer
     }
 

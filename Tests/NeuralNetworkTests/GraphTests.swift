@@ -135,6 +135,15 @@ import Testing
             "layer 1 (gn1): expects groups that divide 4 channels, gets 3"
         ),
         (
+            "- conv2d: {filters: 1, kernel: 5, dilation: 4096, padding: same}",
+            "layer 1 (conv1): its padded input of [4, 16392, 16392] is larger than 67108864 elements"
+        ),
+        (
+            "- conv2d: {filters: 1, kernel: 3, padding: 40}\n"
+                + "- conv2d: {filters: 1, kernel: 85, padding: same}",
+            "layer 2 (conv2): its kernel of [85, 85] is too large for its output of [86, 86]"
+        ),
+        (
             "- conv1d: {filters: 3, kernel: 3}",
             "layer 1 (conv1): expects series [channels, 1, length], gets [4, 8, 8]"
         ),

@@ -39,6 +39,26 @@ import Testing
         }
     }
 
+    /// The scale and the shift of a layer normalisation have the shape of an image.
+    @Test func normalisationsDoNotDecay() throws {
+        let network = try Network(
+            ModelSpecification(
+                name: "model", inputShape: [2, 2, 2],
+                layers: [
+                    .conv2D(filters: 2, kernel: Size2D(1)), .layerNorm(), .flatten, .dense(units: 2),
+                ]))
+        let count = network.parameters.elementCount
+        var state: [[Float]] = []
+        let found = Self.update(
+            UpdateRule(
+                .sgd(SGD(learningRate: 0.5, weightDecay: 1)), network.parameters, decays1D: false),
+            1, [Float](repeating: 1, count: count), [Float](repeating: 0, count: count), &state,
+            cuts: [0, count])
+        for slot in network.parameters.slots {
+            #expect(found[slot.range].allSatisfy { $0 == (slot.kind == .weight ? 0.5 : 1) })
+        }
+    }
+
     @Test func statisticsAreRunningMeans() throws {
         let network = try Network(
             ModelSpecification(

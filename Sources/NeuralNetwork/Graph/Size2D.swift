@@ -120,6 +120,10 @@ struct MovingWindow: Hashable, Sendable {
     /// The distance between neighbouring cells of a kernel, 1 where they are adjacent.
     var dilation = Size2D(1)
 
+    /// The largest number of elements of an image with its padding. It keeps the places of eight
+    /// images side by side within 32 bits, and their memory within 2 GiB.
+    private static let maximumPaddedCount = 1 << 26
+
     /// Returns the output's height and width, and the padding on each side.
     ///
     /// - Parameter noun: the word for the window in messages.
@@ -161,6 +165,11 @@ struct MovingWindow: Hashable, Sendable {
             reach.height <= padded.height && reach.width <= padded.width,
             "its \(noun) of [\(reach.height), \(reach.width)] does not fit into \(shape); "
                 + "make it smaller or pad with same")
+        let cellCount = NetworkBuilder.product([shape[0], padded.height, padded.width])
+        try LayerProblem.require(
+            (cellCount ?? .max) <= Self.maximumPaddedCount,
+            "its padded input of [\(shape[0]), \(padded.height), \(padded.width)] is larger than "
+                + "\(Self.maximumPaddedCount) elements")
         return (
             Size2D(
                 height: (padded.height - reach.height) / stride.height + 1,

@@ -60,6 +60,15 @@ struct Conv2D: Layer {
             "expects groups that divide \(channels) channels and \(filters) filters, gets "
                 + "\(groups)")
         let (output, padding) = try window.plan(inputs[0], noun: "kernel")
+        // A table holds the kernel's cells for every place near an edge.
+        let size = window.size
+        let tableCount =
+            size.height * min(size.height, output.height) * size.width
+            * min(size.width, output.width)
+        try LayerProblem.require(
+            tableCount <= 1 << 24,
+            "its kernel of [\(size.height), \(size.width)] is too large for its output of "
+                + "[\(output.height), \(output.width)]")
         let cells = window.size.height * window.size.width
         let sides = isOneDimensional ? [cells] : [window.size.height, window.size.width]
         let weight = SlotRequest(

@@ -95,14 +95,15 @@ struct LaneWindow {
         var members: [Reach: [Int]] = [:]
         var order: [Reach] = []
         var untouched: [Int] = []
+        let rows = (0..<input.height).map {
+            places($0, kernel.height, stride.height, dilation.height, output.height)
+        }
+        let columns = (0..<input.width).map {
+            places($0, kernel.width, stride.width, dilation.width, output.width)
+        }
         for position in 0..<input.height * input.width {
             let reach = Reach(
-                rows: places(
-                    position / input.width, kernel.height, stride.height, dilation.height,
-                    output.height),
-                columns: places(
-                    position % input.width, kernel.width, stride.width, dilation.width,
-                    output.width))
+                rows: rows[position / input.width], columns: columns[position % input.width])
             if reach.rows.isEmpty || reach.columns.isEmpty {
                 untouched.append(position * lanes)
                 continue

@@ -24,7 +24,7 @@ public final class NativeEngine: GradientEngine {
     /// The run's seed. It keys the dropout masks.
     let seed: UInt64
     private let precision: Precision
-    private let labelSmoothing: Double
+    let labelSmoothing: Double
     let plan: NativePlan
     private var inputGradientPlan: NativePlan?
 
@@ -139,9 +139,10 @@ public final class NativeEngine: GradientEngine {
             outputGradient.count == count * outputCount,
             "expected \(count) output gradients of \(outputCount) elements, found "
                 + "\(outputGradient.count) elements")
+        let parameterCount = network.parameters.elementCount
+        guard count > 0 else { return ([], [], [Float](repeating: 0, count: parameterCount)) }
         let plan = inputGradientPlan ?? makeInputGradientPlan()
         plan.loadParameters(self.plan.copyParameters())
-        let parameterCount = network.parameters.elementCount
         // One element more, so that a network without parameters has an address too.
         var gradient = [Float](repeating: 0, count: parameterCount + 1)
         return gradient.withUnsafeMutableBufferPointer { gradient in

@@ -39,14 +39,11 @@ final class NativeMultiply: NativeStage {
     let changesOutputGradient = false
     private let inputs: [LaneTensor]
     private let output: LaneTensor
-    /// Memory for a gradient that is not wanted.
-    private let unused: [LaneTensor]
 
     init(_ node: Node, inputs: [LaneTensor], output: LaneTensor) {
         self.node = node
         self.inputs = inputs
         self.output = output
-        unused = inputs.map { LaneTensor($0.elementCount, isPerTile: false) }
     }
 
     private var gateCount: Int { inputs[1].elementCount }
@@ -65,8 +62,9 @@ final class NativeMultiply: NativeStage {
 
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
-        let first = gradients.input(0) ?? unused[0]
-        let second = gradients.input(1) ?? unused[1]
+        // The kernel computes both gradients, also one that is not wanted.
+        let first = gradients.input(0) ?? LaneTensor(inputs[0].elementCount, isPerTile: false)
+        let second = gradients.input(1) ?? LaneTensor(inputs[1].elementCount, isPerTile: false)
         return [
             NativeOperation("multiply", byteCount: 3 * output.byteCount) {
                 [unowned self] tile in

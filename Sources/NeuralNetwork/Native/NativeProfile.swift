@@ -46,7 +46,8 @@ final class NativeProfile: EngineProfile {
     ) -> BatchStatistics {
         let pass = MeasuredPass(
             tiles: engine.tiles(batch, epoch: epoch, into: gradient), gradient: gradient,
-            batch: batch, stopwatch: Stopwatch(clock: clock), times: times,
+            batch: batch, smoothing: engine.labelSmoothing, stopwatch: Stopwatch(clock: clock),
+            times: times,
             firstForward: firstForward, firstBackward: firstBackward)
         for load in plan.loads {
             load.run(parameters)
@@ -112,6 +113,7 @@ private final class MeasuredPass: NativePass {
     let tiles: [NativeTile]
     let gradient: UnsafeMutablePointer<Float>
     private let batch: MicrobatchView
+    private let smoothing: Double
     private var stopwatch: Stopwatch
     private(set) var times: [Int64]
     private(set) var statistics = BatchStatistics()
@@ -120,11 +122,12 @@ private final class MeasuredPass: NativePass {
 
     init(
         tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, batch: MicrobatchView,
-        stopwatch: Stopwatch, times: [Int64], firstForward: [Int], firstBackward: [Int]
+        smoothing: Double, stopwatch: Stopwatch, times: [Int64], firstForward: [Int], firstBackward: [Int]
     ) {
         self.tiles = tiles
         self.gradient = gradient
         self.batch = batch
+        self.smoothing = smoothing
         self.stopwatch = stopwatch
         self.times = times
         self.firstForward = firstForward
@@ -141,6 +144,6 @@ private final class MeasuredPass: NativePass {
         SoftmaxCrossEntropy.evaluate(
             logits: plan.outputs, labels: batch.labels + tile.slot * AlignedBuffer.lanes,
             count: tile.count, classCount: plan.network.outputElementCount,
-            gradient: plan.outputGradients, into: &statistics)
+            smoothing: smoothing, gradient: plan.outputGradients, into: &statistics)
     }
 }

@@ -54,8 +54,8 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - optimizer: the optimizer.
     ///   - parameters: the layout of the flat vector.
     ///   - rates: the learning rates of the run.
-    ///   - decays1D: whether weight decay applies to tensors of one dimension too: to biases and to
-    ///     the scales and shifts of normalisations.
+    ///   - decays1D: whether weight decay applies to biases and to the scales and shifts of
+    ///     normalisations too. Most of these have one dimension.
     public init(
         _ optimizer: OptimizerSpecification, _ parameters: ParameterLayout,
         rates: Rates = Rates(), decays1D: Bool = true
@@ -66,7 +66,7 @@ public struct UpdateRule: Sendable, Hashable {
         for slot in parameters.slots {
             let change: Change
             switch slot.role {
-            case .trained: change = .optimizer(decays: decays1D || slot.shape.count > 1)
+            case .trained: change = .optimizer(decays: decays1D || slot.kind == .weight)
             case .statistic: change = .average(momentum: slot.momentum)
             }
             if let last = stretches.last, last.change == change {

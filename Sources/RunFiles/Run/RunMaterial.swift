@@ -40,6 +40,11 @@ public struct RunMaterial: Sendable {
         self.configuration = configuration
         self.data = data
         network = try configuration.network(for: data)
+        guard network.parameters.elementCount > 0 else {
+            throw .configuration(
+                "model: expected at least one layer with parameters, found none in "
+                    + network.specification.name)
+        }
         guard network.parameters.statistics.isEmpty || configuration.training.wirePrecision == .fp32
         else {
             throw .configuration(

@@ -66,7 +66,7 @@ public struct RunConfiguration: Sendable, Hashable {
         public var schedule = LearningRateSchedule()
         /// The share of the label that the loss spreads over all classes, from 0 to below 1.
         public var labelSmoothing = 0.0
-        /// Whether weight decay applies to tensors of one dimension too.
+        /// Whether weight decay applies to biases and normalisations too.
         public var decays1D = true
         /// Whether the run goes on when a loss or a weight is no longer a finite number.
         public var keepsGoing = false
