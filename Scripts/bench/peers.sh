@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/peers.sh [flags]
 #
-# Trains the model `cnn` on random 3 x 32 x 32 images with Convoy and with PyTorch, MXNet and Keras
-# on this machine, alternately, and prints a Markdown table of images a second.
+# Trains a model on random 3 x 32 x 32 images with Convoy and with PyTorch, MXNet and Keras on this
+# machine, alternately, and prints a Markdown table of images a second.
 #
+#   --model NAME   the built-in model (cnn); MXNet and Keras are measured with cnn alone, PyTorch
+#                  with those of Scripts/bench/peers/torch_networks.py
 #   --only NAME    measures only programs whose names begin so; may be repeated
 #   --rounds N     measurements of each (3)
 #   --quick        a fifth of the images: to see whether all run, not to quote
@@ -50,6 +52,7 @@ names=(torch-eager torch-fused torch-fused-bf16 mxnet keras convoy-server convoy
 command_line="Scripts/bench/peers.sh${*:+ $*}"
 only=()
 rounds=3
+model=cnn
 loop_images=6000
 least_seconds=5
 wants_bf16=
@@ -67,8 +70,8 @@ while (($# > 0)); do
         shift
         continue
         ;;
-    --only | --rounds | --output) (($# > 1)) || usage_error "$1: its value is missing" ;;
-    *) usage_error "$1: expected --only, --rounds, --quick, --bf16 or --output" ;;
+    --only | --rounds | --output | --model) (($# > 1)) || usage_error "$1: its value is missing" ;;
+    *) usage_error "$1: expected --model, --only, --rounds, --quick, --bf16 or --output" ;;
     esac
     case $1 in
     --only)
@@ -80,6 +83,10 @@ while (($# > 0)); do
         rounds=$2
         ;;
     --output) output=$2 ;;
+    --model)
+        [[ $2 =~ ^[a-z0-9-]+$ ]] || usage_error "--model: expected a built-in model, found $2"
+        model=$2
+        ;;
     esac
     shift 2
 done
@@ -108,6 +115,8 @@ fi
 cases=()
 for name in "${names[@]}"; do
     is_wanted "$name" || continue
+    # The other peers' programs have the network of the article alone.
+    [[ $model == cnn || $name != @(mxnet|keras) ]] || continue
     case $name in
     convoy-*) precisions=(fp32 bf16) ;;
     *-bf16) precisions=(bf16) ;;
@@ -141,8 +150,8 @@ measure_torch() { # MODE BATCH
     [[ $1 != *bf16 ]] || ! is_emulated || images=1200
     for rank in 1 0; do
         start_child 120 "$directory/rank-$rank.out" env RANK=$rank WORLD_SIZE=2 \
-            "$cache/torch/bin/python" "$programs/torch_ddp.py" --mode "$1" --batch "$2" \
-            --images "$images" "$meeting"
+            "$cache/torch/bin/python" "$programs/torch_ddp.py" --mode "$1" --model "$model" \
+            --batch "$2" --images "$images" "$meeting"
     done
     await_children || return
     tail -n 1 "$directory/rank-0.out"
@@ -192,7 +201,7 @@ measure_convoy() { # NAME PRECISION BATCH
             local prefix=(taskset --cpu-list "$core")
             [[ $core != any ]] || prefix=()
             start_child 120 "$run_dir-$core.out" "${prefix[@]}" "$convoy" train \
-                --run-dir "$run_dir-$core" --data "partitions:$directory/data" \
+                --run-dir "$run_dir-$core" --data "partitions:$directory/data" --model "$model" \
                 --workers "$workers" --threads 1 --servers "$servers" \
                 --virtual-workers "$workers" --batch-size $((workers * $3)) --precision "$2" \
                 --epochs 1000000 --steps "$steps" --checkpoint-every 1000000000

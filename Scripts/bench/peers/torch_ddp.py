@@ -10,6 +10,7 @@ import os
 import timing
 import torch
 from torch import distributed, nn
+from torch_networks import NETWORKS
 
 # Each mode: layout of the images, fused Adam, bf16 autocast.
 MODES = {
@@ -19,19 +20,9 @@ MODES = {
 }
 
 
-def make_network():
-    """The built-in model `cnn` on 3 x 32 x 32."""
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten(),
-        nn.Linear(1024, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, timing.CLASS_COUNT),
-    )  # fmt: skip
-
-
 def main():
     """Trains on random images that stay in memory, and reports."""
-    arguments, rest = timing.parse_arguments(__doc__, list(MODES))
+    arguments, rest = timing.parse_arguments(__doc__, list(MODES), list(NETWORKS))
     (meeting_file,) = rest
     memory_format, is_fused, is_bf16 = MODES[arguments.mode]
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -42,7 +33,7 @@ def main():
         "gloo", init_method=f"file://{meeting_file}", rank=rank, world_size=world_size,
         timeout=datetime.timedelta(seconds=60),
     )  # fmt: skip
-    network = make_network().to(memory_format=memory_format)
+    network = NETWORKS[arguments.model]().to(memory_format=memory_format)
     replica = nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
     optimizer = torch.optim.Adam(replica.parameters(), lr=1e-3, eps=1e-7, fused=is_fused)
     loss_of = nn.CrossEntropyLoss()
