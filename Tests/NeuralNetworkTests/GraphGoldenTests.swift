@@ -154,6 +154,6 @@ import Testing
         engine.setParameters(flat)
         expectClose(
             engine.outputs(images: images, count: count), golden["logits"],
-            absolute: preset == "resnet18" ? 2e-3 : 1e-3, relative: 1e-3, "\(example.name) logits")
+            absolute: 1e-4, relative: 1e-4, "\(example.name) logits")
     }
 }
