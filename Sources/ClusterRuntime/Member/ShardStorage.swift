@@ -43,8 +43,7 @@ final class ShardStorage {
     }
 
     private let rule: UpdateRule
-    /// The elements of each chunk in the flat vector.
-    private let ranges: [Range<Int>]
+    private let plan: SlicePlan
     private let tree: ReductionTree
     private let wire: WirePlan
     private var chunks: [ChunkIndex: Chunk] = [:]
@@ -56,7 +55,7 @@ final class ShardStorage {
     /// Creates storage that holds nothing.
     init(_ material: RunMaterial) {
         rule = material.updateRule
-        ranges = material.slicePlan.chunks.map(\.range)
+        plan = material.slicePlan
         tree = material.tree
         wire = material.wire
         memory = ChunkMemory(material)
@@ -132,7 +131,7 @@ final class ShardStorage {
             wire.precision.withFloats(root, count: next.count, scratch: { memory.floats(chunk: chunk) }) {
                 sum in
                 rule.update(
-                    ranges[chunk.value], step: step.value + 1, weights: weights.pointer,
+                    plan[chunk].range, step: step.value + 1, weights: weights.pointer,
                     into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
             }
         }

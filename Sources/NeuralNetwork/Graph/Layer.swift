@@ -52,6 +52,24 @@ struct SlotRequest {
     var fanIn = 0
     var fanOut = 0
     var momentum = 0.0
+
+    /// Returns the weight of a layer that sums over its inputs, and its bias if it has one.
+    ///
+    /// - Parameters:
+    ///   - shape: the weight's shape, the outputs first.
+    ///   - fanIn: the number of inputs that one output sums over.
+    ///   - fanOut: the number of outputs that one input reaches with stride 1.
+    static func weightAndBias(
+        _ shape: [Int], fanIn: Int, fanOut: Int, _ initializer: Initializer, hasBias: Bool
+    ) -> [SlotRequest] {
+        let weight = SlotRequest(
+            suffix: "weight", shape: shape, kind: .weight, initial: .drawn(initializer),
+            fanIn: fanIn, fanOut: fanOut)
+        let bias = SlotRequest(
+            suffix: "bias", shape: [shape[0]], kind: .bias, initial: .constant(0), fanIn: fanIn,
+            fanOut: fanOut)
+        return hasBias ? [weight, bias] : [weight]
+    }
 }
 
 /// The reason why a layer does not fit its inputs, as a phrase that follows the layer's name.

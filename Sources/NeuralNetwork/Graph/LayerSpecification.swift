@@ -31,16 +31,6 @@ public struct LayerSpecification: Sendable, Hashable {
         hasher.combine(inputs)
         hasher.combine(layer)
     }
-
-    /// Returns the layer with a name of its own.
-    public func named(_ name: String) -> LayerSpecification {
-        LayerSpecification(layer, name: name, inputs: inputs)
-    }
-
-    /// Returns the layer with the names of the layers that it reads.
-    public func reading(_ inputs: String...) -> LayerSpecification {
-        LayerSpecification(layer, name: name, inputs: inputs)
-    }
 }
 
 extension LayerSpecification {

@@ -71,16 +71,12 @@ struct Conv2D: Layer {
                 + "[\(output.height), \(output.width)]")
         let cells = window.size.height * window.size.width
         let sides = isOneDimensional ? [cells] : [window.size.height, window.size.width]
-        let weight = SlotRequest(
-            suffix: "weight", shape: [filters, channels / groups] + sides, kind: .weight,
-            initial: .drawn(initializer), fanIn: channels / groups * cells,
-            fanOut: filters / groups * cells)
-        let bias = SlotRequest(
-            suffix: "bias", shape: [filters], kind: .bias, initial: .constant(0),
-            fanIn: weight.fanIn, fanOut: weight.fanOut)
+        let slots = SlotRequest.weightAndBias(
+            [filters, channels / groups] + sides, fanIn: channels / groups * cells,
+            fanOut: filters / groups * cells, initializer, hasBias: hasBias)
         return LayerPlan(
             output: [filters, output.height, output.width], padding: padding,
-            slots: hasBias ? [weight, bias] : [weight])
+            slots: slots)
     }
 
     func reference<Scalar: ReferenceScalar>(

@@ -37,13 +37,10 @@ struct Dense: Layer {
         let shape = inputs[0]
         try LayerProblem.require(
             shape.count == 1, "expects a flat input, gets \(shape); put flatten before it")
-        let weight = SlotRequest(
-            suffix: "weight", shape: [units, shape[0]], kind: .weight,
-            initial: .drawn(initializer), fanIn: shape[0], fanOut: units)
-        let bias = SlotRequest(
-            suffix: "bias", shape: [units], kind: .bias, initial: .constant(0), fanIn: shape[0],
-            fanOut: units)
-        return LayerPlan(output: [units], slots: hasBias ? [weight, bias] : [weight])
+        return LayerPlan(
+            output: [units],
+            slots: SlotRequest.weightAndBias(
+                [units, shape[0]], fanIn: shape[0], fanOut: units, initializer, hasBias: hasBias))
     }
 
     func reference<Scalar: ReferenceScalar>(

@@ -49,20 +49,40 @@ struct LaneWindow {
     let output: Size2D
     let kernel: Size2D
     let stride: Size2D
-    var dilation = Size2D(1)
+    let dilation: Size2D
 
     var kernelSize: Int { kernel.height * kernel.width }
+
+    /// The window of a convolution's node.
+    init(_ node: Node, _ moving: MovingWindow) {
+        let (from, to, padding) = (node.inputShape, node.outputShape, node.padding)
+        input = Size2D(
+            height: from[1] + padding.top + padding.bottom,
+            width: from[2] + padding.left + padding.right)
+        output = Size2D(height: to[1], width: to[2])
+        kernel = moving.size
+        stride = moving.stride
+        dilation = moving.dilation
+    }
+
+    /// Returns the offset of a kernel's place from a source position, in floats.
+    private func tap(_ place: Int) -> Int {
+        (place / kernel.width * dilation.height * input.width
+            + place % kernel.width * dilation.width) * Int(CONVOY_LANES)
+    }
+
+    /// Returns the offsets of all places of a kernel over several channels, in floats.
+    func taps(channels: Int) -> [Int] {
+        let plane = input.height * input.width * Int(CONVOY_LANES)
+        return (0..<channels * kernelSize).map { index in
+            index / kernelSize * plane + tap(index % kernelSize)
+        }
+    }
 
     /// Returns one group: every output position, with the whole kernel.
     func forward() -> [LaneGroup] {
         let lanes = Int(CONVOY_LANES)
-        let taps = (0..<kernelSize).map { place in
-            (
-                place,
-                (place / kernel.width * dilation.height * input.width
-                    + place % kernel.width * dilation.width) * lanes
-            )
-        }
+        let taps = (0..<kernelSize).map { ($0, tap($0)) }
         let positions = (0..<output.height * output.width).map { position in
             let (y, x) = (position / output.width, position % output.width)
             return (

@@ -18,10 +18,7 @@ final class NativeConvolution: NativeStage {
     private let hasReLU: Bool
     private let input: LaneTensor
     private let output: LaneTensor
-    /// The input with zeros around it; nil where there is no padding.
-    private let padded: AlignedBuffer?
-    /// Whether other tiles were computed since the input was padded for the forward pass.
-    private let padsAgain: Bool
+    private let padding: LanePadding
     private let window: LaneWindow
     private let forwardGroups: [LaneGroup]
     private let backwardGroups: [LaneGroup]
@@ -36,7 +33,6 @@ final class NativeConvolution: NativeStage {
     /// all channels where the input's gradient is wanted, otherwise the channels of one group. Nil
     /// where no pool follows, and where ``NativeWinograd`` computes both passes.
     private let scratch: AlignedBuffer?
-    private let paddedGradient: AlignedBuffer?
     private let wantsInputGradient: Bool
     private let taps: UnsafeMutableBufferPointer<Int32>
     private let weightSlot: ParameterSlot
@@ -59,26 +55,18 @@ final class NativeConvolution: NativeStage {
         self.wantsInputGradient = wantsInputGradient
         weightSlot = weight
         biasSlot = network.slot(.bias, of: node)
-        let (from, to, padding) = (node.inputShape, node.outputShape, node.padding)
+        let (from, to) = (node.inputShape, node.outputShape)
         (inputChannels, outputChannels) = (from[0], to[0])
         let kernel = layer.window.size
-        window = LaneWindow(
-            input: Size2D(
-                height: from[1] + padding.top + padding.bottom,
-                width: from[2] + padding.left + padding.right),
-            output: Size2D(height: to[1], width: to[2]), kernel: kernel,
-            stride: layer.window.stride, dilation: layer.window.dilation)
+        window = LaneWindow(node, layer.window)
         forwardGroups = window.forward()
         winograd = NativeWinograd(
             window: window, channels: from[0], outputs: to[0], hasReLU: hasReLU, pool: pool,
             wantsInputGradient: wantsInputGradient, memory: memory)
         let hasDirectBackward = winograd?.hasBackward != true
-        let isPadded = padding != .none
-        let paddedCount = from[0] * window.input.height * window.input.width
-        padded = isPadded ? AlignedBuffer(laneCount: paddedCount) : nil
-        padsAgain = isPadded && memory.keepsTiles
-        paddedGradient =
-            isPadded && wantsInputGradient ? AlignedBuffer(laneCount: paddedCount) : nil
+        padding = LanePadding(
+            node, input, size: window.input, wantsInputGradient: wantsInputGradient,
+            keepsTiles: memory.keepsTiles)
         (backwardGroups, untouched) =
             wantsInputGradient && hasDirectBackward ? window.backward() : ([], [])
         let block = Int(CONVOY_LANE_OUTPUTS)
@@ -95,13 +83,7 @@ final class NativeConvolution: NativeStage {
         let planeByteCount = to[1] * to[2] * AlignedBuffer.laneByteCount
         let fitting = max(1, Self.groupByteCount / planeByteCount / block) * block
         groupChannels = min(to[0], fitting)
-        let kernelOffsets = forwardGroups[0].native.taps!
-        let plane = window.input.height * window.input.width * Int(CONVOY_LANES)
-        let kernelSize = window.kernelSize
-        taps = LaneGroup.copy(
-            (0..<from[0] * kernelSize).map { index in
-                index / kernelSize * plane + Int(kernelOffsets[index % kernelSize])
-            })
+        taps = LaneGroup.copy(window.taps(channels: from[0]))
         if let pool {
             let channels = wantsInputGradient ? to[0] : groupChannels
             scratch =
@@ -164,16 +146,11 @@ final class NativeConvolution: NativeStage {
         (biasSlot.map { flat + $0.offset } ?? unusedBiasGradient.floats) + channel
     }
 
-    /// Returns the input as the kernels read it.
-    private func source(_ tile: NativeTile) -> UnsafeMutablePointer<Float> {
-        padded?.floats ?? input.at(tile)
-    }
-
     // MARK: Forward
 
     func forward() -> [NativeOperation] {
         let byteCount =
-            (padded?.byteCount ?? input.byteCount) + output.byteCount
+            padding.byteCount + output.byteCount
             + (winograd?.byteCount ?? weights.byteCount + (scratch?.byteCount ?? 0))
         let name = ["convolution", hasReLU ? "ReLU" : nil, pool == nil ? nil : "max-pool"]
         return [
@@ -185,8 +162,7 @@ final class NativeConvolution: NativeStage {
     }
 
     private func runForward(_ tile: NativeTile) {
-        pad(tile)
-        let source = source(tile)
+        let source = padding.forward(tile)
         if let winograd { return winograd.forward(source, bias: bias, into: output.at(tile), tile) }
         guard let packed else { return }
         var shape = convoy_lane_shape(
@@ -207,18 +183,13 @@ final class NativeConvolution: NativeStage {
         }
     }
 
-    private func pad(_ tile: NativeTile) {
-        guard let padded else { return }
-        LanePadding(node, window.input).pad(input.at(tile), into: padded.floats)
-    }
-
     // MARK: Backward
 
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
         let inputGradient = gradients.input()
         let finishes = weightSlot.offset..<(biasSlot ?? weightSlot).range.upperBound
-        let sourceByteCount = padded?.byteCount ?? input.byteCount
+        let sourceByteCount = padding.byteCount
         if let winograd, winograd.hasBackward {
             let name = inputGradient == nil ? "weight gradient" : "weight, input gradient"
             let byteCount =
@@ -260,21 +231,20 @@ final class NativeConvolution: NativeStage {
         _ tile: NativeTile
     ) {
         guard let flat = tile.gradient else { return }
-        if padsAgain { pad(tile) }
         if hasReLU, pool == nil {
             convoy_relu_backward(
                 outputGradient.at(tile), output.at(tile), outputChannels * plane)
         }
         winograd.backward(
-            source(tile), outputGradient.at(tile), tile, weightGradient: flat + weightSlot.offset,
+            padding.again(tile), outputGradient.at(tile), tile, weightGradient: flat + weightSlot.offset,
             biasGradient: biasGradient(flat),
-            inputGradient: paddedGradient?.floats ?? inputGradient?.at(tile))
-        if let inputGradient { unpadGradient(inputGradient.at(tile)) }
+            inputGradient: inputGradient.map { padding.target($0.at(tile)) })
+        if let inputGradient { padding.finish(inputGradient.at(tile)) }
     }
 
     private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {
         guard let flat = tile.gradient else { return }
-        if padsAgain { pad(tile) }
+        let source = padding.again(tile)
         let lanes = Int(CONVOY_LANES)
         var walk = convoy_lane_walk(
             output_height: window.output.height, output_width: window.output.width,
@@ -284,7 +254,7 @@ final class NativeConvolution: NativeStage {
         forEachGroup { first, count in
             let gradient = convolutionGradient(outputGradient, first: first, count: count, tile)
             convoy_lanes_weight_gradient(
-                source(tile), gradient, count, taps.baseAddress, taps.count, &walk,
+                source, gradient, count, taps.baseAddress, taps.count, &walk,
                 flat + weightSlot.offset + first * taps.count, adds)
             convoy_lanes_bias_gradient(
                 gradient, count, plane / lanes, biasGradient(flat, from: first), adds)
@@ -312,7 +282,7 @@ final class NativeConvolution: NativeStage {
         _ gradient: UnsafePointer<Float>, _ packedTransposed: AlignedBuffer,
         _ inputGradient: UnsafeMutablePointer<Float>
     ) {
-        let target = paddedGradient?.floats ?? inputGradient
+        let target = padding.target(inputGradient)
         let sourcePlane = window.input.height * window.input.width * AlignedBuffer.lanes
         var shape = convoy_lane_shape(
             source_channels: outputChannels, source_plane: plane, target_channels: inputChannels,
@@ -328,11 +298,6 @@ final class NativeConvolution: NativeStage {
                     .update(repeating: 0, count: AlignedBuffer.lanes)
             }
         }
-        unpadGradient(inputGradient)
-    }
-
-    private func unpadGradient(_ inputGradient: UnsafeMutablePointer<Float>) {
-        guard let paddedGradient else { return }
-        LanePadding(node, window.input).unpad(paddedGradient.floats, into: inputGradient)
+        padding.finish(inputGradient)
     }
 }

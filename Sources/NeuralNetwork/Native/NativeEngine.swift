@@ -22,9 +22,9 @@ public final class NativeEngine: GradientEngine {
     /// The network that the engine computes.
     public let network: Network
     /// The run's seed. It keys the dropout masks.
-    let seed: UInt64
+    private let seed: UInt64
     private let precision: Precision
-    let labelSmoothing: Double
+    private let labelSmoothing: Double
     let plan: NativePlan
     private var inputGradientPlan: NativePlan?
 
@@ -72,19 +72,21 @@ public final class NativeEngine: GradientEngine {
             gradient.update(repeating: 0, count: network.parameters.elementCount)
             return BatchStatistics()
         }
-        let pass = TrainingPass(
-            tiles: tiles(batch, epoch: epoch, into: gradient), gradient: gradient, batch: batch,
-            classCount: network.outputElementCount, smoothing: labelSmoothing, observer: observer)
+        let pass = trainingPass(batch, epoch: epoch, into: gradient, observer)
         return plan.computeGradient(batch.images, pass) ? pass.statistics : nil
     }
 
-    /// Returns the tiles of a training step.
-    func tiles(
-        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>
-    ) -> [NativeTile] {
-        tiles(batch.count, into: gradient) { start, count in
+    /// Returns the pass of a training step.
+    func trainingPass(
+        _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
+        _ observer: GradientObserver = GradientObserver()
+    ) -> NativeTrainingPass {
+        let tiles = tiles(batch.count, into: gradient) { start, count in
             DropoutKey(seed: seed, epoch: epoch, records: batch.records + start, count: count)
         }
+        return NativeTrainingPass(
+            tiles: tiles, gradient: gradient, batch: batch, smoothing: labelSmoothing,
+            observer: observer)
     }
 
     private func tiles(
@@ -94,7 +96,7 @@ public final class NativeEngine: GradientEngine {
         stride(from: 0, to: count, by: Self.tileSize).map { start in
             let here = min(Self.tileSize, count - start)
             return NativeTile(
-                dropout: dropout(start, here), isTraining: true, usesBatchStatistics: true,
+                dropout: dropout(start, here), usesBatchStatistics: true,
                 count: here, slot: start / Self.tileSize, isFirst: start == 0,
                 isLast: start + here == count, gradient: gradient)
         }
@@ -179,41 +181,6 @@ public final class NativeEngine: GradientEngine {
             start += Self.tileSize
         }
     }
-}
-
-/// A training step with softmax cross-entropy.
-private final class TrainingPass: NativePass {
-    let tiles: [NativeTile]
-    let gradient: UnsafeMutablePointer<Float>
-    private let batch: MicrobatchView
-    private let classCount: Int
-    private let smoothing: Double
-    private let observer: GradientObserver
-    /// The sums over the records so far.
-    private(set) var statistics = BatchStatistics()
-
-    init(
-        tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, batch: MicrobatchView,
-        classCount: Int, smoothing: Double, observer: GradientObserver
-    ) {
-        self.tiles = tiles
-        self.gradient = gradient
-        self.batch = batch
-        self.classCount = classCount
-        self.smoothing = smoothing
-        self.observer = observer
-    }
-
-    func isWanted() -> Bool { observer.isWanted() }
-
-    func computeLoss(_ tile: NativeTile, _ plan: NativePlan) {
-        SoftmaxCrossEntropy.evaluate(
-            logits: plan.outputs, labels: batch.labels + tile.slot * AlignedBuffer.lanes,
-            count: tile.count, classCount: classCount, smoothing: smoothing,
-            gradient: plan.outputGradients, into: &statistics)
-    }
-
-    func isFinal(_ element: Int) { observer.isFinal(element, statistics) }
 }
 
 /// A pass with a given gradient of the outputs.

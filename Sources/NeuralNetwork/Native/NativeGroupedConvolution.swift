@@ -13,9 +13,7 @@ final class NativeGroupedConvolution: NativeStage {
     private let isDepthwise: Bool
     private let groups: Int
     private let window: LaneWindow
-    private let padded: AlignedBuffer?
-    private let padsAgain: Bool
-    private let paddedGradient: AlignedBuffer?
+    private let padding: LanePadding
     private let forwardGroups: [LaneGroup]
     private let backwardGroups: [LaneGroup]
     private let untouched: [Int]
@@ -46,22 +44,14 @@ final class NativeGroupedConvolution: NativeStage {
         groups = layer.groups
         weightSlot = weight
         biasSlot = network.slot(.bias, of: node)
-        let (from, to, padding) = (node.inputShape, node.outputShape, node.padding)
+        let (from, to) = (node.inputShape, node.outputShape)
         (channels, filters) = (from[0] / groups, to[0] / groups)
         isDepthwise = channels == 1 && filters == 1
         let kernel = layer.window.size
-        window = LaneWindow(
-            input: Size2D(
-                height: from[1] + padding.top + padding.bottom,
-                width: from[2] + padding.left + padding.right),
-            output: Size2D(height: to[1], width: to[2]), kernel: kernel,
-            stride: layer.window.stride, dilation: layer.window.dilation)
-        let isPadded = padding != .none
-        let paddedCount = from[0] * window.input.height * window.input.width
-        padded = isPadded ? AlignedBuffer(laneCount: paddedCount) : nil
-        padsAgain = isPadded && memory.keepsTiles
-        paddedGradient =
-            isPadded && wantsInputGradient ? AlignedBuffer(laneCount: paddedCount) : nil
+        window = LaneWindow(node, layer.window)
+        padding = LanePadding(
+            node, input, size: window.input, wantsInputGradient: wantsInputGradient,
+            keepsTiles: memory.keepsTiles)
         forwardGroups = isDepthwise ? [] : window.forward()
         (backwardGroups, untouched) =
             wantsInputGradient && !isDepthwise ? window.backward() : ([], [])
@@ -78,15 +68,7 @@ final class NativeGroupedConvolution: NativeStage {
         packed = isDepthwise ? [] : packedBuffers(filters, channels)
         packedTransposed =
             isDepthwise || !wantsInputGradient ? [] : packedBuffers(channels, filters)
-        let plane = window.input.height * window.input.width * Int(CONVOY_LANES)
-        let (kernelSize, inputWidth) = (window.kernelSize, window.input.width)
-        taps = LaneGroup.copy(
-            (0..<channels * kernelSize).map { index in
-                let place = index % kernelSize
-                let row = place / kernel.width * layer.window.dilation.height
-                let column = place % kernel.width * layer.window.dilation.width
-                return index / kernelSize * plane + (row * inputWidth + column) * Int(CONVOY_LANES)
-            })
+        taps = LaneGroup.copy(window.taps(channels: channels))
         depthwise = convoy_depthwise(
             input_height: window.input.height, input_width: window.input.width,
             output_height: to[1], output_width: to[2], kernel_height: kernel.height,
@@ -145,8 +127,7 @@ final class NativeGroupedConvolution: NativeStage {
     }
 
     private func runForward(_ tile: NativeTile) {
-        pad(tile)
-        let source = padded?.floats ?? input.at(tile)
+        let source = padding.forward(tile)
         let target = output.at(tile)
         if isDepthwise {
             convoy_lanes_depthwise(
@@ -188,8 +169,7 @@ final class NativeGroupedConvolution: NativeStage {
 
     private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {
         guard let flat = tile.gradient else { return }
-        if padsAgain { pad(tile) }
-        let source = padded?.floats ?? input.at(tile)
+        let source = padding.again(tile)
         let gradient = outputGradient.at(tile)
         let lanes = AlignedBuffer.lanes
         let adds: Int32 = tile.isFirst ? 0 : 1
@@ -218,11 +198,11 @@ final class NativeGroupedConvolution: NativeStage {
     private func runInputGradient(
         _ outputGradient: UnsafePointer<Float>, _ inputGradient: UnsafeMutablePointer<Float>
     ) {
-        let target = paddedGradient?.floats ?? inputGradient
+        let target = padding.target(inputGradient)
         if isDepthwise {
             convoy_lanes_depthwise_input_gradient(
                 outputGradient, weights.floats, target, groups, &depthwise)
-            return unpadGradient(inputGradient)
+            return padding.finish(inputGradient)
         }
         var shape = convoy_lane_shape(
             source_channels: filters, source_plane: plane, target_channels: channels,
@@ -242,62 +222,6 @@ final class NativeGroupedConvolution: NativeStage {
                 }
             }
         }
-        unpadGradient(inputGradient)
-    }
-
-    private func pad(_ tile: NativeTile) {
-        guard let padded else { return }
-        LanePadding(node, window.input).pad(input.at(tile), into: padded.floats)
-    }
-
-    private func unpadGradient(_ inputGradient: UnsafeMutablePointer<Float>) {
-        guard let paddedGradient else { return }
-        LanePadding(node, window.input).unpad(paddedGradient.floats, into: inputGradient)
-    }
-}
-
-/// The rows of an image inside its padding.
-struct LanePadding {
-    private let channels: Int
-    private let image: Size2D
-    private let padded: Size2D
-    private let padding: PaddingAmounts
-
-    /// Creates the padding of a node's input.
-    ///
-    /// - Parameter padded: the size with padding.
-    init(_ node: Node, _ padded: Size2D) {
-        channels = node.inputShape[0]
-        image = Size2D(height: node.inputShape[1], width: node.inputShape[2])
-        self.padded = padded
-        padding = node.padding
-    }
-
-    /// Copies an image into a padded one, whose padding holds zeros and stays as it is.
-    func pad(_ image: UnsafePointer<Float>, into padded: UnsafeMutablePointer<Float>) {
-        forEachRow { inside, outside, count in
-            (padded + outside).update(from: image + inside, count: count)
-        }
-    }
-
-    /// Copies the inner part of a padded image.
-    func unpad(_ padded: UnsafePointer<Float>, into image: UnsafeMutablePointer<Float>) {
-        forEachRow { inside, outside, count in
-            (image + inside).update(from: padded + outside, count: count)
-        }
-    }
-
-    /// Calls `body` with the place of each row in the image and in the padded image, and its
-    /// length, in floats.
-    private func forEachRow(_ body: (Int, Int, Int) -> Void) {
-        let lanes = AlignedBuffer.lanes
-        for channel in 0..<channels {
-            for row in 0..<image.height {
-                let y = channel * padded.height + padding.top + row
-                body(
-                    (channel * image.height + row) * image.width * lanes,
-                    (y * padded.width + padding.left) * lanes, image.width * lanes)
-            }
-        }
+        padding.finish(inputGradient)
     }
 }

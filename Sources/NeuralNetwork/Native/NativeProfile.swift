@@ -44,10 +44,9 @@ final class NativeProfile: EngineProfile {
         into gradient: UnsafeMutablePointer<Float>, clock: @escaping () -> Int64,
         times: inout [Int64]
     ) -> BatchStatistics {
+        let training = engine.trainingPass(batch, epoch: epoch, into: gradient)
         let pass = MeasuredPass(
-            tiles: engine.tiles(batch, epoch: epoch, into: gradient), gradient: gradient,
-            batch: batch, smoothing: engine.labelSmoothing, stopwatch: Stopwatch(clock: clock),
-            times: times,
+            training, stopwatch: Stopwatch(clock: clock), times: times,
             firstForward: firstForward, firstBackward: firstBackward)
         for load in plan.loads {
             load.run(parameters)
@@ -55,7 +54,7 @@ final class NativeProfile: EngineProfile {
         }
         _ = plan.computeGradient(batch.images, pass)
         times = pass.times
-        return pass.statistics
+        return training.statistics
     }
 
     func runConvolutions(tileCount: Int, clock: @escaping () -> Int64, times: inout [Int64]) {
@@ -64,7 +63,7 @@ final class NativeProfile: EngineProfile {
             var stopwatch = Stopwatch(clock: clock)
             for tileIndex in 0..<tileCount {
                 let tile = NativeTile(
-                    isTraining: true, isFirst: tileIndex == 0, isLast: tileIndex == tileCount - 1,
+                    isFirst: tileIndex == 0, isLast: tileIndex == tileCount - 1,
                     gradient: gradient.baseAddress)
                 func run(_ operations: [NativePlan.Named], first: Int) {
                     for (index, entry) in operations.enumerated()
@@ -110,29 +109,25 @@ extension NativeEngine: ProfiledEngine {
 /// A training step whose operations are timed. The time of a barrier counts for the operation after
 /// it.
 private final class MeasuredPass: NativePass {
-    let tiles: [NativeTile]
-    let gradient: UnsafeMutablePointer<Float>
-    private let batch: MicrobatchView
-    private let smoothing: Double
+    private let training: NativeTrainingPass
     private var stopwatch: Stopwatch
     private(set) var times: [Int64]
-    private(set) var statistics = BatchStatistics()
     private let firstForward: [Int]
     private let firstBackward: [Int]
 
     init(
-        tiles: [NativeTile], gradient: UnsafeMutablePointer<Float>, batch: MicrobatchView,
-        smoothing: Double, stopwatch: Stopwatch, times: [Int64], firstForward: [Int], firstBackward: [Int]
+        _ training: NativeTrainingPass, stopwatch: Stopwatch, times: [Int64], firstForward: [Int],
+        firstBackward: [Int]
     ) {
-        self.tiles = tiles
-        self.gradient = gradient
-        self.batch = batch
-        self.smoothing = smoothing
+        self.training = training
         self.stopwatch = stopwatch
         self.times = times
         self.firstForward = firstForward
         self.firstBackward = firstBackward
     }
+
+    var tiles: [NativeTile] { training.tiles }
+    var gradient: UnsafeMutablePointer<Float> { training.gradient }
 
     func willRun(_ segment: Int, isForward: Bool) {
         stopwatch.index = isForward ? firstForward[segment] : firstBackward[segment]
@@ -140,10 +135,5 @@ private final class MeasuredPass: NativePass {
 
     func didRun() { stopwatch.lap(&times) }
 
-    func computeLoss(_ tile: NativeTile, _ plan: NativePlan) {
-        SoftmaxCrossEntropy.evaluate(
-            logits: plan.outputs, labels: batch.labels + tile.slot * AlignedBuffer.lanes,
-            count: tile.count, classCount: plan.network.outputElementCount,
-            smoothing: smoothing, gradient: plan.outputGradients, into: &statistics)
-    }
+    func computeLoss(_ tile: NativeTile, _ plan: NativePlan) { training.computeLoss(tile, plan) }
 }

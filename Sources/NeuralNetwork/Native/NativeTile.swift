@@ -2,8 +2,6 @@
 struct NativeTile {
     /// The key of the dropout masks; nil where nothing is dropped.
     var dropout: DropoutKey?
-    /// Whether a backward pass follows.
-    var isTraining = false
     /// Whether normalisations use the statistics of the microbatch; otherwise they use the running
     /// ones.
     var usesBatchStatistics = false
