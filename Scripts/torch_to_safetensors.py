@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tensors of a PyTorch file as safetensors, for `training.init`.
+"""Writes the tensors of a PyTorch file as safetensors, for `init`.
 
 Usage: torch_to_safetensors.py FILE.pth OUTPUT.safetensors [--key NAME] [--strip PREFIX]
 

@@ -110,6 +110,7 @@ public final class FloatBufferPool: Sendable {
     public let count: Int
     private let bound: Int
     private let isShared: Bool
+    private let prepare: @Sendable (UnsafeMutablePointer<Float>) -> Void
     private let idle = Mutex(Idle())
 
     /// Creates an empty pool.
@@ -119,10 +120,15 @@ public final class FloatBufferPool: Sendable {
     ///   - bound: Largest number of idle buffers of ordinary memory that the pool keeps.
     ///   - isShared: Whether other processes of this host may read the buffers. Where the system
     ///     offers no shared memory, the pool uses ordinary memory.
-    public init(count: Int, bound: Int = 64, isShared: Bool = false) {
+    ///   - prepare: Called with the zeros of each new buffer of ordinary memory.
+    public init(
+        count: Int, bound: Int = 64, isShared: Bool = false,
+        prepare: @escaping @Sendable (UnsafeMutablePointer<Float>) -> Void = { _ in }
+    ) {
         self.count = count
         self.bound = bound
         self.isShared = isShared
+        self.prepare = prepare
     }
 
     deinit { idle.withLock { for pointer in $0.pointers { pointer.deallocate() } } }
@@ -131,7 +137,10 @@ public final class FloatBufferPool: Sendable {
     public func take() -> FloatBuffer {
         if isShared, let slot = takeSlot() { return FloatBuffer(slot, pool: self) }
         let found = idle.withLock { Idle(pointers: $0.pointers.popLast().map { [$0] } ?? []) }
-        return FloatBuffer(found.pointers.first ?? FloatBuffer.allocate(count), pool: self)
+        if let pointer = found.pointers.first { return FloatBuffer(pointer, pool: self) }
+        let new = FloatBuffer.allocate(count)
+        prepare(new)
+        return FloatBuffer(new, pool: self)
     }
 
     private func takeSlot() -> SharedSlot? {

@@ -26,7 +26,7 @@ public final class DataSet: Sendable {
     private let training: any RecordStore
     private let test: any RecordStore
 
-    private init(
+    init(
         specification: DataSpecification, description: DataSetDescription,
         transformations: [Transformation] = [], partitions: [Partition],
         testPartitions: [Partition],

@@ -21,7 +21,8 @@ struct Convoy: ParsableCommand {
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, ServerCommand.self, WorkerCommand.self,
             EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
-            ModelsCommand.self, LaunchCommand.self, StopCommand.self, MonitorCommand.self, StatusCommand.self,
+            ModelsCommand.self, FeaturesCommand.self, LaunchCommand.self, StopCommand.self,
+            MonitorCommand.self, StatusCommand.self,
             DoctorCommand.self, KeygenCommand.self, BenchCommand.self, HostCommand.self,
         ])
 

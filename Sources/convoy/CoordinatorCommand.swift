@@ -59,23 +59,40 @@ struct CoordinatorCommand: ParsableCommand {
                 statePort: statePort, announce: announced, transport: given,
                 isResuming: resume, mayHaveMembers: resume && !freshMembers)
             settings.changesSettings = options.changeSettings
-            let (process, entry) = try start(settings, made, log, interruptions)
-            defer { entry?.withdraw() }
-            while !process.hasEnded {
-                switch interruptions.wait(timeout: .seconds(1)) {
-                case .stopRequested: process.requestStop()
-                case .parentGone:
+            var end: CoordinatorMachine.Outcome
+            repeat {
+                guard let found = try run(settings, made, log, interruptions) else {
                     Terminal.report("the process that started this coordinator is gone")
                     return ExitCode.lost
-                case .woken, .timeout: break
                 }
-            }
-            let end = process.join()
+                end = found
+                // The run goes on with what was frozen. Its members join anew, at the same place.
+                settings.isResuming = true
+                settings.mayHaveMembers = false
+                settings.keepsEndpoints = true
+            } while end.goesOn
             if end.exitCode != ExitCode.done, end.exitCode != ExitCode.interrupted {
                 Terminal.report(end.reason)
             }
             return end.exitCode
         }
+    }
+
+    /// Runs a coordinator to its end; nil when the process that started this one is gone.
+    private func run(
+        _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger,
+        _ interruptions: Interruptions
+    ) throws(RunError) -> CoordinatorMachine.Outcome? {
+        let (process, entry) = try start(settings, made, log, interruptions)
+        defer { entry?.withdraw() }
+        while !process.hasEnded {
+            switch interruptions.wait(timeout: .seconds(1)) {
+            case .stopRequested: process.requestStop()
+            case .parentGone: return nil
+            case .woken, .timeout: break
+            }
+        }
+        return process.join()
     }
 
     /// What this process has created for a run that may never begin.

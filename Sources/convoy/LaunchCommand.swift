@@ -74,12 +74,12 @@ struct LaunchCommand: ParsableCommand {
             throw .usage("--\(key.dropFirst(8)): the cluster file says that")
         }
         if let config = options.config { settings.files.append(("config", config)) }
-        var left: Set = ["training.init"]
+        var left: Set = ["init.file"]
         if let model = flags.text("model"), FileSystem.exists(model) {
             settings.files.append(("model", model))
             left.insert("model")
         }
-        if let path = flags.text("training.init") { settings.files.append(("init", path)) }
+        if let path = flags.text("init.file") { settings.files.append(("init", path)) }
         settings.coordinatorArguments = arguments + flags.arguments(leavingOut: left)
     }
 }

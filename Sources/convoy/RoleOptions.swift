@@ -86,17 +86,20 @@ struct MemberOptions: ParsableArguments {
                 connectTimeout: limit, label: options.label)
             settings.data = data
             settings.makeEngine = makeEngine
-            let process = try MemberProcess(settings, log: log) { interruptions.wake() }
-            while !process.hasEnded {
-                switch interruptions.wait(timeout: .seconds(1)) {
-                case .stopRequested: process.requestStop()
-                case .parentGone:
-                    process.requestStop()
-                    process.requestStop()
-                case .woken, .timeout: break
+            var end: Shutdown
+            repeat {
+                let process = try MemberProcess(settings, log: log) { interruptions.wake() }
+                while !process.hasEnded {
+                    switch interruptions.wait(timeout: .seconds(1)) {
+                    case .stopRequested: process.requestStop()
+                    case .parentGone:
+                        process.requestStop()
+                        process.requestStop()
+                    case .woken, .timeout: break
+                    }
                 }
-            }
-            let end = process.join()
+                end = process.join()
+            } while end.rejoins
             if options.logFile != nil {
                 // On a terminal the line below, if any, says the reason.
                 log.info(

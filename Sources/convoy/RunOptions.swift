@@ -28,7 +28,7 @@ struct RunOptions: ParsableArguments {
         if changeSettings, !isResuming {
             throw .usage("--change-settings goes with --resume: a new run has no settings to change")
         }
-        if try SettingFlags(settings).has("training.init"), isResuming {
+        if try SettingFlags(settings).has("init.file"), isResuming {
             throw .usage(
                 "--init and --resume exclude each other: a run goes on from its own checkpoint")
         }

@@ -62,8 +62,8 @@ import Testing
     // MARK: - Flags and commands
 
     private static let commands = [
-        "train", "coordinator", "server", "worker", "evaluate", "predict", "partition", "verify", "launch",
-        "stop", "monitor", "status", "doctor", "keygen", "bench step", "bench exchange",
+        "train", "coordinator", "server", "worker", "evaluate", "predict", "features", "models", "partition",
+        "verify", "launch", "stop", "monitor", "status", "doctor", "keygen", "bench step", "bench exchange",
     ]
 
     /// The flags that a text names.

@@ -63,7 +63,7 @@ extension Integration {
             #expect(
                 try run(["train", "--config", "run.yaml", "--run-dir", "first"], in: work) == 0,
                 "\(output)")
-            configuration.training.initialWeights =
+            configuration.initial.file =
                 "first/checkpoints/step-00000003/model.safetensors"
             try directory.write(configuration.yaml, "work/run.yaml")
             #expect(

@@ -10,9 +10,12 @@ import RunFiles
 struct SerialTrainer {
     let configuration: RunConfiguration
     let dataSet: DataSet
+    /// The network at the start of the run.
     let network: Network
     let plan: BatchPlan
     let engine: any GradientEngine
+    /// The engine from the epoch of `unfreeze` on.
+    private let unfrozenEngine: any GradientEngine
     private let batch: Microbatch
 
     init(_ configuration: RunConfiguration) throws {
@@ -29,13 +32,14 @@ struct SerialTrainer {
         let backend = try Backends.resolve(
             training.backend, precision: training.precision, tileSize: training.tileSize,
             for: network)
+        let engineConfiguration = EngineConfiguration(
+            seed: training.seed, tileSize: training.tileSize, precision: training.precision,
+            instructionSet: backend != .oneDNN ? nil : Backends.hostInstructionSet(backend),
+            labelSmoothing: training.labelSmoothing)
         engine = try Backends.makeEngine(
-            backend, network: network,
-            configuration: EngineConfiguration(
-                seed: training.seed, tileSize: training.tileSize, precision: training.precision,
-                instructionSet: backend != .oneDNN
-                    ? nil : Backends.hostInstructionSet(backend),
-                labelSmoothing: training.labelSmoothing))
+            backend, network: network, configuration: engineConfiguration)
+        unfrozenEngine = try Backends.makeEngine(
+            backend, network: network.unfrozen, configuration: engineConfiguration)
         batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
     }
 
@@ -43,12 +47,29 @@ struct SerialTrainer {
     func weights(afterSteps steps: Int) throws -> String {
         let optimizer = configuration.optimizer
         var weights = network.initialParameters(seed: configuration.training.seed)
-        let state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
+        var state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
+        var network = network
+        var engine = engine
         for step in 0..<steps {
+            if let unfreeze = configuration.unfreeze,
+                step == (unfreeze.epoch - 1) * plan.stepsPerEpoch
+            {
+                weights = network.parameters.slots.flatMap { weights[$0.range] }
+                state = state.map { vector in
+                    let all = network.parameters.slots.flatMap { slot in
+                        slot.range.map { vector.pointer[$0] }
+                    }
+                    let ordered = FloatBuffer(count: all.count)
+                    all.withUnsafeBytes { ordered.copy($0) }
+                    return ordered
+                }
+                network = network.unfrozen
+                engine = unfrozenEngine
+            }
             engine.setParameters(weights.map(onTheWire))
-            let (sum, sampleCount) = try sum(step, first: 0, width: 1 << 16)
+            let (sum, sampleCount) = try sum(step, engine, first: 0, width: 1 << 16)
             var next = weights
-            for slot in network.parameters.slots {
+            for slot in network.parameters.slots where slot.role != .frozen {
                 let start = slot.offset
                 next.withUnsafeMutableBufferPointer { next in
                     sum.withUnsafeBufferPointer { sum in
@@ -72,7 +93,8 @@ struct SerialTrainer {
             }
             weights = next
         }
-        let digest = weights.withUnsafeBytes { SHA256.hash(data: $0) }
+        let inOrder = network.parameters.slots.flatMap { weights[$0.range] }
+        let digest = inOrder.withUnsafeBytes { SHA256.hash(data: $0) }
         return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
@@ -84,8 +106,15 @@ struct SerialTrainer {
         let total = training.steps ?? training.epochs * plan.stepsPerEpoch
         let factor = training.schedule.factor(
             update: step, total: total, stepsPerEpoch: plan.stepsPerEpoch)
-        if factor != 1 {
-            optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * factor }
+        let groups = configuration.groups.filter { $0.match.matches(slot.name) }
+        let wasFrozen = configuration.freeze.contains { NamePattern($0).matches(slot.name) }
+        let thawed = wasFrozen ? configuration.unfreeze?.rate ?? 1 : 1
+        let rate = groups.compactMap(\.rate).last ?? thawed
+        if factor != 1 || rate != 1 {
+            optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * (factor * rate) }
+        }
+        if let decay = groups.compactMap(\.decay).last {
+            optimizer["weight-decay"] = optimizer["weight-decay"].map { $0 * decay }
         }
         if !training.decays1D, slot.kind != .weight { optimizer["weight-decay"] = 0 }
         return optimizer
@@ -93,14 +122,16 @@ struct SerialTrainer {
 
     /// Returns the gradient sum of `width` virtual workers (a power of two) from `first` on: the
     /// left half plus the right half, where there is one.
-    private func sum(_ step: Int, first: Int, width: Int) throws -> ([Float], Int) {
+    private func sum(
+        _ step: Int, _ engine: any GradientEngine, first: Int, width: Int
+    ) throws -> ([Float], Int) {
         if width == 1 {
-            let (leaf, sampleCount) = try gradient(step, virtualWorker: first)
+            let (leaf, sampleCount) = try gradient(step, engine, virtualWorker: first)
             return (leaf.map(onTheWire), sampleCount)
         }
-        let left = try sum(step, first: first, width: width / 2)
+        let left = try sum(step, engine, first: first, width: width / 2)
         guard first + width / 2 < plan.virtualWorkerCount else { return left }
-        let right = try sum(step, first: first + width / 2, width: width / 2)
+        let right = try sum(step, engine, first: first + width / 2, width: width / 2)
         return (zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1)
     }
 
@@ -115,7 +146,9 @@ struct SerialTrainer {
         return lower.bitPattern & 0x1_0000 == 0 ? lower : upper
     }
 
-    private func gradient(_ step: Int, virtualWorker: Int) throws -> ([Float], Int) {
+    private func gradient(
+        _ step: Int, _ engine: any GradientEngine, virtualWorker: Int
+    ) throws -> ([Float], Int) {
         let epoch = plan.epoch(ofStep: step)
         let order = plan.order(epoch: epoch, virtualWorker: virtualWorker)
         let range = plan.microbatchRange(step: step, virtualWorker: virtualWorker)

@@ -157,7 +157,7 @@ enum Seeds {
             .standardize(mean: [0.5], deviation: [0.25]), .randomCrop(padding: 4),
         ]
         configuration.training.steps = 7
-        configuration.training.initialWeights = "é\u{1F600}"
+        configuration.initial.file = "é\u{1F600}"
         configuration.cluster.fanIn = 0
         return [
             text(RunConfiguration().yaml), text(configuration.yaml),

@@ -15,8 +15,6 @@ import Testing
         "wirePrecision": "training.wire-precision", "checkpointEvery": nil,
         "backend": "training.backend", "tileSize": "training.tile-size",
         "instructionSet": "training.instruction-set",
-        // Initial weights matter only to the first step.
-        "initialWeights": nil,
         "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
         "decays1D": "optimizer.decay-1d",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
@@ -35,7 +33,10 @@ import Testing
         #expect(Set(names) == Set(Self.settings.keys))
         #expect(
             Mirror(reflecting: configuration).children.compactMap(\.label)
-                == ["data", "model", "training", "optimizer", "cluster"])
+                == [
+                    "data", "model", "initial", "freeze", "unfreeze", "groups", "training", "optimizer",
+                    "cluster",
+                ])
         // These decide bits where they are not the usual ones.
         var listed: Set = [
             "model", "training.instruction-set", "training.schedule", "training.label-smoothing",

@@ -58,8 +58,12 @@ import Testing
               layers: [flatten: {}, dense: {units: 3}]
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
-              instruction-set: avx2, init: start.safetensors, audit: 0.25, keep-going: true,
+              instruction-set: avx2, audit: 0.25, keep-going: true,
               schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1}
+            init: {file: start.safetensors, except: ["fc.*"]}
+            freeze: [conv1.*, "bn?.*"]
+            unfreeze: {epoch: 2, rate: 0.5}
+            groups: [{match: dense1.*, rate: 0.1, decay: 0}, {match: "*", decay: 2}]
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true, decay-1d: false}
             cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false,
               fan-in: 7}
@@ -80,7 +84,14 @@ import Testing
         #expect(read.training.wirePrecision == .bf16)
         #expect(read.training.checkpointEvery == 9 && read.training.backend == .reference)
         #expect(read.training.tileSize == 5 && read.training.instructionSet == "avx2")
-        #expect(read.training.initialWeights == "start.safetensors")
+        #expect(read.initial.file == "start.safetensors" && read.initial.except == ["fc.*"])
+        #expect(read.freeze == ["conv1.*", "bn?.*"])
+        #expect(read.unfreeze?.epoch == 2 && read.unfreeze?.rate == 0.5)
+        #expect(
+            read.groups == [
+                ParameterGroup(match: NamePattern("dense1.*"), rate: 0.1, decay: 0),
+                ParameterGroup(match: NamePattern("*"), decay: 2),
+            ])
         #expect(read.optimizer == .sgd(SGD(learningRate: 0.5, momentum: 0.9, nesterov: true)))
         #expect(read.cluster.workers == 5 && read.cluster.threads == 2)
         #expect(read.cluster.servers == 0 && read.cluster.fanIn == 7)
@@ -290,7 +301,7 @@ import Testing
             let names = InstructionSet.ascending
             result.training.instructionSet = names[random.next(below: names.count)]
         }
-        if random.next(below: 2) == 0 { result.training.initialWeights = text(&random) }
+        if random.next(below: 2) == 0 { result.initial.file = text(&random) }
         let rate = Double(random.nextUniform()) * 0.9 + 1e-9
         switch random.next(below: 3) {
         case 0: result.optimizer = .adam(Adam(learningRate: rate, beta1: rate, epsilon: rate * 1e-9))

@@ -44,7 +44,7 @@ import Testing
         #expect(!read.cluster.sharedMemory && read.training.keepsGoing)
         #expect(read.optimizer == .sgd(SGD(learningRate: 0.5, momentum: 0.9, nesterov: true)))
         #expect(read.training.instructionSet == "avx2" && read.training.seed == 7)
-        #expect(read.training.initialWeights == "start.safetensors")
+        #expect(read.initial.file == "start.safetensors")
         #expect(try apply() == RunConfiguration())
     }
 
@@ -53,7 +53,7 @@ import Testing
         var configuration = RunConfiguration()
         configuration.training.steps = 12
         configuration.cluster.fanIn = 3
-        configuration.training.initialWeights = "w.safetensors"
+        configuration.initial.file = "w.safetensors"
         configuration.optimizer = .sgd(SGD(learningRate: 0.25, momentum: 0.5, nesterov: true))
         configuration.data.source = "cifar10:there"
         for setting in Setting.all {

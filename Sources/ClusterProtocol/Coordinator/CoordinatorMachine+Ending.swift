@@ -69,16 +69,27 @@ extension CoordinatorMachine {
     /// not go on.
     mutating func end(exitCode: Int, reason: String) -> [Action] {
         phase = .ended
-        let goodbye = Shutdown(
-            reason: reason, exitCode: exitCode == ExitCode.interrupted ? exitCode : ExitCode.done)
+        let goesOn =
+            configuration.goesOn && exitCode == ExitCode.done
+            && lastCheckpoint == configuration.totalSteps
+        let goodbye =
+            goesOn
+            ? Self.nextPlan
+            : Shutdown(
+                reason: reason,
+                exitCode: exitCode == ExitCode.interrupted ? exitCode : ExitCode.done)
         let outcome = Outcome(
             step: lastCheckpoint, exitCode: exitCode, reason: reason,
             trainingSeconds: Self.exactSeconds(training),
             workerCount: workerCountAtEnd ?? readyCount(.worker),
-            instructionSet: instructionSet ?? "generic")
+            instructionSet: instructionSet ?? "generic", goesOn: goesOn)
         return [.journal(.finished(step: lastCheckpoint, exitCode: exitCode))]
             + peers.keys.sorted().map { .send(.shutdown(goodbye), to: $0) } + [.end(outcome)]
     }
+
+    /// What members of a run are told that goes on with another plan.
+    static let nextPlan = Shutdown(
+        reason: "the run goes on with another plan", exitCode: ExitCode.done, rejoins: true)
 
     /// Tells each process that speaks that the run is over.
     ///

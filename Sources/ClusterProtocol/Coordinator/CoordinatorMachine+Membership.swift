@@ -34,7 +34,8 @@ extension CoordinatorMachine {
         Welcome(
             run: configuration.run, configuration: configuration.configurationText,
             bulkEndpoint: configuration.bulkEndpoint, backend: configuration.backend,
-            data: configuration.data, dataEndpoint: configuration.dataEndpoint)
+            data: configuration.data, dataEndpoint: configuration.dataEndpoint,
+            isUnfrozen: configuration.isUnfrozen)
     }
 
     /// Returns why a process may not take part; nil when it may. Only equal builds compute equal
@@ -124,6 +125,10 @@ extension CoordinatorMachine {
         }
         if ready.modelFingerprint != configuration.modelFingerprint {
             return refuse("model", ready.modelFingerprint, configuration.modelFingerprint)
+        }
+        if let former = configuration.formerSettingsFingerprint, ready.settingsFingerprint == former {
+            _ = remove(peer)
+            return [.send(.shutdown(Self.nextPlan), to: peer)]
         }
         if ready.settingsFingerprint != configuration.settingsFingerprint {
             return refuse(

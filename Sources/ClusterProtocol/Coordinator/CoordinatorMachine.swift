@@ -57,6 +57,13 @@ public struct CoordinatorMachine: Sendable {
         public var bulkEndpoint: String
         /// Where workers get partitions that are not on their host; nil when nothing serves them.
         public var dataEndpoint: String?
+        /// Whether the run goes on with another plan after `totalSteps`.
+        public var goesOn = false
+        /// Whether what was frozen at the start of the run is trained by now.
+        public var isUnfrozen = false
+        /// The fingerprint of members that still follow the plan before this one; nil where there was
+        /// none. They join anew.
+        public var formerSettingsFingerprint: String?
         /// The highest number of members; further processes are refused.
         public var maximumPeerCount = 4096
         /// The number of workers beyond which they relay for the servers; 0 for no relays. With nil,
@@ -169,12 +176,15 @@ public struct CoordinatorMachine: Sendable {
         public var workerCount: Int
         /// The instruction set that the workers computed with.
         public var instructionSet: String
+        /// Whether the run goes on with another plan.
+        public var goesOn: Bool
 
         /// Creates an outcome.
         public init(
             step: Step, exitCode: Int, reason: String, trainingSeconds: Double, workerCount: Int,
-            instructionSet: String
+            instructionSet: String, goesOn: Bool = false
         ) {
+            self.goesOn = goesOn
             self.step = step
             self.exitCode = exitCode
             self.reason = reason

@@ -29,6 +29,8 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     case diverged(Step)
     /// The run begins again at this checkpoint, with none of its former members.
     case resumed(Step)
+    /// From this step on, what was frozen at the start of the run is trained.
+    case unfrozen(Step)
     /// From this step on, these settings differ from those before it, because a user asked for it.
     /// `formerSource` is where the data was before, when that changed.
     case changed(step: Step, settings: [SettingChange], formerSource: String?)

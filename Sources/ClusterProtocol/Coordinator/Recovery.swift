@@ -44,6 +44,8 @@ extension CoordinatorMachine {
         public var finished: Step?
         /// Whether members of the run may still be at work: false when all processes were started anew.
         public var mayHaveMembers = true
+        /// Whether the run's members train what was frozen at its start.
+        public var isUnfrozen = false
         /// The settings that were changed during the run.
         public var history = SettingsHistory()
 
@@ -65,6 +67,7 @@ extension CoordinatorMachine {
             case .started, .checkpoint: break
             case .diverged(let step): diverged = step
             case .resumed(let step):
+                isUnfrozen = false
                 diverged = nil
                 members = []
                 workers = []
@@ -74,6 +77,7 @@ extension CoordinatorMachine {
                 countedFrom = step
             case .finished(let step, let exitCode): finished = exitCode == ExitCode.done ? step : nil
             case .tookOver: takeoverCount += 1
+            case .unfrozen: isUnfrozen = true
             case .changed(let step, let changes, let source):
                 history.add(.init(step: step, changes: changes, formerSource: source))
                 // Accuracies on other test records say nothing about the accuracy on the present ones.

@@ -311,11 +311,13 @@ public struct Welcome: Hashable, Codable, Sendable {
     public var data: DataSummary
     /// Where workers get partitions that are not on their host.
     public var dataEndpoint: String?
+    /// Whether what was frozen at the start of the run is trained by now.
+    public var isUnfrozen: Bool
 
     /// Creates the message.
     public init(
         run: String, configuration: String, bulkEndpoint: String, backend: String,
-        data: DataSummary, dataEndpoint: String? = nil
+        data: DataSummary, dataEndpoint: String? = nil, isUnfrozen: Bool = false
     ) {
         self.run = run
         self.configuration = configuration
@@ -323,6 +325,7 @@ public struct Welcome: Hashable, Codable, Sendable {
         self.backend = backend
         self.data = data
         self.dataEndpoint = dataEndpoint
+        self.isUnfrozen = isUnfrozen
     }
 }
 
@@ -481,10 +484,13 @@ public struct Shutdown: Hashable, Codable, Sendable {
     public var reason: String
     /// The exit code of the process.
     public var exitCode: Int
+    /// Whether the run goes on with another plan, and the process is to join it anew.
+    public var rejoins: Bool
 
     /// Creates the message.
-    public init(reason: String, exitCode: Int) {
+    public init(reason: String, exitCode: Int, rejoins: Bool = false) {
         self.reason = reason
         self.exitCode = exitCode
+        self.rejoins = rejoins
     }
 }

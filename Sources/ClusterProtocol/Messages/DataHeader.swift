@@ -18,6 +18,8 @@ public struct DataObject: Hashable, Sendable {
         case training = 1
         /// A partition of the test records.
         case test = 2
+        /// The weights that are frozen, with their SHA-256.
+        case frozen = 3
     }
 
     /// The kind of the object.

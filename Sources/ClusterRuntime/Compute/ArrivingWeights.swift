@@ -82,13 +82,20 @@ package struct EngineWeights {
     private var buffer: FloatBuffer?
     private var layers: Set<Int> = []
     private var change = 0
+    /// Whether the engine has the frozen weights, which are the same in every version.
+    private var hasFrozen = false
 
     /// Creates the state of an engine without weights.
     package init() {}
 
     /// Gives the engine the layers of these weights that it does not have.
     package mutating func load(_ weights: FloatBuffer, into engine: any GradientEngine) {
-        load(weights, engine.network.parameters.layers.indices, into: engine)
+        let layout = engine.network.parameters
+        let isFrozen = !layout.frozen.isEmpty
+        load(weights, layout.layers.indices.dropLast(isFrozen ? 1 : 0), into: engine)
+        guard isFrozen, !hasFrozen else { return }
+        hasFrozen = true
+        engine.setParameters(weights.pointer, ofLayer: layout.layers.count - 1)
     }
 
     /// Gives the engine the layers of the next weights that have come. The weights in use are

@@ -113,8 +113,11 @@ final class CoordinatorLoop {
     ///   unknown.
     private func begin() throws(RunError) -> String? {
         let settings = plan.settings
-        if settings.isResuming, plan.countedFrom == plan.start.step, !settings.mayHaveMembers {
-            record(.resumed(Step(plan.start.step)))
+        let beginsAnew =
+            settings.isResuming && plan.countedFrom == plan.start.step && !settings.mayHaveMembers
+        if beginsAnew { record(.resumed(Step(plan.start.step))) }
+        if plan.material.isUnfrozen, beginsAnew || plan.recovery?.isUnfrozen != true {
+            record(.unfrozen(Step(plan.start.step)))
         }
         if let change = plan.change {
             // The journal comes first: before the run file has the new settings, and before any
@@ -485,7 +488,8 @@ final class CoordinatorLoop {
                 // Steps before the change followed another plan.
                 $0.history.entries.isEmpty ? nil : recorder.recordCountOfAll
             })
-        let isWorthASummary = end.exitCode != ExitCode.data || machine.hasDiverged
+        let isWorthASummary =
+            !end.goesOn && (end.exitCode != ExitCode.data || machine.hasDiverged)
         if isWorthASummary, end.exitCode != ExitCode.internalError {
             recorder.replace(plan.settings.directory.summary, with: summary.json)
         }
@@ -497,7 +501,12 @@ final class CoordinatorLoop {
             end.exitCode = end.exitCode == ExitCode.done ? Failure(failure).exitCode : end.exitCode
             end.reason = failure.text
         }
-        progress.end(end, summary)
+        if end.goesOn, end.exitCode == ExitCode.done {
+            progress.note("nothing is frozen from step \(plan.material.plannedSteps) on")
+        } else {
+            end.goesOn = false
+            progress.end(end, summary)
+        }
         return end
     }
 }

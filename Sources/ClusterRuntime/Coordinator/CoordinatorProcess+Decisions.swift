@@ -9,7 +9,7 @@ extension CoordinatorProcess.Plan {
         var decisions = CoordinatorMachine.Configuration(
             run: settings.directory.path, tree: material.tree, plan: material.slicePlan,
             serverCount: cluster.servers, workerCount: cluster.workers,
-            startStep: Step(start.step), totalSteps: Step(material.totalSteps),
+            startStep: Step(start.step), totalSteps: Step(material.plannedSteps),
             stepsPerEpoch: material.batchPlan.stepsPerEpoch,
             evaluationChunkCount: material.evaluationChunkCount,
             heartbeatInterval: cluster.heartbeatInterval, startTimeout: settings.startTimeout,
@@ -22,6 +22,14 @@ extension CoordinatorProcess.Plan {
         decisions.fanIn = cluster.fanIn
         decisions.keepsGoing = training.keepsGoing
         decisions.settingsFingerprint = material.settingsFingerprint
+        decisions.goesOn = material.plannedSteps < material.totalSteps
+        decisions.isUnfrozen = material.isUnfrozen
+        if material.isUnfrozen {
+            decisions.formerSettingsFingerprint =
+                (try? RunMaterial(
+                    material.configuration, data: material.data, backend: material.backend))?
+                .settingsFingerprint
+        }
         decisions.history = recovery?.history ?? SettingsHistory()
         decisions.dataEndpoint = "\(sockets.announced.dataForMembers)"
         decisions.openEndpoint =

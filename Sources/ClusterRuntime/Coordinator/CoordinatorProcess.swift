@@ -32,6 +32,9 @@ package final class CoordinatorProcess: Sendable {
         /// Whether members of the run may still be at work, because only the coordinator died. They
         /// are taken back.
         package var mayHaveMembers: Bool
+        /// Whether to listen where the run's coordinator listened before, though its members join
+        /// anew.
+        package var keepsEndpoints = false
         /// Whether to accept settings that decide bits and differ from the run's.
         package var changesSettings = false
         /// The wait for the other workers, once there is at least one.
@@ -143,7 +146,7 @@ package final class CoordinatorProcess: Sendable {
         try settings.configuration.resolveBackend(
             for: settings.configuration.network(for: summary))
         let configuration = settings.configuration
-        let material = try RunMaterial(configuration, data: summary)
+        var material = try RunMaterial(configuration, data: summary)
         if configuration.training.precision != .fp32, material.backend == .reference {
             throw .configuration(
                 "training.precision: the reference backend computes in fp32 only, found "
@@ -157,14 +160,23 @@ package final class CoordinatorProcess: Sendable {
         }
         try material.requireMemoryOfCoordinator()
         guard settings.isResuming else {
-            let start = try initial(material)
+            let start = try initial(material, output: output, log: log)
             return Plan(
                 settings: settings, lock: lock, material: material, description: description,
                 store: CheckpointStore(
                     settings.directory.checkpoints, material: material, fence: lock.fence),
                 start: start, skipped: [], recordedCount: start.step, countedFrom: start.step)
         }
-        let resumption = try Resumption(settings, material, fence: lock.fence)
+        var resumption = try Resumption(settings, material, fence: lock.fence)
+        if let step = material.unfreezeStep, resumption.start.step >= step {
+            material = try material.unfrozen()
+            // Members that were told of the frozen tensors join anew.
+            if settings.mayHaveMembers, !resumption.known.isUnfrozen {
+                settings.mayHaveMembers = false
+                settings.keepsEndpoints = true
+            }
+            resumption = try Resumption(settings, material, fence: lock.fence)
+        }
         let start = resumption.start
         settings = resumption.settings
         var recordedCount = start.step
@@ -205,15 +217,17 @@ package final class CoordinatorProcess: Sendable {
 
     /// Returns the state of a new run: initial weights, or those of a file, and zeros for the
     /// optimizer.
-    private static func initial(_ material: RunMaterial) throws(RunError) -> Checkpoint {
-        let training = material.configuration.training
-        let network = material.network
-        var start = Checkpoint.initial(
-            network.initialParameters(seed: training.seed), partCount: material.partCount)
-        if let file = training.initialWeights {
-            start.parts[0] = try CheckpointReader.weights(file: file, layout: network.parameters)
+    private static func initial(
+        _ material: RunMaterial, output: ProgressOutput, log: Logger
+    ) throws(RunError) -> Checkpoint {
+        let start = try InitialWeights(material.configuration, material.network)
+        if let report = start.report {
+            if output != .none { Screen.show("  \(report)\n") }
+            log.info("\(report)")
         }
-        return start
+        return Checkpoint.initial(
+            start.weights, partCount: material.partCount,
+            order: material.network.parameters.order)
     }
 
     /// Asks the run to stop, as Ctrl-C does: all members stop at one step, and its state is written

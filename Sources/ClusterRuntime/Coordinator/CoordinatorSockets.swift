@@ -26,7 +26,8 @@ struct CoordinatorSockets {
         let settings = plan.settings
         let material = plan.material
         let messages = material.slicePlan.chunks.count * material.partCount * 2
-        let known = settings.mayHaveMembers ? JournalReader.endpoints(settings.directory) : nil
+        let isKnown = settings.mayHaveMembers || settings.keepsEndpoints
+        let known = isKnown ? JournalReader.endpoints(settings.directory) : nil
         let listen = known?.control ?? settings.listen
         let state = known?.state ?? listen.beside(port: settings.statePort, suffix: "bulk")
         do throws(ZeroMQError) { context = try Context() } catch { throw .lost("\(error)") }
@@ -42,6 +43,7 @@ struct CoordinatorSockets {
             let free = control.endpoint.beside(port: nil, suffix: "data")
             data = try DataService(
                 context: context, transport: settings.transport, material: material,
+                frozen: plan.start.frozen(material.network.parameters),
                 listen: [known?.data, free].compactMap { $0 }, log: log)
         } catch {
             switch error.endpoint {

@@ -13,6 +13,8 @@ final class StateExchange {
     private let router: SocketBox
     /// The checkpoint that shards are sent; nil when it is not in memory.
     private var source: Checkpoint?
+    /// The frozen weights, which no shard has; nil where nothing is frozen.
+    private let frozen: FloatBuffer?
     /// Asks for a checkpoint to be read; `read` then gets it.
     private let readCheckpoint: (Int) -> Void
     /// The snapshots that are being assembled, by step.
@@ -55,6 +57,7 @@ final class StateExchange {
         self.readCheckpoint = readCheckpoint
         source = start
         lastComplete = start.step
+        frozen = start.frozen(material.network.parameters)
     }
 
     /// Takes in one message. Returns a checkpoint when this was its last missing piece, otherwise
@@ -151,10 +154,13 @@ final class StateExchange {
             if arriving.count == Self.maximumArrivingCount, let oldest = arriving.keys.min() {
                 arriving[oldest] = nil
             }
+            let layout = material.network.parameters
+            let parts = (0..<material.partCount).map { _ in
+                FloatBuffer(count: layout.elementCount)
+            }
+            if let frozen { parts[0].copy(frozen.bytes, to: layout.frozen.lowerBound) }
             arriving[step] = Arriving(
-                parts: (0..<material.partCount).map { _ in
-                    FloatBuffer(count: plan.parameterCount)
-                }, missing: Set(0..<plan.chunks.count * material.partCount))
+                parts: parts, missing: Set(0..<plan.chunks.count * material.partCount))
         }
         payload.withUnsafeBytes { bytes in
             arriving[step]?.parts[header.part].copy(
@@ -164,6 +170,7 @@ final class StateExchange {
         guard let done = arriving[step], done.missing.isEmpty else { return nil }
         arriving = arriving.filter { $0.key > step }
         lastComplete = step
-        return Checkpoint(step: step, parts: done.parts)
+        return Checkpoint(
+            step: step, parts: done.parts, order: material.network.parameters.order)
     }
 }

@@ -1,6 +1,8 @@
+import Buffers
 import ClusterProtocol
 import Glibc
 import Logging
+import NeuralNetwork
 import Partitions
 import RunFiles
 
@@ -46,6 +48,25 @@ struct DataOpening {
             source.log.info("the data is streamed from the coordinator")
             return try checked(
                 DataSet.open(catalog, specification: specification, supply: stream))
+        } catch {
+            throw RunError(error)
+        }
+    }
+
+    /// Fetches the frozen weights from the coordinator; nil where nothing is frozen.
+    ///
+    /// - Parameters:
+    ///   - stream: the stream that the data set uses, if there is one.
+    ///   - adopt: called with another stream, before its first use.
+    func frozenWeights(
+        _ layout: ParameterLayout, _ stream: PartitionStream?, _ adopt: (PartitionStream) -> Void
+    ) throws(RunError) -> FloatBuffer? {
+        if layout.frozen.isEmpty { return nil }
+        let source = stream ?? self.stream(own: nil)
+        if stream == nil { adopt(source) }
+        do throws(DataError) {
+            return try FrozenWeights.decode(
+                source.fetch(DataObject(.frozen)), count: layout.frozen.count)
         } catch {
             throw RunError(error)
         }

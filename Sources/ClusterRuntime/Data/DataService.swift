@@ -1,3 +1,4 @@
+import Buffers
 import ClusterProtocol
 import Logging
 import RunFiles
@@ -20,10 +21,12 @@ final class DataService: Sendable {
 
     /// Starts the thread and binds its socket.
     ///
-    /// - Parameter listen: the endpoints to try; the first free one is bound.
+    /// - Parameters:
+    ///   - frozen: the frozen weights; nil where nothing is frozen.
+    ///   - listen: the endpoints to try; the first free one is bound.
     init(
-        context: Context, transport: Transport, material: RunMaterial, listen: [Endpoint],
-        log: Logger
+        context: Context, transport: Transport, material: RunMaterial,
+        frozen: FloatBuffer? = nil, listen: [Endpoint], log: Logger
     ) throws(ZeroMQError) {
         (thread, endpoint) = try SocketThread.start("data") { () throws(ZeroMQError) in
             let poll = try PollBox()
@@ -32,7 +35,7 @@ final class DataService: Sendable {
             let listener = try Self.listen(gatekeeper, listen)
             let loop = DataServiceLoop(
                 gatekeeper: gatekeeper, router: listener.socket, material: material,
-                mailbox: mailbox, log: log)
+                frozen: frozen.map(FrozenWeights.encode), mailbox: mailbox, log: log)
             return .init(mailbox: mailbox, value: listener.endpoint) { loop.run(poll) }
         }
     }

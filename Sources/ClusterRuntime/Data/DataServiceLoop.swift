@@ -19,6 +19,8 @@ final class DataServiceLoop {
     private let gatekeeper: Gatekeeper
     private let router: SocketBox
     private let material: RunMaterial
+    /// The frozen weights as they travel; nil where nothing is frozen.
+    private let frozen: [UInt8]?
     private let mailbox: Mailbox<DataService.Order>
     private let log: Logger
     /// The opened data and its encoded catalog; nil while it is closed.
@@ -34,12 +36,13 @@ final class DataServiceLoop {
 
     /// Creates the loop, with the data closed.
     init(
-        gatekeeper: Gatekeeper, router: SocketBox, material: RunMaterial,
+        gatekeeper: Gatekeeper, router: SocketBox, material: RunMaterial, frozen: [UInt8]?,
         mailbox: Mailbox<DataService.Order>, log: Logger
     ) {
         self.gatekeeper = gatekeeper
         self.router = router
         self.material = material
+        self.frozen = frozen
         self.mailbox = mailbox
         self.log = log
     }
@@ -118,11 +121,20 @@ final class DataServiceLoop {
     /// Returns the bytes that a question asks for, as far as the object has them, and the object's
     /// length.
     private func stretch(_ ask: DataHeader) throws(DataError) -> (payload: [UInt8], total: Int) {
-        let (partitions, catalog) = try opened()
-        guard let reference = ask.object.reference else {
-            let end = min(catalog.count, ask.offset + ask.askedByteCount)
-            return (Array(catalog[min(ask.offset, end)..<end]), catalog.count)
+        func part(of object: [UInt8]) -> (payload: [UInt8], total: Int) {
+            let end = min(object.count, ask.offset + ask.askedByteCount)
+            return (Array(object[min(ask.offset, end)..<end]), object.count)
         }
+        if ask.object.kind == .frozen {
+            guard let frozen else {
+                throw DataError(
+                    .badSetting, file: "the run", what: "frozen weights", expected: "some",
+                    found: "none")
+            }
+            return part(of: frozen)
+        }
+        let (partitions, catalog) = try opened()
+        guard let reference = ask.object.reference else { return part(of: catalog) }
         guard partitions.catalog.contains(reference) else {
             throw DataError(
                 .badSetting, file: "\(reference)", what: "number of a partition",
@@ -156,5 +168,8 @@ final class DataServiceLoop {
 
 extension DataObject {
     /// The object's name in messages to people.
-    var name: String { reference.map { "\($0)" } ?? "the catalog of partitions" }
+    var name: String {
+        if kind == .frozen { return "the frozen weights" }
+        return reference.map { "\($0)" } ?? "the catalog of partitions"
+    }
 }

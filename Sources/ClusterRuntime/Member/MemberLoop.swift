@@ -1,3 +1,4 @@
+import Buffers
 import ClusterProtocol
 import Glibc
 import Logging
@@ -30,6 +31,8 @@ final class MemberLoop {
         var material: RunMaterial
         /// The data; nil in a server, which opens none.
         var dataSet: DataSet?
+        /// The frozen weights; nil where nothing is frozen, and in a server.
+        var frozen: FloatBuffer?
         /// The message with which the coordinator took this process in.
         var welcome: Welcome
     }
@@ -262,7 +265,7 @@ final class MemberLoop {
             worker = WorkerRuntime(
                 material, links: links,
                 compute: .init(
-                    dataSet: dataSet, threadCount: settings.threadCount,
+                    dataSet: dataSet, frozen: prepared.frozen, threadCount: settings.threadCount,
                     makeEngine: settings.makeEngine, report: { mailbox.post(.computed($0)) }))
         }
         let ready = Ready(
@@ -402,12 +405,20 @@ final class MemberLoop {
         let (options, streams) = (settings.data, streams)
         preparation = WorkThread(name: "prepare") {
             let result = Self.load(welcome, threadCount: threadCount) {
-                (configuration) throws(RunError) in
-                guard needsData else { return nil }
+                (material) throws(RunError) in
+                guard needsData else { return (nil, nil) }
                 let opening = DataOpening(
-                    options: options, configuration: configuration, welcome: welcome,
+                    options: options, configuration: material.configuration, welcome: welcome,
                     source: source)
-                return try opening.open { Self.adopt($0, streams) }
+                var stream: PartitionStream?
+                let adopt = { (new: PartitionStream) in
+                    stream = new
+                    Self.adopt(new, streams)
+                }
+                let dataSet = try opening.open(adopt)
+                return (
+                    dataSet, try opening.frozenWeights(material.network.parameters, stream, adopt)
+                )
             }
             mailbox.post(.prepared(result))
         }
@@ -436,18 +447,21 @@ final class MemberLoop {
     ///
     /// - Parameter threadCount: the number of compute threads of a worker; nil in a server.
     private static func load(
-        _ welcome: Welcome, threadCount: Int?, data: (RunConfiguration) throws(RunError) -> DataSet?
+        _ welcome: Welcome, threadCount: Int?,
+        data: (RunMaterial) throws(RunError) -> (DataSet?, frozen: FloatBuffer?)
     ) -> Result<Prepared, RunError> {
         do throws(RunError) {
             let configuration = try RunConfiguration.parse(
                 welcome.configuration, fileName: "the coordinator's configuration")
-            let material = try RunMaterial(configuration, data: welcome.data)
+            let material = try RunMaterial(
+                configuration, data: welcome.data, isUnfrozen: welcome.isUnfrozen)
             if let threadCount {
                 try material.requireMemoryOfWorker(
                     threadCount: material.usefulThreadCount(threadCount))
             }
-            let dataSet = try data(configuration)
-            return .success(Prepared(material: material, dataSet: dataSet, welcome: welcome))
+            let (dataSet, frozen) = try data(material)
+            return .success(
+                Prepared(material: material, dataSet: dataSet, frozen: frozen, welcome: welcome))
         } catch {
             return .failure(error)
         }

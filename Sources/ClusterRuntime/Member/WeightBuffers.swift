@@ -40,11 +40,15 @@ final class WeightBuffers {
     /// Memory for one chunk, by its length in bytes.
     private var chunkBuffers: [Int: FloatBuffer] = [:]
 
-    /// Creates buffers without weights.
-    init(_ material: RunMaterial) {
+    /// Creates buffers without weights, but for those that are frozen.
+    init(_ material: RunMaterial, frozen: FloatBuffer? = nil) {
         plan = material.slicePlan
         wire = material.wire
-        pool = FloatBufferPool(count: material.network.parameters.elementCount, bound: 4)
+        let layout = material.network.parameters
+        pool = FloatBufferPool(count: layout.elementCount, bound: 4) { buffer in
+            guard let frozen else { return }
+            (buffer + layout.frozen.lowerBound).update(from: frozen.pointer, count: frozen.count)
+        }
     }
 
     /// The step whose weights are in use; nil before there is one.

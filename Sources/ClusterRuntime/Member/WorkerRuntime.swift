@@ -13,6 +13,8 @@ final class WorkerRuntime {
     struct Compute: Sendable {
         /// The data that microbatches are read from.
         var dataSet: DataSet
+        /// The frozen weights; nil where nothing is frozen.
+        var frozen: FloatBuffer?
         /// The number of compute threads that were asked for.
         var threadCount: Int
         /// Makes the engines; nil for the run's backend.
@@ -51,7 +53,7 @@ final class WorkerRuntime {
         self.links = links
         self.compute = compute
         needs = PartitionNeeds(compute.dataSet, material: material)
-        weights = WeightBuffers(material)
+        weights = WeightBuffers(material, frozen: compute.frozen)
     }
 
     /// Ends the compute threads and closes all connections.

@@ -39,7 +39,7 @@ extension DataObject {
     /// The partition that the object is; nil for the catalog.
     var reference: PartitionReference? {
         switch kind {
-        case .catalog: nil
+        case .catalog, .frozen: nil
         case .training: PartitionReference(.training, index)
         case .test: PartitionReference(.test, index)
         }

@@ -64,7 +64,7 @@ public enum Backends {
     /// Returns whether oneDNN computes every node of a network.
     private static func isForOneDNN(_ network: Network) -> Bool {
         #if CONVOY_ONEDNN
-            return network.nodes.allSatisfy { LayerStage.problem($0) == nil }
+            return network.nodes.allSatisfy { LayerStage.problem($0, network) == nil }
         #else
             return false
         #endif

@@ -41,7 +41,7 @@ public struct Network: Sendable, Hashable {
     /// it.
     public let nodes: [Node]
     /// The layout of the flat parameter vector.
-    public let parameters: ParameterLayout
+    public private(set) var parameters: ParameterLayout
 
     /// Creates the network of a model and computes every shape.
     ///
@@ -51,6 +51,13 @@ public struct Network: Sendable, Hashable {
         for layer in specification.layers { try builder.append(layer) }
         self.specification = specification
         (nodes, parameters) = try builder.finish()
+    }
+
+    /// Returns this network with its tensors in other places.
+    func with(_ parameters: ParameterLayout) -> Network {
+        var network = self
+        network.parameters = parameters
+        return network
     }
 
     /// The number of elements of one input image: C · H · W.

@@ -106,22 +106,17 @@ struct NetworkBuilder {
         try requireReaders()
         var slots: [ParameterSlot] = []
         var indices = [[Int]](repeating: [], count: nodes.count)
-        var ranges: [Range<Int>] = []
-        for role in [ParameterSlot.Role.trained, .statistic] {
+        for isStatistic in [false, true] {
             for (index, node) in nodes.enumerated() {
-                let start = slots.last?.range.upperBound ?? 0
-                for request in node.plan.slots {
-                    let slot = ParameterSlot(
-                        name: "\(node.name).\(request.suffix)",
-                        offset: slots.last?.range.upperBound ?? 0, shape: request.shape,
-                        fanIn: request.fanIn, fanOut: request.fanOut, kind: request.kind,
-                        initial: request.initial, momentum: request.momentum)
-                    guard slot.role == role else { continue }
+                for request in node.plan.slots where request.kind.isStatistic == isStatistic {
                     indices[index].append(slots.count)
-                    slots.append(slot)
+                    slots.append(
+                        ParameterSlot(
+                            name: "\(node.name).\(request.suffix)", offset: 0,
+                            shape: request.shape, fanIn: request.fanIn, fanOut: request.fanOut,
+                            kind: request.kind, initial: request.initial,
+                            momentum: request.momentum))
                 }
-                let end = slots.last?.range.upperBound ?? 0
-                if role == .trained, end > start { ranges.append(start..<end) }
             }
         }
         let placed = nodes.enumerated().map { index, node in
@@ -130,7 +125,7 @@ struct NetworkBuilder {
                 inputs: node.inputs, inputShapes: node.inputs.map { shapes[$0] },
                 outputShape: node.plan.output, padding: node.plan.padding, slots: indices[index])
         }
-        return (placed, ParameterLayout(slots: slots, nodes: ranges))
+        return (placed, ParameterLayout(slots: slots, nodes: indices))
     }
 
     /// Checks that each node but the last one is read by another.

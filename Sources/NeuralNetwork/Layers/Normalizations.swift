@@ -24,8 +24,8 @@ private func scaleAndShift(_ shape: [Int]) -> [SlotRequest] {
 /// In training, mean and variance are those of the virtual worker's microbatch, and the variance is
 /// the sum of squares divided by the number of values. The new value of the running variance is
 /// unbiased: divided by that number less one. A microbatch with one value a channel, which PyTorch
-/// refuses, leaves the running statistics as they are. In inference, mean and variance are the
-/// running ones.
+/// refuses, leaves the running statistics as they are. In inference, and where the statistics are
+/// frozen, mean and variance are the running ones.
 /// Source: Ioffe and Szegedy, ICML 2015, with the conventions of PyTorch's BatchNorm2d.
 struct BatchNorm: Layer {
     static let kind = "batch-norm"
@@ -157,6 +157,7 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
     private let shift: Int
     private let runningMean: Int
     private let runningVariance: Int
+    private let areStatisticsFrozen: Bool
     private var mean: [Scalar]
     private var inverse: [Scalar]
 
@@ -167,6 +168,7 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
         let places = node.slots.map { parameters.slots[$0].offset }
         (scale, shift) = (places[0], places[1])
         (runningMean, runningVariance) = (places[2], places[3])
+        areStatisticsFrozen = parameters.slots[node.slots[2]].isFrozen
         mean = [Scalar](repeating: 0, count: channels)
         inverse = mean
     }
@@ -200,7 +202,7 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
     @_specialize(where Scalar == Double)
     func forward(_ pass: ReferencePass<Scalar>) {
         for channel in 0..<channels {
-            if pass.isTraining {
+            if pass.isTraining, !areStatisticsFrozen {
                 let batchMean = batchMean(channel, pass)
                 let variance =
                     squares(channel, pass, batchMean) / Double(pass.count * positions)
@@ -235,7 +237,7 @@ private final class ReferenceBatchNorm<Scalar: ReferenceScalar>: ReferenceOperat
             pass.parameterGradient[scale + channel] += Scalar(product)
             pass.parameterGradient[shift + channel] += Scalar(sum)
             let factor = pass.parameters[scale + channel] * inverse[channel]
-            guard pass.isTraining else {
+            guard pass.isTraining, !areStatisticsFrozen else {
                 forEachPlace(channel, pass.count) { place in
                     pass.inputGradients[0][place] = factor * pass.outputGradient[place]
                 }

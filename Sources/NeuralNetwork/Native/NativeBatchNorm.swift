@@ -15,6 +15,8 @@ final class NativeMoments {
     private let epsilon: Double
     /// Scale, shift, running mean and running variance, in this order.
     private let slots: [ParameterSlot]
+    /// Whether the running statistics are those of every microbatch.
+    private let areStatisticsFrozen: Bool
     private let floats: UnsafeMutablePointer<Float>
     private let doubles: UnsafeMutablePointer<Double>
     /// The number of values of a channel that were merged.
@@ -28,6 +30,7 @@ final class NativeMoments {
         positions = node.inputElementCount / node.inputShape[0]
         epsilon = layer.epsilon
         slots = node.slots.map { network.parameters.slots[$0] }
+        areStatisticsFrozen = network.hasFrozenStatistics(node)
         floats = .allocate(capacity: 10 * channels)
         floats.initialize(repeating: 0, count: 10 * channels)
         doubles = .allocate(capacity: 6 * channels)
@@ -81,6 +84,7 @@ final class NativeMoments {
 
     /// Merges the moments of a tile of x.
     func merge(_ x: UnsafePointer<Float>, _ tile: NativeTile) {
+        if areStatisticsFrozen { return }
         isPreparedForInference = false
         convoy_lanes_moments(x, channels, positions, tile.count, tileFirst, tileSecond)
         let here = Double(positions * tile.count)
@@ -103,6 +107,7 @@ final class NativeMoments {
     /// the flat gradient. With one value a channel the running statistics count as those of the
     /// microbatch, so that they stay.
     func finishMoments(_ batch: NativeBarrier.Batch) {
+        if areStatisticsFrozen { return prepareInference() }
         let count = Double(batch.count)
         for channel in 0..<channels {
             setAffine(channel, mean[channel], squares[channel] / valueCount)
@@ -150,6 +155,7 @@ final class NativeMoments {
     /// Writes the gradients of scale and shift, and computes the numbers of the gradient of x.
     func finishGradient(_ batch: NativeBarrier.Batch) {
         let (a, b, c) = gradientNumbers
+        if areStatisticsFrozen { return finishFrozenGradient(batch) }
         for channel in 0..<channels {
             let inverse = 1 / (squares[channel] / valueCount + epsilon).squareRoot()
             // The kernel measured distances from the rounded mean.
@@ -166,8 +172,19 @@ final class NativeMoments {
         }
     }
 
-    /// The elements of the flat gradient that ``finishGradient(_:)`` writes.
-    var finishes: Range<Int> { slots[0].range.lowerBound..<slots[1].range.upperBound }
+    /// As ``finishGradient(_:)``, where mean and variance do not depend on x.
+    private func finishFrozenGradient(_ batch: NativeBarrier.Batch) {
+        let (a, b, c) = gradientNumbers
+        for channel in 0..<channels {
+            let inverse = 1 / (Double(runningVariance[channel]) + epsilon).squareRoot()
+            batch.gradient[slots[0].offset + channel] = Float(product[channel] * inverse)
+            batch.gradient[slots[1].offset + channel] = Float(sum[channel])
+            a[channel] = Float(Double(scale[channel]) * inverse)
+            b[channel] = 0
+            c[channel] = 0
+        }
+    }
+
 }
 
 /// The first half of a batch normalisation: the moments of its input.
@@ -354,7 +371,7 @@ final class NativeGroupNorm: NativeStage {
         return [
             NativeOperation(
                 node.specification.kind, byteCount: 5 * input.byteCount,
-                finishes: slots[0].range.lowerBound..<slots[1].range.upperBound
+                finishes: true
             ) { [unowned self] tile in
                 guard let flat = tile.gradient else { return }
                 convoy_lanes_group_norm_backward(

@@ -34,6 +34,7 @@ final class NativeConvolution: NativeStage {
     /// where no pool follows, and where ``NativeWinograd`` computes both passes.
     private let scratch: AlignedBuffer?
     private let wantsInputGradient: Bool
+    private let isTrained: Bool
     private let taps: UnsafeMutableBufferPointer<Int32>
     private let weightSlot: ParameterSlot
     private let biasSlot: ParameterSlot?
@@ -53,6 +54,7 @@ final class NativeConvolution: NativeStage {
         self.input = input
         self.output = output
         self.wantsInputGradient = wantsInputGradient
+        isTrained = network.isTrained(node)
         weightSlot = weight
         biasSlot = network.slot(.bias, of: node)
         let (from, to) = (node.inputShape, node.outputShape)
@@ -188,16 +190,16 @@ final class NativeConvolution: NativeStage {
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
         let inputGradient = gradients.input()
-        let finishes = weightSlot.offset..<(biasSlot ?? weightSlot).range.upperBound
         let sourceByteCount = padding.byteCount
         if let winograd, winograd.hasBackward {
-            let name = inputGradient == nil ? "weight gradient" : "weight, input gradient"
+            let parts = [isTrained ? "weight" : nil, inputGradient == nil ? nil : "input"]
+            let name = parts.compactMap(\.self).joined(separator: ", ") + " gradient"
             let byteCount =
                 sourceByteCount + outputGradient.byteCount + (inputGradient?.byteCount ?? 0)
             return [
                 NativeOperation(
                     name, isConvolution: true, byteCount: byteCount + winograd.byteCount,
-                    finishes: finishes
+                    finishes: true
                 ) { [unowned self] tile in
                     runBackward(winograd, outputGradient, inputGradient, tile)
                 }
@@ -207,8 +209,8 @@ final class NativeConvolution: NativeStage {
             sourceByteCount + outputGradient.byteCount + (scratch?.byteCount ?? 0)
         var operations = [
             NativeOperation(
-                "weight gradient", isConvolution: true,
-                byteCount: gradientByteCount + weightSlot.elementCount * 4, finishes: finishes
+                isTrained ? "weight gradient" : "output gradient", isConvolution: true,
+                byteCount: gradientByteCount + weightSlot.elementCount * 4, finishes: true
             ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
         ]
         if let inputGradient, let packedTransposed {
@@ -236,8 +238,8 @@ final class NativeConvolution: NativeStage {
                 outputGradient.at(tile), output.at(tile), outputChannels * plane)
         }
         winograd.backward(
-            padding.again(tile), outputGradient.at(tile), tile, weightGradient: flat + weightSlot.offset,
-            biasGradient: biasGradient(flat),
+            padding.again(tile), outputGradient.at(tile), tile,
+            weightGradient: isTrained ? flat + weightSlot.offset : nil, biasGradient: biasGradient(flat),
             inputGradient: inputGradient.map { padding.target($0.at(tile)) })
         if let inputGradient { padding.finish(inputGradient.at(tile)) }
     }
@@ -253,6 +255,7 @@ final class NativeConvolution: NativeStage {
         let adds: Int32 = tile.isFirst ? 0 : 1
         forEachGroup { first, count in
             let gradient = convolutionGradient(outputGradient, first: first, count: count, tile)
+            guard isTrained else { return }
             convoy_lanes_weight_gradient(
                 source, gradient, count, taps.baseAddress, taps.count, &walk,
                 flat + weightSlot.offset + first * taps.count, adds)

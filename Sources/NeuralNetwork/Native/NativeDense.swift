@@ -19,6 +19,7 @@ final class NativeDense: NativeStage {
     private let gradientRows: AlignedBuffer
     private var keptTileCount = 0
     private var hasGradient = false
+    private let isTrained: Bool
     private let weightSlot: ParameterSlot
     private let biasSlot: ParameterSlot?
     private let inputCount: Int
@@ -34,6 +35,7 @@ final class NativeDense: NativeStage {
         self.hasReLU = hasReLU
         self.input = input
         self.output = output
+        isTrained = network.isTrained(node)
         weightSlot = weight
         biasSlot = network.slot(.bias, of: node)
         (inputCount, outputCount) = (node.inputElementCount, node.outputElementCount)
@@ -75,12 +77,11 @@ final class NativeDense: NativeStage {
 
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
-        let end = (biasSlot ?? weightSlot).range.upperBound
         var operations = [
             NativeOperation(
-                "weight gradient",
+                isTrained ? "weight gradient" : "output gradient",
                 byteCount: (weights.byteCount + inputRows.byteCount) / Self.tilesTogether,
-                finishes: weightSlot.offset..<end
+                finishes: true
             ) { [unowned self] tile in runWeightGradient(outputGradient.at(tile), tile) }
         ]
         if let inputGradient = gradients.input() {
@@ -103,7 +104,7 @@ final class NativeDense: NativeStage {
         if hasReLU {
             convoy_relu_backward(outputGradient, output.at(tile), outputCount * lanes)
         }
-        guard let flat = tile.gradient else { return }
+        guard let flat = tile.gradient, isTrained else { return }
         if tile.isFirst {
             keptTileCount = 0
             hasGradient = false

@@ -10,6 +10,7 @@ final class NativeGroupedConvolution: NativeStage {
     private let input: LaneTensor
     private let output: LaneTensor
     private let hasReLU: Bool
+    private let isTrained: Bool
     private let isDepthwise: Bool
     private let groups: Int
     private let window: LaneWindow
@@ -42,6 +43,7 @@ final class NativeGroupedConvolution: NativeStage {
         self.output = output
         self.hasReLU = hasReLU
         groups = layer.groups
+        isTrained = network.isTrained(node)
         weightSlot = weight
         biasSlot = network.slot(.bias, of: node)
         let (from, to) = (node.inputShape, node.outputShape)
@@ -150,11 +152,11 @@ final class NativeGroupedConvolution: NativeStage {
 
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
-        let finishes = weightSlot.offset..<(biasSlot ?? weightSlot).range.upperBound
         let byteCount = input.byteCount + outputGradient.byteCount
         var operations = [
             NativeOperation(
-                "weight gradient", isConvolution: true, byteCount: byteCount, finishes: finishes
+                isTrained ? "weight gradient" : "output gradient", isConvolution: true,
+                byteCount: byteCount, finishes: true
             ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
         ]
         if let inputGradient = gradients.input() {
@@ -174,6 +176,7 @@ final class NativeGroupedConvolution: NativeStage {
         let lanes = AlignedBuffer.lanes
         let adds: Int32 = tile.isFirst ? 0 : 1
         if hasReLU { convoy_relu_backward(gradient, output.at(tile), groups * filters * plane) }
+        guard isTrained else { return }
         if let biasSlot {
             convoy_lanes_bias_gradient(
                 gradient, groups * filters, plane / lanes, flat + biasSlot.offset, adds)

@@ -5,7 +5,7 @@ import CKernels
 /// A plan is made once. A step allocates nothing, but for the first one with more tiles than any
 /// before.
 final class NativePlan {
-    typealias Named = (node: String, operation: NativeOperation)
+    typealias Named = (node: Node, operation: NativeOperation)
 
     let network: Network
     private let memory: NativeMemory
@@ -74,7 +74,7 @@ final class NativePlan {
                 let isLast = entry.output == planner.outputValue
                 let operations =
                     entry.stage.forward() + rounding(isLast ? nil : tensors[entry.output])
-                return operations.map { (entry.stage.node.name, $0) }
+                return operations.map { (entry.stage.node, $0) }
             }
         }
         let backward = planner.planBackward(rounding)
@@ -91,12 +91,12 @@ final class NativePlan {
         for segment in entries.indices.reversed() {
             if segment < backwardBarriers.count {
                 for barrier in backwardBarriers[segment] {
-                    let news = barrier.finishes.flatMap { final.finish($0) }
+                    let news = barrier.finishes ? final.finish(network.trainedRange(barrier.node)) : nil
                     ofBarriers[segment] = news ?? ofBarriers[segment]
                 }
             }
             elements[segment] = backwardOperations[segment].map { entry in
-                entry.operation.finishes.flatMap { final.finish($0) }
+                entry.operation.finishes ? final.finish(network.trainedRange(entry.node)) : nil
             }
         }
         finalElements = elements
@@ -107,12 +107,18 @@ final class NativePlan {
         _ stages: [any NativeStage], _ network: Network
     ) -> [(name: String, run: (UnsafePointer<Float>) -> Void)] {
         var loads: [(name: String, run: (UnsafePointer<Float>) -> Void)] =
-            stages.filter { $0.load != nil }.sorted { $0.node.index < $1.node.index }
+            stages.filter { network.isTrained($0.node) }.sorted { $0.node.index < $1.node.index }
             .compactMap { stage in stage.load.map { (stage.node.name, $0) } }
-        let statistics = stages.compactMap(\.loadStatistics)
-        if !statistics.isEmpty {
-            loads.append(("statistics", { flat in for load in statistics { load(flat) } }))
+        func append(_ name: String, _ parts: [(UnsafePointer<Float>) -> Void]) {
+            if !parts.isEmpty { loads.append((name, { flat in for part in parts { part(flat) } })) }
         }
+        append(
+            "statistics",
+            stages.filter { !network.hasFrozenStatistics($0.node) }.compactMap(\.loadStatistics))
+        let frozen = stages.filter { stage in
+            stage.node.slots.contains { network.parameters.slots[$0].isFrozen }
+        }
+        append("frozen", frozen.compactMap(\.load) + frozen.compactMap(\.loadStatistics))
         return loads
     }
 
@@ -299,7 +305,7 @@ private struct FinalElements {
     private var finished: Set<Range<Int>> = []
     private var first: Int
 
-    init(_ parameters: ParameterLayout) { first = parameters.elementCount }
+    init(_ parameters: ParameterLayout) { first = parameters.activeCount }
 
     /// Notes that a range is final. Returns the first element that is final with all after it, if
     /// that is news.

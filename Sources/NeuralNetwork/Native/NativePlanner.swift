@@ -50,8 +50,6 @@ final class NativePlanner {
         var roots = Array(0..<valueCount)
         var readers = [[Node]](repeating: [], count: valueCount)
         var segments = [Int](repeating: 0, count: valueCount)
-        var isWanted = [Bool](repeating: false, count: valueCount)
-        isWanted[0] = wantsImageGradient
         for node in network.nodes {
             if node.layer is Flatten { roots[node.output] = roots[node.inputs[0]] }
             let inputs = node.inputs.map { roots[$0] }
@@ -60,13 +58,11 @@ final class NativePlanner {
             }
             let cut = node.layer is BatchNorm ? 1 : 0
             segments[node.output] = inputs.map { segments[$0] }.max()! + cut
-            isWanted[node.output] =
-                !node.slots.isEmpty || inputs.contains { isWanted[$0] }
         }
         self.roots = roots
         self.readers = readers
         self.segments = segments
-        self.isWanted = isWanted
+        isWanted = network.gradientsNeeded(ofImages: wantsImageGradient)
         let last = segments.max() ?? 0
         entries = Array(repeating: [], count: last + 1)
         forwardBarriers = Array(repeating: [], count: last)
@@ -157,15 +153,15 @@ final class NativePlanner {
         roots.append(normalized)
         tensors.append(nil)
         segments.append(segment)
-        isWanted.append(true)
+        isWanted.append(isWanted[node.output])
         entries[segment].append(
             Entry(stage: stage, segment: segment, inputs: [input], output: normalized))
         forwardBarriers[segment].append(
-            NativeBarrier(name: node.name) { moments.finishMoments($0) })
-        backwardBarriers[segment].append(
-            NativeBarrier(name: node.name, finishes: moments.finishes) {
-                moments.finishGradient($0)
-            })
+            NativeBarrier(node: node) { moments.finishMoments($0) })
+        if isWanted[node.output] {
+            backwardBarriers[segment].append(
+                NativeBarrier(node: node, finishes: true) { moments.finishGradient($0) })
+        }
         computed.insert(node.index)
         if let sum = soleReader(of: node), sum.layer is Add, sum.inputs.count == 2,
             roots[sum.inputs[0]] != roots[sum.inputs[1]], pending[sum.index] == nil
@@ -213,7 +209,7 @@ final class NativePlanner {
     /// The backward pass.
     struct Backward {
         /// The operations of each segment, with the names of their nodes.
-        var operations: [[(node: String, operation: NativeOperation)]]
+        var operations: [[(node: Node, operation: NativeOperation)]]
         /// The gradient of the outputs.
         var outputGradient: LaneTensor
         /// The gradient of the images; nil where it is not wanted.
@@ -242,13 +238,13 @@ final class NativePlanner {
             segment: lastSegment)
         memory.use(outputGradient)
         gradients[outputValue] = Gradient(tensor: outputGradient, isShared: false)
-        var operations: [[(node: String, operation: NativeOperation)]] = Array(
+        var operations: [[(node: Node, operation: NativeOperation)]] = Array(
             repeating: [], count: segmentCount)
         for entry in entries.joined().reversed() {
-            let name = entry.stage.node.name
+            let node = entry.stage.node
             let segment = entry.segment
             guard var here = gradients[entry.output],
-                !entry.stage.node.slots.isEmpty || entry.inputs.contains(where: { isWanted[$0] })
+                network.isTrained(node) || entry.inputs.contains(where: { isWanted[$0] })
             else { continue }
             func fresh(_ value: Int, _ count: Int) -> LaneTensor {
                 memory.gradient(
@@ -258,7 +254,7 @@ final class NativePlanner {
                 let (from, copy) = (here.tensor, fresh(entry.output, here.tensor.elementCount))
                 operations[segment].append(
                     (
-                        name,
+                        node,
                         NativeOperation("copy", byteCount: 2 * copy.byteCount) { tile in
                             copy.at(tile).update(from: from.at(tile), count: copy.floatCount)
                         }
@@ -275,10 +271,10 @@ final class NativePlanner {
                     return fresh(value, self.elementCount(of: value))
                 },
                 inputs: Array(repeating: nil, count: entry.inputs.count))
-            operations[segment] += entry.stage.backward(&given).map { (name, $0) }
+            operations[segment] += entry.stage.backward(&given).map { (node, $0) }
             let parts = given.inputs.compactMap(\.self)
             for part in Self.unique(parts) {
-                operations[segment] += finish(part).map { (name, $0) }
+                operations[segment] += finish(part).map { (node, $0) }
             }
             for part in parts { memory.use(part) }
             let passCount = parts.count { $0 === here.tensor }
@@ -296,7 +292,7 @@ final class NativePlanner {
                     : !next.isShared ? next.tensor : fresh(value, part.elementCount)
                 operations[segment].append(
                     (
-                        name,
+                        node,
                         NativeOperation("add gradients", byteCount: 3 * target.byteCount) {
                             [first = earlier.tensor] tile in
                             FlatVector.add(
@@ -304,7 +300,7 @@ final class NativePlanner {
                                 count: target.floatCount)
                         }
                     ))
-                operations[segment] += finish(target).map { (name, $0) }
+                operations[segment] += finish(target).map { (node, $0) }
                 memory.use(target)
                 memory.release(earlier.tensor, segment: segment)
                 memory.release(part, segment: segment)

@@ -22,7 +22,7 @@ final class NativeProfile: EngineProfile {
         var firstForward = [parts.count]
         parts.append(Self.part(.forward, "images", "into lanes", byteCount: 2 * imageByteCount))
         for segment in plan.forwardOperations {
-            parts += segment.map { Self.part(.forward, $0.node, $0.operation) }
+            parts += segment.map { Self.part(.forward, $0.node.name, $0.operation) }
             firstForward.append(parts.count)
         }
         parts.append(
@@ -32,7 +32,7 @@ final class NativeProfile: EngineProfile {
         var firstBackward = [Int](repeating: 0, count: plan.backwardOperations.count)
         for (index, segment) in plan.backwardOperations.enumerated().reversed() {
             firstBackward[index] = parts.count
-            parts += segment.map { Self.part(.backward, $0.node, $0.operation) }
+            parts += segment.map { Self.part(.backward, $0.node.name, $0.operation) }
         }
         self.parts = parts
         self.firstForward = firstForward

@@ -24,13 +24,12 @@ struct NativeOperation {
     let isConvolution: Bool
     /// The bytes that are read and written each time.
     let byteCount: Int
-    /// The elements of the flat gradient that are final once this has run on the last tile; nil for
-    /// an operation that makes nothing final.
-    var finishes: Range<Int>?
+    /// Whether the gradients of the node's tensors are final once this has run on the last tile.
+    var finishes: Bool
     let run: (NativeTile) -> Void
 
     init(
-        _ name: String, isConvolution: Bool = false, byteCount: Int, finishes: Range<Int>? = nil,
+        _ name: String, isConvolution: Bool = false, byteCount: Int, finishes: Bool = false,
         run: @escaping (NativeTile) -> Void
     ) {
         self.name = name
@@ -50,9 +49,9 @@ struct NativeBarrier {
         /// The flat gradient.
         var gradient: UnsafeMutablePointer<Float>
     }
-    let name: String
-    /// The elements of the flat gradient that are final once this has run; nil for none.
-    var finishes: Range<Int>?
+    let node: Node
+    /// Whether the gradients of the node's tensors are final once this has run.
+    var finishes = false
     let run: (Batch) -> Void
 }
 

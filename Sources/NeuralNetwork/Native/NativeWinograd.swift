@@ -144,13 +144,14 @@ final class NativeWinograd {
     ///   - outputGradient: the gradient of the convolution's output with the ReLU's mask applied,
     ///     or of the pool's output where the pool is computed here.
     ///   - tile: says when sums start and when they are written.
-    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile of a microbatch.
+    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile of a microbatch;
+    ///     nil where neither it nor the bias's is wanted.
     ///   - biasGradient: [outputs].
     ///   - inputGradient: overwritten with the gradient of the padded input; nil where it is not
     ///     wanted.
     func backward(
         _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>, _ tile: NativeTile,
-        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
+        weightGradient: UnsafeMutablePointer<Float>?, biasGradient: UnsafeMutablePointer<Float>,
         inputGradient: UnsafeMutablePointer<Float>?
     ) {
         guard let sums = weightGradientPoints else { return }
@@ -167,11 +168,15 @@ final class NativeWinograd {
                     outputGradient, &shape, first, count, outputPoints.floats)
             }
             let adds: Int32 = tile.isFirst && first == 0 ? 0 : 1
-            addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
-            // The sum of a tile's gradients lies at the sixth point.
-            let gradientPoint = convoy_winograd_point(shape.outputs * count * AlignedBuffer.lanes)
-            convoy_lanes_bias_gradient(
-                outputPoints.floats + 5 * gradientPoint, shape.outputs, count, biasGradient, adds)
+            if weightGradient != nil {
+                addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
+                // The sum of a tile's gradients lies at the sixth point.
+                let gradientPoint = convoy_winograd_point(
+                    shape.outputs * count * AlignedBuffer.lanes)
+                convoy_lanes_bias_gradient(
+                    outputPoints.floats + 5 * gradientPoint, shape.outputs, count, biasGradient,
+                    adds)
+            }
             if let inputGradient, let transposedWeights, let inputGradientPoints {
                 multiply(
                     transposedWeights, outputPoints, height: shape.channels, depth: shape.outputs,
@@ -180,7 +185,7 @@ final class NativeWinograd {
                     inputGradientPoints.floats, &shape, first, count, inputGradient)
             }
         }
-        if tile.isLast {
+        if tile.isLast, let weightGradient {
             convoy_winograd_unpack_gradient(
                 sums.floats, shape.outputs * shape.channels, weightGradient)
         }

@@ -23,7 +23,7 @@ enum LayerStage {
     static func list(_ network: Network) throws(BackendError) -> [LayerStage] {
         var stages: [LayerStage] = []
         for node in network.nodes {
-            if let problem = problem(node) {
+            if let problem = problem(node, network) {
                 throw BackendError(
                     backend: .oneDNN,
                     problem: "\(node.name): \(problem) computed by native and reference alone")
@@ -53,8 +53,11 @@ enum LayerStage {
     }
 
     /// Returns what is not computed here; nil for a node that is.
-    static func problem(_ node: Node) -> String? {
+    static func problem(_ node: Node, _ network: Network) -> String? {
         if node.inputs != [node.index] { return "a layer that does not read the layer before it is" }
+        if node.slots.contains(where: { network.parameters.slots[$0].isFrozen }) {
+            return "a frozen layer is"
+        }
         switch node.layer {
         case let layer as Conv2D:
             if layer.groups != 1 { return "a convolution in groups is" }

@@ -10,9 +10,9 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     private enum Change: Hashable {
-        /// The optimizer divides the gradient by the number of records and takes a step, with or
-        /// without weight decay.
-        case optimizer(decays: Bool)
+        /// The optimizer divides the gradient by the number of records and takes a step. Its
+        /// learning rate and its weight decay are multiplied by these factors.
+        case optimizer(rate: Double, decay: Double)
         /// The new value is (1 - momentum) · value + momentum · statistic. The gradient's place
         /// holds the statistic times the number of records.
         case average(momentum: Double)
@@ -56,18 +56,23 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - rates: the learning rates of the run.
     ///   - decays1D: whether weight decay applies to biases and to the scales and shifts of
     ///     normalisations too. Most of these have one dimension.
+    ///   - groups: tensors with another learning rate or weight decay.
     public init(
         _ optimizer: OptimizerSpecification, _ parameters: ParameterLayout,
-        rates: Rates = Rates(), decays1D: Bool = true
+        rates: Rates = Rates(), decays1D: Bool = true, groups: [ParameterGroup] = []
     ) {
         self.optimizer = optimizer
         self.rates = rates
         var stretches: [Stretch] = []
-        for slot in parameters.slots {
+        for slot in parameters.slots.sorted(by: { $0.offset < $1.offset }) {
             let change: Change
             switch slot.role {
-            case .trained: change = .optimizer(decays: decays1D || slot.kind == .weight)
+            case .trained:
+                let (rate, decay) = ParameterGroup.factors(groups, of: slot.name)
+                let decays = decays1D || slot.kind == .weight
+                change = .optimizer(rate: rate, decay: decays ? decay : 0)
             case .statistic: change = .average(momentum: slot.momentum)
+            case .frozen: continue
             }
             if let last = stretches.last, last.change == change {
                 stretches[stretches.count - 1].range =
@@ -80,13 +85,15 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     /// Returns the optimizer of one update; the first is 1.
-    private func optimizer(step: Int, decays: Bool) -> OptimizerSpecification {
+    private func optimizer(step: Int, rate: Double, decay: Double) -> OptimizerSpecification {
         var result = optimizer
-        let factor = rates.factor(step: step)
+        let factor = rates.factor(step: step) * rate
         if factor != 1, let rate = optimizer["learning-rate"] {
             result["learning-rate"] = rate * factor
         }
-        if !decays { result["weight-decay"] = 0 }
+        if decay != 1, let whole = optimizer["weight-decay"] {
+            result["weight-decay"] = whole * decay
+        }
         return result
     }
 
@@ -95,7 +102,7 @@ public struct UpdateRule: Sendable, Hashable {
     /// All vectors begin with the first element of the range. `newWeights` may be `weights`; no
     /// other two of them may overlap.
     /// - Parameters:
-    ///   - range: the elements of the flat vector.
+    ///   - range: the elements of the flat vector, without frozen ones.
     ///   - step: the number of this update; the first is 1.
     ///   - weights: the elements before the update.
     ///   - newWeights: receives the elements after the update.
@@ -113,8 +120,8 @@ public struct UpdateRule: Sendable, Hashable {
             let part = stretch.range.clamped(to: range)
             let start = part.lowerBound - range.lowerBound
             switch stretch.change {
-            case .optimizer(let decays):
-                optimizer(step: step, decays: decays).update(
+            case .optimizer(let rate, let decay):
+                optimizer(step: step, rate: rate, decay: decay).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
                     state: state.map { $0 + start }, count: part.count)

@@ -59,7 +59,7 @@ public final class ReferenceEngine: GradientEngine {
             gradient: &outputGradient, into: &statistics)
         let imageGradient = reference.backward(
             outputGradient: outputGradient, parameterGradient: gradient, count: batch.count,
-            isTraining: true, key, isWanted: observer.isWanted)
+            isTraining: true, key, wantsImageGradient: false, isWanted: observer.isWanted)
         return imageGradient.isEmpty ? nil : statistics
     }
 

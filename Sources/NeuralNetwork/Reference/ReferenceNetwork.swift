@@ -132,21 +132,25 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
     /// Propagates the gradient of the outputs of the last `forward` call back through the network,
     /// and adds the gradients of the parameters to `parameterGradient`.
     ///
-    /// - Parameter isWanted: is asked before each node.
+    /// - Parameters:
+    ///   - wantsImageGradient: whether the gradient of the images is computed. Without it, nodes
+    ///     are left out that nothing trained comes before.
+    ///   - isWanted: is asked before each node.
     /// - Returns: the gradient of the images, [count, C, H, W]; nothing where it was not wanted to
     ///   the end.
     func backward(
         outputGradient: UnsafePointer<Scalar>, parameterGradient: UnsafeMutablePointer<Scalar>,
         count: Int, isTraining: Bool, _ dropout: ReferenceDropoutKey?,
-        isWanted: () -> Bool = { true }
+        wantsImageGradient: Bool = true, isWanted: () -> Bool = { true }
     ) -> [Scalar] {
         var hasGradient = [Bool](repeating: false, count: values.count)
+        let isNeeded = network.gradientsNeeded(ofImages: wantsImageGradient)
         let last = network.nodes.count
         for element in 0..<count * network.outputElementCount {
             gradients[last][element] = outputGradient[element]
         }
         hasGradient[last] = true
-        for node in network.nodes.reversed() where hasGradient[node.output] {
+        for node in network.nodes.reversed() where hasGradient[node.output] && isNeeded[node.output] {
             guard isWanted() else { return [] }
             var output: [Scalar] = []
             swap(&output, &values[node.output])

@@ -11,11 +11,15 @@ public struct Checkpoint: Sendable {
     public var step: Int
     /// The flat vectors, in slot order: the weights, then each vector of the optimizer's state.
     public var parts: [FloatBuffer]
+    /// The tensors' places in the vectors, in slot order; nil where that is the order of the
+    /// vectors. See `ParameterLayout.order`.
+    public var order: [Range<Int>]?
 
     /// Creates a checkpoint from its vectors.
-    public init(step: Int, parts: [FloatBuffer]) {
+    public init(step: Int, parts: [FloatBuffer], order: [Range<Int>]? = nil) {
         self.step = step
         self.parts = parts
+        self.order = order
     }
 
     /// Returns the state of a new run: the given weights, and zeros for the optimizer's state.
@@ -24,12 +28,22 @@ public struct Checkpoint: Sendable {
     ///   - weights: the flat parameter vector.
     ///   - partCount: the number of vectors: 1 for the weights, and 1 for each vector of the
     ///     optimizer's state.
-    public static func initial(_ weights: [Float], partCount: Int) -> Checkpoint {
-        let first = FloatBuffer(count: weights.count)
-        weights.withUnsafeBytes { first.copy($0) }
-        return Checkpoint(
+    package static func initial(
+        _ weights: FloatBuffer, partCount: Int, order: [Range<Int>]?
+    ) -> Checkpoint {
+        Checkpoint(
             step: 0,
-            parts: [first] + (1..<max(1, partCount)).map { _ in FloatBuffer(count: weights.count) })
+            parts: [weights]
+                + (1..<max(1, partCount)).map { _ in FloatBuffer(count: weights.count) },
+            order: order)
+    }
+
+    /// Returns a copy of the frozen weights; nil where nothing is frozen.
+    package func frozen(_ layout: ParameterLayout) -> FloatBuffer? {
+        if layout.frozen.isEmpty { return nil }
+        let copy = FloatBuffer(count: layout.frozen.count)
+        copy.copy(parts[0].bytes(layout.frozen))
+        return copy
     }
 
     /// Whether all weights and the whole optimizer state are finite numbers.
@@ -41,7 +55,13 @@ public struct Checkpoint: Sendable {
 
     /// The SHA-256 of the flat parameters (fp32, little-endian, in slot order) in hexadecimal
     /// digits.
-    public var weightsSHA256: String { SHA256.hexadecimal(of: parts[0].bytes) }
+    public var weightsSHA256: String {
+        var hash = SHA256()
+        for range in order ?? [0..<parts[0].count] {
+            hash.update(bufferPointer: parts[0].bytes(range))
+        }
+        return hexadecimal(hash.finalize())
+    }
 }
 
 /// The content of a checkpoint's `state.json`.

@@ -67,14 +67,17 @@ public enum CheckpointReader {
     ///   - tensors: the file that holds the tensors.
     ///   - prefix: the text before each slot's name in the file.
     ///   - layout: the slots of the flat vector.
+    ///   - mayLack: whether a slot has no tensor in the file; zeros take its place.
     ///   - file: the name for error messages.
     /// - Throws: `.checkpoint` when a tensor is missing, or when its shape is not the slot's.
     public static func flat(
-        _ tensors: SafeTensorsFile, prefix: String, layout: ParameterLayout, file: String
+        _ tensors: SafeTensorsFile, prefix: String, layout: ParameterLayout,
+        mayLack: (ParameterSlot) -> Bool = { _ in false }, file: String
     ) throws(RunError) -> FloatBuffer {
         // All tensors are checked before memory is allocated: the model in the metadata may claim a
         // size that the file does not have.
-        let found = try layout.slots.map { slot throws(RunError) in
+        let slots = layout.slots.filter { !mayLack($0) }
+        let found = try slots.map { slot throws(RunError) in
             guard let tensor = tensors[prefix + slot.name] else {
                 let names = tensors.tensors.map(\.name).joined(separator: ", ")
                 throw .checkpoint("\(file): expected tensor \(prefix + slot.name), found \(names)")
@@ -87,7 +90,7 @@ public enum CheckpointReader {
             return tensor
         }
         let buffer = FloatBuffer(count: layout.elementCount)
-        for (slot, tensor) in zip(layout.slots, found) {
+        for (slot, tensor) in zip(slots, found) {
             do throws(SafeTensorsError) {
                 try tensor.floats().withUnsafeBytes { buffer.copy($0, to: slot.offset) }
             } catch {
@@ -95,25 +98,6 @@ public enum CheckpointReader {
             }
         }
         return buffer
-    }
-
-    /// Reads initial weights from any safetensors file that has the right tensors.
-    ///
-    /// - Throws: `.storage` when the file cannot be read; `.checkpoint` when a tensor is missing,
-    ///   has another shape or holds a number that is not finite.
-    public static func weights(
-        file: String, layout: ParameterLayout
-    ) throws(RunError) -> FloatBuffer {
-        let weights = try flat(tensors(file), prefix: "", layout: layout, file: file)
-        for slot in layout.slots {
-            let values = UnsafeBufferPointer(
-                start: weights.pointer + slot.range.lowerBound, count: slot.range.count)
-            guard let index = values.firstIndex(where: { !$0.isFinite }) else { continue }
-            throw .checkpoint(
-                "\(file): tensor \(slot.name): element \(index) is not a finite number (found "
-                    + "\(values[index])); train from a checkpoint of before")
-        }
-        return weights
     }
 
     /// Reads a model and its weights.
@@ -151,7 +135,7 @@ public enum CheckpointReader {
 
     /// Returns the safetensors file of a checkpoint, of the newest checkpoint of a run, or `path`
     /// itself. A checkpoint is verified first.
-    private static func modelFile(_ path: String) throws(RunError) -> String {
+    package static func modelFile(_ path: String) throws(RunError) -> String {
         if FileSystem.exists("\(path)/\(CheckpointStore.stateFile)") {
             try verify(path, state(path))
             return "\(path)/\(CheckpointStore.modelFile)"

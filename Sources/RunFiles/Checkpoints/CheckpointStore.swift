@@ -122,8 +122,9 @@ public struct CheckpointStore: Sendable {
         }
     }
 
+    /// Returns the tensors of a flat vector. A frozen one has no state of the optimizer.
     private func tensors(_ part: FloatBuffer, prefix: String) -> [SafeTensor] {
-        material.network.parameters.slots.map { slot in
+        material.network.parameters.slots.filter { prefix.isEmpty || !$0.isFrozen }.map { slot in
             SafeTensor(
                 name: prefix + slot.name, dataType: .F32, shape: slot.shape,
                 bytes: Array(part.bytes(slot.range)))
@@ -227,6 +228,8 @@ public struct CheckpointStore: Sendable {
             throw .checkpoint("\(path): expected the state of step \(step), found \(state.step)")
         }
         let beginsAnew = beginsAnew(state)
+        // What was frozen before had no state; it begins with zeros.
+        let hadFrozen = state.settings?[RunConfiguration.Key.freeze] != nil
         let optimizer = try CheckpointReader.tensors("\(path)/\(Self.optimizerFile)")
         var parts = [
             try CheckpointReader.flat(
@@ -241,9 +244,12 @@ public struct CheckpointStore: Sendable {
             parts.append(
                 try CheckpointReader.flat(
                     optimizer, prefix: "\(name).", layout: material.network.parameters,
+                    mayLack: { slot in
+                        slot.isFrozen || hadFrozen && optimizer["\(name).\(slot.name)"] == nil
+                    },
                     file: "\(path)/\(Self.optimizerFile)"))
         }
-        return Checkpoint(step: step, parts: parts)
+        return Checkpoint(step: step, parts: parts, order: material.network.parameters.order)
     }
 
     /// What is wrong with the newest checkpoint, as the end of a sentence. It is empty when the

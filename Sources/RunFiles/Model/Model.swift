@@ -187,7 +187,7 @@ public struct Model: Sendable {
     /// The number of images that are computed together.
     private static let batchSize = 256
 
-    private func engine(_ computation: Computation) throws(RunError) -> any GradientEngine {
+    func engine(_ computation: Computation) throws(RunError) -> any GradientEngine {
         do throws(BackendError) {
             let backend = try Backends.resolve(
                 computation.backend, precision: computation.precision, for: network)

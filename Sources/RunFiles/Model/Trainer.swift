@@ -43,11 +43,11 @@ public final class Trainer {
 
     /// The data set with the configuration's transformations applied.
     private let transformed: DataSet
-    private let material: RunMaterial
-    private let threads: [Worker]
+    private var material: RunMaterial
+    private var threads: [Worker]
     private var weights: FloatBuffer
     private var next: FloatBuffer
-    private let state: [FloatBuffer]
+    private var state: [FloatBuffer]
     private let leaves: [FloatBuffer]
     /// The weights that the engines compute with, rounded as they would be for the wire.
     private let published: FloatBuffer
@@ -63,7 +63,7 @@ public final class Trainer {
         }
     }
 
-    /// Opens the data set and draws the initial weights, or reads those of `training.init`.
+    /// Opens the data set and draws the initial weights, or reads those of `init`.
     ///
     /// - Parameters:
     ///   - configuration: the settings of the run.
@@ -88,48 +88,70 @@ public final class Trainer {
             data: transformed.description.summary(
                 partitionRecordCounts: transformed.partitionRecordCounts))
         let network = material.network
-        let first: FloatBuffer
-        if let path = configuration.training.initialWeights {
-            first = try CheckpointReader.weights(
-                file: path, layout: network.parameters)
-        } else {
-            let drawn = network.initialParameters(seed: configuration.training.seed)
-            first = FloatBuffer(count: drawn.count)
-            drawn.withUnsafeBytes { first.copy($0) }
-        }
+        let first = try InitialWeights(configuration, network).weights
         weights = first
         next = FloatBuffer(count: first.count)
+        let frozen = network.parameters.frozen
+        next.copy(first.bytes(frozen), to: frozen.lowerBound)
         published = FloatBuffer(count: first.count)
         state = configuration.optimizer.stateNames.map { _ in FloatBuffer(count: first.count) }
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
+        threads = try Self.workers(
+            min(threadCount, material.tree.leafCount), material, shape: data.description.shape)
+    }
+
+    private static func workers(
+        _ count: Int, _ material: RunMaterial, shape: [Int]
+    ) throws(RunError) -> [Worker] {
         var threads: [Worker] = []
-        for _ in 0..<min(threadCount, material.tree.leafCount) {
+        for _ in 0..<count {
             do throws(BackendError) {
                 let isa =
                     material.backend == .oneDNN
-                    ? configuration.training.instructionSet
+                    ? material.configuration.training.instructionSet
                         ?? Backends.hostInstructionSet(material.backend) : nil
                 threads.append(
                     Worker(
                         engine: try Backends.makeEngine(
-                            material.backend, network: network,
+                            material.backend, network: material.network,
                             configuration: material.engineConfiguration(instructionSet: isa)),
                         batch: Microbatch(
                             capacity: material.batchPlan.microbatchSize,
-                            shape: data.description.shape)))
+                            shape: shape)))
             } catch {
                 throw .configuration("\(error)")
             }
         }
-        self.threads = threads
+        return threads
+    }
+
+    /// Goes on with what was frozen until now: all vectors are put in slot order.
+    private func unfreeze() throws(RunError) {
+        guard let order = material.network.parameters.order else { return }
+        material = try material.unfrozen()
+        func inSlotOrder(_ vector: FloatBuffer) -> FloatBuffer {
+            let result = FloatBuffer(count: vector.count)
+            var end = 0
+            for range in order {
+                result.copy(vector.bytes(range), to: end)
+                end += range.count
+            }
+            return result
+        }
+        weights = inSlotOrder(weights)
+        state = state.map(inSlotOrder)
+        threads = try Self.workers(threads.count, material, shape: data.description.shape)
     }
 
     /// Returns a model with the present weights.
     public func model() throws(RunError) -> Model {
-        try Model(
-            material.network,
-            weights: Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count)),
-            transformations: configuration.data.transformations)
+        let all = UnsafeBufferPointer(start: weights.pointer, count: weights.count)
+        // The model's own network has its tensors in slot order.
+        let places = material.network.parameters.order ?? [0..<weights.count]
+        let flat = places.flatMap { UnsafeBufferPointer(rebasing: all[$0]) }
+        let network = material.network.unfrozen
+        return try Model(
+            network, weights: flat, transformations: configuration.data.transformations)
     }
 
     /// Trains for a number of steps, or to the end that the configuration asks for.
@@ -147,6 +169,7 @@ public final class Trainer {
     }
 
     private func trainStep() throws(RunError) -> Progress {
+        if step == material.unfreezeStep { try unfreeze() }
         let totals = try computeLeaves()
         let loss = totals.lossSum / Double(totals.sampleCount)
         guard loss.isFinite else {
@@ -154,7 +177,8 @@ public final class Trainer {
         }
         let sum = sum(of: material.tree.root)
         material.updateRule.update(
-            0..<weights.count, step: step + 1, weights: weights.pointer, into: next.pointer,
+            0..<material.network.parameters.activeCount, step: step + 1, weights: weights.pointer,
+            into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
             state: state.map(\.pointer))
         swap(&weights, &next)

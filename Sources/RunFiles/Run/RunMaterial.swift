@@ -18,6 +18,9 @@ public struct RunMaterial: Sendable {
     public let slicePlan: SlicePlan
     /// The backend, with `auto` already settled.
     public let backend: BackendKind
+    /// Whether what is frozen at the start of the run is trained, because the run is past the epoch
+    /// of `unfreeze`.
+    public let isUnfrozen: Bool
 
     /// The number of test records that are evaluated together. It decides the order of the loss
     /// sum.
@@ -29,17 +32,20 @@ public struct RunMaterial: Sendable {
     ///   - configuration: the settings, with the backend settled.
     ///   - data: the data set.
     ///   - backend: the backend that the coordinator settled on; nil settles `auto` for this host.
+    ///   - isUnfrozen: whether the run is past the epoch of `unfreeze`.
     /// - Throws: `.configuration` for settings that contradict one another or that this host cannot
     ///   do, `.model` for a model that does not fit the data set, `.data` for a data set without
     ///   records.
     public init(
         _ configuration: RunConfiguration, data: DataSummary,
-        backend: BackendKind? = nil
+        backend: BackendKind? = nil, isUnfrozen: Bool = false
     ) throws(RunError) {
         try configuration.validate()
         self.configuration = configuration
         self.data = data
-        network = try configuration.network(for: data)
+        self.isUnfrozen = isUnfrozen
+        let frozen = try configuration.network(for: data)
+        network = isUnfrozen ? frozen.unfrozen : frozen
         guard network.parameters.elementCount > 0 else {
             throw .configuration(
                 "model: expected at least one layer with parameters, found none in "
@@ -63,14 +69,15 @@ public struct RunMaterial: Sendable {
         }
         tree = ReductionTree(leafCount: configuration.training.virtualWorkers)
         let cluster = configuration.cluster
+        let layout = network.parameters
         slicePlan = SlicePlan(
-            parameterCount: network.parameters.elementCount,
+            parameterCount: layout.activeCount,
             shardCount: cluster.servers > 0 ? cluster.servers : cluster.workers,
-            layerStarts: network.parameters.layers.map(\.lowerBound))
+            layerStarts: layout.layers.map(\.lowerBound).filter { $0 < layout.activeCount })
         if let backend {
             self.backend = backend
         } else {
-            self.backend = try configuration.resolvedBackend(for: network)
+            self.backend = try configuration.resolvedBackend(for: frozen)
         }
     }
 
@@ -78,6 +85,32 @@ public struct RunMaterial: Sendable {
     /// less.
     public var totalSteps: Int {
         configuration.totalSteps(stepsPerEpoch: batchPlan.stepsPerEpoch)
+    }
+
+    /// The step from which on nothing is frozen; nil where that is never.
+    public var unfreezeStep: Int? {
+        guard let unfreeze = configuration.unfreeze else { return nil }
+        let (step, isTooLarge) = (unfreeze.epoch - 1).multipliedReportingOverflow(
+            by: batchPlan.stepsPerEpoch)
+        return isTooLarge || step >= totalSteps ? nil : step
+    }
+
+    /// The number of steps up to which this material holds: those of the run, or those up to the
+    /// epoch of `unfreeze`.
+    public var plannedSteps: Int { isUnfrozen ? totalSteps : unfreezeStep ?? totalSteps }
+
+    /// The material of the run from ``unfreezeStep`` on.
+    public func unfrozen() throws(RunError) -> RunMaterial {
+        try RunMaterial(configuration, data: data, backend: backend, isUnfrozen: true)
+    }
+
+    /// The groups, with the rate of what was frozen at the start.
+    private var groups: [ParameterGroup] {
+        guard isUnfrozen, let unfreeze = configuration.unfreeze else { return configuration.groups }
+        let thawed = configuration.freeze.map {
+            ParameterGroup(match: NamePattern($0), rate: unfreeze.rate)
+        }
+        return thawed + configuration.groups
     }
 
     /// The precision in which contributions and weights travel.
@@ -111,7 +144,7 @@ public struct RunMaterial: Sendable {
             rates: UpdateRule.Rates(
                 configuration.training.schedule, totalSteps: totalSteps,
                 stepsPerEpoch: batchPlan.stepsPerEpoch),
-            decays1D: configuration.training.decays1D)
+            decays1D: configuration.training.decays1D, groups: groups)
     }
 
     /// The number of vectors in the state of a run: the weights, then each vector of the

@@ -19,7 +19,7 @@ extension RunConfiguration {
     /// Returns every setting that decides bits, in the order of ``Setting/all``.
     ///
     /// The other settings (epochs, workers, checkpoints, audit and so on) may change when a run is
-    /// resumed. `training.init` decides the first step only.
+    /// resumed. `init` decides the first step only.
     ///
     /// - Parameters:
     ///   - data: the data set as it was found. Its content decides bits, its path does not.
@@ -45,6 +45,7 @@ extension RunConfiguration {
         package static let partitions = "data.partitions"
         package static let transformations = "data.transformations"
         package static let model = "model"
+        package static let freeze = "freeze"
         package static let seed = "training.seed"
         package static let batchSize = "training.batch-size"
         package static let virtualWorkers = "training.virtual-workers"
@@ -96,7 +97,9 @@ extension RunMaterial {
     /// A fingerprint of ``decisions`` in 16 hexadecimal digits. It is equal in all processes that
     /// compute the same bits.
     public var settingsFingerprint: String {
-        let text = decisions.map { "\($0.key) \($0.text)" }.joined(separator: "\n")
+        let text =
+            decisions.map { "\($0.key) \($0.text)" }.joined(separator: "\n")
+            + (isUnfrozen ? "\nunfrozen" : "")
         return hexadecimal(SHA256.hash(data: Array(text.utf8)).prefix(8))
     }
 }

@@ -57,8 +57,6 @@ public struct RunConfiguration: Sendable, Hashable {
         /// The instruction set that oneDNN uses; nil for the best that every worker at the start
         /// has.
         public var instructionSet: String?
-        /// A safetensors file with the initial weights; nil draws them from the seed.
-        public var initialWeights: String?
         /// The share of the virtual workers that two workers compute and compare bit for bit, 0 to
         /// 1.
         public var auditRate = 0.0
@@ -70,6 +68,29 @@ public struct RunConfiguration: Sendable, Hashable {
         public var decays1D = true
         /// Whether the run goes on when a loss or a weight is no longer a finite number.
         public var keepsGoing = false
+    }
+
+    /// The settings of the section `init`.
+    public struct Initial: Sendable, Hashable {
+        /// A safetensors file, a checkpoint or a run directory with the initial weights; nil draws
+        /// them from the seed.
+        public var file: String?
+        /// Patterns for the names of tensors that are drawn from the seed all the same.
+        public var except: [String] = []
+    }
+
+    /// When frozen tensors begin to be trained.
+    public struct Unfreezing: Sendable, Hashable {
+        /// The first epoch, counted from 1, in which nothing is frozen; at least 2.
+        public var epoch: Int
+        /// What the learning rate of those tensors is multiplied by.
+        public var rate: Double
+
+        /// Creates the setting.
+        public init(epoch: Int, rate: Double = 1) {
+            self.epoch = epoch
+            self.rate = rate
+        }
     }
 
     /// The settings of the section `cluster`.
@@ -98,6 +119,14 @@ public struct RunConfiguration: Sendable, Hashable {
     public var data = Data()
     /// The model.
     public var model = ModelChoice.builtIn("cnn")
+    /// Where the initial weights come from.
+    public var initial = Initial()
+    /// Patterns for the names of tensors that stay as they are.
+    public var freeze: [String] = []
+    /// When what is frozen begins to be trained; nil for never.
+    public var unfreeze: Unfreezing?
+    /// Tensors with another learning rate or weight decay.
+    public var groups: [ParameterGroup] = []
     /// The settings of the training itself.
     public var training = Training()
     /// The optimizer and its numbers.
@@ -143,6 +172,10 @@ public struct RunConfiguration: Sendable, Hashable {
                 sections.append((section, try mapping.mapping(section)))
             }
             let place = section.isEmpty ? mapping : sections[sections.count - 1].mapping
+            // The place of the initial weights in earlier run files.
+            if section == "training", let former = place.value("init") {
+                initial.file = try former.string()
+            }
             guard setting.applies(self), let value = place.value(name) else { continue }
             try setting.read(value, &self)
         }
@@ -171,7 +204,7 @@ public struct RunConfiguration: Sendable, Hashable {
         if let specification = try? DataSpecification(data.source) {
             data.source = "\(specification.with(directory: FileSystem.absolute))"
         }
-        training.initialWeights = training.initialWeights.map(FileSystem.absolute)
+        initial.file = initial.file.map(FileSystem.absolute)
     }
 
     /// Refuses settings that contradict one another. The error names the key.
@@ -187,6 +220,16 @@ public struct RunConfiguration: Sendable, Hashable {
         }
         do throws(OptimizerError) { try optimizer.validate() } catch {
             throw .configuration("\(error)")
+        }
+        if let unfreeze {
+            if freeze.isEmpty {
+                throw .configuration("unfreeze: expected freeze with it, found none")
+            }
+            if unfreeze.epoch > training.epochs {
+                throw .configuration(
+                    "unfreeze.epoch: expected at most training.epochs (\(training.epochs)), found "
+                        + "\(unfreeze.epoch)")
+            }
         }
     }
 
@@ -220,7 +263,8 @@ public struct RunConfiguration: Sendable, Hashable {
                             + "the data set \(data.name) has \(data.shape)"))
             }
             try network.requireClassifier(classCount: data.classCount)
-            return network
+            try network.requireNames(groups)
+            return try network.freezing(freeze.map(NamePattern.init))
         } catch {
             throw .model("model: \(error)")
         }

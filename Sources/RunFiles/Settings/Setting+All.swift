@@ -6,7 +6,7 @@ import StrictYAML
 extension Setting {
     /// Every setting, in the order of the run file. A setting that depends on another one comes
     /// after it.
-    public static let all: [Setting] = data + [model] + training + optimizer + cluster
+    public static let all: [Setting] = data + [model] + transfer + training + optimizer + cluster
 
     private static let data = [
         Setting(
@@ -66,6 +66,87 @@ extension Setting {
             configuration.model = .specification(
                 try ModelSpecification(name: name, mapping: layers))
         })
+
+    private static let transfer = [
+        patterns(
+            "freeze", \.freeze, example: "[\"layer1.*\"]",
+            decides: .resolved { configuration, _ in
+                configuration.freeze.isEmpty ? nil : patternText(configuration.freeze)
+            },
+            """
+            Tensors that stay as they are, by patterns of their names: neither differentiated, sent nor \
+            updated.
+            """),
+        Setting(
+            "unfreeze", values: "mapping", example: "{epoch: 3, rate: 0.1}",
+            decides: .resolved { configuration, _ in unfreezeText(configuration) },
+            """
+            The epoch, counted from 1, from which on nothing is frozen, and what the learning rate of \
+            those tensors is multiplied by from there on.
+            """,
+            text: { unfreezeText($0).map { .inline($0) } },
+            read: { value, configuration in
+                let settings = try value.mapping()
+                var unfreeze = RunConfiguration.Unfreezing(
+                    epoch: try settings.integer("epoch", in: 2...1_000_000))
+                unfreeze.rate = try settings.double("rate", "above 0 and at most 1000", default: 1) {
+                    $0 > 0 && $0 <= 1000
+                }
+                try settings.finish()
+                configuration.unfreeze = unfreeze
+            }
+        ).withoutFlag,
+        Setting(
+            "groups", values: "list", example: "[{match: \"layer4.*\", rate: 0.1, decay: 0}]",
+            decides: .resolved { configuration, _ in
+                configuration.groups.isEmpty
+                    ? nil : configuration.groups.map(\.yaml).joined(separator: ", ")
+            },
+            """
+            What learning rate and weight decay are multiplied by for tensors of some names; of several \
+            groups for a name the last one counts.
+            """,
+            text: {
+                $0.groups.isEmpty ? nil : .block($0.groups.map { "- \($0.yaml)" })
+            },
+            read: { value, configuration in
+                configuration.groups = try value.list().map(ParameterGroup.init)
+            }
+        ).withoutFlag,
+        Setting(
+            "init.file", flag: "init", values: "FILE or DIR", example: "\"weights.safetensors\"",
+            """
+            Initial weights from a safetensors file, a checkpoint or a run in place of the seed's.
+            """,
+            text: { $0.initial.file.map { .inline(YAMLText.quoted($0)) } },
+            read: { $1.initial.file = try $0.string() }),
+        patterns(
+            "init.except", \.initial.except, flag: "init-except", example: "[\"fc.*\"]",
+            "Tensors that are drawn from the seed all the same: a new head."),
+    ]
+
+    private static func unfreezeText(_ configuration: RunConfiguration) -> String? {
+        configuration.unfreeze.map { "{epoch: \($0.epoch), rate: \($0.rate)}" }
+    }
+
+    private static func patternText(_ patterns: [String]) -> String {
+        "[\(patterns.map(YAMLText.quoted).joined(separator: ", "))]"
+    }
+
+    /// Returns a setting that is a list of patterns of names. Its flag may be repeated.
+    private static func patterns(
+        _ key: String, _ path: Path<[String]>, flag: String? = nil, example: String,
+        decides: Decision = .no, _ summary: String
+    ) -> Setting {
+        Setting(
+            key, flag: flag, values: "patterns of names", example: example, decides: decides, summary,
+            text: {
+                let patterns = $0[keyPath: path]
+                return patterns.isEmpty ? nil : .inline(patternText(patterns))
+            },
+            read: { $1[keyPath: path] = try $0.patterns() }
+        ).repeatable
+    }
 
     private static let training = [
         whole("training.epochs", \.training.epochs, 1...1_000_000, "Passes over the training records."),
@@ -164,11 +245,6 @@ extension Setting {
             Goes on when a loss or weights are not finite numbers; otherwise the run ends with 65 and the \
             last finite weights.
             """),
-        Setting(
-            "training.init", values: "FILE", example: "weights.safetensors",
-            "Initial weights from a safetensors file in place of the seed's.",
-            text: { $0.training.initialWeights.map { .inline(YAMLText.quoted($0)) } },
-            read: { $1.training.initialWeights = try $0.string() }),
     ]
 
     private static let optimizer =

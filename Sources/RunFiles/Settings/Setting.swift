@@ -15,6 +15,8 @@ public struct Setting: Sendable {
     public private(set) var flag: String?
     /// Whether the flag has no value and is written as `--flag` or `--no-flag`.
     public let isSwitch: Bool
+    /// Whether the flag may be repeated: the values make a list.
+    public private(set) var isRepeatable = false
     /// The allowed values, for help texts: "1 to 4096", "fp32, bf16", "DIR".
     public let values: String
     /// The meaning, in a sentence or two.
@@ -170,6 +172,13 @@ extension Setting {
     package func `where`(_ applies: @escaping @Sendable (RunConfiguration) -> Bool) -> Setting {
         var copy = self
         copy.applies = applies
+        return copy
+    }
+
+    /// This setting with a flag that may be repeated.
+    package var repeatable: Setting {
+        var copy = self
+        copy.isRepeatable = true
         return copy
     }
 

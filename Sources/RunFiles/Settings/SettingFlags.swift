@@ -6,7 +6,8 @@ import StrictYAML
 public struct SettingFlags {
     private var given: [(setting: Setting, value: StrictValue)] = []
 
-    /// Parses the flags of settings. If a flag is given twice, the last one counts.
+    /// Parses the flags of settings. If a flag is given twice, the last one counts, or all of them
+    /// where it makes a list.
     ///
     /// - Parameter arguments: the flags of settings and nothing else.
     /// - Throws: `.usage` for a flag that no setting has, and for a flag without its value.
@@ -32,6 +33,9 @@ public struct SettingFlags {
                     throw .usage("\(flag): expected a value (\(setting.values)), found none")
                 }
                 text = rest.removeFirst()
+            }
+            if setting.isRepeatable, let before = self.text(setting.key), let more = text {
+                text = before + "," + more
             }
             given.removeAll { $0.setting.key == setting.key }
             given.append((setting, StrictValue(text ?? "", flag: flag)))
@@ -107,6 +111,7 @@ public struct SettingFlags {
             guard let flag = setting.flag else { continue }
             text += "  --\(setting.isSwitch ? "[no-]" : "")\(flag)\n"
             var sentence = "\(setting.summary) Values: \(setting.values)"
+            if setting.isRepeatable { sentence += "; may be repeated" }
             if setting.applies(defaults), let value = setting.inlineText(defaults) {
                 sentence += "; default \(YAMLText.plain(value))"
             }
