@@ -46,7 +46,8 @@ struct SerialTrainer {
         let state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
         for step in 0..<steps {
             engine.setParameters(weights.map(onTheWire))
-            let (sum, sampleCount) = try sum(step, first: 0, width: 1 << 16)
+            let (whole, sampleCount) = try sum(step, first: 0, width: 1 << 16)
+            let sum = clipped(whole, sampleCount)
             var next = weights
             for slot in network.parameters.slots {
                 let start = slot.offset
@@ -72,8 +73,33 @@ struct SerialTrainer {
             }
             weights = next
         }
-        let digest = weights.withUnsafeBytes { SHA256.hash(data: $0) }
-        return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        return weights.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
+    }
+
+    /// Returns a gradient sum whose mean has at most the norm of `training.clip-norm`. Squares are
+    /// added in blocks of 1,024 elements, each in eight sums, and the blocks in pairs.
+    private func clipped(_ sum: [Float], _ sampleCount: Int) -> [Float] {
+        guard let limit = configuration.training.clipNorm else { return sum }
+        var isTrained = [Bool](repeating: false, count: sum.count)
+        for slot in network.parameters.slots where slot.role == .trained {
+            for element in slot.range { isTrained[element] = true }
+        }
+        var level = stride(from: 0, to: sum.count, by: 1024).map { start -> Double in
+            var parts = [Double](repeating: 0, count: 8)
+            for element in start..<min(start + 1024, sum.count) where isTrained[element] {
+                parts[element % 8] += Double(sum[element]) * Double(sum[element])
+            }
+            let pairs = [parts[0] + parts[1], parts[2] + parts[3], parts[4] + parts[5], parts[6] + parts[7]]
+            return (pairs[0] + pairs[1]) + (pairs[2] + pairs[3])
+        }
+        while level.count > 1 {
+            level = stride(from: 0, to: level.count, by: 2).map {
+                $0 + 1 < level.count ? level[$0] + level[$0 + 1] : level[$0]
+            }
+        }
+        let norm = level[0].squareRoot() / Double(sampleCount)
+        let factor = Float(min(1, limit / (norm + 1e-6)))
+        return zip(sum, isTrained).map { $1 ? $0 * factor : $0 }
     }
 
     /// Returns the optimizer of one tensor in one step, with the rate and the decay that it has

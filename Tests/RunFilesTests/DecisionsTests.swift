@@ -18,7 +18,7 @@ import Testing
         // Initial weights matter only to the first step.
         "initialWeights": nil,
         "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
-        "decays1D": "optimizer.decay-1d",
+        "decays1D": "optimizer.decay-1d", "clipNorm": "training.clip-norm",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
     ]
@@ -39,7 +39,7 @@ import Testing
         // These decide bits where they are not the usual ones.
         var listed: Set = [
             "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
-            "optimizer.decay-1d",
+            "optimizer.decay-1d", "training.clip-norm",
         ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
             listed.insert(decision.key)
@@ -60,13 +60,16 @@ import Testing
         let usual = try texts { _ in }
         #expect(usual["training.schedule"] == nil && usual["training.label-smoothing"] == nil)
         #expect(usual["optimizer.decay-1d"] == nil)
+        #expect(usual["training.clip-norm"] == nil)
         let length = try Sample.material().totalSteps
         let changed = try texts {
             $0.training.schedule = LearningRateSchedule(
                 .cosine(minimum: 0), warmup: .epochs(2.5))
             $0.training.labelSmoothing = 0.1
             $0.training.decays1D = false
+            $0.training.clipNorm = 0.5
         }
+        #expect(changed["training.clip-norm"] == "0.5")
         #expect(
             changed["training.schedule"]
                 == "{name: cosine, minimum: 0.0, warmup-epochs: 2.5} over \(length) steps")

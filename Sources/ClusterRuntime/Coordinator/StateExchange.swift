@@ -77,7 +77,7 @@ final class StateExchange {
             if isMember(peer) { return take(message) }
             flawCount += 1
         case .contribution, .weights, .unsubscribe, .inquiry, .missing, .combine, .follow,
-            .fetchChunk:
+            .fetchChunk, .squares, .fetchSquares:
             flawCount += 1
         }
         return nil

@@ -49,6 +49,8 @@ public final class Trainer {
     private var next: FloatBuffer
     private let state: [FloatBuffer]
     private let leaves: [FloatBuffer]
+    /// The sums of squares of the gradient's blocks; empty without clipping.
+    private var squares: [Double]
     /// The weights that the engines compute with, rounded as they would be for the wire.
     private let published: FloatBuffer
 
@@ -101,6 +103,7 @@ public final class Trainer {
         next = FloatBuffer(count: first.count)
         published = FloatBuffer(count: first.count)
         state = configuration.optimizer.stateNames.map { _ in FloatBuffer(count: first.count) }
+        squares = Array(repeating: 0, count: material.updateRule.clipping?.blockCount ?? 0)
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
         var threads: [Worker] = []
         for _ in 0..<min(threadCount, material.tree.leafCount) {
@@ -153,7 +156,9 @@ public final class Trainer {
             throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
         let sum = sum(of: material.tree.root)
-        material.updateRule.update(
+        let rule = material.updateRule
+        if let clipping = rule.clipping { clip(sum, clipping, totals.sampleCount) }
+        rule.update(
             0..<weights.count, step: step + 1, weights: weights.pointer, into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
             state: state.map(\.pointer))
@@ -165,6 +170,18 @@ public final class Trainer {
     }
 
     // MARK: - Gradients
+
+    /// Scales a gradient whose norm is beyond the limit, in place.
+    private func clip(_ sum: FloatBuffer, _ clipping: GradientClipping, _ sampleCount: Int) {
+        let all = 0..<sum.count
+        let factor = squares.withUnsafeMutableBufferPointer { squares -> Float in
+            guard let base = squares.baseAddress else { return 1 }
+            clipping.measure(all, gradientSum: sum.pointer, into: base)
+            return clipping.factor(UnsafeBufferPointer(squares), sampleCount: sampleCount)
+        }
+        guard factor != 1 else { return }
+        clipping.scale(all, gradientSum: sum.pointer, by: factor, into: sum.pointer)
+    }
 
     /// Computes the gradient of each virtual worker, on all threads.
     ///

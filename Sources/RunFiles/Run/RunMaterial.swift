@@ -66,7 +66,10 @@ public struct RunMaterial: Sendable {
         slicePlan = SlicePlan(
             parameterCount: network.parameters.elementCount,
             shardCount: cluster.servers > 0 ? cluster.servers : cluster.workers,
-            layerStarts: network.parameters.layers.map(\.lowerBound))
+            layerStarts: network.parameters.layers.map(\.lowerBound),
+            granularity: configuration.training.clipNorm == nil
+                ? SlicePlan.alignment : GradientClipping.blockElementCount)
+        try Self.requireSquaresThatFit(slicePlan, configuration)
         if let backend {
             self.backend = backend
         } else {
@@ -106,12 +109,16 @@ public struct RunMaterial: Sendable {
 
     /// How a step changes each element of the flat vector.
     public var updateRule: UpdateRule {
-        UpdateRule(
+        var rule = UpdateRule(
             configuration.optimizer, network.parameters,
             rates: UpdateRule.Rates(
                 configuration.training.schedule, totalSteps: totalSteps,
                 stepsPerEpoch: batchPlan.stepsPerEpoch),
             decays1D: configuration.training.decays1D)
+        rule.clipping = configuration.training.clipNorm.map {
+            GradientClipping(limit: $0, network.parameters)
+        }
+        return rule
     }
 
     /// The number of vectors in the state of a run: the weights, then each vector of the
@@ -123,7 +130,20 @@ public struct RunMaterial: Sendable {
         ShardHostMachine.Configuration(
             tree: tree, plan: slicePlan, partCount: partCount,
             checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval,
-            audit: audit)
+            audit: audit, needsNorm: configuration.training.clipNorm != nil)
+    }
+
+    /// Refuses a model so large that the sums of squares of a shard would not fit into a message.
+    private static func requireSquaresThatFit(
+        _ plan: SlicePlan, _ configuration: RunConfiguration
+    ) throws(RunError) {
+        guard configuration.training.clipNorm != nil, plan.shardCount > 1 else { return }
+        let largest = plan.shards.lazy.compactMap { plan.elements(of: $0)?.count }.max() ?? 0
+        let most = SlicePlan.defaultChunkElementCount / 2 * plan.granularity
+        guard largest > most else { return }
+        throw .configuration(
+            "training.clip-norm: expected at most \(most) parameters a shard, found \(largest); "
+                + "use more servers")
     }
 
     /// The choice of virtual workers that two workers compute; nil when nothing is audited.
