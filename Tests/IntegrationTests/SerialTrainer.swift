@@ -41,9 +41,15 @@ struct SerialTrainer {
 
     /// Returns the SHA-256 of the weights after a number of steps.
     func weights(afterSteps steps: Int) throws -> String {
+        try train(steps: steps).weights.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
+    }
+
+    /// Returns the weights after a number of steps, and their average by `training.ema`.
+    func train(steps: Int) throws -> (weights: [Float], average: [Float]) {
         let optimizer = configuration.optimizer
         var weights = network.initialParameters(seed: configuration.training.seed)
         let state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
+        var average = weights
         for step in 0..<steps {
             engine.setParameters(weights.map(onTheWire))
             let (whole, sampleCount) = try sum(step, first: 0, width: 1 << 16)
@@ -72,8 +78,21 @@ struct SerialTrainer {
                 }
             }
             weights = next
+            take(weights, into: &average)
         }
-        return weights.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
+        return (weights, average)
+    }
+
+    /// Moves the average towards the weights; a statistic is an average already.
+    private func take(_ weights: [Float], into average: inout [Float]) {
+        guard let decay = configuration.training.averageDecay else { return }
+        for slot in network.parameters.slots {
+            for element in slot.range {
+                let moved =
+                    decay * Double(average[element]) + (1 - decay) * Double(weights[element])
+                average[element] = slot.role == .statistic ? weights[element] : Float(moved)
+            }
+        }
     }
 
     /// Returns a gradient sum whose mean has at most the norm of `training.clip-norm`. Squares are

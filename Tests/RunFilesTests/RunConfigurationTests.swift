@@ -60,7 +60,7 @@ import Testing
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, init: start.safetensors, audit: 0.25, keep-going: true,
               schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1,
-              clip-norm: 0.25}
+              clip-norm: 0.25, ema: 0.999}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true, decay-1d: false}
             cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false,
               fan-in: 7}
@@ -92,7 +92,7 @@ import Testing
                 == LearningRateSchedule(
                     .multiStep(at: [.epochs(1), .epochs(1.5)], factor: 0.1), warmup: .steps(3)))
         #expect(read.training.labelSmoothing == 0.1 && !read.training.decays1D)
-        #expect(read.training.clipNorm == 0.25)
+        #expect(read.training.clipNorm == 0.25 && read.training.averageDecay == 0.999)
         #expect(!read.cluster.sharedMemory)
         #expect(try parse(read.yaml) == read)
         for setting in Setting.all where !setting.key.hasPrefix("optimizer.") {
@@ -129,6 +129,8 @@ import Testing
             ("training: {epochs: 0}", "training.epochs: expected a whole number from 1"),
             ("training: {clip-norm: 0}", "training.clip-norm: expected a number above 0, found \"0\""),
             ("training: {clip-norm: off}", "training.clip-norm: expected a number above 0"),
+            ("training: {ema: 1}", "training.ema: expected a number above 0 and below 1, found \"1\""),
+            ("training: {ema: 0}", "training.ema: expected a number above 0 and below 1"),
             ("training: {epochs: 2.5}", "training.epochs: expected a whole number from 1"),
             ("training: {epochs: \"2\"}", "training.epochs: expected a whole number from 1"),
             ("training: {seed: -1}", "training.seed: expected a whole number from 0 to 18446744073709551615"),

@@ -203,8 +203,8 @@ package final class CoordinatorProcess: Sendable {
             })
     }
 
-    /// Returns the state of a new run: initial weights, or those of a file, and zeros for the
-    /// optimizer.
+    /// Returns the state of a new run: initial weights, or those of a file, zeros for the
+    /// optimizer, and the weights for their average.
     private static func initial(_ material: RunMaterial) throws(RunError) -> Checkpoint {
         let training = material.configuration.training
         let network = material.network
@@ -213,6 +213,8 @@ package final class CoordinatorProcess: Sendable {
         if let file = training.initialWeights {
             start.parts[0] = try CheckpointReader.weights(file: file, layout: network.parameters)
         }
+        // The average begins with the weights. Both are only read from here on.
+        if let part = material.averagePart { start.parts[part] = start.parts[0] }
         return start
     }
 

@@ -102,8 +102,13 @@ public final class Trainer {
         weights = first
         next = FloatBuffer(count: first.count)
         published = FloatBuffer(count: first.count)
-        state = configuration.optimizer.stateNames.map { _ in FloatBuffer(count: first.count) }
-        squares = Array(repeating: 0, count: material.updateRule.clipping?.blockCount ?? 0)
+        let rule = material.updateRule
+        state = rule.stateNames.map { name in
+            let vector = FloatBuffer(count: first.count)
+            if name == WeightAverage.name { vector.copy(first.bytes) }
+            return vector
+        }
+        squares = Array(repeating: 0, count: rule.clipping?.blockCount ?? 0)
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
         var threads: [Worker] = []
         for _ in 0..<min(threadCount, material.tree.leafCount) {
@@ -132,6 +137,17 @@ public final class Trainer {
         try Model(
             material.network,
             weights: Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count)),
+            transformations: configuration.data.transformations)
+    }
+
+    /// Returns a model with the average of the weights; nil unless `training.ema` asks for one.
+    public func averagedModel() throws(RunError) -> Model? {
+        guard configuration.training.averageDecay != nil, let average = state.last else {
+            return nil
+        }
+        return try Model(
+            material.network,
+            weights: Array(UnsafeBufferPointer(start: average.pointer, count: average.count)),
             transformations: configuration.data.transformations)
     }
 

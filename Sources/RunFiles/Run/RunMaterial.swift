@@ -118,12 +118,24 @@ public struct RunMaterial: Sendable {
         rule.clipping = configuration.training.clipNorm.map {
             GradientClipping(limit: $0, network.parameters)
         }
+        rule.average = configuration.training.averageDecay.map {
+            WeightAverage(decay: $0, network.parameters)
+        }
         return rule
     }
 
-    /// The number of vectors in the state of a run: the weights, then each vector of the
-    /// optimizer's state.
-    public var partCount: Int { 1 + configuration.optimizer.stateNames.count }
+    /// The number of vectors in the state of a run: the weights, each vector of the optimizer's
+    /// state, and the average of the weights if the run keeps one.
+    public var partCount: Int {
+        1 + configuration.optimizer.stateNames.count + (averagePart == nil ? 0 : 1)
+    }
+
+    /// The index of the average of the weights among the vectors of the state; nil for a run
+    /// without one.
+    package var averagePart: Int? {
+        configuration.training.averageDecay == nil
+            ? nil : 1 + configuration.optimizer.stateNames.count
+    }
 
     /// The configuration of a process that hosts shards.
     public var shardHost: ShardHostMachine.Configuration {
