@@ -26,6 +26,11 @@ final class SimulatedMember {
     var chunkVersions: [ChunkIndex: Step] = [:]
     var sums: [ChunkIndex: TreeSums<[Float]>] = [:]
     var held: [ChunkIndex: [TreeNode: [PeerIdentity: [Float]]]] = [:]
+    /// The sums of squares of all blocks, in even and in odd steps. What is not here is not a
+    /// number.
+    var squares: [[Float]] = [[], []]
+    /// The hosts that this host is connected to.
+    var shardHosts: Set<PeerIdentity> = []
 
     // State of a relay.
     var relay: RelayMachine

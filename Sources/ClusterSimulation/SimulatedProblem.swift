@@ -12,12 +12,17 @@ package struct SimulatedProblem: Sendable {
     package let plan: SlicePlan
     /// The seed of all random numbers of the problem.
     package let seed: UInt64
+    /// The largest norm of a gradient; nil for no clipping.
+    package let clipNorm: Float?
     /// The number of parts of a chunk's state: weights and one momentum.
     package static let partCount = 2
 
     /// Creates the problem of a seed.
-    package init(seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan) {
+    package init(
+        seed: UInt64, virtualWorkerCount: Int, plan: SlicePlan, clipNorm: Float? = nil
+    ) {
         self.seed = seed
+        self.clipNorm = clipNorm
         tree = ReductionTree(leafCount: virtualWorkerCount)
         self.plan = plan
     }
@@ -62,11 +67,28 @@ package struct SimulatedProblem: Sendable {
 
     static func sum(_ left: [Float], _ right: [Float]) -> [Float] { zip(left, right).map { $0 + $1 } }
 
+    /// Returns the sums of squares of the blocks of a range, which begins with a block.
+    package func squares(_ sum: [Float]) -> [Float] {
+        stride(from: 0, to: sum.count, by: plan.granularity).map { start in
+            sum[start..<min(sum.count, start + plan.granularity)].reduce(0) { $0 + $1 * $1 }
+        }
+    }
+
+    /// Returns the factor of a gradient, from the sums of squares of all blocks. The order in which
+    /// blocks are added is fixed, and unlike any cut of the vector.
+    package func factor(_ squares: [Float], sampleCount: Int) -> Float {
+        guard let clipNorm else { return 1 }
+        let even = stride(from: 0, to: squares.count, by: 2).reduce(0) { $0 + squares[$1] }
+        let odd = stride(from: 1, to: squares.count, by: 2).reduce(0) { $0 + squares[$1] }
+        let norm = (even + odd).squareRoot() / Float(sampleCount)
+        return min(1, clipNorm / (norm + 1e-6))
+    }
+
     /// Computes one update of any range of the vector.
     package static func update(
-        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int
+        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int, factor: Float
     ) -> (weights: [Float], momentum: [Float]) {
-        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 / Float(sampleCount) }
+        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 * factor / Float(sampleCount) }
         return (zip(weights, moved).map { $0 - 0.05 * $1 }, moved)
     }
 
@@ -78,7 +100,8 @@ package struct SimulatedProblem: Sendable {
         for step in 0..<steps {
             let (sum, totals) = node(tree.root, step: Step(step), weights: weights)
             (weights, momentum) = Self.update(
-                weights: weights, momentum: momentum, sum: sum, sampleCount: totals.sampleCount)
+                weights: weights, momentum: momentum, sum: sum, sampleCount: totals.sampleCount,
+                factor: factor(squares(sum), sampleCount: totals.sampleCount))
             versions.append(weights)
         }
         return versions

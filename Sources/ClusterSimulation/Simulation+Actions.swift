@@ -302,6 +302,16 @@ extension Simulation {
                 shard: header.shard, chunk: header.chunk, part: header.part, step: header.step,
                 placement: header.placement)
             actOnShards(peer, .state(part), payload: payload)
+        case .squares:
+            actOnShards(
+                peer,
+                .squares(shard: header.shard, step: header.step, placement: header.placement),
+                payload: payload)
+        case .fetchSquares:
+            actOnShards(
+                peer,
+                .squaresWanted(
+                    by: header.shard, step: header.step, placement: header.placement))
         case .unsubscribe:
             actOnShards(peer, .everyShard(.unsubscribe(peer: source)))
             actOnRelay(peer, .unsubscribe(peer: source))
@@ -422,10 +432,58 @@ extension Simulation {
                 members[peer]?.previous = [:]
                 members[peer]?.sums = [:]
                 members[peer]?.held = [:]
+                let unknown = [Float](repeating: .nan, count: problem.plan.blockCount)
+                members[peer]?.squares = [unknown, unknown]
+            case .connect(let placements):
+                members[peer]?.shardHosts = Set(placements.map(\.host))
+            case .sendSquares(let shard, let step, let placement, let hosts):
+                guard let blocks = blocks(of: shard), let member = members[peer] else { return }
+                var header = BulkHeader(kind: .squares, step: step, shard: shard)
+                header.placement = placement
+                let squares = Array(member.squares[step.value & 1][blocks])
+                tell(hosts, header, squares, from: peer)
+            case .askSquares(let shard, let step, let placement, let hosts):
+                squareQuestions += 1
+                var header = BulkHeader(kind: .fetchSquares, step: step, shard: shard)
+                header.placement = placement
+                tell(hosts, header, [], from: peer)
+            case .keepSquares(let shard, let step):
+                guard let blocks = blocks(of: shard), blocks.count == payload.count else {
+                    violation = "\(peer) was to keep squares of a wrong size"
+                    return
+                }
+                members[peer]?.squares[step.value & 1].replaceSubrange(blocks, with: payload)
             case .drop: break
             case .shard(let shard, let action): act(action, shard, peer, payload)
             }
         }
+    }
+
+    private func blocks(of shard: ShardIndex) -> Range<Int>? {
+        problem.plan.elements(of: shard).map { problem.plan.blocks(of: $0) }
+    }
+
+    /// Sends a message from one host of shards to others.
+    private mutating func tell(
+        _ hosts: [PeerIdentity], _ header: BulkHeader, _ payload: [Float], from peer: PeerIdentity
+    ) {
+        for host in hosts {
+            guard members[peer]?.shardHosts.contains(host) == true else {
+                violation = "\(peer) is not connected to \(host)"
+                return
+            }
+            send(.bulk(header, payload), from: peer, to: host)
+        }
+    }
+
+    /// Keeps the sums of squares of a chunk whose root is there.
+    private mutating func measure(_ peer: PeerIdentity, _ chunk: ChunkIndex, _ step: Step) {
+        guard let sum = members[peer]?.sums[chunk]?[problem.tree.root] else {
+            violation = "\(peer) was to measure chunk \(chunk) without its sum"
+            return
+        }
+        let blocks = problem.plan.blocks(of: problem.plan[chunk].range)
+        members[peer]?.squares[step.value & 1].replaceSubrange(blocks, with: problem.squares(sum))
     }
 
     private mutating func act(
@@ -448,6 +506,7 @@ extension Simulation {
         case .add(let chunk, let merge):
             let isAdded = members[peer]?.sums[chunk]?.add(merge, by: SimulatedProblem.sum)
             if isAdded != true { violation = "\(peer) was to add what it does not have" }
+        case .measure(let chunk, let step): measure(peer, chunk, step)
         case .update(let chunk, let step, let sampleCount):
             update(peer, chunk, step, sampleCount)
         case .send(let chunk, let version, let placement, let peers):
@@ -475,8 +534,15 @@ extension Simulation {
             violation = "\(peer) was to update chunk \(chunk) without its sum"
             return
         }
+        let squares = members[peer]?.squares[step.value & 1] ?? []
+        let factor = problem.factor(squares, sampleCount: samples)
+        if problem.clipNorm != nil, squares.contains(where: \.isNaN) {
+            violation = "\(peer) was to update chunk \(chunk) without the norm of the gradient"
+            return
+        }
+        if factor != 1 { clips += 1 }
         let next = SimulatedProblem.update(
-            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples)
+            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples, factor: factor)
         members[peer]?.held[chunk] = nil
         members[peer]?.previous[chunk] = state[0]
         members[peer]?.state[chunk] = [next.weights, next.momentum]

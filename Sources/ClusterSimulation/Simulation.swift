@@ -71,6 +71,10 @@ package struct Simulation {
     /// The number of answers to workers that asked which contributions are missing.
     var helps = 0
     var flips = 0
+    /// The number of updates with a gradient that was scaled.
+    var clips = 0
+    /// The number of questions for sums of squares that had not come.
+    var squareQuestions = 0
     var relayedSums = 0
     var traffic = SimulatedTraffic()
     var tornCheckpoints = 0
@@ -86,7 +90,8 @@ package struct Simulation {
             parameterCount: settings.parameterCount, shardCount: shardCount,
             chunkElementCount: settings.chunkElementCount)
         problem = SimulatedProblem(
-            seed: settings.seed, virtualWorkerCount: settings.virtualWorkerCount, plan: plan)
+            seed: settings.seed, virtualWorkerCount: settings.virtualWorkerCount, plan: plan,
+            clipNorm: settings.clipNorm)
         oracle = problem.serialVersions(steps: settings.totalSteps)
         random = RandomStream(seed: settings.seed, purpose: .simulation, 0xFA17)
         coordinatorConfiguration = .init(
@@ -103,6 +108,7 @@ package struct Simulation {
             configurationText: "",
             bulkEndpoint: "coordinator")
         coordinatorConfiguration.fanIn = settings.fanIn
+        coordinatorConfiguration.exchangesNorms = settings.clipNorm != nil
         coordinator = CoordinatorMachine(coordinatorConfiguration)
         disk.write(chunked([problem.initialWeights, zeros]), step: Step(0))
     }
@@ -141,7 +147,7 @@ package struct Simulation {
             exitCode: outcome?.exitCode, finalStep: outcome?.step.value ?? -1,
             violation: violation, simulatedTime: now, deliveredMessageCount: delivered,
             crashCount: crashes, retryCount: retries, helpCount: helps, bitFlipCount: flips,
-            relayedSumCount: relayedSums,
+            relayedSumCount: relayedSums, clipCount: clips, squareQuestionCount: squareQuestions,
             tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
             hangCount: hangs, diskStallCount: diskStalls, heldCount: helds,
             traffic: traffic, finalWeights: finalWeights,
@@ -234,7 +240,8 @@ package struct Simulation {
                 .init(
                     tree: problem.tree, plan: plan, partCount: SimulatedProblem.partCount,
                     checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500),
-                    audit: audit, ownPeer: role == .worker ? identity : nil)),
+                    audit: audit, ownPeer: role == .worker ? identity : nil,
+                    needsNorm: settings.clipNorm != nil)),
             slowness: role == .worker && nextIdentity % 2 == 0
                 ? settings.faults.slowWorkerFactor : 1,
             relay: RelayMachine(tree: problem.tree, audit: audit))

@@ -27,6 +27,8 @@ package struct SimulationSettings: Sendable {
     /// The largest number of workers that need no relays; with more, workers relay for the servers.
     /// 0 means no relays.
     package var fanIn = 0
+    /// The largest norm of a gradient; nil for no clipping.
+    package var clipNorm: Float?
     /// The first step whose loss is not a finite number. The losses of all later steps are not
     /// finite either.
     package var flawedStep: Int?
@@ -122,6 +124,10 @@ package struct SimulationResult: Sendable {
     package var bitFlipCount: Int
     /// The number of additions made by relays before a shard got the sum.
     package var relayedSumCount: Int
+    /// The number of updates of a chunk with a gradient that was scaled.
+    package var clipCount: Int
+    /// The number of times that a host of shards asked another one for sums of squares.
+    package var squareQuestionCount: Int
     /// The number of journal lines that a crash left incomplete.
     package var tornLineCount: Int
     /// The number of checkpoints that a crash left incomplete.

@@ -12,6 +12,9 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "A checkpoint, a run directory (its newest checkpoint) or a model file.")
     var checkpoint: String
 
+    @Flag(help: "Take the average of the weights that a run with training.ema keeps.")
+    var ema = false
+
     @Option(help: "auto, native, onednn or reference.")
     var backend: String = "auto"
 
@@ -30,7 +33,7 @@ struct ModelOptions: ParsableArguments {
     }
 
     /// Reads the model.
-    func load() throws(RunError) -> Model { try Model(contentsOf: checkpoint) }
+    func load() throws(RunError) -> Model { try Model(contentsOf: checkpoint, isAveraged: ema) }
 
     /// Opens a data set as one partition.
     ///

@@ -58,12 +58,14 @@ import Testing
     }
 
     @Test func kindsAndTypesKeepTheirNumbers() {
-        #expect(BulkKind.allCases.map(\.rawValue) == Array(1...10))
+        #expect(BulkKind.allCases.map(\.rawValue) == Array(1...12))
         #expect(BulkKind(rawValue: 1) == .contribution && BulkKind(rawValue: 2) == .weights)
         #expect(BulkKind(rawValue: 3) == .fetch && BulkKind(rawValue: 4) == .state)
         #expect(BulkKind(rawValue: 5) == .unsubscribe && BulkKind(rawValue: 10) == .fetchChunk)
         #expect(BulkKind(rawValue: 8) == .combine && BulkKind(rawValue: 9) == .follow)
-        #expect(PayloadType.allCases.map(\.rawValue) == Array(0...6))
+        #expect(BulkKind(rawValue: 11) == .squares && BulkKind(rawValue: 12) == .fetchSquares)
+        #expect(PayloadType.allCases.map(\.rawValue) == Array(0...7))
+        #expect(PayloadType(rawValue: 7) == .float64)
         #expect(PayloadType(rawValue: 1) == .float32 && PayloadType(rawValue: 4) == .bfloat16)
     }
 
@@ -112,7 +114,7 @@ import Testing
     @Test(
         arguments: [
             (0, 0x44, BulkHeader.Flaw.magic), (3, 0x58, .magic), (4, 2, .version), (5, 1, .version),
-            (6, 0, .kind), (6, 200, .kind), (7, 7, .payloadType), (7, 255, .payloadType),
+            (6, 0, .kind), (6, 200, .kind), (7, 8, .payloadType), (7, 255, .payloadType),
             (14, 1, .field), (15, 0x80, .field), (20, 32, .field), (20, 255, .field),
             (63, 0x80, .field),
         ])

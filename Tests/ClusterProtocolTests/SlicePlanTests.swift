@@ -7,13 +7,19 @@ import Testing
     /// Checks everything that a plan promises.
     private func check(
         _ parameters: Int, _ shards: Int, _ chunkSize: Int, layers: [Int] = [],
-        _ label: String = ""
+        _ label: String = "", line: Int = SlicePlan.alignment
     ) {
         let plan = SlicePlan(
             parameterCount: parameters, shardCount: shards, layerStarts: layers,
-            chunkElementCount: chunkSize)
+            chunkElementCount: chunkSize, granularity: line)
         let label = "\(label) \(parameters) parameters, \(shards) shards, chunks of \(chunkSize)"
-        let line = SlicePlan.alignment
+        #expect(plan.blockCount == (parameters + line - 1) / line)
+        // Every block lies in one chunk, and in one shard.
+        #expect(plan.chunks.flatMap { plan.blocks(of: $0.range) } == Array(0..<plan.blockCount))
+        #expect(
+            plan.shards.compactMap { plan.elements(of: $0) }.flatMap { plan.blocks(of: $0) }
+                == Array(0..<plan.blockCount), "\(label)")
+        #expect(plan.elements(of: ShardIndex(plan.shardCount)) == nil)
         let lines = (parameters + line - 1) / line
         #expect(plan.parameterCount == parameters)
         #expect(plan.shardCount == min(shards, lines), "\(label)")
@@ -118,6 +124,9 @@ import Testing
             check(
                 parameters, shards, chunkSize, layers: layers.isEmpty ? [] : [0] + layers.sorted(),
                 "seed \(seed):")
+            check(
+                parameters, shards, 1024 + chunkSize,
+                layers: layers.isEmpty ? [] : [0] + layers.sorted(), "seed \(seed):", line: 1024)
         }
     }
 }

@@ -69,7 +69,7 @@ import Testing
             .host(
                 HostShards(
                     shards: [ShardIndex(0), ShardIndex(1)], shardCount: 2, placement: Placement(3),
-                    step: Step(500), stepLimit: Step(938))),
+                    step: Step(500), stepLimit: Step(938), peers: placements)),
             .assignment(
                 Assignment(
                     generation: Generation(4),

@@ -47,7 +47,7 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
 
     static let all: [ScheduleFamily] = [
         ScheduleFamily(name: "delay", seeds: 1...4000, weight: 200, settings: plain),
-        ScheduleFamily(name: "duplicates", seeds: 10_001...14_000, weight: 300) { seed in
+        ScheduleFamily(name: "duplicates", seeds: 10_001...14_000, weight: 280) { seed in
             var settings = plain(seed)
             settings.faults.duplicateProbability = 0.2
             return settings
@@ -175,6 +175,42 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         ScheduleFamily(name: "relayedAuditsAmongFaults", seeds: 250_001...250_200, weight: 1) {
             relayed(auditsAmongFaults($0))
         },
+        // The gradient is clipped by its norm, which the hosts of shards tell one another.
+        ScheduleFamily(
+            name: "clippedLoss", seeds: 310_001...310_600, weight: 5,
+            settings: { seed in
+                var settings = plain(seed)
+                settings.faults.lossProbability = 0.02
+                settings.faults.duplicateProbability = 0.05
+                return clipped(settings)
+            },
+            evidence: [
+                Evidence(name: "clipped updates", atLeast: 10) { $0.clipCount },
+                Evidence(name: "questions for squares", atLeast: 1) { $0.squareQuestionCount },
+            ]),
+        ScheduleFamily(
+            name: "clippedEverythingTorn", seeds: 320_001...320_600, weight: 5,
+            settings: { clipped(everythingTorn($0)) },
+            evidence: [Evidence(name: "clipped updates", atLeast: 20) { $0.clipCount }]),
+        ScheduleFamily(name: "clippedCutsAndClogs", seeds: 330_001...330_300, weight: 5) {
+            clipped(cutsAndClogs($0))
+        },
+        ScheduleFamily(name: "clippedAuditsAmongFaults", seeds: 340_001...340_200, weight: 3) {
+            clipped(auditsAmongFaults($0))
+        },
+        ScheduleFamily(name: "clippedAndRelayed", seeds: 350_001...350_200, weight: 2) {
+            clipped(relayed(everything($0)))
+        },
+        // While the coordinator is away, the steps of an epoch go on.
+        ScheduleFamily(name: "clippedWithoutCoordinator", seeds: 360_001...360_300, weight: 3) { seed in
+            var settings = plain(seed)
+            settings.totalSteps += 40
+            settings.stepsPerEpoch = 20
+            settings.faults.maximumDelay = .milliseconds(60)
+            settings.faults.coordinatorCrashRate = 1
+            settings.faults.calmAfter = .seconds(30)
+            return clipped(settings)
+        },
     ]
 
     // MARK: - Settings from a seed
@@ -246,6 +282,16 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         settings.faults.diskStallRate = 0.1
         settings.faults.duplicateProbability = 0.05
         settings.faults.calmAfter = .seconds(30)
+        return settings
+    }
+
+    /// Clips the gradient, in a cluster that mostly has several hosts of shards.
+    static func clipped(_ settings: SimulationSettings) -> SimulationSettings {
+        var random = RandomStream(seed: settings.seed, purpose: .simulation, 0xC11B)
+        var settings = settings
+        settings.parameterCount = 40 + random.next(below: 120)
+        if settings.fanIn == 0 { settings.serverCount = [0, 2, 3, 4][random.next(below: 4)] }
+        settings.clipNorm = [0.02, 0.1, 0.5][random.next(below: 3)]
         return settings
     }
 

@@ -57,6 +57,8 @@ extension BadInput {
         .train(
             "unknown wire precision", 64, ["--wire-precision", "fp32", "bf16", "fp16"],
             ["--wire-precision", "fp16"]),
+        .train("a gradient of norm 0", 64, ["--clip-norm", "above 0"], ["--clip-norm", "0"]),
+        .train("an average that stays", 64, ["--ema", "below 1"], ["--ema", "1"]),
         .train("unknown source", 64, ["cifar10:DIR", "mnist-3d"], ["--data", "mnist-3d"]),
         BadInput(name: "resume elsewhere", exitCode: 64, mentions: ["--resume", "--run-dir"]) {
             $0.train + ["--resume", $0.finishedRun]
@@ -295,6 +297,9 @@ extension BadInput {
         },
         BadInput(name: "init: no safetensors", exitCode: 65, mentions: ["config.yaml"]) {
             $0.train + ["--config", try $0.config(), "--init", "\($0.finishedRun)/config.yaml"]
+        },
+        BadInput(name: "evaluate: no average", exitCode: 65, mentions: ["ema.safetensors"]) {
+            ["evaluate", "--checkpoint", $0.checkpoint, "--ema", "--data", $0.data]
         },
         BadInput(name: "evaluate: nothing there", exitCode: 65, mentions: ["nothing"]) {
             ["evaluate", "--checkpoint", "\($0.directory.path)/nothing", "--data", $0.data]

@@ -45,29 +45,35 @@ struct SerialTrainer {
 
     /// Returns the SHA-256 of the weights after a number of steps.
     func weights(afterSteps steps: Int) throws -> String {
+        try train(steps: steps).weights.withUnsafeBytes { SHA256.hexadecimal(of: $0) }
+    }
+
+    /// Returns the weights after a number of steps, and their average by `training.ema`.
+    func train(steps: Int) throws -> (weights: [Float], average: [Float]) {
         let optimizer = configuration.optimizer
         var weights = network.initialParameters(seed: configuration.training.seed)
         var state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
         var network = network
         var engine = engine
+        var average = weights
         for step in 0..<steps {
             if let unfreeze = configuration.unfreeze,
                 step == (unfreeze.epoch - 1) * plan.stepsPerEpoch
             {
-                weights = network.parameters.slots.flatMap { weights[$0.range] }
+                weights = inSlotOrder(weights, network)
+                average = inSlotOrder(average, network)
                 state = state.map { vector in
-                    let all = network.parameters.slots.flatMap { slot in
-                        slot.range.map { vector.pointer[$0] }
-                    }
+                    let all = UnsafeBufferPointer(start: vector.pointer, count: vector.count)
                     let ordered = FloatBuffer(count: all.count)
-                    all.withUnsafeBytes { ordered.copy($0) }
+                    inSlotOrder(Array(all), network).withUnsafeBytes { ordered.copy($0) }
                     return ordered
                 }
                 network = network.unfrozen
                 engine = unfrozenEngine
             }
             engine.setParameters(weights.map(onTheWire))
-            let (sum, sampleCount) = try sum(step, engine, first: 0, width: 1 << 16)
+            let (whole, sampleCount) = try sum(step, engine, first: 0, width: 1 << 16)
+            let sum = clipped(whole, sampleCount, network)
             var next = weights
             for slot in network.parameters.slots where slot.role != .frozen {
                 let start = slot.offset
@@ -92,10 +98,53 @@ struct SerialTrainer {
                 }
             }
             weights = next
+            take(weights, network, into: &average)
         }
-        let inOrder = network.parameters.slots.flatMap { weights[$0.range] }
-        let digest = inOrder.withUnsafeBytes { SHA256.hash(data: $0) }
-        return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        return (inSlotOrder(weights, network), inSlotOrder(average, network))
+    }
+
+    private func inSlotOrder(_ vector: [Float], _ network: Network) -> [Float] {
+        network.parameters.slots.flatMap { vector[$0.range] }
+    }
+
+    /// Moves the average towards the weights; a statistic is an average already.
+    private func take(_ weights: [Float], _ network: Network, into average: inout [Float]) {
+        guard let decay = configuration.training.averageDecay else { return }
+        for slot in network.parameters.slots where slot.role != .frozen {
+            for element in slot.range {
+                let moved =
+                    decay * Double(average[element]) + (1 - decay) * Double(weights[element])
+                average[element] = slot.role == .statistic ? weights[element] : Float(moved)
+            }
+        }
+    }
+
+    /// Returns a gradient sum whose mean has at most the norm of `training.clip-norm`. Squares are
+    /// added in blocks of 1,024 elements, each in eight sums, and the blocks in pairs.
+    private func clipped(
+        _ sum: [Float], _ sampleCount: Int, _ network: Network
+    ) -> [Float] {
+        guard let limit = configuration.training.clipNorm else { return sum }
+        var isTrained = [Bool](repeating: false, count: sum.count)
+        for slot in network.parameters.slots where slot.role == .trained {
+            for element in slot.range { isTrained[element] = true }
+        }
+        var level = stride(from: 0, to: sum.count, by: 1024).map { start -> Double in
+            var parts = [Double](repeating: 0, count: 8)
+            for element in start..<min(start + 1024, sum.count) where isTrained[element] {
+                parts[element % 8] += Double(sum[element]) * Double(sum[element])
+            }
+            let pairs = [parts[0] + parts[1], parts[2] + parts[3], parts[4] + parts[5], parts[6] + parts[7]]
+            return (pairs[0] + pairs[1]) + (pairs[2] + pairs[3])
+        }
+        while level.count > 1 {
+            level = stride(from: 0, to: level.count, by: 2).map {
+                $0 + 1 < level.count ? level[$0] + level[$0 + 1] : level[$0]
+            }
+        }
+        let norm = level[0].squareRoot() / Double(sampleCount)
+        let factor = Float(min(1, limit / (norm + 1e-6)))
+        return zip(sum, isTrained).map { $1 ? $0 * factor : $0 }
     }
 
     /// Returns the optimizer of one tensor in one step, with the rate and the decay that it has

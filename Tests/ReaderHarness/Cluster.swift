@@ -46,6 +46,19 @@ enum Cluster {
         shards: plan.shards, shardCount: plan.shardCount, placement: Placement(1), step: Step(0),
         stepLimit: Step(4))
 
+    /// One shard here and one elsewhere, whose hosts exchange the norm of the gradient.
+    static let hostOfOneShard: HostShards = {
+        var host = hostShards
+        host.shards = [ShardIndex(0)]
+        host.peers = [
+            ShardPlacement(
+                shard: ShardIndex(0), host: workers[0], endpoint: "tcp://127.0.0.1:40123"),
+            ShardPlacement(
+                shard: ShardIndex(1), host: workers[1], endpoint: "tcp://127.0.0.1:40124"),
+        ]
+        return host
+    }()
+
     /// Renders a status as for people and for tools.
     static func show(_ status: ClusterStatus) throws(ReaderFlaw) { try Reader.show(.live(status)) }
 }

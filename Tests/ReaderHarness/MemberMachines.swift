@@ -6,17 +6,22 @@ struct MemberMachines {
         .init(
             heartbeatInterval: .seconds(1), coordinatorTimeout: .seconds(60),
             connectTimeout: .seconds(30)))
-    private var shards = ShardHostMachine(
-        .init(
-            tree: Cluster.tree, plan: Cluster.plan, partCount: 1, checkpointEvery: 2,
-            retryInterval: .seconds(1), audit: Cluster.audit, ownPeer: Cluster.workers[0]))
+    private var shards: ShardHostMachine
     private var relay = RelayMachine(tree: Cluster.tree, audit: Cluster.audit)
     private var now = Moment.zero
     private(set) var heardCount = 0
     /// An action that a runtime could not carry out.
     private(set) var flaw: ReaderFlaw?
 
-    init() { take(member.step(.started(Cluster.hello(Cluster.workers[0])), now: now)) }
+    /// - Parameter needsNorm: whether updates wait for the norm of the gradient.
+    init(needsNorm: Bool = false) {
+        shards = ShardHostMachine(
+            .init(
+                tree: Cluster.tree, plan: Cluster.plan, partCount: 1, checkpointEvery: 2,
+                retryInterval: .seconds(1), audit: Cluster.audit, ownPeer: Cluster.workers[0],
+                needsNorm: needsNorm))
+        take(member.step(.started(Cluster.hello(Cluster.workers[0])), now: now))
+    }
 
     mutating func pass(_ time: Duration) {
         now += time
@@ -76,6 +81,17 @@ struct MemberMachines {
                             step: header.step, placement: header.placement)),
                     now: now))
         case .weights: hearWeights(header)
+        case .squares:
+            take(
+                shards.step(
+                    .squares(shard: header.shard, step: header.step, placement: header.placement),
+                    now: now))
+        case .fetchSquares:
+            take(
+                shards.step(
+                    .squaresWanted(
+                        by: header.shard, step: header.step, placement: header.placement),
+                    now: now))
         case .missing:
             let missing = [header.chunk.value, header.part, header.node.index]
                 .map(VirtualWorkerIndex.init)

@@ -95,20 +95,23 @@ extension Reader {
             "ShardHostMachine, RelayMachine and WorkerMachine: headers of sums and weights",
             maximumByteCount: 64 * BulkHeader.byteCount, seeds: Seeds.shard
         ) { bytes in
-            var process = MemberMachines()
-            process.hear(.welcome(Seeds.welcome))
-            process.hear(.host(Cluster.hostShards))
-            process.hear(.assignment(Seeds.assignment))
             var heardCount = 0
-            for start in stride(from: 0, to: bytes.count, by: BulkHeader.byteCount) {
-                let end = min(bytes.count, start + BulkHeader.byteCount)
-                process.pass(.milliseconds(100))
-                let slice = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-                guard let header = try? BulkHeader(bytes: slice) else { continue }
-                process.hear(header, from: Cluster.workers[heardCount % 2])
-                heardCount += 1
+            // Without clipping, and with clipping and another host of shards.
+            for (needsNorm, host) in [(false, Cluster.hostShards), (true, Cluster.hostOfOneShard)] {
+                var process = MemberMachines(needsNorm: needsNorm)
+                process.hear(.welcome(Seeds.welcome))
+                process.hear(.host(host))
+                process.hear(.assignment(Seeds.assignment))
+                for start in stride(from: 0, to: bytes.count, by: BulkHeader.byteCount) {
+                    let end = min(bytes.count, start + BulkHeader.byteCount)
+                    process.pass(.milliseconds(100))
+                    let slice = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+                    guard let header = try? BulkHeader(bytes: slice) else { continue }
+                    process.hear(header, from: Cluster.workers[heardCount % 2])
+                    heardCount += 1
+                }
+                if let flaw = process.flaw { throw flaw }
             }
-            if let flaw = process.flaw { throw flaw }
             return heardCount > 0 ? .taken : .refused
         },
     ]

@@ -26,7 +26,10 @@ extension Seeds {
         case .fetch, .fetchChunk:
             header.payloadType = .neighbour
             payload = Neighbour(hostKey: 7, pipe: place.memory).bytes
-        case .unsubscribe, .inquiry: payload = []
+        case .squares:
+            header.payloadType = .float64
+            payload = [0, 0, 0, 0, 0, 0, 240, 63]
+        case .unsubscribe, .inquiry, .fetchSquares: payload = []
         }
         header.payloadByteCount = payload.count
         return header.bytes + payload
@@ -243,6 +246,10 @@ extension Seeds {
             header(.fetch, 0, first) + header(.inquiry, 0, first) + header(.follow, 0, first.next)
             + header(.combine, 0, first, leaf(1)) + header(.missing, 0, first)
             + header(.unsubscribe, 0, first)
-        return [states + weights + leaves + sums, weights + asked, states + asked + weights]
+        let squares = chunks.flatMap { header(.squares, 0, $0) + header(.fetchSquares, 0, $0) }
+        return [
+            states + weights + leaves + sums, weights + asked, states + asked + weights,
+            states + leaves + squares + sums,
+        ]
     }()
 }

@@ -16,7 +16,8 @@ import Testing
         "backend": "training.backend", "tileSize": "training.tile-size",
         "instructionSet": "training.instruction-set",
         "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
-        "decays1D": "optimizer.decay-1d",
+        "decays1D": "optimizer.decay-1d", "clipNorm": "training.clip-norm",
+        "averageDecay": "training.ema",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
     ]
@@ -40,7 +41,7 @@ import Testing
         // These decide bits where they are not the usual ones.
         var listed: Set = [
             "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
-            "optimizer.decay-1d",
+            "optimizer.decay-1d", "training.clip-norm", "training.ema",
         ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
             listed.insert(decision.key)
@@ -61,13 +62,17 @@ import Testing
         let usual = try texts { _ in }
         #expect(usual["training.schedule"] == nil && usual["training.label-smoothing"] == nil)
         #expect(usual["optimizer.decay-1d"] == nil)
+        #expect(usual["training.clip-norm"] == nil && usual["training.ema"] == nil)
         let length = try Sample.material().totalSteps
         let changed = try texts {
             $0.training.schedule = LearningRateSchedule(
                 .cosine(minimum: 0), warmup: .epochs(2.5))
             $0.training.labelSmoothing = 0.1
             $0.training.decays1D = false
+            $0.training.clipNorm = 0.5
+            $0.training.averageDecay = 0.999
         }
+        #expect(changed["training.clip-norm"] == "0.5" && changed["training.ema"] == "0.999")
         #expect(
             changed["training.schedule"]
                 == "{name: cosine, minimum: 0.0, warmup-epochs: 2.5} over \(length) steps")

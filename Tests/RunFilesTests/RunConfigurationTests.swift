@@ -59,7 +59,8 @@ import Testing
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, audit: 0.25, keep-going: true,
-              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1}
+              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1,
+              clip-norm: 0.25, ema: 0.999}
             init: {file: start.safetensors, except: ["fc.*"]}
             freeze: [conv1.*, "bn?.*"]
             unfreeze: {epoch: 2, rate: 0.5}
@@ -102,6 +103,7 @@ import Testing
                 == LearningRateSchedule(
                     .multiStep(at: [.epochs(1), .epochs(1.5)], factor: 0.1), warmup: .steps(3)))
         #expect(read.training.labelSmoothing == 0.1 && !read.training.decays1D)
+        #expect(read.training.clipNorm == 0.25 && read.training.averageDecay == 0.999)
         #expect(!read.cluster.sharedMemory)
         #expect(try parse(read.yaml) == read)
         for setting in Setting.all where !setting.key.hasPrefix("optimizer.") {
@@ -136,6 +138,10 @@ import Testing
                 "training.epochs: expected a whole number from 1 to 1000000, found \"many\""
             ),
             ("training: {epochs: 0}", "training.epochs: expected a whole number from 1"),
+            ("training: {clip-norm: 0}", "training.clip-norm: expected a number above 0, found \"0\""),
+            ("training: {clip-norm: off}", "training.clip-norm: expected a number above 0"),
+            ("training: {ema: 1}", "training.ema: expected a number above 0 and below 1, found \"1\""),
+            ("training: {ema: 0}", "training.ema: expected a number above 0 and below 1"),
             ("training: {epochs: 2.5}", "training.epochs: expected a whole number from 1"),
             ("training: {epochs: \"2\"}", "training.epochs: expected a whole number from 1"),
             ("training: {seed: -1}", "training.seed: expected a whole number from 0 to 18446744073709551615"),

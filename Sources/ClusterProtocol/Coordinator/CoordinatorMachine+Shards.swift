@@ -54,11 +54,12 @@ extension CoordinatorMachine {
     /// The messages that tell each host which shards it has.
     func hostMessages() -> [Action] {
         let hosted = hostedShards
+        let peers = configuration.exchangesNorms ? placements : nil
         return hosts.compactMap { host in
             guard let mine = hosted[host.hello.identity] else { return nil }
             let message = HostShards(
                 shards: mine.map(ShardIndex.init), shardCount: configuration.plan.shardCount,
-                placement: placement, step: placementStep, stepLimit: limit)
+                placement: placement, step: placementStep, stepLimit: limit, peers: peers)
             return .send(.host(message), to: host.hello.identity)
         }
     }

@@ -75,6 +75,8 @@ public struct CoordinatorMachine: Sendable {
         public var openEndpoint: String?
         /// Whether the run goes on when a loss or the weights are no longer finite numbers.
         public var keepsGoing = false
+        /// Whether hosts of shards exchange the norm of the gradient, and so must know one another.
+        public var exchangesNorms = false
 
         /// Creates a configuration; properties without a parameter keep their defaults.
         public init(

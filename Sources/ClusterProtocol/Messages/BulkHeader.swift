@@ -23,6 +23,12 @@ public enum BulkKind: UInt8, Sendable, CaseIterable {
     case follow = 9
     /// Worker to shard: a subscription to the weights of one chunk, from a version on.
     case fetchChunk = 10
+    /// Shard host to shard host: the sums of squares of the blocks of one shard's part of a step's
+    /// gradient.
+    case squares = 11
+    /// Shard host to shard host: the question for such sums. The shard is one of the host that
+    /// asks.
+    case fetchSquares = 12
 }
 
 /// The encoding of a payload.
@@ -41,6 +47,8 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
     case sharedBFloat16 = 5
     /// A `Neighbour`: how a process of the same host can be told of memory.
     case neighbour = 6
+    /// IEEE 754 double precision, little-endian.
+    case float64 = 7
 
     /// Whether the payload says where the elements lie.
     public var isShared: Bool { self == .sharedFloat32 || self == .sharedBFloat16 }
@@ -53,6 +61,7 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
         case .bfloat16: 2
         case .sharedFloat32, .sharedBFloat16: SharedPayload.byteCount
         case .neighbour: Neighbour.byteCount
+        case .float64: 8
         }
     }
 }

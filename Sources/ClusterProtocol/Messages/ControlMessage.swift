@@ -373,16 +373,20 @@ public struct HostShards: Hashable, Codable, Sendable {
     public var step: Step
     /// Steps below this one may run; a shard that reaches this version reports at once.
     public var stepLimit: Step
+    /// The places of all shards; nil unless hosts of shards exchange the norm of the gradient.
+    public var peers: [ShardPlacement]?
 
     /// Creates the message.
     public init(
-        shards: [ShardIndex], shardCount: Int, placement: Placement, step: Step, stepLimit: Step
+        shards: [ShardIndex], shardCount: Int, placement: Placement, step: Step, stepLimit: Step,
+        peers: [ShardPlacement]? = nil
     ) {
         self.shards = shards
         self.shardCount = shardCount
         self.placement = placement
         self.step = step
         self.stepLimit = stepLimit
+        self.peers = peers
     }
 }
 

@@ -9,7 +9,9 @@
 /// layers are final last, and every process then waits for them. They therefore travel in chunks of
 /// their own; the rest has been sent by then.
 ///
-/// Everything that is done to chunks is elementwise, so no cut can change a bit.
+/// Everything that is done to chunks is elementwise, so no cut can change a bit. Only the clipping
+/// of a gradient by its norm is not: it adds the squares of fixed blocks of elements, and no block
+/// lies in two chunks (`granularity`).
 public struct SlicePlan: Hashable, Sendable {
     /// A stretch of the parameter vector that travels as one message.
     public struct Chunk: Hashable, Sendable {
@@ -25,7 +27,8 @@ public struct SlicePlan: Hashable, Sendable {
     public static let defaultChunkElementCount = 1 << 17
     /// The first layers travel in chunks of their own once they have this many elements together.
     public static let headElementCount = 1 << 14
-    /// Slices and chunks begin at multiples of this many elements, which are one cache line of fp32.
+    /// Slices and chunks begin at multiples of this many elements, which are one cache line of fp32,
+    /// unless the run needs larger blocks.
     public static let alignment = 16
 
     /// The number of elements in the flat parameter vector.
@@ -35,6 +38,9 @@ public struct SlicePlan: Hashable, Sendable {
     public let shardCount: Int
     /// All chunks, in the order of the flat vector.
     public let chunks: [Chunk]
+    /// Slices and chunks begin at multiples of this many elements, so that no block of so many
+    /// elements is cut.
+    public let granularity: Int
 
     /// Creates a plan.
     ///
@@ -42,26 +48,30 @@ public struct SlicePlan: Hashable, Sendable {
     ///   - parameterCount: The number of elements in the flat parameter vector, at least 1.
     ///   - shardCount: The number of shards to cut the vector for, at least 1.
     ///   - layerStarts: Where the layers' parameters begin, ascending; empty when that is not known.
-    ///   - chunkElementCount: The highest number of elements in a chunk, at least `alignment`.
+    ///   - chunkElementCount: The highest number of elements in a chunk, at least `granularity`.
+    ///   - granularity: The number of elements of the blocks that are not cut.
     public init(
         parameterCount: Int, shardCount: Int, layerStarts: [Int] = [],
-        chunkElementCount: Int = SlicePlan.defaultChunkElementCount
+        chunkElementCount: Int = SlicePlan.defaultChunkElementCount,
+        granularity: Int = SlicePlan.alignment
     ) {
         precondition(parameterCount > 0, "a plan needs parameters, not \(parameterCount)")
         precondition(shardCount > 0, "a plan needs shards, not \(shardCount)")
-        precondition(chunkElementCount >= Self.alignment, "chunks of \(chunkElementCount)")
+        precondition(granularity > 0, "blocks of \(granularity)")
+        precondition(chunkElementCount >= granularity, "chunks of \(chunkElementCount)")
         self.parameterCount = parameterCount
-        let lines = (parameterCount + Self.alignment - 1) / Self.alignment
+        self.granularity = granularity
+        let lines = (parameterCount + granularity - 1) / granularity
         let shardCount = min(shardCount, lines)
         self.shardCount = shardCount
-        let head = Self.head(layerStarts, of: parameterCount)
+        let head = Self.head(layerStarts, of: parameterCount, granularity)
         var chunks: [Chunk] = []
         for shard in 0..<shardCount {
-            let lower = min(parameterCount, lines * shard / shardCount * Self.alignment)
-            let upper = min(parameterCount, lines * (shard + 1) / shardCount * Self.alignment)
+            let lower = min(parameterCount, lines * shard / shardCount * granularity)
+            let upper = min(parameterCount, lines * (shard + 1) / shardCount * granularity)
             let cut = min(max(lower, head), upper)
             for part in [lower..<cut, cut..<upper] {
-                for range in Self.pieces(of: part, atMost: chunkElementCount) {
+                for range in Self.pieces(of: part, atMost: chunkElementCount, granularity) {
                     let index = ChunkIndex(chunks.count)
                     chunks.append(Chunk(index: index, shard: ShardIndex(shard), range: range))
                 }
@@ -70,22 +80,26 @@ public struct SlicePlan: Hashable, Sendable {
         self.chunks = chunks
     }
 
-    /// Returns where the first layers end, moved up to the next multiple of `alignment`. The elements
-    /// that the move adds belong to the next layer, which is final before the first layers are. Returns
-    /// 0 when the first layers are more than half of the vector.
-    private static func head(_ layerStarts: [Int], of parameterCount: Int) -> Int {
-        let starts = layerStarts.map { ($0 + alignment - 1) / alignment * alignment }
+    /// Returns where the first layers end, moved up to the next multiple of `granularity`. The
+    /// elements that the move adds belong to the next layer, which is final before the first layers
+    /// are. Returns 0 when the first layers are more than half of the vector.
+    private static func head(
+        _ layerStarts: [Int], of parameterCount: Int, _ granularity: Int
+    ) -> Int {
+        let starts = layerStarts.map { ($0 + granularity - 1) / granularity * granularity }
         let head = starts.first { $0 >= headElementCount } ?? 0
         return head <= parameterCount / 2 ? head : 0
     }
 
     /// Cuts a range into as few parts as possible, of nearly equal length.
-    private static func pieces(of range: Range<Int>, atMost bound: Int) -> [Range<Int>] {
-        let count = (range.count + bound - 1) / bound
-        let lines = (range.count + alignment - 1) / alignment
+    private static func pieces(
+        of range: Range<Int>, atMost bound: Int, _ granularity: Int
+    ) -> [Range<Int>] {
+        let lines = (range.count + granularity - 1) / granularity
+        let count = min(lines, (range.count + bound - 1) / bound)
         return (0..<count).map { piece in
-            let first = range.lowerBound + lines * piece / count * alignment
-            let last = range.lowerBound + lines * (piece + 1) / count * alignment
+            let first = range.lowerBound + lines * piece / count * granularity
+            let last = range.lowerBound + lines * (piece + 1) / count * granularity
             return first..<min(range.upperBound, last)
         }
     }
@@ -101,6 +115,21 @@ public struct SlicePlan: Hashable, Sendable {
 
     /// Returns the chunks of one shard, in order; there is at least one.
     public func chunks(of shard: ShardIndex) -> [Chunk] { chunks.filter { $0.shard == shard } }
+
+    /// The number of blocks of `granularity` elements in the vector; the last one may be shorter.
+    public var blockCount: Int { (parameterCount + granularity - 1) / granularity }
+
+    /// Returns the blocks that a range of elements consists of. The range begins with a block.
+    public func blocks(of range: Range<Int>) -> Range<Int> {
+        range.lowerBound / granularity..<(range.upperBound + granularity - 1) / granularity
+    }
+
+    /// Returns the elements of one shard; nil when the plan has no such shard.
+    public func elements(of shard: ShardIndex) -> Range<Int>? {
+        let mine = chunks(of: shard)
+        guard let first = mine.first, let last = mine.last else { return nil }
+        return first.range.lowerBound..<last.range.upperBound
+    }
 
     /// Returns the numbers of all chunks in the order in which a worker sends them: chunks of shards in
     /// its own process come last.

@@ -17,11 +17,15 @@ public struct ShardHostMachine: Sendable {
         public var audit: AuditPlan?
         /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
+        /// Whether an update needs the norm of the whole gradient, which the hosts of shards tell
+        /// one another.
+        public var needsNorm: Bool
 
         /// Creates a configuration.
         public init(
             tree: ReductionTree, plan: SlicePlan, partCount: Int, checkpointEvery: Int,
-            retryInterval: Duration, audit: AuditPlan? = nil, ownPeer: PeerIdentity? = nil
+            retryInterval: Duration, audit: AuditPlan? = nil, ownPeer: PeerIdentity? = nil,
+            needsNorm: Bool = false
         ) {
             self.tree = tree
             self.plan = plan
@@ -30,6 +34,7 @@ public struct ShardHostMachine: Sendable {
             self.retryInterval = retryInterval
             self.audit = audit
             self.ownPeer = ownPeer
+            self.needsNorm = needsNorm
         }
     }
 
@@ -64,6 +69,10 @@ public struct ShardHostMachine: Sendable {
         case host(HostShards)
         /// A part of a chunk's state has come.
         case state(StatePart)
+        /// Sums of squares of another host's shard have come.
+        case squares(shard: ShardIndex, step: Step, placement: Placement)
+        /// The host of a shard asks for sums of squares.
+        case squaresWanted(by: ShardIndex, step: Step, placement: Placement)
         /// An event for one shard.
         case shard(ShardIndex, ShardMachine.Event)
         /// An event for all shards that are hosted here.
@@ -78,6 +87,14 @@ public struct ShardHostMachine: Sendable {
         case storeState(chunk: ChunkIndex, part: Int, step: Step)
         /// Drop all sums and states: they are about to be replaced.
         case clear
+        /// Connect to the hosts of these shards, and to no others.
+        case connect([ShardPlacement])
+        /// Send a shard's sums of squares to other hosts.
+        case sendSquares(shard: ShardIndex, step: Step, placement: Placement, to: [PeerIdentity])
+        /// Ask other hosts for their sums of squares; the shard is one of this host.
+        case askSquares(shard: ShardIndex, step: Step, placement: Placement, of: [PeerIdentity])
+        /// Keep the payload just received as the shard's sums of squares.
+        case keepSquares(shard: ShardIndex, step: Step)
         /// An action of one shard.
         case shard(ShardIndex, ShardMachine.Action)
         /// Drop the payload just received.
@@ -103,8 +120,10 @@ public struct ShardHostMachine: Sendable {
 
     /// What this process knows of the run.
     public let configuration: Configuration
-    private var shards: [ShardIndex: ShardMachine] = [:]
+    var shards: [ShardIndex: ShardMachine] = [:]
     private var pending: Pending?
+    /// The exchange of the gradient's norm; nil where no update needs it.
+    var exchange: NormExchange?
     /// The subscriptions to each shard, including shards that are not in place yet.
     private var subscribers: [ShardIndex: Subscriptions] = [:]
 
@@ -113,7 +132,8 @@ public struct ShardHostMachine: Sendable {
 
     /// Returns when `tick` is wanted next; nil when it is not.
     public func nextDeadline(now: Moment) -> Moment? {
-        let reports = shards.values.compactMap(\.nextDeadline)
+        var reports = shards.values.compactMap(\.nextDeadline)
+        if let asking = exchange?.nextDeadline(configuration.retryInterval) { reports.append(asking) }
         guard let pending, !pending.missing.isEmpty else { return reports.min() }
         return (reports + [pending.lastAsked + configuration.retryInterval]).min()
     }
@@ -123,6 +143,13 @@ public struct ShardHostMachine: Sendable {
         switch event {
         case .host(let host): return self.host(host, now: now)
         case .state(let part): return receive(part, now: now)
+        case .squares(let shard, let step, let placement):
+            guard exchange?.received(shard, step: step, placement: placement) == true else {
+                return [.drop(.stale)]
+            }
+            return [.keepSquares(shard: shard, step: step)] + updateIfComplete(now: now)
+        case .squaresWanted(let asker, let step, let placement):
+            return answer(to: asker, step, placement)
         case .shard(let shard, let event):
             if case .fetch(let peer, _, let chunk) = event,
                 !subscribe(peer, to: shard, chunk: chunk)
@@ -133,7 +160,7 @@ public struct ShardHostMachine: Sendable {
         case .everyShard(let event):
             note(event)
             let actions = forAll(event, now: now)
-            return event == .tick ? actions + askAgain(now: now) : actions
+            return event == .tick ? actions + askAgain(now: now) + askForSquares(now: now) : actions
         }
     }
 
@@ -168,7 +195,9 @@ public struct ShardHostMachine: Sendable {
         // The shard is changed in place: a copy of its sums with every contribution would cost more
         // the more workers there are.
         guard let actions = shards[shard]?.step(event, now: now) else { return [.drop(.notReady)] }
-        return actions.map { .shard(shard, $0) }
+        let result = actions.map { Action.shard(shard, $0) }
+        guard exchange != nil, shards[shard]?.isMeasured == true else { return result }
+        return result + tellNorm(of: shard, now: now)
     }
 
     private mutating func forAll(_ event: ShardMachine.Event, now: Moment) -> [Action] {
@@ -179,9 +208,12 @@ public struct ShardHostMachine: Sendable {
         if let pending, pending.host.placement >= host.placement {
             // The coordinator repeats itself, so the shards that are in place say so again.
             guard pending.host.placement == host.placement else { return [] }
-            return forAll(.announce, now: now)
+            return connect(host.peers) + forAll(.announce, now: now)
         }
         shards = [:]
+        exchange =
+            configuration.needsNorm
+            ? NormExchange(host, shardCount: configuration.plan.shardCount) : nil
         var missing: [ShardIndex: Set<Int>] = [:]
         for shard in host.shards {
             let chunks = configuration.plan.chunks(of: shard)
@@ -191,7 +223,7 @@ public struct ShardHostMachine: Sendable {
             missing[shard] = Set(keys)
         }
         pending = Pending(host: host, missing: missing, lastAsked: now)
-        var actions: [Action] = [.clear]
+        var actions: [Action] = [.clear] + introduce()
         for shard in host.shards {
             actions +=
                 (missing[shard] ?? []).isEmpty
@@ -228,7 +260,8 @@ public struct ShardHostMachine: Sendable {
                 tree: configuration.tree, checkpointEvery: configuration.checkpointEvery,
                 reportInterval: shard == ShardIndex(0)
                     ? Self.reportInterval : Self.otherReportInterval,
-                audit: configuration.audit, ownPeer: configuration.ownPeer))
+                audit: configuration.audit, ownPeer: configuration.ownPeer,
+                needsNorm: configuration.needsNorm))
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
             now: now)

@@ -5,6 +5,9 @@
 /// apply; the runtime owns the floats. The chunks of a shard proceed on their own: a chunk may be
 /// one version ahead of another but never two, because no worker begins a step before it has every
 /// chunk.
+///
+/// Where the gradient is clipped by its norm, a chunk whose sum is complete is measured and waits.
+/// All chunks are updated together when the norm of the whole gradient is known (`NormExchange`).
 public struct ShardMachine: Sendable {
     /// What a shard must know of the run.
     public struct Configuration: Hashable, Sendable {
@@ -23,12 +26,14 @@ public struct ShardMachine: Sendable {
         public var audit: AuditPlan?
         /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
+        /// Whether an update needs the norm of the whole gradient.
+        public var needsNorm: Bool
 
         /// Creates a configuration.
         public init(
             shard: ShardIndex, chunks: [ChunkIndex], tree: ReductionTree, checkpointEvery: Int,
             reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil,
-            ownPeer: PeerIdentity? = nil
+            ownPeer: PeerIdentity? = nil, needsNorm: Bool = false
         ) {
             self.shard = shard
             self.chunks = chunks
@@ -37,6 +42,7 @@ public struct ShardMachine: Sendable {
             self.reportInterval = reportInterval
             self.audit = audit
             self.ownPeer = ownPeer
+            self.needsNorm = needsNorm
         }
     }
 
@@ -92,6 +98,8 @@ public struct ShardMachine: Sendable {
         case snapshot(Step)
         /// The coordinator asks whether this shard is in place.
         case announce
+        /// The norm of the whole gradient of the present step is known.
+        case normKnown
         /// Time has passed; see `nextDeadline`.
         case tick
     }
@@ -124,6 +132,8 @@ public struct ShardMachine: Sendable {
         case drop(Refusal)
         /// Add two kept sums, parent := left + right. Left and right are not needed any more.
         case add(chunk: ChunkIndex, NodeSet.Merge)
+        /// Compute the sums of squares of the root's blocks.
+        case measure(chunk: ChunkIndex, step: Step)
         /// Divide the root by the sample count, apply the optimizer as update number `step` + 1,
         /// and keep the result beside the version before it.
         case update(chunk: ChunkIndex, step: Step, sampleCount: Int)
@@ -148,6 +158,8 @@ public struct ShardMachine: Sendable {
     private var boards: [AuditBoard]
     /// How the contributions to each chunk come in.
     private var arrivals: [Arrivals]
+    /// The number of chunks whose sum is complete and waits for the norm.
+    private var measuredCount = 0
     /// Whether audits take place. An audit takes two workers; when there is only one, its results
     /// are accepted as they are.
     private var isAuditing = true
@@ -207,6 +219,11 @@ public struct ShardMachine: Sendable {
         }
     }
 
+    /// Whether all chunks wait for the norm of the whole gradient.
+    public var isMeasured: Bool {
+        configuration.needsNorm && measuredCount == configuration.chunks.count
+    }
+
     /// The version that every chunk has reached; nil before the state is here.
     public var version: Step? { versions.map { $0.min() ?? stepLimit } }
 
@@ -227,6 +244,7 @@ public struct ShardMachine: Sendable {
         case .alive(let alive): heard(alive, now: now)
         case .snapshot(let step): snapshot(step)
         case .announce: announce()
+        case .normKnown: updateAll(now: now)
         case .tick: flushReport(now: now, force: false)
         }
     }
@@ -244,6 +262,7 @@ public struct ShardMachine: Sendable {
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
         boards = configuration.chunks.map { _ in AuditBoard() }
         arrivals = configuration.chunks.map { _ in Arrivals() }
+        measuredCount = 0
         restoredVersion = step
         self.placement = placement
         self.stepLimit = stepLimit
@@ -343,27 +362,53 @@ public struct ShardMachine: Sendable {
             + finish(position, merges, now: now)
     }
 
-    /// Carries out the additions that became possible, and updates the chunk once its root is
-    /// there.
+    /// Carries out the additions that became possible. Once the root is there, updates the chunk, or
+    /// measures it where an update needs the norm of the whole gradient.
     private mutating func finish(
         _ position: Int, _ merges: [NodeSet.Merge], now: Moment
+    ) -> [Action] {
+        guard let versions else { return [] }
+        let chunk = configuration.chunks[position]
+        let additions: [Action] = merges.map { .add(chunk: chunk, $0) }
+        guard let root = sums[position].rootTotals else { return additions }
+        guard configuration.needsNorm else {
+            return additions + update(position, root, now: now)
+        }
+        measuredCount += 1
+        return additions + [.measure(chunk: chunk, step: versions[position])]
+    }
+
+    /// Updates all chunks, because the norm of the whole gradient is known.
+    private mutating func updateAll(now: Moment) -> [Action] {
+        guard isMeasured else { return [] }
+        measuredCount = 0
+        var actions: [Action] = []
+        for position in sums.indices {
+            guard let root = sums[position].rootTotals else { continue }
+            actions += update(position, root, now: now)
+        }
+        return actions
+    }
+
+    /// Updates a chunk whose root is there.
+    private mutating func update(
+        _ position: Int, _ root: ContributionTotals, now: Moment
     ) -> [Action] {
         guard var versions else { return [] }
         let step = versions[position]
         let chunk = configuration.chunks[position]
-        var actions: [Action] = merges.map { .add(chunk: chunk, $0) }
-        guard let root = sums[position].rootTotals else { return actions }
         let version = step.next
         versions[position] = version
         self.versions = versions
         sums[position] = NodeSet(tree: configuration.tree)
         boards[position] = AuditBoard()
         arrivals[position] = Arrivals()
-        actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
-        actions.append(
+        var actions: [Action] = [
+            .update(chunk: chunk, step: step, sampleCount: root.sampleCount),
             .send(
                 chunk: chunk, version: version, placement: placement,
-                to: subscribers.peers(ofChunk: chunk)))
+                to: subscribers.peers(ofChunk: chunk)),
+        ]
         let isCheckpoint =
             configuration.checkpointEvery > 0
             && version.value.isMultiple(of: configuration.checkpointEvery)

@@ -21,6 +21,7 @@ extension CoordinatorProcess.Plan {
             bulkEndpoint: "\(sockets.announced.stateForMembers)")
         decisions.fanIn = cluster.fanIn
         decisions.keepsGoing = training.keepsGoing
+        decisions.exchangesNorms = training.clipNorm != nil
         decisions.settingsFingerprint = material.settingsFingerprint
         decisions.goesOn = material.plannedSteps < material.totalSteps
         decisions.isUnfrozen = material.isUnfrozen

@@ -215,19 +215,22 @@ package final class CoordinatorProcess: Sendable {
             })
     }
 
-    /// Returns the state of a new run: initial weights, or those of a file, and zeros for the
-    /// optimizer.
+    /// Returns the state of a new run: initial weights, or those of a file, zeros for the
+    /// optimizer, and the weights for their average.
     private static func initial(
         _ material: RunMaterial, output: ProgressOutput, log: Logger
     ) throws(RunError) -> Checkpoint {
-        let start = try InitialWeights(material.configuration, material.network)
-        if let report = start.report {
+        let first = try InitialWeights(material.configuration, material.network)
+        if let report = first.report {
             if output != .none { Screen.show("  \(report)\n") }
             log.info("\(report)")
         }
-        return Checkpoint.initial(
-            start.weights, partCount: material.partCount,
+        var start = Checkpoint.initial(
+            first.weights, partCount: material.partCount,
             order: material.network.parameters.order)
+        // The average begins with the weights. Both are only read from here on.
+        if let part = material.averagePart { start.parts[part] = start.parts[0] }
+        return start
     }
 
     /// Asks the run to stop, as Ctrl-C does: all members stop at one step, and its state is written

@@ -80,7 +80,7 @@ final class StateExchange {
             if isMember(peer) { return take(message) }
             flawCount += 1
         case .contribution, .weights, .unsubscribe, .inquiry, .missing, .combine, .follow,
-            .fetchChunk:
+            .fetchChunk, .squares, .fetchSquares:
             flawCount += 1
         }
         return nil
@@ -158,7 +158,11 @@ final class StateExchange {
             let parts = (0..<material.partCount).map { _ in
                 FloatBuffer(count: layout.elementCount)
             }
-            if let frozen { parts[0].copy(frozen.bytes, to: layout.frozen.lowerBound) }
+            if let frozen {
+                for part in [0, material.averagePart].compactMap(\.self) {
+                    parts[part].copy(frozen.bytes, to: layout.frozen.lowerBound)
+                }
+            }
             arriving[step] = Arriving(
                 parts: parts, missing: Set(0..<plan.chunks.count * material.partCount))
         }

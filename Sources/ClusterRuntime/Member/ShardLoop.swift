@@ -34,6 +34,8 @@ final class ShardLoop {
     private var isRunning = true
     private var flaws = FlawCounter()
     private var neighbours: HostNeighbours<PeerIdentity>
+    /// The connections to other hosts of shards, in a run that clips the gradient.
+    private let norms: NormLinks
 
     /// Creates a loop that has no run yet.
     init(
@@ -49,6 +51,7 @@ final class ShardLoop {
         self.gatekeeper = gatekeeper
         self.listener = listener
         router = listener.socket
+        norms = NormLinks(context: context, transport: transport, identity: identity)
         self.neighbours = neighbours
         self.mailbox = mailbox
         self.log = log
@@ -69,6 +72,7 @@ final class ShardLoop {
         }
         gatekeeper.close()
         coordinator?.close()
+        norms.close()
         neighbours.close()
     }
 
@@ -76,7 +80,7 @@ final class ShardLoop {
     private func turn(_ poll: PollBox) throws(ZeroMQError) {
         var items = [router.pollItem]
         if let coordinator { items.append(coordinator.socket.pollItem) }
-        items += gatekeeper.pollItems + (coordinator?.pollItems ?? [])
+        items += gatekeeper.pollItems + (coordinator?.pollItems ?? []) + norms.pollItems
         if let pipe = neighbours.pollItem { items.append(pipe) }
         let now = SteadyClock.now
         let deadlines = [machine?.nextDeadline(now: now), relay?.nextDeadline].compactMap { $0 }
@@ -90,6 +94,11 @@ final class ShardLoop {
             log.warning(
                 "cannot reach the coordinator's state socket",
                 metadata: [LogKey.reason: "\(text)"])
+        }
+        for (endpoint, trouble) in try norms.attend() {
+            log.warning(
+                "cannot reach another host of shards",
+                metadata: [LogKey.endpoint: "\(endpoint)", LogKey.reason: "\(trouble)"])
         }
         // The pipe comes before the socket: a worker that unsubscribes by the socket may have
         // contributed by the pipe before that.
@@ -206,6 +215,18 @@ final class ShardLoop {
             neighbours.dismiss(peer)
             try step(.everyShard(.unsubscribe(peer: peer)))
             try relay?.step(.unsubscribe(peer: peer))
+        case .squares:
+            guard let expected = storage?.squares?.byteCount(of: header.shard),
+                let payload = message.payload, header.payloadType == .float64,
+                payload.byteCount == expected
+            else { return note("sums of squares of a wrong size", peer) }
+            let event = ShardHostMachine.Event.squares(
+                shard: header.shard, step: header.step, placement: header.placement)
+            try step(event, payload: .frame(payload))
+        case .fetchSquares:
+            try step(
+                .squaresWanted(
+                    by: header.shard, step: header.step, placement: header.placement))
         case .weights, .state, .missing: note("unexpected \(header.kind)", peer)
         }
     }
@@ -335,6 +356,18 @@ final class ShardLoop {
         case .storeState(let chunk, let part, let step):
             if let payload { storage?.store(payload, chunk: chunk, part: part, step: step) }
         case .clear: storage?.clear()
+        case .connect(let placements): try norms.connect(placements)
+        case .sendSquares(let shard, let step, let placement, let hosts):
+            var header = BulkHeader(kind: .squares, step: step, shard: shard)
+            header.placement = placement
+            let sums = storage?.squares?.bytes(of: shard, step: step) ?? []
+            try norms.send(BulkMessage.frames(header, doubles: sums), to: hosts)
+        case .askSquares(let shard, let step, let placement, let hosts):
+            var header = BulkHeader(kind: .fetchSquares, step: step, shard: shard)
+            header.placement = placement
+            try norms.send(BulkMessage.frames(header), to: hosts)
+        case .keepSquares(let shard, let step):
+            if let payload { storage?.squares?.keep(payload, of: shard, step: step) }
         case .drop: break
         case .shard(let shard, let action): try perform(action, shard, payload)
         }
@@ -355,6 +388,7 @@ final class ShardLoop {
             storage.keepHeld(chunk: chunk, node: node, peer: peer, replaced: replaced)
         case .drop: break
         case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
+        case .measure(let chunk, let step): storage.measure(chunk: chunk, step: step)
         case .update(let chunk, let step, let sampleCount):
             storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
         case .send(let chunk, let version, let placement, let peers):

@@ -49,6 +49,8 @@ final class ShardStorage {
     private var chunks: [ChunkIndex: Chunk] = [:]
     /// Memory for contributions, their sums and optimizer state.
     let memory: ChunkMemory
+    /// The sums of squares by which the gradient is clipped; nil without clipping.
+    let squares: GradientSquares?
     /// Memory for weights. Workers of this host can read it if the run lets them.
     private let weightMemory: ChunkMemory
 
@@ -59,17 +61,21 @@ final class ShardStorage {
         tree = material.tree
         wire = material.wire
         memory = ChunkMemory(material)
+        squares = GradientSquares(material)
         weightMemory = ChunkMemory(
             material, isShared: material.configuration.cluster.sharedMemory)
     }
 
     /// Drops all chunks.
-    func clear() { chunks = [:] }
+    func clear() {
+        chunks = [:]
+        squares?.clear()
+    }
 
     /// Keeps a part of a chunk's state that came from the coordinator.
     func store(_ payload: Payload, chunk: ChunkIndex, part: Int, step: Step) {
         let empty = Chunk(
-            version: step, state: Array(repeating: nil, count: rule.optimizer.stateNames.count))
+            version: step, state: Array(repeating: nil, count: rule.stateNames.count))
         let buffer = (part == 0 ? weightMemory : memory).floats(chunk: chunk)
         payload.withUnsafeBytes { buffer.copy($0) }
         if part == 0 {
@@ -118,6 +124,32 @@ final class ShardStorage {
         chunks[chunk]?.sums.add(merge, of: chunk, in: memory)
     }
 
+    /// Computes the sums of squares of a chunk's root.
+    func measure(chunk: ChunkIndex, step: Step) {
+        guard let squares, let root = chunks[chunk]?.sums[tree.root] else {
+            preconditionFailure("a norm of chunk \(chunk) without its sum")
+        }
+        root.withAlignedPointer { root in
+            wire.precision.withFloats(
+                root, count: plan[chunk].range.count, scratch: { memory.floats(chunk: chunk) }
+            ) {
+                squares.measure(chunk: chunk, step: step, gradientSum: $0)
+            }
+        }
+    }
+
+    /// Calls a closure with a chunk of a step's gradient sum, clipped if the run clips it.
+    private func withClipped(
+        _ sum: UnsafePointer<Float>, chunk: ChunkIndex, step: Step, sampleCount: Int,
+        _ body: (UnsafePointer<Float>) -> Void
+    ) {
+        let factor = squares?.factor(step: step, sampleCount: sampleCount) ?? 1
+        guard let squares, factor != 1 else { return body(sum) }
+        let scaled = memory.floats(chunk: chunk)
+        squares.scale(chunk: chunk, gradientSum: sum, by: factor, into: scaled.pointer)
+        body(UnsafePointer(scaled.pointer))
+    }
+
     /// Carries out one optimizer update with the root divided by the sample count.
     func update(chunk: ChunkIndex, step: Step, sampleCount: Int) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
@@ -130,9 +162,11 @@ final class ShardStorage {
         root.withAlignedPointer { root in
             wire.precision.withFloats(root, count: next.count, scratch: { memory.floats(chunk: chunk) }) {
                 sum in
-                rule.update(
-                    plan[chunk].range, step: step.value + 1, weights: weights.pointer,
-                    into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
+                withClipped(sum, chunk: chunk, step: step, sampleCount: sampleCount) { sum in
+                    rule.update(
+                        plan[chunk].range, step: step.value + 1, weights: weights.pointer,
+                        into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
+                }
             }
         }
         entry.previous = entry.published

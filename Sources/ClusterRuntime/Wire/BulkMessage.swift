@@ -112,6 +112,14 @@ package struct BulkMessage {
         return [Frame(header.bytes), Frame(neighbour.bytes)]
     }
 
+    /// Returns the frames of a message whose payload is a list of doubles, encoded already.
+    static func frames(_ header: BulkHeader, doubles: [UInt8]) -> [Frame] {
+        var header = header
+        header.payloadType = .float64
+        header.payloadByteCount = doubles.count
+        return [Frame(header.bytes), Frame(doubles)]
+    }
+
     /// Returns the frames of a message whose payload is a list of indices, each a UInt32.
     static func frames(_ header: BulkHeader, indices: [Int]) -> [Frame] {
         var header = header

@@ -1,7 +1,8 @@
 /// How an update changes each element of the flat vector: trained tensors by the optimizer,
 /// statistics by a running mean.
 ///
-/// Determinism: a rule is elementwise, so the bits do not depend on where the vector is cut.
+/// Determinism: a rule is elementwise, so the bits do not depend on where the vector is cut. Only
+/// ``clipping`` needs the whole gradient; its caller scales the gradient before the update.
 public struct UpdateRule: Sendable, Hashable {
     /// A part of the flat vector whose elements change in one way.
     private struct Stretch: Hashable {
@@ -45,6 +46,10 @@ public struct UpdateRule: Sendable, Hashable {
 
     /// The optimizer, with the learning rate that the schedule changes.
     public let optimizer: OptimizerSpecification
+    /// How the gradient is clipped by its norm; nil for a run without clipping.
+    public var clipping: GradientClipping?
+    /// The average of the weights; nil for a run without one.
+    public var average: WeightAverage?
     private let rates: Rates
     private let stretches: [Stretch]
 
@@ -84,6 +89,13 @@ public struct UpdateRule: Sendable, Hashable {
         self.stretches = stretches
     }
 
+    /// The names of the vectors that the rule keeps beside the weights, in order: those of the
+    /// optimizer, then the average of the weights. The optimizer's begin with zeros, the average
+    /// with the weights.
+    public var stateNames: [String] {
+        optimizer.stateNames + (average == nil ? [] : [WeightAverage.name])
+    }
+
     /// Returns the optimizer of one update; the first is 1.
     private func optimizer(step: Int, rate: Double, decay: Double) -> OptimizerSpecification {
         var result = optimizer
@@ -109,8 +121,8 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - gradientSum: the gradient, summed over the records of the global batch; for a statistic,
     ///     the sum over the virtual workers of statistic times number of records.
     ///   - sampleCount: the number of records in the global batch, at least 1.
-    ///   - state: one vector for each of ``OptimizerSpecification/stateNames``, updated in place. A
-    ///     statistic has none, and its elements stay as they are.
+    ///   - state: one vector for each of ``stateNames``, updated in place. A statistic has no
+    ///     optimizer state, and its elements there stay as they are.
     public func update(
         _ range: Range<Int>, step: Int, weights: UnsafePointer<Float>,
         into newWeights: UnsafeMutablePointer<Float>, gradientSum: UnsafePointer<Float>,
@@ -124,7 +136,8 @@ public struct UpdateRule: Sendable, Hashable {
                 optimizer(step: step, rate: rate, decay: decay).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
-                    state: state.map { $0 + start }, count: part.count)
+                    state: state.prefix(state.count - (average == nil ? 0 : 1)).map { $0 + start },
+                    count: part.count)
             case .average(let momentum):
                 let (kept, new) = (Float(1 - momentum), Float(momentum))
                 for i in start..<start + part.count {
@@ -132,6 +145,9 @@ public struct UpdateRule: Sendable, Hashable {
                     newWeights[i] = kept * weights[i] + new * statistic
                 }
             }
+        }
+        if let average, let vector = state.last {
+            average.update(range, weights: newWeights, average: vector)
         }
     }
 }

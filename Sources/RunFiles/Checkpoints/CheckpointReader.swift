@@ -30,12 +30,13 @@ public enum CheckpointReader {
         return state
     }
 
-    /// Reads the model and optimizer files of a checkpoint and compares them with their lengths and
-    /// checksums.
+    /// Reads the files of a checkpoint and compares them with their lengths and checksums: model,
+    /// optimizer and, where the checkpoint has it, the average of the weights.
     ///
     /// - Throws: `.storage` when a file cannot be read, `.checkpoint` when it differs.
     public static func verify(_ path: String, _ state: CheckpointState) throws(RunError) {
-        for name in [CheckpointStore.modelFile, CheckpointStore.optimizerFile] {
+        let averages = [CheckpointStore.averageFile].filter { state.files[$0] != nil }
+        for name in [CheckpointStore.modelFile, CheckpointStore.optimizerFile] + averages {
             guard let expected = state.files[name] else {
                 throw .checkpoint("\(path): state.json does not list \(name)")
             }
@@ -102,16 +103,18 @@ public enum CheckpointReader {
 
     /// Reads a model and its weights.
     ///
-    /// - Parameter path: a checkpoint directory, a run directory (its newest checkpoint is read) or
-    ///   a model file.
+    /// - Parameters:
+    ///   - path: a checkpoint directory, a run directory (its newest checkpoint is read) or a model
+    ///     file.
+    ///   - isAveraged: whether to read the average of the weights of a checkpoint.
     /// - Throws: `.storage` for a file that cannot be read, `.checkpoint` for one that is damaged
-    ///   or does not hold a model.
+    ///   or does not hold a model, and for a checkpoint without an average that is asked for.
     public static func model(
-        _ path: String
+        _ path: String, isAveraged: Bool = false
     ) throws(RunError) -> (
         network: Network, weights: FloatBuffer, transformations: [Transformation]
     ) {
-        let file = try modelFile(path)
+        let file = try modelFile(path, isAveraged: isAveraged)
         let tensors = try tensors(file)
         guard let text = tensors.metadata["model_file"] else {
             throw .checkpoint(
@@ -135,14 +138,29 @@ public enum CheckpointReader {
 
     /// Returns the safetensors file of a checkpoint, of the newest checkpoint of a run, or `path`
     /// itself. A checkpoint is verified first.
-    package static func modelFile(_ path: String) throws(RunError) -> String {
+    package static func modelFile(
+        _ path: String, isAveraged: Bool = false
+    ) throws(RunError) -> String {
         if FileSystem.exists("\(path)/\(CheckpointStore.stateFile)") {
-            try verify(path, state(path))
-            return "\(path)/\(CheckpointStore.modelFile)"
+            let state = try state(path)
+            try verify(path, state)
+            guard isAveraged else { return "\(path)/\(CheckpointStore.modelFile)" }
+            guard state.files[CheckpointStore.averageFile] != nil else {
+                throw .checkpoint(
+                    "\(path): expected an average of the weights (\(CheckpointStore.averageFile)), "
+                        + "found none; a run keeps one with --ema")
+            }
+            return "\(path)/\(CheckpointStore.averageFile)"
         }
         let directory = FileSystem.exists("\(path)/checkpoints") ? "\(path)/checkpoints" : path
         if let step = CheckpointStore.steps(in: directory).last {
-            return try modelFile("\(directory)/\(CheckpointStore.name(step: step))")
+            return try modelFile(
+                "\(directory)/\(CheckpointStore.name(step: step))", isAveraged: isAveraged)
+        }
+        if isAveraged, FileSystem.exists(path) {
+            throw .checkpoint(
+                "\(path): expected a checkpoint or a run directory, which may hold an average of "
+                    + "the weights, found another file")
         }
         return path
     }

@@ -17,6 +17,8 @@ public struct CheckpointStore: Sendable {
     public static let modelFile = "model.safetensors"
     /// The file with the optimizer's state.
     public static let optimizerFile = "optimizer.safetensors"
+    /// The file with the average of the weights, in a run that keeps one. It is a model file too.
+    public static let averageFile = "ema.safetensors"
     /// The file with the description of the checkpoint, a ``CheckpointState``.
     public static let stateFile = "state.json"
     /// The number of checkpoints that are kept: the newest ones.
@@ -105,6 +107,11 @@ public struct CheckpointStore: Sendable {
             }
             files[Self.optimizerFile] = try write(
                 optimizer, to: "\(temporary)/\(Self.optimizerFile)")
+            if let part = material.averagePart {
+                files[Self.averageFile] = try write(
+                    tensors(checkpoint.parts[part], prefix: ""),
+                    to: "\(temporary)/\(Self.averageFile)")
+            }
             let description = state(
                 of: checkpoint, files: files, instructionSet: instructionSet)
             try FileSystem.write(
@@ -248,6 +255,15 @@ public struct CheckpointStore: Sendable {
                         slot.isFrozen || hadFrozen && optimizer["\(name).\(slot.name)"] == nil
                     },
                     file: "\(path)/\(Self.optimizerFile)"))
+        }
+        if material.averagePart != nil {
+            // A run that did not keep an average until here begins it with the weights.
+            parts.append(
+                state.files[Self.averageFile] == nil
+                    ? parts[0]
+                    : try CheckpointReader.flat(
+                        CheckpointReader.tensors("\(path)/\(Self.averageFile)"), prefix: "",
+                        layout: material.network.parameters, file: "\(path)/\(Self.averageFile)"))
         }
         return Checkpoint(step: step, parts: parts, order: material.network.parameters.order)
     }

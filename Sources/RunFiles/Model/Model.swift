@@ -78,10 +78,15 @@ public struct Model: Sendable {
     /// Reads a checkpoint, the newest checkpoint of a run directory, or a file that ``save(to:)``
     /// wrote.
     ///
+    /// - Parameters:
+    ///   - path: the directory or the file.
+    ///   - isAveraged: whether to take the average of the weights that a run with `training.ema`
+    ///     keeps, in place of the weights.
     /// - Throws: `.storage` for a file that cannot be read, `.checkpoint` for one that is damaged
-    ///   or was not written by Convoy.
-    public init(contentsOf path: String) throws(RunError) {
-        let (network, weights, transformations) = try CheckpointReader.model(path)
+    ///   or was not written by Convoy, and for a path without the average that is asked for.
+    public init(contentsOf path: String, isAveraged: Bool = false) throws(RunError) {
+        let (network, weights, transformations) = try CheckpointReader.model(
+            path, isAveraged: isAveraged)
         self.network = network
         self.weights = Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count))
         self.transformations = transformations

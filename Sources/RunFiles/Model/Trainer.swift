@@ -49,6 +49,8 @@ public final class Trainer {
     private var next: FloatBuffer
     private var state: [FloatBuffer]
     private let leaves: [FloatBuffer]
+    /// The sums of squares of the gradient's blocks; empty without clipping.
+    private var squares: [Double]
     /// The weights that the engines compute with, rounded as they would be for the wire.
     private let published: FloatBuffer
 
@@ -94,7 +96,13 @@ public final class Trainer {
         let frozen = network.parameters.frozen
         next.copy(first.bytes(frozen), to: frozen.lowerBound)
         published = FloatBuffer(count: first.count)
-        state = configuration.optimizer.stateNames.map { _ in FloatBuffer(count: first.count) }
+        let rule = material.updateRule
+        state = rule.stateNames.map { name in
+            let vector = FloatBuffer(count: first.count)
+            if name == WeightAverage.name { vector.copy(first.bytes) }
+            return vector
+        }
+        squares = Array(repeating: 0, count: rule.clipping?.blockCount ?? 0)
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
         threads = try Self.workers(
             min(threadCount, material.tree.leafCount), material, shape: data.description.shape)
@@ -141,17 +149,28 @@ public final class Trainer {
         weights = inSlotOrder(weights)
         state = state.map(inSlotOrder)
         threads = try Self.workers(threads.count, material, shape: data.description.shape)
+        squares = Array(repeating: 0, count: material.updateRule.clipping?.blockCount ?? 0)
     }
 
     /// Returns a model with the present weights.
-    public func model() throws(RunError) -> Model {
-        let all = UnsafeBufferPointer(start: weights.pointer, count: weights.count)
+    public func model() throws(RunError) -> Model { try model(weights) }
+
+    private func model(_ vector: FloatBuffer) throws(RunError) -> Model {
+        let all = UnsafeBufferPointer(start: vector.pointer, count: vector.count)
         // The model's own network has its tensors in slot order.
-        let places = material.network.parameters.order ?? [0..<weights.count]
+        let places = material.network.parameters.order ?? [0..<vector.count]
         let flat = places.flatMap { UnsafeBufferPointer(rebasing: all[$0]) }
-        let network = material.network.unfrozen
         return try Model(
-            network, weights: flat, transformations: configuration.data.transformations)
+            material.network.unfrozen, weights: flat,
+            transformations: configuration.data.transformations)
+    }
+
+    /// Returns a model with the average of the weights; nil unless `training.ema` asks for one.
+    public func averagedModel() throws(RunError) -> Model? {
+        guard configuration.training.averageDecay != nil, let average = state.last else {
+            return nil
+        }
+        return try model(average)
     }
 
     /// Trains for a number of steps, or to the end that the configuration asks for.
@@ -176,7 +195,9 @@ public final class Trainer {
             throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
         let sum = sum(of: material.tree.root)
-        material.updateRule.update(
+        let rule = material.updateRule
+        if let clipping = rule.clipping { clip(sum, clipping, totals.sampleCount) }
+        rule.update(
             0..<material.network.parameters.activeCount, step: step + 1, weights: weights.pointer,
             into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
@@ -189,6 +210,18 @@ public final class Trainer {
     }
 
     // MARK: - Gradients
+
+    /// Scales a gradient whose norm is beyond the limit, in place.
+    private func clip(_ sum: FloatBuffer, _ clipping: GradientClipping, _ sampleCount: Int) {
+        let all = 0..<material.network.parameters.activeCount
+        let factor = squares.withUnsafeMutableBufferPointer { squares -> Float in
+            guard let base = squares.baseAddress else { return 1 }
+            clipping.measure(all, gradientSum: sum.pointer, into: base)
+            return clipping.factor(UnsafeBufferPointer(squares), sampleCount: sampleCount)
+        }
+        guard factor != 1 else { return }
+        clipping.scale(all, gradientSum: sum.pointer, by: factor, into: sum.pointer)
+    }
 
     /// Computes the gradient of each virtual worker, on all threads.
     ///

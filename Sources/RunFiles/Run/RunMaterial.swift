@@ -73,7 +73,10 @@ public struct RunMaterial: Sendable {
         slicePlan = SlicePlan(
             parameterCount: layout.activeCount,
             shardCount: cluster.servers > 0 ? cluster.servers : cluster.workers,
-            layerStarts: layout.layers.map(\.lowerBound).filter { $0 < layout.activeCount })
+            layerStarts: layout.layers.map(\.lowerBound).filter { $0 < layout.activeCount },
+            granularity: configuration.training.clipNorm == nil
+                ? SlicePlan.alignment : GradientClipping.blockElementCount)
+        try Self.requireSquaresThatFit(slicePlan, configuration)
         if let backend {
             self.backend = backend
         } else {
@@ -139,24 +142,53 @@ public struct RunMaterial: Sendable {
 
     /// How a step changes each element of the flat vector.
     public var updateRule: UpdateRule {
-        UpdateRule(
+        var rule = UpdateRule(
             configuration.optimizer, network.parameters,
             rates: UpdateRule.Rates(
                 configuration.training.schedule, totalSteps: totalSteps,
                 stepsPerEpoch: batchPlan.stepsPerEpoch),
             decays1D: configuration.training.decays1D, groups: groups)
+        rule.clipping = configuration.training.clipNorm.map {
+            GradientClipping(limit: $0, network.parameters)
+        }
+        rule.average = configuration.training.averageDecay.map {
+            WeightAverage(decay: $0, network.parameters)
+        }
+        return rule
     }
 
-    /// The number of vectors in the state of a run: the weights, then each vector of the
-    /// optimizer's state.
-    public var partCount: Int { 1 + configuration.optimizer.stateNames.count }
+    /// The number of vectors in the state of a run: the weights, each vector of the optimizer's
+    /// state, and the average of the weights if the run keeps one.
+    public var partCount: Int {
+        1 + configuration.optimizer.stateNames.count + (averagePart == nil ? 0 : 1)
+    }
+
+    /// The index of the average of the weights among the vectors of the state; nil for a run
+    /// without one.
+    package var averagePart: Int? {
+        configuration.training.averageDecay == nil
+            ? nil : 1 + configuration.optimizer.stateNames.count
+    }
 
     /// The configuration of a process that hosts shards.
     public var shardHost: ShardHostMachine.Configuration {
         ShardHostMachine.Configuration(
             tree: tree, plan: slicePlan, partCount: partCount,
             checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval,
-            audit: audit)
+            audit: audit, needsNorm: configuration.training.clipNorm != nil)
+    }
+
+    /// Refuses a model so large that the sums of squares of a shard would not fit into a message.
+    private static func requireSquaresThatFit(
+        _ plan: SlicePlan, _ configuration: RunConfiguration
+    ) throws(RunError) {
+        guard configuration.training.clipNorm != nil, plan.shardCount > 1 else { return }
+        let largest = plan.shards.lazy.compactMap { plan.elements(of: $0)?.count }.max() ?? 0
+        let most = SlicePlan.defaultChunkElementCount / 2 * plan.granularity
+        guard largest > most else { return }
+        throw .configuration(
+            "training.clip-norm: expected at most \(most) parameters a shard, found \(largest); "
+                + "use more servers")
     }
 
     /// The choice of virtual workers that two workers compute; nil when nothing is audited.

@@ -66,6 +66,12 @@ public struct RunConfiguration: Sendable, Hashable {
         public var labelSmoothing = 0.0
         /// Whether weight decay applies to biases and normalisations too.
         public var decays1D = true
+        /// The largest norm of the mean gradient over all trained parameters, above 0; nil for no
+        /// clipping.
+        public var clipNorm: Double?
+        /// The share of the average of the weights that an update keeps, between 0 and 1; nil for
+        /// no average.
+        public var averageDecay: Double?
         /// Whether the run goes on when a loss or a weight is no longer a finite number.
         public var keepsGoing = false
     }

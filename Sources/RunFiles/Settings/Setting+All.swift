@@ -239,6 +239,31 @@ extension Setting {
                     "of at least 0 and below 1"
                 ) { $0 >= 0 && $0 < 1 }
             }),
+        Setting(
+            "training.clip-norm", values: "number above 0", example: "1.0",
+            decides: .resolved { configuration, _ in
+                configuration.training.clipNorm.map { "\($0)" }
+            },
+            "Largest norm of the gradient of a step; a gradient with a larger one is scaled to it.",
+            text: { $0.training.clipNorm.map { .inline("\($0)") } },
+            read: { value, configuration in
+                configuration.training.clipNorm = try value.double("above 0") { $0 > 0 }
+            }),
+        Setting(
+            "training.ema", values: "number above 0 and below 1", example: "0.999",
+            decides: .resolved { configuration, _ in
+                configuration.training.averageDecay.map { "\($0)" }
+            },
+            """
+            Share that an update keeps of the exponential moving average of the weights; checkpoints \
+            hold the average in ema.safetensors.
+            """,
+            text: { $0.training.averageDecay.map { .inline("\($0)") } },
+            read: { value, configuration in
+                configuration.training.averageDecay = try value.double("above 0 and below 1") {
+                    $0 > 0 && $0 < 1
+                }
+            }),
         boolean(
             "training.keep-going", \.training.keepsGoing,
             """
