@@ -17,7 +17,8 @@ import Testing
         "instructionSet": "training.instruction-set",
         // Initial weights matter only to the first step.
         "initialWeights": nil,
-        "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
+        "schedule": "training.schedule", "plateau": "training.schedule",
+        "earlyStopping": "training.early-stopping", "labelSmoothing": "training.label-smoothing",
         "decays1D": "optimizer.decay-1d",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
@@ -39,7 +40,7 @@ import Testing
         // These decide bits where they are not the usual ones.
         var listed: Set = [
             "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
-            "optimizer.decay-1d",
+            "training.early-stopping", "optimizer.decay-1d",
         ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
             listed.insert(decision.key)

@@ -59,7 +59,8 @@ import Testing
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, init: start.safetensors, audit: 0.25, keep-going: true,
-              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1}
+              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1,
+              early-stopping: {metric: test-accuracy, patience: 4, min-delta: 0.01}}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true, decay-1d: false}
             cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false,
               fan-in: 7}
@@ -90,6 +91,9 @@ import Testing
             read.training.schedule
                 == LearningRateSchedule(
                     .multiStep(at: [.epochs(1), .epochs(1.5)], factor: 0.1), warmup: .steps(3)))
+        #expect(
+            read.training.earlyStopping
+                == EarlyStopping(metric: .testAccuracy, patience: 4, minimumDelta: 0.01))
         #expect(read.training.labelSmoothing == 0.1 && !read.training.decays1D)
         #expect(!read.cluster.sharedMemory)
         #expect(try parse(read.yaml) == read)

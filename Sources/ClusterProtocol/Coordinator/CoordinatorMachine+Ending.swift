@@ -86,7 +86,7 @@ extension CoordinatorMachine {
     mutating func dismiss(
         _ event: Event, since: Moment, count: Int, told: Set<PeerIdentity>, now: Moment
     ) -> [Action] {
-        let reason = "finished"
+        let reason = endReason
         var told = told
         var actions: [Action] = []
         switch event {

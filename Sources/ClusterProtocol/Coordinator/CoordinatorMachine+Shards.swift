@@ -58,7 +58,7 @@ extension CoordinatorMachine {
             guard let mine = hosted[host.hello.identity] else { return nil }
             let message = HostShards(
                 shards: mine.map(ShardIndex.init), shardCount: configuration.plan.shardCount,
-                placement: placement, step: placementStep, stepLimit: limit)
+                placement: placement, step: placementStep, stepLimit: limit, rates: rates)
             return .send(.host(message), to: host.hello.identity)
         }
     }

@@ -370,11 +370,16 @@ public struct HostShards: Hashable, Codable, Sendable {
     public var step: Step
     /// Steps below this one may run; a shard that reaches this version reports at once.
     public var stepLimit: Step
+    /// The changes of the learning rate's factor, complete for the steps below the limit; nil
+    /// without any.
+    public var rates: [RateChange]?
 
     /// Creates the message.
     public init(
-        shards: [ShardIndex], shardCount: Int, placement: Placement, step: Step, stepLimit: Step
+        shards: [ShardIndex], shardCount: Int, placement: Placement, step: Step, stepLimit: Step,
+        rates: [RateChange]? = nil
     ) {
+        self.rates = rates
         self.shards = shards
         self.shardCount = shardCount
         self.placement = placement
@@ -425,9 +430,16 @@ public struct Alive: Hashable, Codable, Sendable {
     public var received: Step
     /// The number of workers that are ready; an audit takes two.
     public var workerCount: Int
+    /// The changes of the learning rate's factor, complete for the steps below the limit; nil
+    /// without any.
+    public var rates: [RateChange]?
 
     /// Creates the message; without `received`, the reports below `recorded` have arrived.
-    public init(stepLimit: Step, recorded: Step, received: Step? = nil, workerCount: Int) {
+    public init(
+        stepLimit: Step, recorded: Step, received: Step? = nil, workerCount: Int,
+        rates: [RateChange]? = nil
+    ) {
+        self.rates = rates
         self.stepLimit = stepLimit
         self.recorded = recorded
         self.received = received ?? recorded

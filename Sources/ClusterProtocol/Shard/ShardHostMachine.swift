@@ -17,6 +17,9 @@ public struct ShardHostMachine: Sendable {
         public var audit: AuditPlan?
         /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
+        /// Whether no step is updated before the coordinator has raised the limit beyond it, which
+        /// is when the step's learning rate is known.
+        public var waitsForLimit = false
 
         /// Creates a configuration.
         public init(
@@ -105,6 +108,8 @@ public struct ShardHostMachine: Sendable {
     public let configuration: Configuration
     private var shards: [ShardIndex: ShardMachine] = [:]
     private var pending: Pending?
+    /// The changes of the learning rate's factor, complete for the steps below the limit.
+    private var rates: [RateChange] = []
     /// The subscriptions to each shard, including shards that are not in place yet.
     private var subscribers: [ShardIndex: Subscriptions] = [:]
 
@@ -137,9 +142,15 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
+    /// Returns what the learning rate of a step is multiplied by beside its schedule.
+    public func rateFactor(of step: Step) -> Double { RateChange.factor(of: step, after: rates) }
+
     /// Keeps what shards that are not in place yet will have to know.
     private mutating func note(_ event: ShardMachine.Event) {
-        if case .alive(let alive) = event { pending?.host.stepLimit = alive.stepLimit }
+        if case .alive(let alive) = event {
+            pending?.host.stepLimit = alive.stepLimit
+            rates = alive.rates ?? []
+        }
         if case .unsubscribe(let peer) = event {
             for shard in subscribers.keys { subscribers[shard]?.remove(peer) }
         }
@@ -182,6 +193,7 @@ public struct ShardHostMachine: Sendable {
             return forAll(.announce, now: now)
         }
         shards = [:]
+        rates = host.rates ?? []
         var missing: [ShardIndex: Set<Int>] = [:]
         for shard in host.shards {
             let chunks = configuration.plan.chunks(of: shard)
@@ -228,7 +240,8 @@ public struct ShardHostMachine: Sendable {
                 tree: configuration.tree, checkpointEvery: configuration.checkpointEvery,
                 reportInterval: shard == ShardIndex(0)
                     ? Self.reportInterval : Self.otherReportInterval,
-                audit: configuration.audit, ownPeer: configuration.ownPeer))
+                audit: configuration.audit, ownPeer: configuration.ownPeer,
+                waitsForLimit: configuration.waitsForLimit))
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
             now: now)

@@ -23,13 +23,16 @@ public struct ShardMachine: Sendable {
         public var audit: AuditPlan?
         /// The worker in this process; nil when there is none.
         public var ownPeer: PeerIdentity?
+        /// Whether no step is updated before the limit is beyond it.
+        public var waitsForLimit: Bool
 
         /// Creates a configuration.
         public init(
             shard: ShardIndex, chunks: [ChunkIndex], tree: ReductionTree, checkpointEvery: Int,
             reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil,
-            ownPeer: PeerIdentity? = nil
+            ownPeer: PeerIdentity? = nil, waitsForLimit: Bool = false
         ) {
+            self.waitsForLimit = waitsForLimit
             self.shard = shard
             self.chunks = chunks
             self.tree = tree
@@ -353,6 +356,8 @@ public struct ShardMachine: Sendable {
         let chunk = configuration.chunks[position]
         var actions: [Action] = merges.map { .add(chunk: chunk, $0) }
         guard let root = sums[position].rootTotals else { return actions }
+        // A worker may hear of a higher limit first. The step's learning rate comes with the limit.
+        if configuration.waitsForLimit, step >= stepLimit { return actions }
         let version = step.next
         versions[position] = version
         self.versions = versions
@@ -432,10 +437,19 @@ public struct ShardMachine: Sendable {
         let received = max(alive.recorded, alive.received)
         if received < sentBefore { sentThrough = min(sentThrough, received) }
         sentBefore = sentThrough
-        let audits = auditAgain(workerCount: alive.workerCount, now: now)
+        let audits =
+            updateWaiting(now: now) + auditAgain(workerCount: alive.workerCount, now: now)
         guard let version else { return audits }
         isReportDue = true
         return audits + flushReport(now: now, force: version == stepLimit)
+    }
+
+    /// Updates the chunks that have the whole sum of a step and have waited for the limit.
+    private mutating func updateWaiting(now: Moment) -> [Action] {
+        guard configuration.waitsForLimit, versions != nil else { return [] }
+        return sums.indices.flatMap { position -> [Action] in
+            sums[position].rootTotals == nil ? [] : finish(position, [], now: now)
+        }
     }
 
     /// Reports disputes again. When only one worker is left, accepts the first vote on each virtual

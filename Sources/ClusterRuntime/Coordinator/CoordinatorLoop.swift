@@ -194,7 +194,7 @@ final class CoordinatorLoop {
     /// Runs until the end of the run and returns the outcome.
     func run(_ poll: PollBox) -> CoordinatorMachine.Outcome {
         do throws(ZeroMQError) {
-            if plan.start.step >= plan.material.totalSteps {
+            if plan.isComplete {
                 progress.note("the run has finished already")
             }
             while outcome == nil { try turn(poll) }
@@ -497,7 +497,7 @@ final class CoordinatorLoop {
             end.exitCode = end.exitCode == ExitCode.done ? Failure(failure).exitCode : end.exitCode
             end.reason = failure.text
         }
-        progress.end(end, summary)
+        progress.end(end, summary, best: checkpoints.best)
         return end
     }
 }

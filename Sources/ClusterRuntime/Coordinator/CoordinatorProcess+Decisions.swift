@@ -21,6 +21,7 @@ extension CoordinatorProcess.Plan {
             bulkEndpoint: "\(sockets.announced.stateForMembers)")
         decisions.fanIn = cluster.fanIn
         decisions.keepsGoing = training.keepsGoing
+        decisions.rules = material.evaluationRules
         decisions.settingsFingerprint = material.settingsFingerprint
         decisions.history = recovery?.history ?? SettingsHistory()
         decisions.dataEndpoint = "\(sockets.announced.dataForMembers)"

@@ -80,9 +80,11 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     /// Returns the optimizer of one update; the first is 1.
-    private func optimizer(step: Int, decays: Bool) -> OptimizerSpecification {
+    private func optimizer(
+        step: Int, rateFactor: Double, decays: Bool
+    ) -> OptimizerSpecification {
         var result = optimizer
-        let factor = rates.factor(step: step)
+        let factor = rates.factor(step: step) * rateFactor
         if factor != 1, let rate = optimizer["learning-rate"] {
             result["learning-rate"] = rate * factor
         }
@@ -97,6 +99,7 @@ public struct UpdateRule: Sendable, Hashable {
     /// - Parameters:
     ///   - range: the elements of the flat vector.
     ///   - step: the number of this update; the first is 1.
+    ///   - rateFactor: what the learning rate is multiplied by beside the schedule.
     ///   - weights: the elements before the update.
     ///   - newWeights: receives the elements after the update.
     ///   - gradientSum: the gradient, summed over the records of the global batch; for a statistic,
@@ -105,7 +108,7 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - state: one vector for each of ``OptimizerSpecification/stateNames``, updated in place. A
     ///     statistic has none, and its elements stay as they are.
     public func update(
-        _ range: Range<Int>, step: Int, weights: UnsafePointer<Float>,
+        _ range: Range<Int>, step: Int, rateFactor: Double = 1, weights: UnsafePointer<Float>,
         into newWeights: UnsafeMutablePointer<Float>, gradientSum: UnsafePointer<Float>,
         sampleCount: Int, state: [UnsafeMutablePointer<Float>]
     ) {
@@ -114,7 +117,7 @@ public struct UpdateRule: Sendable, Hashable {
             let start = part.lowerBound - range.lowerBound
             switch stretch.change {
             case .optimizer(let decays):
-                optimizer(step: step, decays: decays).update(
+                optimizer(step: step, rateFactor: rateFactor, decays: decays).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
                     state: state.map { $0 + start }, count: part.count)

@@ -61,6 +61,7 @@ public struct RunMaterial: Sendable {
         } catch {
             throw RunError(error)
         }
+        try configuration.requireFitting(data, stepsPerEpoch: batchPlan.stepsPerEpoch)
         tree = ReductionTree(leafCount: configuration.training.virtualWorkers)
         let cluster = configuration.cluster
         slicePlan = SlicePlan(
@@ -120,10 +121,12 @@ public struct RunMaterial: Sendable {
 
     /// The configuration of a process that hosts shards.
     public var shardHost: ShardHostMachine.Configuration {
-        ShardHostMachine.Configuration(
+        var host = ShardHostMachine.Configuration(
             tree: tree, plan: slicePlan, partCount: partCount,
             checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval,
             audit: audit)
+        host.waitsForLimit = configuration.training.plateau != nil
+        return host
     }
 
     /// The choice of virtual workers that two workers compute; nil when nothing is audited.
