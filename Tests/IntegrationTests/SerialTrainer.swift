@@ -13,6 +13,8 @@ struct SerialTrainer {
     let network: Network
     let plan: BatchPlan
     let engine: any GradientEngine
+    /// The changes of the learning rate's factor, as the journal of a run has them.
+    var rates: [RateChange] = []
     private let batch: Microbatch
 
     init(_ configuration: RunConfiguration) throws {
@@ -82,8 +84,10 @@ struct SerialTrainer {
         let training = configuration.training
         var optimizer = configuration.optimizer
         let total = training.steps ?? training.epochs * plan.stepsPerEpoch
-        let factor = training.schedule.factor(
-            update: step, total: total, stepsPerEpoch: plan.stepsPerEpoch)
+        let factor =
+            training.schedule.factor(
+                update: step, total: total, stepsPerEpoch: plan.stepsPerEpoch)
+            * (rates.last { $0.from.value <= step }?.factor ?? 1)
         if factor != 1 {
             optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * factor }
         }
