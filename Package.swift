@@ -126,7 +126,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "NeuralNetworkTests",
-            dependencies: ["NeuralNetwork", "CounterRandom", "CKernels", "StrictYAML"],
+            dependencies: [
+                "NeuralNetwork", "ClusterProtocol", "CounterRandom", "CKernels", "StrictYAML",
+            ],
             exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "ChecksumsTests", dependencies: ["Checksums"], swiftSettings: strict),
@@ -162,7 +164,8 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests",
-            dependencies: ["ClusterSimulation", "CounterRandom", "Threads"], swiftSettings: strict),
+            dependencies: ["ClusterProtocol", "ClusterSimulation", "CounterRandom", "Threads"],
+            swiftSettings: strict),
     ]
         + (hasOneDNN
             ? [.target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")])] : []),

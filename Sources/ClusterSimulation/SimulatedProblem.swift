@@ -1,6 +1,21 @@
 import ClusterProtocol
 import CounterRandom
 
+/// A run of a ``SimulatedProblem`` in one thread.
+package struct SerialRun: Sendable {
+    /// The weights of every version, from 0 to the one that the run ends with.
+    package var versions: [[Float]]
+    /// What was decided from the evaluation of each step.
+    package var judgements: [Step: Judgement] = [:]
+    /// The last of these.
+    package var judgement: Judgement?
+
+    /// The number of steps.
+    package var stepCount: Int { versions.count - 1 }
+    /// The number of times that the learning rate was reduced.
+    package var reductionCount: Int { Set(judgements.values.map(\.rateFactor)).subtracting([1]).count }
+}
+
 /// A training problem of a few floats in which every gradient depends on every bit of the weights.
 ///
 /// Wrong weights in a worker, a sum in the wrong order or a contribution counted twice make the
@@ -85,26 +100,64 @@ package struct SimulatedProblem: Sendable {
     }
 
     /// Computes one update of any range of the vector.
+    ///
+    /// - Parameters:
+    ///   - factor: what the gradient is multiplied by, because it is clipped.
+    ///   - rateFactor: what the rate is multiplied by.
     package static func update(
-        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int, factor: Float
+        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int, factor: Float,
+        rateFactor: Double = 1
     ) -> (weights: [Float], momentum: [Float]) {
         let moved = zip(momentum, sum).map { 0.9 * $0 + $1 * factor / Float(sampleCount) }
-        return (zip(weights, moved).map { $0 - 0.05 * $1 }, moved)
+        let rate = Float(0.05 * rateFactor)
+        return (zip(weights, moved).map { $0 - rate * $1 }, moved)
     }
 
-    /// Returns the weights of every version from 0 to `steps`, computed by one thread in a loop.
-    package func serialVersions(steps: Int) -> [[Float]] {
-        var weights = initialWeights
-        var momentum = [Float](repeating: 0, count: weights.count)
-        var versions = [weights]
-        for step in 0..<steps {
+    /// Computes a run by one thread in a loop.
+    package func serialRun(_ settings: SimulationSettings) -> SerialRun {
+        var run = SerialRun(versions: [initialWeights])
+        var momentum = [Float](repeating: 0, count: plan.parameterCount)
+        for step in 0..<settings.totalSteps {
+            var weights = run.versions[step]
             let (sum, totals) = node(tree.root, step: Step(step), weights: weights)
             (weights, momentum) = Self.update(
                 weights: weights, momentum: momentum, sum: sum, sampleCount: totals.sampleCount,
-                factor: factor(squares(sum), sampleCount: totals.sampleCount))
-            versions.append(weights)
+                factor: factor(squares(sum), sampleCount: totals.sampleCount),
+                rateFactor: run.judgement?.rateFactor ?? 1)
+            run.versions.append(weights)
+            let isEpochEnd = (step + 1).isMultiple(of: settings.stepsPerEpoch)
+            guard isEpochEnd, settings.evaluationChunkCount > 0 else { continue }
+            let evaluation = evaluation(step: Step(step + 1), weights, settings)
+            run.judgement = settings.rules.judge(evaluation, after: run.judgement)
+            if let judgement = run.judgement { run.judgements[Step(step + 1)] = judgement }
+            if run.judgement?.endsRun == true { break }
         }
-        return versions
+        return run
+    }
+
+    /// Returns the result of one chunk of test records. Where something is decided from the
+    /// accuracy, it depends on the weights.
+    func evaluationResult(
+        _ chunk: EvaluationChunkIndex, weights: [Float], _ settings: SimulationSettings
+    ) -> EvaluationResult {
+        let loss = weights.reduce(Double(chunk.value)) { $0 * 0.5 + Double($1) }
+        let isDeciding = settings.rules != EvaluationRules()
+        let correct = isDeciding ? Int(loss.bitPattern >> 20 & 0xFF) * 10 / 0xFF : chunk.value
+        return EvaluationResult(
+            chunk: chunk, recordCount: 10, correctCount: correct, lossSum: loss)
+    }
+
+    /// Returns the evaluation of all chunks, added in chunk order.
+    func evaluation(
+        step: Step, _ weights: [Float], _ settings: SimulationSettings
+    ) -> EvaluationSummary {
+        let results = (0..<settings.evaluationChunkCount).map {
+            evaluationResult(EvaluationChunkIndex($0), weights: weights, settings)
+        }
+        return EvaluationSummary(
+            step: step, recordCount: results.reduce(0) { $0 + $1.recordCount },
+            correctCount: results.reduce(0) { $0 + $1.correctCount },
+            lossSum: results.reduce(0) { $0 + Double(bitPattern: $1.lossBits) }, trainingSeconds: 0)
     }
 
     /// Returns the totals of a step, computed serially with the given weights.

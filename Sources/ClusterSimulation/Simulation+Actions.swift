@@ -232,16 +232,10 @@ extension Simulation {
         }
     }
 
-    func evaluationLoss(chunk: EvaluationChunkIndex, weights: [Float]) -> Double {
-        weights.reduce(Double(chunk.value)) { $0 * 0.5 + Double($1) }
-    }
-
     mutating func finishEvaluation(_ peer: PeerIdentity, _ evaluate: Evaluate) {
         guard let current = members[peer]?.current, current.step == evaluate.step else { return }
         let results = evaluate.chunks.map {
-            EvaluationResult(
-                chunk: $0, recordCount: 10, correctCount: $0.value,
-                lossSum: evaluationLoss(chunk: $0, weights: current.weights))
+            problem.evaluationResult($0, weights: current.weights, settings)
         }
         actOnMember(peer, .work(.evaluated(Evaluated(step: evaluate.step, results: results))))
     }
@@ -542,11 +536,16 @@ extension Simulation {
         }
         if factor != 1 { clips += 1 }
         let next = SimulatedProblem.update(
-            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples, factor: factor)
+            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples, factor: factor,
+            rateFactor: members[peer]?.shards.rateFactor(of: step) ?? 1)
         members[peer]?.held[chunk] = nil
         members[peer]?.previous[chunk] = state[0]
         members[peer]?.state[chunk] = [next.weights, next.momentum]
         members[peer]?.chunkVersions[chunk] = step.next
+        guard step.value < lastStep else {
+            violation = "chunk \(chunk) was updated in step \(step), after the end"
+            return
+        }
         let range = problem.plan[chunk].range
         if next.weights != Array(oracle[step.value + 1][range]) {
             violation = "chunk \(chunk) of version \(step.next) differs from the serial one"

@@ -3,7 +3,7 @@ import ClusterProtocol
 /// Checks the invariants that must hold under every fault.
 extension Simulation {
     mutating func record(_ report: StepReport) {
-        guard report.step.value == recorded else {
+        guard report.step.value == recorded, recorded < lastStep else {
             violation = "step \(report.step) was reported after \(recorded) steps"
             return
         }
@@ -19,12 +19,18 @@ extension Simulation {
     }
 
     mutating func check(_ summary: CoordinatorMachine.EvaluationSummary) {
-        let expected = (0..<settings.evaluationChunkCount).reduce(0.0) {
-            $0
-                + evaluationLoss(
-                    chunk: EvaluationChunkIndex($1), weights: oracle[summary.step.value])
+        let step = summary.step
+        guard step.value <= lastStep else {
+            violation = "step \(step) was evaluated, after the end"
+            return
         }
-        if summary.lossSum != expected { violation = "evaluation at step \(summary.step) differs" }
+        let expected = problem.evaluation(step: step, oracle[step.value], settings)
+        if summary.lossSum != expected.lossSum || summary.correctCount != expected.correctCount {
+            violation = "evaluation at step \(step) differs"
+        }
+        if summary.judgement != serial.judgements[step] {
+            violation = "judgement at step \(step) differs: \(summary)"
+        }
     }
 
     mutating func end(_ outcome: CoordinatorMachine.Outcome) {
@@ -37,13 +43,13 @@ extension Simulation {
             noteStates()
             return
         }
-        if recorded != settings.totalSteps { violation = "only \(recorded) steps were recorded" }
-        guard let final = disk.checkpoint(Step(settings.totalSteps)) else {
+        if recorded != lastStep { violation = "only \(recorded) steps were recorded" }
+        guard outcome.step == Step(lastStep), let final = disk.checkpoint(Step(lastStep)) else {
             violation = "there is no checkpoint of the last step"
             return
         }
         for chunk in problem.plan.chunks
-        where final[chunk.index]?[0] != Array(oracle[settings.totalSteps][chunk.range]) {
+        where final[chunk.index]?[0] != Array(oracle[lastStep][chunk.range]) {
             violation = "chunk \(chunk.index) of the last checkpoint differs"
         }
     }

@@ -25,8 +25,12 @@ package struct Simulation {
 
     let settings: SimulationSettings
     let problem: SimulatedProblem
+    /// The run, computed serially.
+    let serial: SerialRun
     /// The weights of every version, computed serially.
-    let oracle: [[Float]]
+    var oracle: [[Float]] { serial.versions }
+    /// The last step of the run.
+    var lastStep: Int { serial.stepCount }
     var queue = EventQueue<Happening>()
     var random: RandomStream
     var now: Duration = .zero
@@ -92,7 +96,7 @@ package struct Simulation {
         problem = SimulatedProblem(
             seed: settings.seed, virtualWorkerCount: settings.virtualWorkerCount, plan: plan,
             clipNorm: settings.clipNorm)
-        oracle = problem.serialVersions(steps: settings.totalSteps)
+        serial = problem.serialRun(settings)
         random = RandomStream(seed: settings.seed, purpose: .simulation, 0xFA17)
         coordinatorConfiguration = .init(
             run: "simulated", tree: problem.tree, plan: plan,
@@ -109,6 +113,7 @@ package struct Simulation {
             bulkEndpoint: "coordinator")
         coordinatorConfiguration.fanIn = settings.fanIn
         coordinatorConfiguration.exchangesNorms = settings.clipNorm != nil
+        coordinatorConfiguration.rules = settings.rules
         coordinator = CoordinatorMachine(coordinatorConfiguration)
         disk.write(chunked([problem.initialWeights, zeros]), step: Step(0))
     }
@@ -151,11 +156,13 @@ package struct Simulation {
             tornLineCount: disk.tornLineCount, tornCheckpointCount: tornCheckpoints,
             hangCount: hangs, diskStallCount: diskStalls, heldCount: helds,
             traffic: traffic, finalWeights: finalWeights,
+            reductionCount: serial.reductionCount,
+            endsEarly: serial.judgement?.endsRun ?? false,
             trace: violation == nil ? [] : trace.map { "\($0.time) \($0.text())" })
     }
 
     private var finalWeights: [Float] {
-        guard let state = disk.checkpoint(Step(settings.totalSteps)) else { return [] }
+        guard let state = disk.checkpoint(Step(lastStep)) else { return [] }
         return problem.plan.chunks.flatMap { state[$0.index]?[0] ?? [] }
     }
 
@@ -230,18 +237,19 @@ package struct Simulation {
         let identity = PeerIdentity(role: role, random: nextIdentity)
         nextIdentity += 1
         let plan = problem.plan
+        var shardHost = ShardHostMachine.Configuration(
+            tree: problem.tree, plan: plan, partCount: SimulatedProblem.partCount,
+            checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500),
+            audit: audit, ownPeer: role == .worker ? identity : nil,
+            needsNorm: settings.clipNorm != nil)
+        shardHost.waitsForLimit = settings.rules.plateau != nil
         members[identity] = SimulatedMember(
             identity: identity, role: role,
             member: MemberMachine(
                 .init(
                     heartbeatInterval: settings.heartbeatInterval,
                     coordinatorTimeout: .seconds(300), connectTimeout: .seconds(120))),
-            shards: ShardHostMachine(
-                .init(
-                    tree: problem.tree, plan: plan, partCount: SimulatedProblem.partCount,
-                    checkpointEvery: settings.checkpointEvery, retryInterval: .milliseconds(500),
-                    audit: audit, ownPeer: role == .worker ? identity : nil,
-                    needsNorm: settings.clipNorm != nil)),
+            shards: ShardHostMachine(shardHost),
             slowness: role == .worker && nextIdentity % 2 == 0
                 ? settings.faults.slowWorkerFactor : 1,
             relay: RelayMachine(tree: problem.tree, audit: audit))

@@ -1,3 +1,5 @@
+import ClusterProtocol
+
 /// The size of a simulated cluster, and the faults it suffers.
 package struct SimulationSettings: Sendable {
     /// The seed of the problem, the delays and the faults.
@@ -34,6 +36,8 @@ package struct SimulationSettings: Sendable {
     package var flawedStep: Int?
     /// Whether the weights at the beginning of the flawed step are not finite either.
     package var hasFlawedWeights = false
+    /// When the run ends early, and when the learning rate is reduced.
+    package var rules = EvaluationRules()
     /// The faults of the network, the processes and the disk.
     package var faults = FaultSettings()
     /// The simulated time after which a run that has not ended counts as stuck.
@@ -144,6 +148,10 @@ package struct SimulationResult: Sendable {
     package var traffic: SimulatedTraffic
     /// The weights in the checkpoint of the last step; empty when there is no such checkpoint.
     package var finalWeights: [Float]
+    /// The number of reductions of the learning rate in the serial run.
+    package var reductionCount: Int
+    /// Whether the serial run ends early.
+    package var endsEarly: Bool
     /// The last events, for the report of a failure; empty when there was no violation.
     package var trace: [String]
 }

@@ -67,6 +67,40 @@ import Testing
         #expect(outcome(actions)?.workerCount == 2)
     }
 
+    /// So too after an early end, whatever the number of steps; the reason stays. A changed setting
+    /// takes the run on.
+    @Test func aSuccessorOfAnEarlyEnd() {
+        let rules = EvaluationRules(stopping: EarlyStopping(metric: .testAccuracy, patience: 1))
+        var known = recovery(finished: nil)
+        var judgement: Judgement?
+        for (step, count) in [(2, 7), (4, 7)] {
+            var summary = EvaluationSummary(
+                step: Step(step), recordCount: 20, correctCount: count, lossSum: 1,
+                trainingSeconds: 0)
+            judgement = rules.judge(summary, after: judgement)
+            summary.judgement = judgement
+            known.add(.evaluated(summary))
+        }
+        #expect(!known.isComplete(steps: Step(9), checkpoint: Step(4)))
+        known.add(.finished(step: Step(4), exitCode: 0))
+        #expect(known.isComplete(steps: Step(9), checkpoint: Step(4)))
+        #expect(known.best?.step == Step(2))
+        var configuration = Scenario([:]).coordinator.configuration
+        configuration.startStep = Step(4)
+        configuration.totalSteps = Step(9)
+        configuration.stepsPerEpoch = 2
+        configuration.rules = rules
+        var machine = CoordinatorMachine(configuration, recovery: known)
+        let end = outcome(machine.step(.tick, now: .milliseconds(3001)))
+        #expect(end?.exitCode == 0 && end?.step == Step(4))
+        #expect(
+            end?.reason
+                == "early stopping: test accuracy 0.3500 at epoch 1 was not improved on in 1 epoch")
+        let change = SettingChange(key: "training.early-stopping", from: "a", to: "b")
+        known.add(.changed(step: Step(4), settings: [change], formerSource: nil))
+        #expect(!known.isComplete(steps: Step(9), checkpoint: Step(4)))
+    }
+
     /// The members have gone already: the successor waits no longer than a member needs to find a
     /// coordinator.
     @Test func aSuccessorThatFindsNobodyEndsWell() {

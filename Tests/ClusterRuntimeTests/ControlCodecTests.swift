@@ -69,7 +69,8 @@ import Testing
             .host(
                 HostShards(
                     shards: [ShardIndex(0), ShardIndex(1)], shardCount: 2, placement: Placement(3),
-                    step: Step(500), stepLimit: Step(938), peers: placements)),
+                    step: Step(500), stepLimit: Step(938), peers: placements,
+                    rates: [RateChange(from: Step(469), factor: 0.1 * 0.1)])),
             .assignment(
                 Assignment(
                     generation: Generation(4),

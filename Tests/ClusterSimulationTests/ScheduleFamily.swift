@@ -1,3 +1,4 @@
+import ClusterProtocol
 import ClusterSimulation
 import CounterRandom
 import Testing
@@ -150,6 +151,23 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
             settings.faults.diskStallRate = 0.2
             return settings
         },
+        // The coordinator ends runs early and reduces the rate, and dies around these decisions.
+        // Every successor decides the same, and every shard updates each step at the same rate.
+        ScheduleFamily(
+            name: "decisions", seeds: 150_001...151_000, weight: 8,
+            settings: { deciding(everythingTorn($0)) }, evidence: decisions),
+        ScheduleFamily(
+            name: "decisionsAmongStalls", seeds: 160_001...160_500, weight: 4,
+            settings: { seed in
+                var settings = everythingTorn(seed)
+                settings.faults.hangRate = 0.05
+                settings.faults.coordinatorPauseRate = 0.1
+                settings.faults.diskStallRate = 0.3
+                return deciding(settings)
+            }, evidence: decisions),
+        ScheduleFamily(
+            name: "decisionsAmongCutsAndClogs", seeds: 170_001...170_500, weight: 4,
+            settings: { deciding(cutsAndClogs($0)) }, evidence: decisions),
         ScheduleFamily(name: "relayedDuplicatesAndLoss", seeds: 210_001...210_300, weight: 1) { seed in
             var settings = plain(seed)
             settings.faults.duplicateProbability = 0.1
@@ -213,7 +231,29 @@ struct ScheduleFamily: Sendable, CustomTestStringConvertible {
         },
     ]
 
+    /// The evidence that there was something to decide.
+    private static let decisions = [
+        Evidence(name: "reductions of the rate", atLeast: 1) { $0.reductionCount },
+        Evidence(name: "early ends", atLeast: 0.2) { $0.endsEarly ? 1 : 0 },
+    ]
+
     // MARK: - Settings from a seed
+
+    /// Judges the evaluations of a run, by rules from its seed.
+    static func deciding(_ settings: SimulationSettings) -> SimulationSettings {
+        var random = RandomStream(seed: settings.seed, purpose: .simulation, 0xDEC1)
+        var settings = settings
+        let metric = { EvaluationMetric.allCases[random.next(below: 2)] }
+        settings.totalSteps += settings.stepsPerEpoch * 4
+        settings.rules.plateau = RatePlateau(
+            metric: metric(), factor: 0.5, patience: random.next(below: 2),
+            isRelative: false, cooldown: random.next(below: 2), minimumFactor: 0.01)
+        if random.next(below: 3) > 0 {
+            settings.rules.stopping = EarlyStopping(
+                metric: metric(), patience: 1 + random.next(below: 5))
+        }
+        return settings
+    }
 
     /// A small cluster whose messages take different times, without other faults.
     static func plain(_ seed: UInt64) -> SimulationSettings {

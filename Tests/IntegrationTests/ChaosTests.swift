@@ -204,7 +204,7 @@ private struct SeededNumbers {
 
 extension TrainRun {
     /// Takes up a run again.
-    fileprivate init(resuming records: RunRecords, flags: [String]) throws {
+    init(resuming records: RunRecords, flags: [String]) throws {
         self.records = records
         command = try Command(["train", "--resume", records.directory.path] + flags)
     }
@@ -215,7 +215,7 @@ extension TrainRun {
     }
 
     /// Sends SIGKILL to the launcher and all its processes, and waits until they are gone.
-    fileprivate func killEverything() {
+    func killEverything() {
         let family = ProcessTable.identifiers(mentioning: "\(records.directory.path)/logs/")
         command.child.send(signal: SIGKILL)
         for process in family { kill(process, SIGKILL) }

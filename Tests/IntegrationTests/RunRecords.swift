@@ -17,6 +17,7 @@ struct RunRecords {
         var test_accuracy: Double?
         var test_loss: Double?
         var weights_sha256: String
+        var reason: String
     }
 
     struct MetricsLine: Decodable {

@@ -16,6 +16,8 @@ struct SerialTrainer {
     let engine: any GradientEngine
     /// The engine from the epoch of `unfreeze` on.
     private let unfrozenEngine: any GradientEngine
+    /// The changes of the learning rate's factor, as the journal of a run has them.
+    var rates: [RateChange] = []
     private let batch: Microbatch
 
     init(_ configuration: RunConfiguration) throws {
@@ -153,14 +155,16 @@ struct SerialTrainer {
         let training = configuration.training
         var optimizer = configuration.optimizer
         let total = training.steps ?? training.epochs * plan.stepsPerEpoch
-        let factor = training.schedule.factor(
-            update: step, total: total, stepsPerEpoch: plan.stepsPerEpoch)
+        let reduced = rates.last { $0.from.value <= step }?.factor ?? 1
+        let factor =
+            training.schedule.factor(
+                update: step, total: total, stepsPerEpoch: plan.stepsPerEpoch)
         let groups = configuration.groups.filter { $0.match.matches(slot.name) }
         let wasFrozen = configuration.freeze.contains { NamePattern($0).matches(slot.name) }
         let thawed = wasFrozen ? configuration.unfreeze?.rate ?? 1 : 1
         let rate = groups.compactMap(\.rate).last ?? thawed
-        if factor != 1 || rate != 1 {
-            optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * (factor * rate) }
+        if factor != 1 || rate != 1 || reduced != 1 {
+            optimizer["learning-rate"] = optimizer["learning-rate"].map { $0 * (factor * (reduced * rate)) }
         }
         if let decay = groups.compactMap(\.decay).last {
             optimizer["weight-decay"] = optimizer["weight-decay"].map { $0 * decay }

@@ -18,7 +18,7 @@ import Testing
     }
 
     /// The files whose cases have no model: names, settings and parameters can be read.
-    @Test(arguments: ["losses", "updates", "schedules"])
+    @Test(arguments: ["losses", "updates", "schedules", "plateau"])
     func casesAreRead(file: String) {
         let cases = GoldenCase.load(file)
         #expect(cases.count > 10)

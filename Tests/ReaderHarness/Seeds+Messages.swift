@@ -143,7 +143,10 @@ extension Seeds {
         .assignment(assignment), .hold(Hold(number: 1)), .snapshot(Snapshot(step: Step(4))),
         .evaluate(Evaluate(step: Step(4), chunks: [0, 1].map(EvaluationChunkIndex.init))),
         .recompute(Recompute(step: Step(1), virtualWorker: VirtualWorkerIndex(2))),
-        .alive(Alive(stepLimit: Step(8), recorded: Step(2), workerCount: 2)),
+        .alive(
+            Alive(
+                stepLimit: Step(8), recorded: Step(2), workerCount: 2,
+                rates: [RateChange(from: Step(4), factor: 0.1)])),
         .introduce(Introduce()), .shutdown(Shutdown(reason: "finished", exitCode: 0)),
     ]
 

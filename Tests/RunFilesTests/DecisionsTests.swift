@@ -15,7 +15,8 @@ import Testing
         "wirePrecision": "training.wire-precision", "checkpointEvery": nil,
         "backend": "training.backend", "tileSize": "training.tile-size",
         "instructionSet": "training.instruction-set",
-        "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
+        "schedule": "training.schedule", "plateau": "training.schedule",
+        "earlyStopping": "training.early-stopping", "labelSmoothing": "training.label-smoothing",
         "decays1D": "optimizer.decay-1d", "clipNorm": "training.clip-norm",
         "averageDecay": "training.ema",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
@@ -41,7 +42,7 @@ import Testing
         // These decide bits where they are not the usual ones.
         var listed: Set = [
             "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
-            "optimizer.decay-1d", "training.clip-norm", "training.ema",
+            "training.early-stopping", "optimizer.decay-1d", "training.clip-norm", "training.ema",
         ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
             listed.insert(decision.key)

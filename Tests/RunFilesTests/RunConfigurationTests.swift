@@ -60,7 +60,8 @@ import Testing
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, audit: 0.25, keep-going: true,
               schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1,
-              clip-norm: 0.25, ema: 0.999}
+              clip-norm: 0.25, ema: 0.999,
+              early-stopping: {metric: test-accuracy, patience: 4, min-delta: 0.01}}
             init: {file: start.safetensors, except: ["fc.*"]}
             freeze: [conv1.*, "bn?.*"]
             unfreeze: {epoch: 2, rate: 0.5}
@@ -102,6 +103,9 @@ import Testing
             read.training.schedule
                 == LearningRateSchedule(
                     .multiStep(at: [.epochs(1), .epochs(1.5)], factor: 0.1), warmup: .steps(3)))
+        #expect(
+            read.training.earlyStopping
+                == EarlyStopping(metric: .testAccuracy, patience: 4, minimumDelta: 0.01))
         #expect(read.training.labelSmoothing == 0.1 && !read.training.decays1D)
         #expect(read.training.clipNorm == 0.25 && read.training.averageDecay == 0.999)
         #expect(!read.cluster.sharedMemory)

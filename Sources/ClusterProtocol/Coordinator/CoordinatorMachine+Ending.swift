@@ -70,7 +70,7 @@ extension CoordinatorMachine {
     mutating func end(exitCode: Int, reason: String) -> [Action] {
         phase = .ended
         let goesOn =
-            configuration.goesOn && exitCode == ExitCode.done
+            configuration.goesOn && exitCode == ExitCode.done && course.end == nil
             && lastCheckpoint == configuration.totalSteps
         let goodbye =
             goesOn
@@ -97,7 +97,7 @@ extension CoordinatorMachine {
     mutating func dismiss(
         _ event: Event, since: Moment, count: Int, told: Set<PeerIdentity>, now: Moment
     ) -> [Action] {
-        let reason = "finished"
+        let reason = endReason
         var told = told
         var actions: [Action] = []
         switch event {

@@ -59,7 +59,8 @@ extension CoordinatorMachine {
             guard let mine = hosted[host.hello.identity] else { return nil }
             let message = HostShards(
                 shards: mine.map(ShardIndex.init), shardCount: configuration.plan.shardCount,
-                placement: placement, step: placementStep, stepLimit: limit, peers: peers)
+                placement: placement, step: placementStep, stepLimit: limit, peers: peers,
+                rates: rates)
             return .send(.host(message), to: host.hello.identity)
         }
     }

@@ -210,25 +210,46 @@ extension CoordinatorMachine {
             return giveUp(waitingFor: "workers", since: from, now: now)
         }
         let results = configuration.evaluationChunks.compactMap { evaluation.results[$0] }
-        let summary = EvaluationSummary(
+        var summary = EvaluationSummary(
             step: evaluation.step, recordCount: results.reduce(0) { $0 + $1.recordCount },
             correctCount: results.reduce(0) { $0 + $1.correctCount },
             lossSum: results.reduce(0) { $0 + Double(bitPattern: $1.lossBits) },
             trainingSeconds: Self.exactSeconds(training))
         evaluated = evaluation.step
+        let notes = judge(&summary)
         // The best weights so far are kept in a checkpoint; the shards still rest at them.
         var keepBest: [Action] = []
-        if summary.isFinite, summary.correctCount > bestCorrectCount {
+        if course.isBest(summary, bestCorrectCount: bestCorrectCount) {
             bestCorrectCount = summary.correctCount
             if evaluation.step != lastCheckpoint { keepBest = askForSnapshot() }
         }
-        return [.evaluated(summary), .journal(.evaluated(summary))] + keepBest
+        return [.evaluated(summary), .journal(.evaluated(summary))] + notes + keepBest
             + continueTraining(now: now)
+    }
+
+    /// Decides what follows from an evaluation. Only the end of an epoch is judged, so that a run
+    /// that is taken further decides as one that went there at once.
+    private mutating func judge(_ summary: inout EvaluationSummary) -> [Action] {
+        guard summary.recordCount > 0,
+            summary.step.value.isMultiple(of: configuration.stepsPerEpoch)
+        else { return [] }
+        let known = course.rates.count
+        summary.judgement = configuration.rules.judge(summary, after: course.last)
+        course.add(summary)
+        var notes: [Action] = []
+        if course.rates.count > known, let change = course.rates.last {
+            notes.append(.note(.rateReduced(change)))
+        }
+        if course.end != nil {
+            let best = course.last?.stopping?.bestStep ?? summary.step
+            notes.append(.note(.endingEarly(endReason, best: best)))
+        }
+        return notes
     }
 
     /// Goes on to the next limit, or to the end of the run.
     private mutating func continueTraining(now: Moment) -> [Action] {
-        guard limit < lastStep else { return finish(0, "finished", now: now) }
+        guard limit < lastStep else { return finish(0, endReason, now: now) }
         limit = nextLimit(after: limit)
         phase = .training(since: now)
         let seconds = Self.exactSeconds(training)

@@ -77,6 +77,8 @@ public struct CoordinatorMachine: Sendable {
         public var keepsGoing = false
         /// Whether hosts of shards exchange the norm of the gradient, and so must know one another.
         public var exchangesNorms = false
+        /// When the run ends early, and when the learning rate is reduced.
+        public var rules = EvaluationRules()
 
         /// Creates a configuration; properties without a parameter keep their defaults.
         public init(
@@ -243,6 +245,10 @@ public struct CoordinatorMachine: Sendable {
         case flawedWeights(Step)
         /// The run goes back to its last checkpoint, to end with the last finite weights.
         case goingBack(to: Step)
+        /// The run ends early, for this reason; the weights of step `best` are the best.
+        case endingEarly(String, best: Step)
+        /// From a step on, the learning rate is multiplied by this factor.
+        case rateReduced(RateChange)
     }
 
     /// What log lines say about a member.
@@ -395,6 +401,8 @@ public struct CoordinatorMachine: Sendable {
     var evaluated: Step?
     /// The number of test records that the best weights so far classified correctly.
     var bestCorrectCount = -1
+    /// What was decided from the evaluations.
+    var course = EvaluationCourse()
     /// When lost messages were last asked for again.
     var lastAsked: Moment = .zero
     /// The time spent in training steps, without the present stretch.
@@ -455,6 +463,9 @@ public struct CoordinatorMachine: Sendable {
             stop = (ExitCode.data, Self.lossReason(diverged))
             hasNotedFlaw = true
         }
+        course = recovery.course
+        // Without members the run goes on from its checkpoint, and later evaluations are done again.
+        if !recovery.mayHaveMembers { course.goBack(to: configuration.startStep) }
         if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {
             training = .seconds(recovery.trainingSeconds)
             workerCountAtEnd = recovery.workers.count
@@ -489,7 +500,16 @@ public struct CoordinatorMachine: Sendable {
 
     /// The step at which the run ends.
     var lastStep: Step {
-        divergence.map { min($0.target, configuration.totalSteps) } ?? configuration.totalSteps
+        let end = min(course.end ?? configuration.totalSteps, configuration.totalSteps)
+        return divergence.map { min($0.target, end) } ?? end
+    }
+
+    /// Why the run ends at its last step.
+    var endReason: String {
+        guard course.end != nil, let watch = course.last?.stopping,
+            let stopping = configuration.rules.stopping
+        else { return "finished" }
+        return stopping.reason(watch, stepsPerEpoch: configuration.stepsPerEpoch)
     }
 
     /// Takes in an event, and returns what is to be done, in order.
@@ -588,8 +608,11 @@ public struct CoordinatorMachine: Sendable {
         .alive(
             Alive(
                 stepLimit: limit, recorded: lastRecorded, received: lastRecorded,
-                workerCount: readyCount(.worker)))
+                workerCount: readyCount(.worker), rates: rates))
     }
+
+    /// The changes of the learning rate's factor, for members; nil when there is none.
+    var rates: [RateChange]? { course.rates.isEmpty ? nil : course.rates }
 
     /// Asks again for whatever the run waits for, since messages can be lost with a connection that
     /// broke unnoticed. Asking twice changes nothing.

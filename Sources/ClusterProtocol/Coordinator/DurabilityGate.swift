@@ -69,6 +69,9 @@ public struct DurabilityGate: Sendable {
             held.append(Held(line: lineCount, action: action))
             guard let toldLimit else { return [] }
             alive.stepLimit = toldLimit
+            // Steps from the limit on may have a rate that is not on disk yet.
+            let told = alive.rates?.filter { $0.from < toldLimit } ?? []
+            alive.rates = told.isEmpty ? nil : told
             return [.send(.alive(alive), to: peer)]
         default:
             if !held.contains(where: { $0.action == action }) {

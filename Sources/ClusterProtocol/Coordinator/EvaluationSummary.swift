@@ -10,6 +10,8 @@ public struct EvaluationSummary: Hashable, Sendable {
     public var lossSum: Double
     /// The time spent in training steps so far, in seconds.
     public var trainingSeconds: Double
+    /// What follows from the evaluation; nil when nothing does.
+    public var judgement: Judgement?
 
     /// Whether the loss is a finite number; weights whose loss is not finite are never the best.
     public var isFinite: Bool { lossSum.isFinite }
@@ -29,7 +31,7 @@ public struct EvaluationSummary: Hashable, Sendable {
 /// JSON has no number that is not finite, so null stands for such a loss.
 extension EvaluationSummary: Codable {
     private enum CodingKeys: CodingKey {
-        case step, recordCount, correctCount, lossSum, trainingSeconds
+        case step, recordCount, correctCount, lossSum, trainingSeconds, judgement
     }
 
     /// Decodes a summary; a loss of null becomes a NaN.
@@ -41,6 +43,7 @@ extension EvaluationSummary: Codable {
             correctCount: try fields.decode(Int.self, forKey: .correctCount),
             lossSum: try fields.decodeIfPresent(Double.self, forKey: .lossSum) ?? .nan,
             trainingSeconds: try fields.decode(Double.self, forKey: .trainingSeconds))
+        judgement = try fields.decodeIfPresent(Judgement.self, forKey: .judgement)
     }
 
     /// Encodes the summary, with a loss of null when the loss is not finite.
@@ -51,5 +54,6 @@ extension EvaluationSummary: Codable {
         try fields.encode(correctCount, forKey: .correctCount)
         try fields.encode(isFinite ? lossSum : nil, forKey: .lossSum)
         try fields.encode(trainingSeconds, forKey: .trainingSeconds)
+        try fields.encodeIfPresent(judgement, forKey: .judgement)
     }
 }

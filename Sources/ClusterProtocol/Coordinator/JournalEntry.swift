@@ -16,7 +16,7 @@ public enum JournalEntry: Hashable, Codable, Sendable {
     /// Steps below this one may run from now on; `trainingSeconds` have been spent in training steps so
     /// far.
     case limit(Step, trainingSeconds: Double)
-    /// The test records were evaluated.
+    /// The test records were evaluated. What follows from it for later steps is in the same line.
     case evaluated(CoordinatorMachine.EvaluationSummary)
     /// The checkpoint of this step is written.
     case checkpoint(Step)

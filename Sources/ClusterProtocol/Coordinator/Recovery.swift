@@ -38,8 +38,10 @@ extension CoordinatorMachine {
         /// The step whose loss, or whose new weights, were not finite numbers; nil when all numbers
         /// were finite.
         public var diverged: Step?
-        /// The evaluation with the highest accuracy.
+        /// The evaluation of the best weights: by the metric of early stopping, or by accuracy.
         public var best: EvaluationSummary?
+        /// What was decided from the evaluations.
+        public private(set) var course = EvaluationCourse()
         /// The step at which the run ended well; nil when it did not, or was taken further since.
         public var finished: Step?
         /// Whether members of the run may still be at work: false when all processes were started anew.
@@ -52,13 +54,14 @@ extension CoordinatorMachine {
         /// Creates the knowledge of an empty journal.
         public init() {}
 
-        /// Returns whether a run has nothing left to do.
+        /// Returns whether a run has nothing left to do: it ended at its last step, or early.
         ///
         /// - Parameters:
         ///   - steps: The run's number of steps.
         ///   - checkpoint: The run's newest checkpoint.
         public func isComplete(steps: Step, checkpoint: Step) -> Bool {
-            finished == steps && checkpoint == steps
+            let end = course.end.map { min($0, steps) } ?? steps
+            return finished == end && checkpoint == end
         }
 
         /// Takes in one line of the journal.
@@ -73,6 +76,7 @@ extension CoordinatorMachine {
                 workers = []
                 hosts = []
                 evaluated = evaluated.map { min($0, step) }
+                course.goBack(to: step)
                 trainingSeconds = 0
                 countedFrom = step
             case .finished(let step, let exitCode): finished = exitCode == ExitCode.done ? step : nil
@@ -80,6 +84,7 @@ extension CoordinatorMachine {
             case .unfrozen: isUnfrozen = true
             case .changed(let step, let changes, let source):
                 history.add(.init(step: step, changes: changes, formerSource: source))
+                course.change(changes, at: step)
                 // Accuracies on other test records say nothing about the accuracy on the present ones.
                 if changes.contains(where: { $0.key == "data.source" }) { bestCorrectCount = -1 }
             case .settled(let name): instructionSet = name
@@ -103,7 +108,8 @@ extension CoordinatorMachine {
                 evaluation = summary
                 evaluated = summary.step
                 trainingSeconds = summary.trainingSeconds
-                if summary.isFinite, summary.correctCount > bestCorrectCount {
+                course.add(summary)
+                if course.isBest(summary, bestCorrectCount: bestCorrectCount) {
                     bestCorrectCount = summary.correctCount
                     best = summary
                 }

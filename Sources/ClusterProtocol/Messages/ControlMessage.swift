@@ -375,12 +375,16 @@ public struct HostShards: Hashable, Codable, Sendable {
     public var stepLimit: Step
     /// The places of all shards; nil unless hosts of shards exchange the norm of the gradient.
     public var peers: [ShardPlacement]?
+    /// The changes of the learning rate's factor, complete for the steps below the limit; nil
+    /// without any.
+    public var rates: [RateChange]?
 
     /// Creates the message.
     public init(
         shards: [ShardIndex], shardCount: Int, placement: Placement, step: Step, stepLimit: Step,
-        peers: [ShardPlacement]? = nil
+        peers: [ShardPlacement]? = nil, rates: [RateChange]? = nil
     ) {
+        self.rates = rates
         self.shards = shards
         self.shardCount = shardCount
         self.placement = placement
@@ -432,9 +436,16 @@ public struct Alive: Hashable, Codable, Sendable {
     public var received: Step
     /// The number of workers that are ready; an audit takes two.
     public var workerCount: Int
+    /// The changes of the learning rate's factor, complete for the steps below the limit; nil
+    /// without any.
+    public var rates: [RateChange]?
 
     /// Creates the message; without `received`, the reports below `recorded` have arrived.
-    public init(stepLimit: Step, recorded: Step, received: Step? = nil, workerCount: Int) {
+    public init(
+        stepLimit: Step, recorded: Step, received: Step? = nil, workerCount: Int,
+        rates: [RateChange]? = nil
+    ) {
+        self.rates = rates
         self.stepLimit = stepLimit
         self.recorded = recorded
         self.received = received ?? recorded

@@ -20,6 +20,9 @@ public struct ShardHostMachine: Sendable {
         /// Whether an update needs the norm of the whole gradient, which the hosts of shards tell
         /// one another.
         public var needsNorm: Bool
+        /// Whether no step is updated before the coordinator has raised the limit beyond it, which
+        /// is when the step's learning rate is known.
+        public var waitsForLimit = false
 
         /// Creates a configuration.
         public init(
@@ -124,6 +127,8 @@ public struct ShardHostMachine: Sendable {
     private var pending: Pending?
     /// The exchange of the gradient's norm; nil where no update needs it.
     var exchange: NormExchange?
+    /// The changes of the learning rate's factor, complete for the steps below the limit.
+    private var rates: [RateChange] = []
     /// The subscriptions to each shard, including shards that are not in place yet.
     private var subscribers: [ShardIndex: Subscriptions] = [:]
 
@@ -164,9 +169,15 @@ public struct ShardHostMachine: Sendable {
         }
     }
 
+    /// Returns what the learning rate of a step is multiplied by beside its schedule.
+    public func rateFactor(of step: Step) -> Double { RateChange.factor(of: step, after: rates) }
+
     /// Keeps what shards that are not in place yet will have to know.
     private mutating func note(_ event: ShardMachine.Event) {
-        if case .alive(let alive) = event { pending?.host.stepLimit = alive.stepLimit }
+        if case .alive(let alive) = event {
+            pending?.host.stepLimit = alive.stepLimit
+            rates = alive.rates ?? []
+        }
         if case .unsubscribe(let peer) = event {
             for shard in subscribers.keys { subscribers[shard]?.remove(peer) }
         }
@@ -214,6 +225,7 @@ public struct ShardHostMachine: Sendable {
         exchange =
             configuration.needsNorm
             ? NormExchange(host, shardCount: configuration.plan.shardCount) : nil
+        rates = host.rates ?? []
         var missing: [ShardIndex: Set<Int>] = [:]
         for shard in host.shards {
             let chunks = configuration.plan.chunks(of: shard)
@@ -261,7 +273,7 @@ public struct ShardHostMachine: Sendable {
                 reportInterval: shard == ShardIndex(0)
                     ? Self.reportInterval : Self.otherReportInterval,
                 audit: configuration.audit, ownPeer: configuration.ownPeer,
-                needsNorm: configuration.needsNorm))
+                needsNorm: configuration.needsNorm, waitsForLimit: configuration.waitsForLimit))
         var actions = machine.step(
             .restored(step: host.step, placement: host.placement, stepLimit: host.stepLimit),
             now: now)

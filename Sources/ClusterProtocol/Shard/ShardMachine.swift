@@ -28,13 +28,16 @@ public struct ShardMachine: Sendable {
         public var ownPeer: PeerIdentity?
         /// Whether an update needs the norm of the whole gradient.
         public var needsNorm: Bool
+        /// Whether no step is updated before the limit is beyond it.
+        public var waitsForLimit: Bool
 
         /// Creates a configuration.
         public init(
             shard: ShardIndex, chunks: [ChunkIndex], tree: ReductionTree, checkpointEvery: Int,
             reportInterval: Duration = .milliseconds(20), audit: AuditPlan? = nil,
-            ownPeer: PeerIdentity? = nil, needsNorm: Bool = false
+            ownPeer: PeerIdentity? = nil, needsNorm: Bool = false, waitsForLimit: Bool = false
         ) {
+            self.waitsForLimit = waitsForLimit
             self.shard = shard
             self.chunks = chunks
             self.tree = tree
@@ -158,8 +161,8 @@ public struct ShardMachine: Sendable {
     private var boards: [AuditBoard]
     /// How the contributions to each chunk come in.
     private var arrivals: [Arrivals]
-    /// The number of chunks whose sum is complete and waits for the norm.
-    private var measuredCount = 0
+    /// The chunks whose sum is complete, measured, and waits for the norm.
+    private var measured: Set<Int> = []
     /// Whether audits take place. An audit takes two workers; when there is only one, its results
     /// are accepted as they are.
     private var isAuditing = true
@@ -221,7 +224,7 @@ public struct ShardMachine: Sendable {
 
     /// Whether all chunks wait for the norm of the whole gradient.
     public var isMeasured: Bool {
-        configuration.needsNorm && measuredCount == configuration.chunks.count
+        configuration.needsNorm && measured.count == configuration.chunks.count
     }
 
     /// The version that every chunk has reached; nil before the state is here.
@@ -262,7 +265,7 @@ public struct ShardMachine: Sendable {
         sums = configuration.chunks.map { _ in NodeSet(tree: configuration.tree) }
         boards = configuration.chunks.map { _ in AuditBoard() }
         arrivals = configuration.chunks.map { _ in Arrivals() }
-        measuredCount = 0
+        measured = []
         restoredVersion = step
         self.placement = placement
         self.stepLimit = stepLimit
@@ -371,17 +374,19 @@ public struct ShardMachine: Sendable {
         let chunk = configuration.chunks[position]
         let additions: [Action] = merges.map { .add(chunk: chunk, $0) }
         guard let root = sums[position].rootTotals else { return additions }
+        // A worker may hear of a higher limit first. The step's learning rate comes with the limit.
+        if configuration.waitsForLimit, versions[position] >= stepLimit { return additions }
         guard configuration.needsNorm else {
             return additions + update(position, root, now: now)
         }
-        measuredCount += 1
+        guard measured.insert(position).inserted else { return additions }
         return additions + [.measure(chunk: chunk, step: versions[position])]
     }
 
     /// Updates all chunks, because the norm of the whole gradient is known.
     private mutating func updateAll(now: Moment) -> [Action] {
         guard isMeasured else { return [] }
-        measuredCount = 0
+        measured = []
         var actions: [Action] = []
         for position in sums.indices {
             guard let root = sums[position].rootTotals else { continue }
@@ -477,10 +482,19 @@ public struct ShardMachine: Sendable {
         let received = max(alive.recorded, alive.received)
         if received < sentBefore { sentThrough = min(sentThrough, received) }
         sentBefore = sentThrough
-        let audits = auditAgain(workerCount: alive.workerCount, now: now)
+        let audits =
+            updateWaiting(now: now) + auditAgain(workerCount: alive.workerCount, now: now)
         guard let version else { return audits }
         isReportDue = true
         return audits + flushReport(now: now, force: version == stepLimit)
+    }
+
+    /// Updates the chunks that have the whole sum of a step and have waited for the limit.
+    private mutating func updateWaiting(now: Moment) -> [Action] {
+        guard configuration.waitsForLimit, versions != nil else { return [] }
+        return sums.indices.flatMap { position -> [Action] in
+            sums[position].rootTotals == nil ? [] : finish(position, [], now: now)
+        }
     }
 
     /// Reports disputes again. When only one worker is left, accepts the first vote on each virtual

@@ -51,6 +51,8 @@ public struct ClusterStatus: Hashable, Codable, Sendable {
     public var imagesPerSecond: Double
     /// The bit pattern of the mean training loss over the last steps; nil before the first step.
     public var lossBits: UInt64?
+    /// What the learning rate is multiplied by since its last reduction; nil before the first one.
+    public var rateFactor: Double?
     /// The number of chunks of the test records that are evaluated; nil when no evaluation is under
     /// way.
     public var evaluatedChunks: Int?

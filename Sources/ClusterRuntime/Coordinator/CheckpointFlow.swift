@@ -2,7 +2,8 @@ import ClusterProtocol
 import Logging
 import RunFiles
 
-/// Moves checkpoints from the shards to the disk, and keeps track of the best one.
+/// Moves checkpoints from the shards to the disk, and keeps track of the best one. With early
+/// stopping its metric says which one that is, otherwise the test accuracy.
 ///
 /// A snapshot waits first for the coordinator's decision, then for the ledger, because a checkpoint
 /// must never be ahead of the ledger, and then for the thread that writes.
@@ -21,8 +22,10 @@ final class CheckpointFlow {
     /// The checkpoints that wait for the ledger, by step, with the number of the request to sync
     /// it.
     private var awaitingLedger: [Int: (checkpoint: Checkpoint, request: Int)] = [:]
-    /// The checkpoint with the highest test accuracy; nil before the first evaluation.
-    private var best: BestCheckpoint?
+    /// The best checkpoint; nil before the first evaluation.
+    private(set) var best: BestCheckpoint?
+    /// Whether early stopping says which checkpoint is the best.
+    private let isJudged: Bool
     /// The step of the checkpoint that was written last.
     private(set) var lastWritten: Int
     /// The SHA-256 of the weights in the checkpoint that was written last.
@@ -44,6 +47,7 @@ final class CheckpointFlow {
         bestPath = plan.settings.directory.bestCheckpoint
         lastWritten = plan.start.step
         lastWeightsSHA256 = plan.start.weightsSHA256
+        isJudged = plan.settings.configuration.training.earlyStopping != nil
         let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
         best =
             plan.settings.isResuming && !isOtherData
@@ -108,12 +112,15 @@ final class CheckpointFlow {
         return .checkpointWritten(Step(written.step))
     }
 
-    /// Takes in an evaluation. The checkpoint with the highest test accuracy is kept, however many
-    /// come after it.
+    /// Takes in an evaluation. The best checkpoint is kept, however many come after it.
     func consider(_ summary: CoordinatorMachine.EvaluationSummary) {
         guard summary.isFinite, summary.recordCount > 0 else { return }
         let candidate = BestCheckpoint(summary)
-        guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
+        if isJudged {
+            guard summary.judgement?.stopping?.bestStep == summary.step else { return }
+        } else {
+            guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
+        }
         best = candidate
         if candidate.step == lastWritten { nameBest() }
     }

@@ -197,7 +197,7 @@ final class CoordinatorLoop {
     /// Runs until the end of the run and returns the outcome.
     func run(_ poll: PollBox) -> CoordinatorMachine.Outcome {
         do throws(ZeroMQError) {
-            if plan.start.step >= plan.material.totalSteps {
+            if plan.isComplete {
                 progress.note("the run has finished already")
             }
             while outcome == nil { try turn(poll) }
@@ -505,7 +505,7 @@ final class CoordinatorLoop {
             progress.note("nothing is frozen from step \(plan.material.plannedSteps) on")
         } else {
             end.goesOn = false
-            progress.end(end, summary)
+            progress.end(end, summary, best: checkpoints.best)
         }
         return end
     }

@@ -34,6 +34,8 @@ extension CoordinatorMachine.Note {
         case .flawedLoss: "a loss is not a finite number"
         case .flawedWeights: "weights are not finite numbers"
         case .goingBack: "going back to the last finite weights"
+        case .endingEarly: "ending early"
+        case .rateReduced: "the learning rate is reduced"
         }
     }
 
@@ -83,6 +85,10 @@ extension CoordinatorMachine.Note {
                 LogKey.virtualWorkers: "\(virtualWorker.map { "\($0)" } ?? "unknown")",
             ]) { $1 }
         case .flawedWeights(let step), .goingBack(let step): [LogKey.step: "\(step)"]
+        case .endingEarly(let reason, let best):
+            [LogKey.reason: "\(reason)", LogKey.step: "\(best)"]
+        case .rateReduced(let change):
+            [LogKey.step: "\(change.from)", "rate.factor": "\(change.factor)"]
         }
     }
 
@@ -104,6 +110,9 @@ extension CoordinatorMachine.Note {
             "shards \(shards) were on \(peer.place); going back to the checkpoint of step \(step)"
         case .waiting(let what): what
         case .stopping(let step): "stopping at step \(step)"
+        case .rateReduced(let change):
+            "from step \(change.from) on the learning rate is multiplied by "
+                + NumberText.significant(change.factor)
         case .flawedLoss(let step, let virtualWorker, let peer):
             "warning: the loss of step \(step.value + 1) is not a finite number"
                 + (virtualWorker.map { "; the first such one is virtual worker \($0)'s" } ?? "")

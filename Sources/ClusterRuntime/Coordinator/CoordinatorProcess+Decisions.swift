@@ -22,6 +22,7 @@ extension CoordinatorProcess.Plan {
         decisions.fanIn = cluster.fanIn
         decisions.keepsGoing = training.keepsGoing
         decisions.exchangesNorms = training.clipNorm != nil
+        decisions.rules = material.evaluationRules
         decisions.settingsFingerprint = material.settingsFingerprint
         decisions.goesOn = material.plannedSteps < material.totalSteps
         decisions.isUnfrozen = material.isUnfrozen

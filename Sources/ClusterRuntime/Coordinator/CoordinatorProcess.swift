@@ -92,6 +92,13 @@ package final class CoordinatorProcess: Sendable {
         var recordedCount: Int
         /// The first step that counts into the run's speed.
         var countedFrom: Int
+
+        /// Whether nothing is left to do: the run is at its last step, or has ended early.
+        var isComplete: Bool {
+            start.step >= material.totalSteps
+                || recovery?.isComplete(
+                    steps: Step(material.totalSteps), checkpoint: Step(start.step)) ?? false
+        }
     }
 
     private let thread: SocketThread<CoordinatorLoop.Order>

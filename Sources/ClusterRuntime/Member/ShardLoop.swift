@@ -390,7 +390,9 @@ final class ShardLoop {
         case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
         case .measure(let chunk, let step): storage.measure(chunk: chunk, step: step)
         case .update(let chunk, let step, let sampleCount):
-            storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
+            storage.update(
+                chunk: chunk, step: step, sampleCount: sampleCount,
+                rateFactor: machine?.rateFactor(of: step) ?? 1)
         case .send(let chunk, let version, let placement, let peers):
             try sendWeights(shard, chunk, version, placement, to: peers)
         case .tellMissing(let step, let missing, let peer):

@@ -151,7 +151,9 @@ final class ShardStorage {
     }
 
     /// Carries out one optimizer update with the root divided by the sample count.
-    func update(chunk: ChunkIndex, step: Step, sampleCount: Int) {
+    ///
+    /// - Parameter rateFactor: what the learning rate is multiplied by beside its schedule.
+    func update(chunk: ChunkIndex, step: Step, sampleCount: Int, rateFactor: Double) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
         let next = weightMemory.floats(chunk: chunk)
@@ -164,8 +166,9 @@ final class ShardStorage {
                 sum in
                 withClipped(sum, chunk: chunk, step: step, sampleCount: sampleCount) { sum in
                     rule.update(
-                        plan[chunk].range, step: step.value + 1, weights: weights.pointer,
-                        into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
+                        plan[chunk].range, step: step.value + 1, rateFactor: rateFactor,
+                        weights: weights.pointer, into: next.pointer, gradientSum: sum,
+                        sampleCount: sampleCount, state: state)
                 }
             }
         }

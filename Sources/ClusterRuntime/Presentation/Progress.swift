@@ -140,7 +140,9 @@ final class Progress {
     }
 
     /// Shows how the run ended and where its results are.
-    func end(_ end: CoordinatorMachine.Outcome, _ summary: RunSummary) {
+    func end(
+        _ end: CoordinatorMachine.Outcome, _ summary: RunSummary, best: BestCheckpoint?
+    ) {
         if end.exitCode != ExitCode.done {
             show("\(end.reason) (exit code \(end.exitCode), step \(end.step))")
             if end.exitCode == ExitCode.data { return }
@@ -149,6 +151,14 @@ final class Progress {
                 "done: \(summary["steps"] ?? "") steps, test accuracy "
                     + "\(summary["test_accuracy"] ?? ""), "
                     + "\(NumberText.grouped(Int(Double(summary["images_per_second"] ?? "") ?? 0))) images/s")
+        }
+        if plan.material.configuration.training.earlyStopping != nil {
+            if end.exitCode == ExitCode.done { show(end.reason) }
+            if let best {
+                show(
+                    "best weights \(plan.store.path(step: best.step)), test accuracy "
+                        + NumberText.fixed(best.accuracy, 4))
+            }
         }
         show("weights_sha256 \((summary["weights_sha256"] ?? "").filter { $0 != "\"" })")
         let directory = plan.settings.directory

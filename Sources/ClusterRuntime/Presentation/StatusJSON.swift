@@ -35,6 +35,7 @@ package enum StatusJSON {
             ("epoch", "\(status.epoch)"), ("epochs", "\(status.epochCount)"),
             ("images_per_second", JSONText.number(status.imagesPerSecond)),
             ("loss", status.loss.map(JSONText.number) ?? "null"),
+            ("rate_factor", JSONText.number(status.rateFactor ?? 1)),
             ("evaluated_chunks", number(status.evaluatedChunks)),
             ("evaluation_chunks", "\(status.evaluationChunkCount)"),
             ("checkpoint", "\(status.lastCheckpoint)"), ("generation", "\(status.generation)"),

@@ -48,6 +48,9 @@ package enum StatusTable {
             "\(NumberText.grouped(Int(min(max(0, status.imagesPerSecond), 1e15)))) images/s",
         ]
         if let loss = status.loss { words.append("loss \(NumberText.fixed(loss, 4))") }
+        if let factor = status.rateFactor {
+            words.append("learning rate x \(NumberText.significant(factor))")
+        }
         if let done = status.evaluatedChunks {
             words.append("evaluated \(done) of \(status.evaluationChunkCount) chunks")
         }

@@ -116,6 +116,7 @@ public struct UpdateRule: Sendable, Hashable {
     /// - Parameters:
     ///   - range: the elements of the flat vector, without frozen ones.
     ///   - step: the number of this update; the first is 1.
+    ///   - rateFactor: what the learning rate is multiplied by beside the schedule.
     ///   - weights: the elements before the update.
     ///   - newWeights: receives the elements after the update.
     ///   - gradientSum: the gradient, summed over the records of the global batch; for a statistic,
@@ -124,7 +125,7 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - state: one vector for each of ``stateNames``, updated in place. A statistic has no
     ///     optimizer state, and its elements there stay as they are.
     public func update(
-        _ range: Range<Int>, step: Int, weights: UnsafePointer<Float>,
+        _ range: Range<Int>, step: Int, rateFactor: Double = 1, weights: UnsafePointer<Float>,
         into newWeights: UnsafeMutablePointer<Float>, gradientSum: UnsafePointer<Float>,
         sampleCount: Int, state: [UnsafeMutablePointer<Float>]
     ) {
@@ -133,7 +134,7 @@ public struct UpdateRule: Sendable, Hashable {
             let start = part.lowerBound - range.lowerBound
             switch stretch.change {
             case .optimizer(let rate, let decay):
-                optimizer(step: step, rate: rate, decay: decay).update(
+                optimizer(step: step, rate: rateFactor * rate, decay: decay).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
                     state: state.prefix(state.count - (average == nil ? 0 : 1)).map { $0 + start },

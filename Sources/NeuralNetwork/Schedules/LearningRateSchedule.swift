@@ -14,10 +14,10 @@ public struct LearningRateSchedule: Sendable, Hashable {
         case steps(Int)
 
         /// Returns the number of updates, at least 0.
-        func updates(stepsPerEpoch: Int) -> Int {
+        public func updates(stepsPerEpoch: Int) -> Int {
             switch self {
             case .steps(let count): count
-            case .epochs(let count): Int((count * Double(stepsPerEpoch)).rounded())
+            case .epochs(let count): Int(min(1e15, (count * Double(stepsPerEpoch)).rounded()))
             }
         }
     }

@@ -1,7 +1,8 @@
 import ClusterProtocol
 import FoundationEssentials
 
-/// The content of `checkpoints/best.json`: the checkpoint with the highest test accuracy.
+/// The content of `checkpoints/best.json`: the checkpoint with the highest test accuracy, or that
+/// which early stopping found to be the best.
 package struct BestCheckpoint: Codable {
     /// The step of the checkpoint.
     package var step: Int
@@ -24,16 +25,17 @@ package struct BestCheckpoint: Codable {
 
     /// Returns the best checkpoint that a resumed run begins with, or nil when none is known.
     ///
-    /// It is the one in the file, or the one in the journal if that has a higher accuracy and its
-    /// checkpoint exists.
+    /// It is the one in the file, or the one in the journal if that is better and its checkpoint
+    /// exists. What early stopping found later is better.
     package static func newest(
         _ directory: RunDirectory, _ recovery: CoordinatorMachine.Recovery?,
         _ store: CheckpointStore
     ) -> BestCheckpoint? {
         let noted = read(directory)
+        let isJudged = recovery?.best?.judgement?.stopping != nil
         guard let journaled = recovery?.best.map(BestCheckpoint.init),
             FileSystem.exists(store.path(step: journaled.step)),
-            noted.map({ $0.accuracy < journaled.accuracy }) ?? true
+            noted.map({ isJudged || $0.accuracy < journaled.accuracy }) ?? true
         else { return noted }
         return journaled
     }

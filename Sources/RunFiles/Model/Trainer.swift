@@ -75,6 +75,7 @@ public final class Trainer {
     ///   used; `.storage` or `.checkpoint` for initial weights that cannot be read or do not fit.
     public init(_ configuration: RunConfiguration, threadCount: Int = 1) throws(RunError) {
         precondition(threadCount >= 1, "expected at least one thread, found \(threadCount)")
+        try configuration.requireNoEvaluations()
         self.configuration = configuration
         do throws(DataError) {
             data = try DataSet.open(

@@ -67,6 +67,7 @@ package enum JournalReader {
             isPlausible(summary.trainingSeconds)
                 && (0..<1 << 48).contains(summary.recordCount)
                 && (0...summary.recordCount).contains(summary.correctCount)
+                && summary.judgement?.isPlausible ?? true
         default: true
         }
     }

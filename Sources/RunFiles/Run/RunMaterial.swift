@@ -67,6 +67,7 @@ public struct RunMaterial: Sendable {
         } catch {
             throw RunError(error)
         }
+        try configuration.requireFitting(data, stepsPerEpoch: batchPlan.stepsPerEpoch)
         tree = ReductionTree(leafCount: configuration.training.virtualWorkers)
         let cluster = configuration.cluster
         let layout = network.parameters
@@ -172,10 +173,12 @@ public struct RunMaterial: Sendable {
 
     /// The configuration of a process that hosts shards.
     public var shardHost: ShardHostMachine.Configuration {
-        ShardHostMachine.Configuration(
+        var host = ShardHostMachine.Configuration(
             tree: tree, plan: slicePlan, partCount: partCount,
             checkpointEvery: configuration.training.checkpointEvery, retryInterval: retryInterval,
             audit: audit, needsNorm: configuration.training.clipNorm != nil)
+        host.waitsForLimit = configuration.training.plateau != nil
+        return host
     }
 
     /// Refuses a model so large that the sums of squares of a shard would not fit into a message.

@@ -62,6 +62,11 @@ public struct RunConfiguration: Sendable, Hashable {
         public var auditRate = 0.0
         /// How the learning rate changes.
         public var schedule = LearningRateSchedule()
+        /// When the learning rate is reduced because a test metric has stopped improving; nil for
+        /// never. The schedule is then constant but for its warm-up.
+        public var plateau: RatePlateau?
+        /// When the run ends because a test metric has stopped improving; nil for never.
+        public var earlyStopping: EarlyStopping?
         /// The share of the label that the loss spreads over all classes, from 0 to below 1.
         public var labelSmoothing = 0.0
         /// Whether weight decay applies to biases and normalisations too.

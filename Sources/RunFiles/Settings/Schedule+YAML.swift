@@ -63,7 +63,7 @@ extension LearningRateSchedule {
     }
 
     /// Reads `KEY-epochs` or `KEY-steps`; nil where neither is given.
-    private static func spans(
+    static func spans(
         _ key: String, _ settings: StrictMapping, isList: Bool
     ) throws(SettingsError) -> [Span]? {
         let epochs = settings.value("\(key)-epochs")

@@ -212,20 +212,31 @@ extension Setting {
                 }
             }),
         Setting(
-            "training.schedule", values: LearningRateSchedule.names.joined(separator: ", "),
+            "training.schedule", values: RunConfiguration.scheduleNames.joined(separator: ", "),
             decides: .resolved { configuration, facts in
-                let schedule = configuration.training.schedule
-                if schedule == LearningRateSchedule() { return nil }
-                let length = schedule.dependsOnLength
-                return schedule.yaml
+                let training = configuration.training
+                if training.schedule == LearningRateSchedule(), training.plateau == nil {
+                    return nil
+                }
+                let length = training.schedule.dependsOnLength
+                return training.scheduleText
                     + (length ? " over \(configuration.length(facts.data)) steps" : "")
             },
             """
             How the learning rate changes; in the run file a mapping may say more, such as \
             {name: cosine, warmup-epochs: 5}.
             """,
-            text: { .inline($0.training.schedule.yaml) },
-            read: { $1.training.schedule = try LearningRateSchedule(reading: $0) }),
+            text: { .inline($0.training.scheduleText) },
+            read: { try $1.training.readSchedule($0) }),
+        Setting(
+            "training.early-stopping", values: "off, epochs, or {metric, patience, min-delta}",
+            decides: .resolved { configuration, _ in configuration.training.earlyStopping?.yaml },
+            """
+            Ends the run when a test metric has not improved for so many epochs; in the run file \
+            {metric: test-accuracy, patience: 5} names the metric, which is test-loss otherwise.
+            """,
+            text: { .inline($0.training.earlyStopping?.yaml ?? "off") },
+            read: { $1.training.earlyStopping = try EarlyStopping(reading: $0) }),
         Setting(
             "training.label-smoothing", values: "number of at least 0 and below 1",
             decides: .resolved { configuration, _ in

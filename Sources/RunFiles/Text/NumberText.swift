@@ -11,6 +11,16 @@ public enum NumberText {
         return (number < 0 ? "-" : "") + String(digits)
     }
 
+    /// Returns a positive number with up to four significant digits: "0.1", "0.01", "0.004096".
+    public static func significant(_ value: Double) -> String {
+        guard value.isFinite, value > 1e-9, value < 1e9 else { return "\(value)" }
+        var (scaled, places) = (value, 3)
+        while scaled < 1 { (scaled, places) = (scaled * 10, places + 1) }
+        var text = fixed(value, places)
+        while text.hasSuffix("0") { text.removeLast() }
+        return text.hasSuffix(".") ? String(text.dropLast()) : text
+    }
+
     /// Returns a number with a fixed number of decimal places.
     ///
     /// A number that is not finite, or is 10¹² or more in magnitude, is written as Swift prints it.
