@@ -4,8 +4,9 @@
 # Installs missing packages and runs every test on a release build; then the tests of NeuralNetwork
 # on a build without oneDNN, a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
 # (Scripts/bench/intruders.sh), files of Keras there and back (Scripts/engines/weights.sh), and half
-# a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules of .swift-format, and the scripts where shellcheck is
-# installed. Flags, for instance --filter ZeroMQTests, go to the first run of tests.
+# a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules
+# of .swift-format, and the scripts where shellcheck is installed. Flags, for instance
+# --filter ZeroMQTests, go to the first run of tests.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
