@@ -55,7 +55,7 @@ class Conversion:
         if self.paddings:
             raise Refusal(
                 f"{self.what}: layer {next(iter(self.paddings))}: expected zero padding before a "
-                "convolution alone, found it elsewhere")
+                "convolution or a pool, found it elsewhere")
         self.put_output_last(last)
         text = [f"input: {self.shape}", "layers:"]
         before = "input"
@@ -129,8 +129,8 @@ class Conversion:
                 return
         inputs = [self.values[name] for name in sources] or ["input"]
         padded = [name for name in sources if name in self.paddings]
-        if padded and cls not in ("Conv2D", "DepthwiseConv2D"):
-            self.refuse(layer, "zero padding before a convolution alone", f"{padded[0]} before it")
+        if padded and cls not in ("Conv2D", "DepthwiseConv2D", "MaxPooling2D"):
+            self.refuse(layer, "no zero padding before it", padded[0])
         method = getattr(self, "convert_" + cls, None)
         if method is None:
             known = sorted(name[8:] for name in dir(self) if name.startswith("convert_"))
@@ -152,21 +152,23 @@ class Conversion:
     def window(self, layer, config, source, size_key="kernel_size"):
         """The settings of a kernel, with the zero padding before it."""
         settings = {"kernel": list(config[size_key]), "stride": list(config.get("strides", [1, 1]))}
-        settings["padding"] = self.padding(layer, config)
-        pending = next((name for name in self.paddings if self.values[name] == source), None)
-        if pending is not None:
-            if settings["padding"] != "valid":
-                self.refuse(layer, "padding valid after zero padding", settings["padding"])
-            settings["padding"] = self.paddings[pending]
+        settings["padding"] = self.padding(layer, config, source)
         dilation = list(config.get("dilation_rate", [1, 1]))
         if dilation != [1, 1]:
             settings["dilation"] = dilation
         return settings
 
-    def padding(self, layer, config):
-        if config.get("padding", "valid") not in ("valid", "same"):
-            self.refuse(layer, "padding valid or same", config["padding"])
-        return config.get("padding", "valid")
+    def padding(self, layer, config, source):
+        """The padding of a window, with the zero padding before it."""
+        padding = config.get("padding", "valid")
+        if padding not in ("valid", "same"):
+            self.refuse(layer, "padding valid or same", padding)
+        pending = next((name for name in self.paddings if self.values[name] == source), None)
+        if pending is None:
+            return padding
+        if padding != "valid":
+            self.refuse(layer, "padding valid after zero padding", padding)
+        return self.paddings[pending]
 
     def initializer(self, config, key="kernel_initializer"):
         given = config.get(key) or {}
@@ -309,9 +311,15 @@ class Conversion:
         size = list(config["pool_size"])
         self.add(kind, layer, inputs, {
             "size": size, "stride": list(config.get("strides") or size),
-            "padding": self.padding(layer, config), **settings})
+            "padding": self.padding(layer, config, inputs[0]), **settings})
 
     def convert_MaxPooling2D(self, layer, config, inputs):
+        # Convoy's padding takes no part. Zeros take none either where nothing is below zero.
+        before = next((line for line in self.lines if line.name == inputs[0]), None)
+        is_rectified = before is not None and (
+            before.kind in ("relu", "relu6") or before.settings.get("activation") == "relu")
+        if not is_rectified and any(self.values[name] == inputs[0] for name in self.paddings):
+            self.refuse(layer, "a ReLU before its zero padding", "none")
         self.pool("max-pool2d", layer, config, inputs, {})
 
     def convert_AveragePooling2D(self, layer, config, inputs):
@@ -332,7 +340,8 @@ class Conversion:
 
     def convert_Rescaling(self, layer, config, inputs):
         if inputs[0] != "input" or abs(config["scale"] * 255 - 1) > 1e-6 or config.get("offset"):
-            self.refuse(layer, "a scale of 1/255 at the input", config)
+            found = f"scale {config['scale']}, offset {config.get('offset')}"
+            self.refuse(layer, "a scale of 1/255 at the input", found)
         self.values[layer["name"]] = inputs[0]
         self.notes.append("Rescaling by 1/255 is left out, since Convoy scales bytes itself")
 
