@@ -126,7 +126,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "NeuralNetworkTests",
-            dependencies: ["NeuralNetwork", "CounterRandom", "CKernels", "StrictYAML"],
+            dependencies: ["NeuralNetwork", "CLinux", "CounterRandom", "CKernels", "StrictYAML"],
             exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "ChecksumsTests", dependencies: ["Checksums"], swiftSettings: strict),
@@ -189,7 +189,8 @@ if Context.environment["CONVOY_DOCC"] == "on" {
 // quick build without it.
 if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {
     let wanted = [
-        "CKernels", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork", "NeuralNetworkTests",
+        "CKernels", "CLinux", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork",
+        "NeuralNetworkTests",
     ]
     package.products = []
     package.targets.removeAll { !wanted.contains($0.name) }

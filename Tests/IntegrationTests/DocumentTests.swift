@@ -63,7 +63,7 @@ import Testing
 
     private static let commands = [
         "train", "coordinator", "server", "worker", "evaluate", "predict", "partition", "verify", "launch",
-        "stop", "monitor", "status", "doctor", "keygen", "bench step", "bench exchange",
+        "models", "stop", "monitor", "status", "doctor", "keygen", "bench step", "bench exchange",
     ]
 
     /// The flags that a text names.
