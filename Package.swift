@@ -127,7 +127,7 @@ let package = Package(
         .testTarget(
             name: "NeuralNetworkTests",
             dependencies: [
-                "NeuralNetwork", "ClusterProtocol", "CounterRandom", "CKernels", "StrictYAML",
+                "NeuralNetwork", "CLinux", "ClusterProtocol", "CounterRandom", "CKernels", "StrictYAML",
             ],
             exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
@@ -192,7 +192,8 @@ if Context.environment["CONVOY_DOCC"] == "on" {
 // quick build without it.
 if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {
     let wanted = [
-        "CKernels", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork", "NeuralNetworkTests",
+        "CKernels", "CLinux", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork",
+        "NeuralNetworkTests",
     ]
     package.products = []
     package.targets.removeAll { !wanted.contains($0.name) }

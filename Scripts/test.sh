@@ -3,9 +3,10 @@
 #
 # Installs missing packages and runs every test on a release build; then the tests of NeuralNetwork
 # on a build without oneDNN, a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
-# (Scripts/bench/intruders.sh), and half a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true
-# warnings are errors. Also checks the rules of .swift-format, and the scripts where shellcheck is
-# installed. Flags, for instance --filter ZeroMQTests, go to the first run of tests.
+# (Scripts/bench/intruders.sh), files of Keras there and back (Scripts/engines/weights.sh), and half
+# a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules
+# of .swift-format, and the scripts where shellcheck is installed. Flags, for instance
+# --filter ZeroMQTests, go to the first run of tests.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -40,6 +41,9 @@ Scripts/engines/hosts.sh --quick
 
 section "intruders"
 CONVOY=.build/release/convoy Scripts/bench/intruders.sh --quick
+
+section "weights"
+CONVOY=.build/release/convoy Scripts/engines/weights.sh --quick
 
 section "fuzz"
 Scripts/bench/fuzz.sh --quick

@@ -15,8 +15,10 @@ Needs torch. Ends with 65 when the file holds no tensors, or cannot be read.
 import argparse
 import json
 import os
+import pickle
 import struct
 import sys
+import warnings
 
 import torch
 
@@ -27,10 +29,16 @@ def fail(text):
 
 
 def state_dict(path, key):
+    warnings.simplefilter("ignore")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         fail(f"{path}: {error.strerror}")
+    except pickle.UnpicklingError:
+        # torch's own text would tell people to execute the file.
+        fail(
+            f"{path}: expected a file of torch.save with tensors alone, found other objects or a "
+            "damaged file; save the state_dict instead")
     except Exception as error:  # torch raises many kinds here
         line = str(error).strip().splitlines()
         fail(f"{path}: expected a file of torch.save with tensors alone, found: {line[0] if line else error!r}")

@@ -3,6 +3,7 @@
 #define CONVOY_LINUX_SHIM_H
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -10,6 +11,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+// Returns the bytes that this process has allocated from the heap and not freed.
+static inline long convoy_allocated_byte_count(void) {
+    const struct mallinfo2 info = mallinfo2();
+    return (long)(info.uordblks + info.hblkhd);
+}
 
 // Exchanges the names of two files or directories of one file system in one step. Returns 0, or -1
 // and errno where the file system cannot do that.

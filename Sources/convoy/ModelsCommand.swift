@@ -109,14 +109,14 @@ struct ModelsCommand: ParsableCommand {
         lines.append("multiply-adds   \(NumberText.grouped(network.multiplyAddCount)) an image")
         lines.append("gradient        \(NumberText.grouped(vector)) bytes in fp32")
         do throws(BackendError) {
-            let engine = try NativeEngine(
-                network: network, configuration: EngineConfiguration())
-            let bytes = engine.tensorByteCount(records: records)
+            let memory = try ComputeThreadMemory(
+                network: network, backend: .native, configuration: EngineConfiguration(),
+                recordCount: records)
             lines.append(
-                "tensors         \(NumberText.grouped(bytes)) bytes a compute thread, for "
+                "memory          \(NumberText.grouped(memory.byteCount)) bytes a compute thread, for "
                     + "microbatches of \(records) records (native)")
         } catch {
-            lines.append("tensors         unknown: \(error)")
+            lines.append("memory          unknown: \(error)")
         }
         lines.append("")
         lines += specification.yaml.split(separator: "\n").map(String.init)

@@ -154,46 +154,50 @@ extension BadInput {
         },
     ]
 
-    static let models: [BadInput] = [
-        .model(
-            "kernel too large", ["conv2", "[5, 10, 10]", "11"],
-            """
-            input: [1, 12, 12]
-            layers:
-              - conv2d: {filters: 5, kernel: 3}
-              - conv2d: {filters: 5, kernel: 11}
-              - flatten: {}
-              - dense: {units: 4}
+    static let models: [BadInput] =
+        graphs + [
+            .model(
+                "kernel too large", ["conv2", "[5, 10, 10]", "11"],
+                """
+                input: [1, 12, 12]
+                layers:
+                  - conv2d: {filters: 5, kernel: 3}
+                  - conv2d: {filters: 5, kernel: 11}
+                  - flatten: {}
+                  - dense: {units: 4}
 
-            """),
-        .model(
-            "dense before flatten", ["dense1", "[5, 10, 10]"],
-            """
-            input: [1, 12, 12]
-            layers:
-              - conv2d: {filters: 5, kernel: 3}
-              - dense: {units: 4}
+                """),
+            .model(
+                "dense before flatten", ["dense1", "[5, 10, 10]"],
+                """
+                input: [1, 12, 12]
+                layers:
+                  - conv2d: {filters: 5, kernel: 3}
+                  - dense: {units: 4}
 
-            """),
-        .model(
-            "another input", ["[3, 32, 32]", "[1, 12, 12]"],
-            "input: [3, 32, 32]\nlayers: [flatten: {}, dense: {units: 4}]\n"),
-        .model(
-            "too few outputs", ["3", "4"],
-            "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 3}]\n"),
-        .model(
-            "a billion units", ["units", "1000000000", "1048576"],
-            "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 1000000000}]\n"),
-        .model(
-            "unknown layer", ["conv3d", "conv2d"],
-            "input: [1, 12, 12]\nlayers: [conv3d: {filters: 1}]\n"),
-        BadInput(name: "no model file", exitCode: 65, mentions: ["none.yaml"]) {
-            $0.train + ["--config", try $0.config(), "--model", "\($0.directory.path)/none.yaml"]
-        },
-        .train(
-            "bf16 on the reference backend", 65, ["precision", "reference", "bf16"],
-            ["--backend", "reference", "--precision", "bf16"]),
-    ]
+                """),
+            .model(
+                "another input", ["[3, 32, 32]", "[1, 12, 12]"],
+                "input: [3, 32, 32]\nlayers: [flatten: {}, dense: {units: 4}]\n"),
+            .model(
+                "too few outputs", ["3", "4"],
+                "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 3}]\n"),
+            .model(
+                "a billion units", ["units", "1000000000", "1048576"],
+                "input: [1, 12, 12]\nlayers: [flatten: {}, dense: {units: 1000000000}]\n"),
+            .model(
+                "unknown layer", ["conv3d", "conv2d"],
+                "input: [1, 12, 12]\nlayers: [conv3d: {filters: 1}]\n"),
+            .model(
+                "unknown key of a layer", ["layers[0].conv2d.kernle", "did you mean \"kernel\""],
+                "input: [1, 12, 12]\nlayers: [conv2d: {filters: 1, kernel: 3, kernle: 3}]\n"),
+            BadInput(name: "no model file", exitCode: 65, mentions: ["none.yaml"]) {
+                $0.train + ["--config", try $0.config(), "--model", "\($0.directory.path)/none.yaml"]
+            },
+            .train(
+                "bf16 on the reference backend", 65, ["precision", "reference", "bf16"],
+                ["--backend", "reference", "--precision", "bf16"]),
+        ]
 
     static let data: [BadInput] = [
         BadInput(name: "a home", exitCode: 65, mentions: ["~/data", "$HOME"]) {

@@ -33,6 +33,7 @@ extension Integration {
         @Test func flags() throws { try check(BadInput.flags) }
         @Test func runFiles() throws { try check(BadInput.runFiles) }
         @Test func models() throws { try check(BadInput.models) }
+        @Test func initialWeights() throws { try check(BadInput.initialWeights) }
         @Test func data() throws { try check(BadInput.data) }
         @Test func state() throws { try check(BadInput.state) }
 

@@ -156,6 +156,33 @@ extension Integration {
             #expect(!FileSystem.exists("\(directory.path)/run"))
         }
 
+        /// A graph with few parameters and large values is refused by what its plan would take.
+        @Test func aGraphThatDoesNotFit() throws {
+            let data = try SampleData().write(to: directory)
+            let model = """
+                input: [1, 12, 12]
+                layers:
+                  - conv2d: {filters: 4096, kernel: 1}
+                  - repeat:
+                      times: 60
+                      layers:
+                        - residual:
+                            layers:
+                              - conv2d: {filters: 4096, kernel: 3, padding: 1, groups: 4096}
+                              - batch-norm
+                  - global-average-pool
+                  - dense: {units: 4}
+
+                """
+            let configuration = try RunConfiguration.sample(data, model: model, steps: 9)
+            let file = try directory.write(configuration.yaml, "graph.yaml")
+            let code = try run(
+                ["train", "--config", file, "--run-dir", "\(directory.path)/run"], in: "/",
+                limit: "-v 3000000")
+            #expect(code == 65, "\(output)")
+            #expect(output.contains("MiB of memory"), "\(output)")
+        }
+
         /// The run's only worker cannot do what is asked for: the run ends instead of waiting for
         /// another worker.
         @Test func nobodyIsLeftWhoCould() throws {

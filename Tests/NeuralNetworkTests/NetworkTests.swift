@@ -150,6 +150,22 @@ import Testing
         }
     }
 
+    /// The numbers of Keras 3.15: 6 / limit² of its glorot_uniform is 36 + 576 for Conv2D with 4
+    /// groups, and 144 + 9 for DepthwiseConv2D, which is what 16 groups of one filter give.
+    @Test func groupsCountAsInKeras() throws {
+        func fans(_ filters: Int, groups: Int) throws -> (Int, Int) {
+            let network = try Network(
+                ModelSpecification(
+                    name: "model", inputShape: [16, 8, 8],
+                    layers: [.conv2D(filters: filters, kernel: Size2D(3), groups: groups)]))
+            let slot = try #require(network.parameters.slot(named: "conv1.weight"))
+            return (slot.fanIn, slot.fanOut)
+        }
+        #expect(try fans(64, groups: 4) == (36, 576))
+        #expect(try fans(16, groups: 16) == (9, 144))
+        #expect(try fans(64, groups: 1) == (144, 576))
+    }
+
     /// A slot's initial values depend on its own index, not on the sizes of the slots before it.
     @Test func initialParametersAreKeyedBySlot() throws {
         func dense(_ width: Int) throws -> ArraySlice<Float> {

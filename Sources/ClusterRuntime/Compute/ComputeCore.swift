@@ -69,9 +69,9 @@ final class ComputeCore: Sendable {
         self.instructionSet = instructionSet
         engineMaker = makeEngine
         self.report = report
-        let ahead = min(material.batchPlan.virtualWorkerCount * 2, 256)
         loader = MicrobatchLoader(
-            dataSet: dataSet, plan: material.batchPlan, bufferCount: ahead + threadCount,
+            dataSet: dataSet, plan: material.batchPlan,
+            bufferCount: material.microbatchesAhead + threadCount,
             prepareThread: Scheduling.compute)
         arrivingWeights = ArrivingWeights(
             layers: material.network.parameters.layers,

@@ -7,16 +7,29 @@ final class AlignedBuffer {
     let bytes: UnsafeMutableRawPointer
     /// The size that was asked for, in bytes; the allocation is rounded up to a multiple of 64.
     let byteCount: Int
+    private let hasMemory: Bool
 
     /// Creates a buffer of `byteCount` zero bytes.
-    init(byteCount: Int) {
+    ///
+    /// - Parameter hasMemory: whether the memory is allocated. Without it the buffer has a size
+    ///   alone, for a plan that is only counted, and its bytes must not be used.
+    init(byteCount: Int, hasMemory: Bool = true) {
         self.byteCount = byteCount
-        let rounded = max((byteCount + 63) / 64 * 64, 64)
+        self.hasMemory = hasMemory
+        let rounded = Self.allocatedByteCount(byteCount)
+        guard hasMemory else {
+            // An address that no allocation has; every access to it faults.
+            bytes = UnsafeMutableRawPointer(bitPattern: 64)!
+            return
+        }
         bytes = UnsafeMutableRawPointer.allocate(byteCount: rounded, alignment: 64)
         bytes.initializeMemory(as: UInt8.self, repeating: 0, count: rounded)
     }
 
-    deinit { bytes.deallocate() }
+    deinit { if hasMemory { bytes.deallocate() } }
+
+    /// Returns the bytes that a buffer of this size allocates.
+    static func allocatedByteCount(_ byteCount: Int) -> Int { max((byteCount + 63) / 64 * 64, 64) }
 
     /// The memory as single-precision numbers.
     var floats: UnsafeMutablePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }

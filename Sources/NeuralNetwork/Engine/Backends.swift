@@ -145,6 +145,28 @@ public enum Backends {
         }
     }
 
+    /// Returns the bytes that an engine allocates for microbatches of this number of records.
+    ///
+    /// An engine of `native` is planned without its memory, so the count is that of the plan. Of
+    /// `reference` it is a lower bound: the parameters, and the values between layers with their
+    /// gradients. So it is of `oneDNN`, whose library keeps its own sizes: the parameters, and the
+    /// largest output of a layer for one tile.
+    /// - Throws: ``BackendError`` for a network that the backend does not compute.
+    public static func engineByteCount(
+        _ backend: BackendKind, network: Network, configuration: EngineConfiguration, records: Int
+    ) throws(BackendError) -> Int {
+        switch backend {
+        case .reference: return ReferenceNetwork<Float>.byteCount(network, records: records)
+        case .native:
+            return try NativeEngine.byteCount(
+                network, precision: configuration.precision, records: records)
+        case .oneDNN:
+            let largest = network.nodes.map(\.outputElementCount).max() ?? 0
+            let images = min(configuration.tileSize, records)
+            return 4 * (network.parameters.elementCount + largest * images)
+        }
+    }
+
     private static func notBuilt(_ kind: BackendKind) -> BackendError {
         BackendError(
             backend: kind,

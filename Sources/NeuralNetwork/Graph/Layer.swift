@@ -58,7 +58,9 @@ struct SlotRequest {
     /// - Parameters:
     ///   - shape: the weight's shape, the outputs first.
     ///   - fanIn: the number of inputs that one output sums over.
-    ///   - fanOut: the number of outputs that one input reaches with stride 1.
+    ///   - fanOut: the number of outputs times the number of the kernel's cells. One input reaches as
+    ///     many outputs with stride 1, and fewer where there are groups. Source: Keras, and PyTorch's
+    ///     `_calculate_fan_in_and_fan_out`, which do not divide by the groups either.
     static func weightAndBias(
         _ shape: [Int], fanIn: Int, fanOut: Int, _ initializer: Initializer, hasBias: Bool
     ) -> [SlotRequest] {

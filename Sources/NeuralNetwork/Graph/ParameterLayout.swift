@@ -59,8 +59,8 @@ public struct ParameterSlot: Sendable, Hashable {
     public let shape: [Int]
     /// The number of inputs that one output sums over; 0 for a tensor without such a number.
     public let fanIn: Int
-    /// The number of outputs that one input reaches with stride 1; 0 for a tensor without such a
-    /// number.
+    /// The number of outputs that one input reaches with stride 1, counted without groups; 0 for a
+    /// tensor without such a number.
     public let fanOut: Int
     /// What the tensor is for.
     public let kind: Kind

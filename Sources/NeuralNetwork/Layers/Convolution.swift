@@ -73,7 +73,7 @@ struct Conv2D: Layer {
         let sides = isOneDimensional ? [cells] : [window.size.height, window.size.width]
         let slots = SlotRequest.weightAndBias(
             [filters, channels / groups] + sides, fanIn: channels / groups * cells,
-            fanOut: filters / groups * cells, initializer, hasBias: hasBias)
+            fanOut: filters * cells, initializer, hasBias: hasBias)
         return LayerPlan(
             output: [filters, output.height, output.width], padding: padding,
             slots: slots)

@@ -34,6 +34,11 @@ final class LaneGroup {
 
     deinit { for buffer in [taps, weights, sources, targets] { buffer.deallocate() } }
 
+    /// The bytes of the arrays.
+    var byteCount: Int {
+        [taps, weights, sources, targets].reduce(0) { $0 + $1.count * MemoryLayout<Int32>.size }
+    }
+
     /// Returns the values in memory of their own. The caller frees it.
     static func copy(_ values: [Int]) -> UnsafeMutableBufferPointer<Int32> {
         let buffer = UnsafeMutableBufferPointer<Int32>.allocate(capacity: values.count)
@@ -52,6 +57,14 @@ struct LaneWindow {
     let dilation: Size2D
 
     var kernelSize: Int { kernel.height * kernel.width }
+
+    /// Returns the bytes of a convolution's tables.
+    func byteCount(
+        _ taps: UnsafeMutableBufferPointer<Int32>, _ untouched: [Int], _ groups: [LaneGroup]
+    ) -> Int {
+        taps.count * MemoryLayout<Int32>.size + untouched.count * MemoryLayout<Int>.size
+            + groups.reduce(0) { $0 + $1.byteCount }
+    }
 
     /// The window of a convolution's node.
     init(_ node: Node, _ moving: MovingWindow) {

@@ -17,9 +17,10 @@ final class LanePadding {
     ///
     /// - Parameters:
     ///   - size: the height and width with padding.
-    ///   - keepsTiles: whether other tiles run between the forward and the backward pass of a tile.
+    ///   - memory: the memory of the plan, in the segment of the node.
     init(
-        _ node: Node, _ input: LaneTensor, size: Size2D, wantsInputGradient: Bool, keepsTiles: Bool
+        _ node: Node, _ input: LaneTensor, size: Size2D, wantsInputGradient: Bool,
+        memory: NativeMemory
     ) {
         self.input = input
         self.size = size
@@ -28,9 +29,9 @@ final class LanePadding {
         amounts = node.padding
         let isPadded = amounts != .none
         let count = channels * size.height * size.width
-        padded = isPadded ? AlignedBuffer(laneCount: count) : nil
-        paddedGradient = isPadded && wantsInputGradient ? AlignedBuffer(laneCount: count) : nil
-        padsAgain = isPadded && keepsTiles
+        padded = isPadded ? memory.buffer(laneCount: count) : nil
+        paddedGradient = isPadded && wantsInputGradient ? memory.buffer(laneCount: count) : nil
+        padsAgain = isPadded && memory.keepsTiles
     }
 
     /// The bytes of the input as the kernels read it.

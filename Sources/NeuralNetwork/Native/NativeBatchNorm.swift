@@ -7,7 +7,7 @@ import CKernels
 /// y = a · x + b, with a and b rounded once. In the backward pass the later segment adds up two
 /// sums, and the earlier one computes the gradient of x from them.
 ///
-/// Safety: `init` allocates the buffers of one number a channel, and `deinit` frees them.
+/// Safety: the two buffers, of numbers for each channel, live as long as the object.
 final class NativeMoments {
     let node: Node
     let channels: Int
@@ -17,29 +17,27 @@ final class NativeMoments {
     private let slots: [ParameterSlot]
     /// Whether the running statistics are those of every microbatch.
     private let areStatisticsFrozen: Bool
-    private let floats: UnsafeMutablePointer<Float>
-    private let doubles: UnsafeMutablePointer<Double>
+    private let singles: AlignedBuffer
+    private let pairs: AlignedBuffer
     /// The number of values of a channel that were merged.
     private var valueCount = 0.0
     /// Whether a and b were made of the running statistics in force.
     private var isPreparedForInference = false
 
-    init(_ node: Node, _ layer: BatchNorm, network: Network) {
+    init(_ node: Node, _ layer: BatchNorm, in planner: NativePlanner) {
         self.node = node
         channels = node.inputShape[0]
         positions = node.inputElementCount / node.inputShape[0]
         epsilon = layer.epsilon
-        slots = node.slots.map { network.parameters.slots[$0] }
-        areStatisticsFrozen = network.hasFrozenStatistics(node)
-        floats = .allocate(capacity: 10 * channels)
-        floats.initialize(repeating: 0, count: 10 * channels)
-        doubles = .allocate(capacity: 6 * channels)
-        doubles.initialize(repeating: 0, count: 6 * channels)
+        slots = node.slots.map { planner.network.parameters.slots[$0] }
+        areStatisticsFrozen = planner.network.hasFrozenStatistics(node)
+        singles = planner.memory.buffer(byteCount: 10 * channels * MemoryLayout<Float>.size)
+        pairs = planner.memory.buffer(byteCount: 6 * channels * MemoryLayout<Double>.size)
     }
 
-    deinit {
-        floats.deallocate()
-        doubles.deallocate()
+    private var floats: UnsafeMutablePointer<Float> { singles.floats }
+    private var doubles: UnsafeMutablePointer<Double> {
+        pairs.bytes.assumingMemoryBound(to: Double.self)
     }
 
     private var scale: UnsafeMutablePointer<Float> { floats }
@@ -332,8 +330,8 @@ final class NativeGroupNorm: NativeStage {
         self.groups = groups
         self.epsilon = Float(epsilon)
         slots = node.slots.map { network.parameters.slots[$0] }
-        scale = AlignedBuffer(byteCount: channels * 4)
-        shift = AlignedBuffer(byteCount: channels * 4)
+        scale = memory.buffer(byteCount: channels * 4)
+        shift = memory.buffer(byteCount: channels * 4)
         mean = memory.kept(groups)
         inverse = memory.kept(groups)
     }
@@ -366,8 +364,7 @@ final class NativeGroupNorm: NativeStage {
 
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
-        let inputGradient =
-            gradients.input() ?? LaneTensor(input.elementCount, isPerTile: false)
+        let inputGradient = gradients.input() ?? gradients.spare(input.elementCount)
         return [
             NativeOperation(
                 node.specification.kind, byteCount: 5 * input.byteCount,

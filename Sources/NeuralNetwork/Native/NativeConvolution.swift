@@ -68,28 +68,29 @@ final class NativeConvolution: NativeStage {
         let hasDirectBackward = winograd?.hasBackward != true
         padding = LanePadding(
             node, input, size: window.input, wantsInputGradient: wantsInputGradient,
-            keepsTiles: memory.keepsTiles)
+            memory: memory)
         (backwardGroups, untouched) =
             wantsInputGradient && hasDirectBackward ? window.backward() : ([], [])
         let block = Int(CONVOY_LANE_OUTPUTS)
         func packedBuffer(_ outputs: Int, _ channels: Int) -> AlignedBuffer {
             let count = (outputs + block - 1) / block * block * channels
-            return AlignedBuffer(byteCount: count * kernel.height * kernel.width * 4)
+            return memory.buffer(byteCount: count * kernel.height * kernel.width * 4)
         }
-        weights = AlignedBuffer(byteCount: weightSlot.elementCount * 4)
+        weights = memory.buffer(byteCount: weightSlot.elementCount * 4)
         packed = winograd == nil ? packedBuffer(to[0], from[0]) : nil
         packedTransposed =
             wantsInputGradient && hasDirectBackward ? packedBuffer(from[0], to[0]) : nil
-        bias = AlignedBuffer(byteCount: to[0] * 4)
-        unusedBiasGradient = AlignedBuffer(byteCount: biasSlot == nil ? to[0] * 4 : 0)
+        bias = memory.buffer(byteCount: to[0] * 4)
+        unusedBiasGradient = memory.buffer(byteCount: biasSlot == nil ? to[0] * 4 : 0)
         let planeByteCount = to[1] * to[2] * AlignedBuffer.laneByteCount
         let fitting = max(1, Self.groupByteCount / planeByteCount / block) * block
         groupChannels = min(to[0], fitting)
         taps = LaneGroup.copy(window.taps(channels: from[0]))
+        memory.note(tables: window.byteCount(taps, untouched, forwardGroups + backwardGroups))
         if let pool {
             let channels = wantsInputGradient ? to[0] : groupChannels
             scratch =
-                hasDirectBackward ? AlignedBuffer(laneCount: channels * to[1] * to[2]) : nil
+                hasDirectBackward ? memory.buffer(laneCount: channels * to[1] * to[2]) : nil
             self.pool = NativePool(
                 pool, masksReLU: hasReLU,
                 choice: winograd?.choice ?? memory.kept(pool.outputElementCount))

@@ -26,7 +26,8 @@ final class NativeDense: NativeStage {
     private let outputCount: Int
 
     init(
-        _ node: Node, hasReLU: Bool, input: LaneTensor, output: LaneTensor, network: Network
+        _ node: Node, hasReLU: Bool, input: LaneTensor, output: LaneTensor, network: Network,
+        memory: NativeMemory
     ) {
         guard let weight = network.slot(.weight, of: node) else {
             preconditionFailure("\(node.name) has no weights")
@@ -39,10 +40,10 @@ final class NativeDense: NativeStage {
         weightSlot = weight
         biasSlot = network.slot(.bias, of: node)
         (inputCount, outputCount) = (node.inputElementCount, node.outputElementCount)
-        weights = AlignedBuffer(byteCount: weightSlot.elementCount * 4)
-        bias = AlignedBuffer(byteCount: outputCount * 4)
-        inputRows = AlignedBuffer(laneCount: inputCount * Self.tilesTogether)
-        gradientRows = AlignedBuffer(laneCount: outputCount * Self.tilesTogether)
+        weights = memory.buffer(byteCount: weightSlot.elementCount * 4)
+        bias = memory.buffer(byteCount: outputCount * 4)
+        inputRows = memory.buffer(laneCount: inputCount * Self.tilesTogether)
+        gradientRows = memory.buffer(laneCount: outputCount * Self.tilesTogether)
     }
 
     var changesOutputGradient: Bool { hasReLU }

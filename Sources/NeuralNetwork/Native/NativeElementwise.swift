@@ -76,7 +76,7 @@ final class NativeDropout: NativeStage {
         self.rate = rate
         self.input = input
         self.output = output
-        rows = AlignedBuffer(laneCount: node.inputElementCount)
+        rows = memory.buffer(laneCount: node.inputElementCount)
         mask = memory.kept(node.inputElementCount)
     }
 

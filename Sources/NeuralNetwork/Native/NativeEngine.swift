@@ -28,7 +28,7 @@ public final class NativeEngine: GradientEngine {
     let plan: NativePlan
     private var inputGradientPlan: NativePlan?
 
-    /// Creates an engine and allocates all the memory that training and evaluation use. All
+    /// Creates an engine. The first microbatch allocates what the number of its tiles decides. All
     /// parameters are zero until they are set.
     ///
     /// - Throws: ``BackendError`` for a tile size other than 8, for another instruction set, and for
@@ -169,8 +169,17 @@ public final class NativeEngine: GradientEngine {
         }
     }
 
-    /// The bytes of the tensors that a microbatch of this number of records needs.
-    public func tensorByteCount(records: Int) -> Int { plan.tensorByteCount(records: records) }
+    /// Returns the bytes that an engine allocates for microbatches of this number of records. It
+    /// plans the network without its memory.
+    ///
+    /// - Throws: ``BackendError`` for a node that the backend does not compute.
+    static func byteCount(
+        _ network: Network, precision: Precision, records: Int
+    ) throws(BackendError) -> Int {
+        try NativePlan(
+            network: network, precision: precision, wantsInputGradient: false, hasMemory: false
+        ).byteCount(records: records)
+    }
 
     /// Calls `body` with the first image and the number of images of each tile.
     @inline(__always)

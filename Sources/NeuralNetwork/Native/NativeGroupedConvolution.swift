@@ -53,24 +53,25 @@ final class NativeGroupedConvolution: NativeStage {
         window = LaneWindow(node, layer.window)
         padding = LanePadding(
             node, input, size: window.input, wantsInputGradient: wantsInputGradient,
-            keepsTiles: memory.keepsTiles)
+            memory: memory)
         forwardGroups = isDepthwise ? [] : window.forward()
         (backwardGroups, untouched) =
             wantsInputGradient && !isDepthwise ? window.backward() : ([], [])
-        weights = AlignedBuffer(byteCount: weightSlot.elementCount * 4)
-        bias = biasSlot == nil ? nil : AlignedBuffer(byteCount: to[0] * 4)
+        weights = memory.buffer(byteCount: weightSlot.elementCount * 4)
+        bias = biasSlot == nil ? nil : memory.buffer(byteCount: to[0] * 4)
         let block = Int(CONVOY_LANE_OUTPUTS)
         let groupCount = layer.groups
         func packedBuffers(_ outputs: Int, _ channels: Int) -> [AlignedBuffer] {
             let count = (outputs + block - 1) / block * block * channels
             return (0..<groupCount).map { _ in
-                AlignedBuffer(byteCount: count * kernel.height * kernel.width * 4)
+                memory.buffer(byteCount: count * kernel.height * kernel.width * 4)
             }
         }
         packed = isDepthwise ? [] : packedBuffers(filters, channels)
         packedTransposed =
             isDepthwise || !wantsInputGradient ? [] : packedBuffers(channels, filters)
         taps = LaneGroup.copy(window.taps(channels: channels))
+        memory.note(tables: window.byteCount(taps, untouched, forwardGroups + backwardGroups))
         depthwise = convoy_depthwise(
             input_height: window.input.height, input_width: window.input.width,
             output_height: to[1], output_width: to[2], kernel_height: kernel.height,

@@ -50,7 +50,8 @@ extension Dense: NativeLayer {
         }
         planner.append(node, as: last) { input, output, _ in
             NativeDense(
-                node, hasReLU: hasReLU, input: input[0], output: output, network: planner.network)
+                node, hasReLU: hasReLU, input: input[0], output: output, network: planner.network,
+                memory: planner.memory)
         }
     }
 }
@@ -95,7 +96,7 @@ extension Dropout: NativeLayer {
 
 extension BatchNorm: NativeLayer {
     func plan(_ node: Node, in planner: NativePlanner) {
-        planner.appendBatchNorm(node, NativeMoments(node, self, network: planner.network))
+        planner.appendBatchNorm(node, NativeMoments(node, self, in: planner))
     }
 }
 

@@ -63,8 +63,8 @@ final class NativeMultiply: NativeStage {
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
         let outputGradient = gradients.output
         // The kernel computes both gradients, also one that is not wanted.
-        let first = gradients.input(0) ?? LaneTensor(inputs[0].elementCount, isPerTile: false)
-        let second = gradients.input(1) ?? LaneTensor(inputs[1].elementCount, isPerTile: false)
+        let first = gradients.input(0) ?? gradients.spare(inputs[0].elementCount)
+        let second = gradients.input(1) ?? gradients.spare(inputs[1].elementCount)
         return [
             NativeOperation("multiply", byteCount: 3 * output.byteCount) {
                 [unowned self] tile in

@@ -2,8 +2,8 @@ import CKernels
 
 /// The stages, buffers and order of work of one network for tiles of eight images.
 ///
-/// A plan is made once. A step allocates nothing, but for the first one with more tiles than any
-/// before.
+/// A plan is made once. A step allocates nothing, but for the first one, and for one with more tiles
+/// than any before.
 final class NativePlan {
     typealias Named = (node: Node, operation: NativeOperation)
 
@@ -45,24 +45,27 @@ final class NativePlan {
     ///     parameters.
     ///   - wantsInputGradient: whether the gradient of the images is computed too, which training
     ///     never needs.
+    ///   - hasMemory: whether memory is allocated. Without it the plan is only counted and computes
+    ///     nothing.
     /// - Throws: ``BackendError`` that names a node that this backend does not compute.
     init(
-        network: Network, precision: Precision, wantsInputGradient: Bool
+        network: Network, precision: Precision, wantsInputGradient: Bool, hasMemory: Bool = true
     ) throws(BackendError) {
         self.network = network
         self.precision = precision
+        let planner = try NativePlanner(
+            network, wantsImageGradient: wantsInputGradient, hasMemory: hasMemory)
+        memory = planner.memory
         rounded =
             precision == .bf16
-            ? AlignedBuffer(byteCount: network.parameters.elementCount * 4) : nil
-        let planner = try NativePlanner(network, wantsImageGradient: wantsInputGradient)
-        memory = planner.memory
+            ? memory.buffer(byteCount: network.parameters.elementCount * 4) : nil
         let tensors = planner.tensors
         guard let first = tensors[0], let last = tensors[planner.outputValue] else {
             preconditionFailure("\(network.specification.name) has no output")
         }
         (input, output) = (first, last)
-        logits = AlignedBuffer(laneCount: network.outputElementCount)
-        logitGradients = AlignedBuffer(laneCount: network.outputElementCount)
+        logits = memory.buffer(laneCount: network.outputElementCount)
+        logitGradients = memory.buffer(laneCount: network.outputElementCount)
         func rounding(_ tensor: LaneTensor?) -> [NativeOperation] {
             guard precision == .bf16, let tensor else { return [] }
             return [Self.round(tensor)]
@@ -127,8 +130,8 @@ final class NativePlan {
     /// The gradient of the outputs, row-major [8, outputs], read by
     /// ``takeOutputGradients(_:)``.
     var outputGradients: UnsafeMutablePointer<Float> { logitGradients.floats }
-    /// The bytes of the tensors for a microbatch of this number of records.
-    func tensorByteCount(records: Int) -> Int {
+    /// The bytes that the plan allocates for microbatches of this number of records.
+    func byteCount(records: Int) -> Int {
         memory.byteCount(tiles: (records + AlignedBuffer.lanes - 1) / AlignedBuffer.lanes)
     }
 
@@ -197,8 +200,12 @@ final class NativePlan {
         }
     }
 
+    /// Makes room for a number of tiles, which is needed before anything is computed.
+    func reserve(_ tileCount: Int) { memory.reserve(tileCount) }
+
     /// Computes at most eight images in inference mode. Zero images fill the rest of the tile.
     func infer(_ images: UnsafePointer<Float>, count: Int) {
+        reserve(1)
         let tile = NativeTile(count: count)
         takeImages(images, tile)
         for segment in forwardOperations {
@@ -220,7 +227,7 @@ final class NativePlan {
         _ images: UnsafePointer<Float>, _ pass: some NativePass
     ) -> Bool {
         let tiles = pass.tiles
-        memory.reserve(tiles.count)
+        reserve(tiles.count)
         let batch = NativeBarrier.Batch(
             count: tiles.reduce(0) { $0 + $1.count }, gradient: pass.gradient)
         let last = forwardOperations.count - 1
@@ -325,9 +332,6 @@ extension AlignedBuffer {
     /// The number of images that lie side by side in a lane tensor.
     static let lanes = Int(CONVOY_LANES)
     static let laneByteCount = lanes * MemoryLayout<Float>.size
-
-    /// Creates a lane tensor of zeros: `laneCount` numbers for each of eight images.
-    convenience init(laneCount: Int) { self.init(byteCount: laneCount * Self.laneByteCount) }
 
     var integers: UnsafeMutablePointer<Int32> { bytes.assumingMemoryBound(to: Int32.self) }
 }

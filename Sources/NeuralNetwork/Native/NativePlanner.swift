@@ -40,9 +40,13 @@ final class NativePlanner {
 
     /// Plans the stages of a network.
     ///
+    /// - Parameters:
+    ///   - network: the network.
+    ///   - wantsImageGradient: whether the gradient of the images is computed too.
+    ///   - hasMemory: whether memory is allocated; otherwise it is only counted.
     /// - Throws: ``BackendError`` that names a node that this backend does not compute.
     init(
-        _ network: Network, wantsImageGradient: Bool
+        _ network: Network, wantsImageGradient: Bool, hasMemory: Bool
     ) throws(BackendError) {
         self.network = network
         self.wantsImageGradient = wantsImageGradient
@@ -68,7 +72,7 @@ final class NativePlanner {
         forwardBarriers = Array(repeating: [], count: last)
         backwardBarriers = forwardBarriers
         tensors = Array(repeating: nil, count: valueCount)
-        memory = NativeMemory(lastSegment: last)
+        memory = NativeMemory(lastSegment: last, hasMemory: hasMemory)
         tensors[0] = memory.kept(network.inputElementCount)
         for node in network.nodes {
             if let moments = pending[node.index] { appendNormalize(moments, node) }
@@ -270,6 +274,7 @@ final class NativePlanner {
                     let value = entry.inputs[input]
                     return fresh(value, self.elementCount(of: value))
                 },
+                spare: { self.memory.gradient($0, isPerTile: false, segment: segment) },
                 inputs: Array(repeating: nil, count: entry.inputs.count))
             operations[segment] += entry.stage.backward(&given).map { (node, $0) }
             let parts = given.inputs.compactMap(\.self)
@@ -341,62 +346,5 @@ final class NativePlanner {
             result.append(tensor)
         }
         return result
-    }
-}
-
-/// The tensors of a plan.
-///
-/// A value that the backward pass reads is kept for each tile, unless it belongs to the last
-/// segment: there a tile runs forward and back before the next one begins. The memory of a gradient
-/// that is kept for each tile is used again for another one, in a lower segment, once it was read.
-final class NativeMemory {
-    private let lastSegment: Int
-    /// The segment that tensors are made for.
-    var segment = 0
-    private var tensors: [LaneTensor] = []
-    private var useCounts: [ObjectIdentifier: Int] = [:]
-    /// Gradients for each tile that nothing reads any more, and the segment that read them last.
-    private var idle: [(tensor: LaneTensor, segment: Int)] = []
-
-    init(lastSegment: Int) { self.lastSegment = lastSegment }
-
-    /// Whether other tiles run between the forward and the backward pass of a tile.
-    var keepsTiles: Bool { segment < lastSegment }
-
-    /// Returns a tensor that the backward pass reads, with this number of elements.
-    func kept(_ elementCount: Int) -> LaneTensor { make(elementCount, isPerTile: keepsTiles) }
-
-    /// Returns a tensor for a gradient that is made in a segment.
-    func gradient(_ elementCount: Int, isPerTile: Bool, segment: Int) -> LaneTensor {
-        let place = idle.firstIndex {
-            isPerTile && $0.tensor.elementCount == elementCount && $0.segment > segment
-        }
-        if let place { return idle.remove(at: place).tensor }
-        return make(elementCount, isPerTile: isPerTile)
-    }
-
-    /// Notes that a stage will read a gradient.
-    func use(_ tensor: LaneTensor) { useCounts[ObjectIdentifier(tensor), default: 0] += 1 }
-
-    /// Notes that a stage has read a gradient, in this segment.
-    func release(_ tensor: LaneTensor, segment: Int) {
-        let key = ObjectIdentifier(tensor)
-        let left = (useCounts[key] ?? 1) - 1
-        useCounts[key] = left
-        if left == 0, tensor.isPerTile { idle.append((tensor, segment)) }
-    }
-
-    private func make(_ elementCount: Int, isPerTile: Bool) -> LaneTensor {
-        let tensor = LaneTensor(elementCount, isPerTile: isPerTile)
-        tensors.append(tensor)
-        return tensor
-    }
-
-    /// Makes room for the tiles of a microbatch.
-    func reserve(_ tileCount: Int) { for tensor in tensors { tensor.reserve(tileCount) } }
-
-    /// The bytes for a microbatch of this number of tiles.
-    func byteCount(tiles: Int) -> Int {
-        tensors.reduce(0) { $0 + $1.byteCount(tiles: tiles) }
     }
 }

@@ -58,6 +58,7 @@ final class NativeProfile: EngineProfile {
     }
 
     func runConvolutions(tileCount: Int, clock: @escaping () -> Int64, times: inout [Int64]) {
+        plan.reserve(1)
         var gradient = [Float](repeating: 0, count: plan.network.parameters.elementCount)
         gradient.withUnsafeMutableBufferPointer { gradient in
             var stopwatch = Stopwatch(clock: clock)

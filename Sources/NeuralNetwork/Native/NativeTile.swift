@@ -62,13 +62,17 @@ final class LaneTensor {
     /// Whether the tensor holds a value for each tile; otherwise all tiles share the memory.
     let isPerTile: Bool
     private var buffer: AlignedBuffer
-    private var tileCount = 1
 
-    /// Creates a tensor of zeros with memory for one tile.
-    init(_ elementCount: Int, isPerTile: Bool) {
+    /// Creates a tensor of zeros. ``NativeMemory`` makes all tensors of a plan.
+    ///
+    /// A tensor with a value for each tile has no memory before ``reserve(_:)``: memory for one tile
+    /// that is replaced by memory for several would stay in the heap.
+    init(_ elementCount: Int, isPerTile: Bool, hasMemory: Bool) {
         self.elementCount = elementCount
         self.isPerTile = isPerTile
-        buffer = AlignedBuffer(laneCount: elementCount)
+        buffer = AlignedBuffer(
+            byteCount: elementCount * AlignedBuffer.laneByteCount,
+            hasMemory: hasMemory && !isPerTile)
     }
 
     /// The bytes of one tile.
@@ -77,14 +81,14 @@ final class LaneTensor {
     /// The number of floats of one tile.
     var floatCount: Int { elementCount * AlignedBuffer.lanes }
 
-    /// The bytes for a number of tiles.
-    func byteCount(tiles: Int) -> Int { isPerTile ? byteCount * tiles : byteCount }
+    /// The bytes that are allocated for a number of tiles.
+    func allocatedByteCount(tiles: Int) -> Int {
+        AlignedBuffer.allocatedByteCount(isPerTile ? byteCount * tiles : byteCount)
+    }
 
     /// Makes room for this number of tiles. What the tensor held is lost.
     func reserve(_ tiles: Int) {
-        guard isPerTile, tiles > tileCount else { return }
-        tileCount = tiles
-        buffer = AlignedBuffer(laneCount: elementCount * tiles)
+        if isPerTile { buffer = AlignedBuffer(byteCount: byteCount * tiles) }
     }
 
     /// Returns the elements of a tile.
@@ -140,6 +144,8 @@ struct NativeGradients {
     let isWanted: [Bool]
     /// Makes a tensor for the gradient of an input, with that input's number of elements.
     let make: (_ input: Int) -> LaneTensor
+    /// Makes a tensor with a number of elements, for a gradient that is computed and not wanted.
+    let spare: (_ elementCount: Int) -> LaneTensor
     /// The gradients of the inputs. A stage sets those that are wanted. It may give the tensor of
     /// the output's gradient for one input or for several.
     var inputs: [LaneTensor?]

@@ -61,7 +61,7 @@ final class NativeWinograd {
         let widest = blocks.map(\.count).max() ?? 1
         choice = pool == nil ? nil : memory.kept(outputs * tileCount)
         func points(_ point: Int) -> AlignedBuffer {
-            AlignedBuffer(
+            memory.buffer(
                 byteCount: Int(CONVOY_WINOGRAD_POINTS) * point * MemoryLayout<Float>.size)
         }
         func tilePoints(_ channels: Int) -> AlignedBuffer {

@@ -59,10 +59,24 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar> {
         func zeros(_ elements: Int) -> [Scalar] {
             [Scalar](repeating: 0, count: elements * count)
         }
-        let sizes = [network.inputElementCount] + network.nodes.map(\.outputElementCount)
-        values = sizes.map(zeros)
-        gradients = values
-        parts = network.nodes.map { $0.inputs.map { zeros(sizes[$0]) } }
+        let sizes = Self.sizes(network)
+        values = sizes.values.map(zeros)
+        gradients = sizes.values.map(zeros)
+        parts = sizes.parts.map { $0.map(zeros) }
+    }
+
+    /// Returns the numbers of elements of an image's values, and of the gradients of each node's
+    /// inputs.
+    private static func sizes(_ network: Network) -> (values: [Int], parts: [[Int]]) {
+        let values = [network.inputElementCount] + network.nodes.map(\.outputElementCount)
+        return (values, network.nodes.map { $0.inputs.map { values[$0] } })
+    }
+
+    /// Returns the bytes that a network allocates for this number of records.
+    static func byteCount(_ network: Network, records: Int) -> Int {
+        let sizes = sizes(network)
+        let elements = 2 * sizes.values.reduce(0, +) + sizes.parts.joined().reduce(0, +)
+        return (network.parameters.elementCount + records * elements) * MemoryLayout<Scalar>.size
     }
 
     private func key(_ mode: ReferenceMode, _ count: Int) -> ReferenceDropoutKey? {

@@ -1,5 +1,6 @@
 import ClusterProtocol
 import Glibc
+import NeuralNetwork
 
 /// The memory that a process on this host can still allocate.
 package enum HostMemory {
@@ -98,24 +99,32 @@ extension RunMaterial {
             for: modelText)
     }
 
-    /// Refuses a model that is too large for a worker.
+    /// The number of microbatches that a worker reads ahead.
+    package var microbatchesAhead: Int { min(batchPlan.virtualWorkerCount * 2, 256) }
+
+    /// The memory that a worker needs: two versions of the weights, the microbatches that are read
+    /// ahead, and what each compute thread takes.
     ///
-    /// A worker holds two versions of the weights. Each of its threads holds weights, a gradient
-    /// and the output of the largest layer for one tile of images; with batch normalisation the
-    /// outputs of all layers for the whole microbatch.
+    /// - Throws: ``BackendError`` for a network that the backend does not compute.
+    package func workerByteCount(threadCount: Int) throws(BackendError) -> Int {
+        let thread = try ComputeThreadMemory(
+            network: network, backend: backend,
+            configuration: engineConfiguration(instructionSet: nil),
+            recordCount: batchPlan.microbatchCapacity)
+        return 2 * vectorByteCount + microbatchesAhead * thread.microbatch
+            + threadCount * thread.byteCount
+    }
+
+    /// Refuses a model that is too large for a worker.
     ///
     /// - Throws: `.memory` when the host has too little memory.
     package func requireMemoryOfWorker(threadCount: Int) throws(RunError) {
-        let outputs = network.nodes.map { $0.outputShape.reduce(1, *) }
-        let isWhole = !network.parameters.statistics.isEmpty || backend == .reference
-        let output = isWhole ? outputs.reduce(0, +) : outputs.max() ?? 0
-        let images =
-            isWhole
-            ? batchPlan.microbatchCapacity
-            : min(configuration.training.tileSize, batchPlan.microbatchCapacity)
-        try HostMemory.require(
-            vectorByteCount * (2 + 2 * threadCount) + output * 4 * images * threadCount,
-            for: "\(modelText), in \(threadCount) threads")
+        let byteCount: Int
+        // A network that the backend does not compute is refused when its engine is made.
+        do throws(BackendError) {
+            byteCount = try workerByteCount(threadCount: threadCount)
+        } catch { return }
+        try HostMemory.require(byteCount, for: "\(modelText), in \(threadCount) threads")
     }
 
     /// Returns the number of compute threads to start: `wanted`, or less where threads would never

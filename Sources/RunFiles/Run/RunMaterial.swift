@@ -83,6 +83,7 @@ public struct RunMaterial: Sendable {
         } else {
             self.backend = try configuration.resolvedBackend(for: frozen)
         }
+        try requireValuesToNormalize()
     }
 
     /// The number of steps of the run: the steps of all epochs, or `training.steps` if that is

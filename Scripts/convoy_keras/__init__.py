@@ -1,0 +1,1 @@
+"""Weights of Keras models for Convoy, and back. `Scripts/keras_weights.py` is the command line."""
