@@ -10,7 +10,7 @@ extension RunError {
             case .unknownSource, .badSetting: .configuration
             case .unreadable, .missingPackage, .truncated, .trailingBytes, .truncatedCompression,
                 .corruptCompression, .badCompressionChecksum, .wrongMagic, .sizeMismatch,
-                .labelOutOfRange, .emptySet, .badManifest, .forbiddenPath, .checksumMismatch,
+                .labelOutOfRange, .badTarget, .emptySet, .badManifest, .forbiddenPath, .checksumMismatch,
                 .badPartitionFile:
                 .data
             case .badLedgerLine: .runDirectory
