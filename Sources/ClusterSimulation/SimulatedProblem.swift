@@ -42,7 +42,8 @@ package struct SimulatedProblem: Sendable {
         let totals = ContributionTotals(
             sampleCount: 1 + number % 3, lossSum: Double(stream.nextUniform()),
             correctCount: number % 2,
-            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(number)))
+            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(number)),
+            weightSum: 0.5 + Double(stream.nextUniform()))
         return (gradient, totals)
     }
 
@@ -64,9 +65,9 @@ package struct SimulatedProblem: Sendable {
 
     /// Computes one update of any range of the vector.
     package static func update(
-        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int
+        weights: [Float], momentum: [Float], sum: [Float], weightSum: Double
     ) -> (weights: [Float], momentum: [Float]) {
-        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 / Float(sampleCount) }
+        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 / Float(weightSum) }
         return (zip(weights, moved).map { $0 - 0.05 * $1 }, moved)
     }
 
@@ -78,7 +79,7 @@ package struct SimulatedProblem: Sendable {
         for step in 0..<steps {
             let (sum, totals) = node(tree.root, step: Step(step), weights: weights)
             (weights, momentum) = Self.update(
-                weights: weights, momentum: momentum, sum: sum, sampleCount: totals.sampleCount)
+                weights: weights, momentum: momentum, sum: sum, weightSum: totals.weightSum)
             versions.append(weights)
         }
         return versions

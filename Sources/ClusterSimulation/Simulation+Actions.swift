@@ -448,8 +448,8 @@ extension Simulation {
         case .add(let chunk, let merge):
             let isAdded = members[peer]?.sums[chunk]?.add(merge, by: SimulatedProblem.sum)
             if isAdded != true { violation = "\(peer) was to add what it does not have" }
-        case .update(let chunk, let step, let sampleCount):
-            update(peer, chunk, step, sampleCount)
+        case .update(let chunk, let step, _, let weightSum):
+            update(peer, chunk, step, weightSum)
         case .send(let chunk, let version, let placement, let peers):
             sendWeights(peer, shard, chunk, version, placement, peers)
         case .tellMissing(let step, let missing, let target):
@@ -467,7 +467,7 @@ extension Simulation {
     }
 
     private mutating func update(
-        _ peer: PeerIdentity, _ chunk: ChunkIndex, _ step: Step, _ samples: Int
+        _ peer: PeerIdentity, _ chunk: ChunkIndex, _ step: Step, _ weightSum: Double
     ) {
         guard let sum = members[peer]?.sums.removeValue(forKey: chunk)?[problem.tree.root],
             let state = members[peer]?.state[chunk]
@@ -476,7 +476,7 @@ extension Simulation {
             return
         }
         let next = SimulatedProblem.update(
-            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples)
+            weights: state[0], momentum: state[1], sum: sum, weightSum: weightSum)
         members[peer]?.held[chunk] = nil
         members[peer]?.previous[chunk] = state[0]
         members[peer]?.state[chunk] = [next.weights, next.momentum]

@@ -21,8 +21,9 @@ struct SerialTrainer {
         dataSet = try DataSet.open(
             DataSpecification(configuration.data.source),
             partitionCount: configuration.data.partitions)
+        let description = dataSet.description
         network = try configuration.network(
-            for: dataSet.description.summary(partitionRecordCounts: dataSet.partitionRecordCounts))
+            for: description.summary(partitionRecordCounts: dataSet.partitionRecordCounts))
         plan = try BatchPlan(
             partitionRecordCounts: dataSet.partitionRecordCounts, batchSize: training.batchSize,
             virtualWorkerCount: training.virtualWorkers, seed: training.seed)
@@ -35,8 +36,12 @@ struct SerialTrainer {
                 seed: training.seed, tileSize: training.tileSize, precision: training.precision,
                 instructionSet: backend != .oneDNN
                     ? nil : Backends.hostInstructionSet(backend),
-                labelSmoothing: training.labelSmoothing))
-        batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
+                loss: training.loss.resolved(
+                    classHistogram: description.classHistogram,
+                    outputCount: network.outputElementCount)))
+        batch = Microbatch(
+            capacity: plan.microbatchSize, shape: description.shape,
+            targetCount: description.targetCount)
     }
 
     /// Returns the SHA-256 of the weights after a number of steps.
@@ -46,7 +51,7 @@ struct SerialTrainer {
         let state = optimizer.stateNames.map { _ in FloatBuffer(count: weights.count) }
         for step in 0..<steps {
             engine.setParameters(weights.map(onTheWire))
-            let (sum, sampleCount) = try sum(step, first: 0, width: 1 << 16)
+            let (sum, sampleCount, weightSum) = try sum(step, first: 0, width: 1 << 16)
             var next = weights
             for slot in network.parameters.slots {
                 let start = slot.offset
@@ -57,7 +62,8 @@ struct SerialTrainer {
                                 step: step + 1, weights: weights.baseAddress! + start,
                                 into: next.baseAddress! + start,
                                 gradientSum: sum.baseAddress! + start, sampleCount: sampleCount,
-                                state: state.map { $0.pointer + start }, count: slot.elementCount)
+                                weightSum: weightSum, state: state.map { $0.pointer + start },
+                                count: slot.elementCount)
                         }
                     }
                 }
@@ -93,15 +99,17 @@ struct SerialTrainer {
 
     /// Returns the gradient sum of `width` virtual workers (a power of two) from `first` on: the
     /// left half plus the right half, where there is one.
-    private func sum(_ step: Int, first: Int, width: Int) throws -> ([Float], Int) {
+    private func sum(_ step: Int, first: Int, width: Int) throws -> ([Float], Int, Double) {
         if width == 1 {
-            let (leaf, sampleCount) = try gradient(step, virtualWorker: first)
-            return (leaf.map(onTheWire), sampleCount)
+            let (leaf, sampleCount, weightSum) = try gradient(step, virtualWorker: first)
+            return (leaf.map(onTheWire), sampleCount, weightSum)
         }
         let left = try sum(step, first: first, width: width / 2)
         guard first + width / 2 < plan.virtualWorkerCount else { return left }
         let right = try sum(step, first: first + width / 2, width: width / 2)
-        return (zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1)
+        return (
+            zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1, left.2 + right.2
+        )
     }
 
     /// Returns a number as it arrives. With bf16 that is the nearer of the two 16-bit numbers
@@ -115,7 +123,7 @@ struct SerialTrainer {
         return lower.bitPattern & 0x1_0000 == 0 ? lower : upper
     }
 
-    private func gradient(_ step: Int, virtualWorker: Int) throws -> ([Float], Int) {
+    private func gradient(_ step: Int, virtualWorker: Int) throws -> ([Float], Int, Double) {
         let epoch = plan.epoch(ofStep: step)
         let order = plan.order(epoch: epoch, virtualWorker: virtualWorker)
         let range = plan.microbatchRange(step: step, virtualWorker: virtualWorker)
@@ -123,8 +131,9 @@ struct SerialTrainer {
         var gradient = [Float](repeating: 0, count: network.parameters.elementCount)
         let statistics = engine.computeGradient(
             MicrobatchView(
-                images: batch.images, labels: batch.labels, records: batch.records,
+                images: batch.images, labels: batch.labels,
+                targets: batch.targets.map { UnsafePointer($0) }, records: batch.records,
                 count: batch.count), epoch: epoch, into: &gradient)
-        return (gradient, statistics.sampleCount)
+        return (gradient, statistics.sampleCount, statistics.weightSum)
     }
 }

@@ -17,7 +17,7 @@ import Testing
         "instructionSet": "training.instruction-set",
         // Initial weights matter only to the first step.
         "initialWeights": nil,
-        "schedule": "training.schedule", "labelSmoothing": "training.label-smoothing",
+        "schedule": "training.schedule", "loss": "training.loss",
         "decays1D": "optimizer.decay-1d",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
         "heartbeatIntervalMilliseconds": nil, "sharedMemory": nil, "fanIn": nil,
@@ -38,7 +38,7 @@ import Testing
                 == ["data", "model", "training", "optimizer", "cluster"])
         // These decide bits where they are not the usual ones.
         var listed: Set = [
-            "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
+            "model", "training.instruction-set", "training.schedule", "training.loss",
             "optimizer.decay-1d",
         ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
@@ -47,7 +47,7 @@ import Testing
         #expect(listed == Set(Self.settings.values.compactMap { $0 } + ["model"]))
     }
 
-    /// The usual schedule, smoothing and decay are no decisions, so that runs of earlier builds go
+    /// The usual schedule, loss and decay are no decisions, so that runs of earlier builds go
     /// on. A schedule that ends with the run names its length.
     @Test func schedulesAreDecisions() throws {
         func texts(_ change: (inout RunConfiguration) -> Void) throws -> [String: String] {
@@ -58,19 +58,19 @@ import Testing
                 uniqueKeysWithValues: material.decisions.map { ($0.key, $0.text) })
         }
         let usual = try texts { _ in }
-        #expect(usual["training.schedule"] == nil && usual["training.label-smoothing"] == nil)
+        #expect(usual["training.schedule"] == nil && usual["training.loss"] == nil)
         #expect(usual["optimizer.decay-1d"] == nil)
         let length = try Sample.material().totalSteps
         let changed = try texts {
             $0.training.schedule = LearningRateSchedule(
                 .cosine(minimum: 0), warmup: .epochs(2.5))
-            $0.training.labelSmoothing = 0.1
+            $0.training.loss = .crossEntropy(labelSmoothing: 0.1)
             $0.training.decays1D = false
         }
         #expect(
             changed["training.schedule"]
                 == "{name: cosine, minimum: 0.0, warmup-epochs: 2.5} over \(length) steps")
-        #expect(changed["training.label-smoothing"] == "0.1")
+        #expect(changed["training.loss"] == "{name: cross-entropy, label-smoothing: 0.1}")
         #expect(changed["optimizer.decay-1d"] == "false")
     }
 

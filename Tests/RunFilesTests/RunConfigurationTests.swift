@@ -59,7 +59,8 @@ import Testing
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, init: start.safetensors, audit: 0.25, keep-going: true,
-              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1}
+              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3},
+              loss: {name: cross-entropy, label-smoothing: 0.1, class-weights: [1, 0.5, 0]}}
             optimizer: {name: sgd, learning-rate: 0.5, momentum: 0.9, nesterov: true, decay-1d: false}
             cluster: {workers: 5, threads: 2, servers: 0, heartbeat-interval-ms: 50, shared-memory: false,
               fan-in: 7}
@@ -90,7 +91,10 @@ import Testing
             read.training.schedule
                 == LearningRateSchedule(
                     .multiStep(at: [.epochs(1), .epochs(1.5)], factor: 0.1), warmup: .steps(3)))
-        #expect(read.training.labelSmoothing == 0.1 && !read.training.decays1D)
+        #expect(
+            read.training.loss
+                == .crossEntropy(labelSmoothing: 0.1, classWeights: .each([1, 0.5, 0])))
+        #expect(!read.training.decays1D)
         #expect(!read.cluster.sharedMemory)
         #expect(try parse(read.yaml) == read)
         for setting in Setting.all where !setting.key.hasPrefix("optimizer.") {
@@ -291,6 +295,16 @@ import Testing
             result.training.instructionSet = names[random.next(below: names.count)]
         }
         if random.next(below: 2) == 0 { result.training.initialWeights = text(&random) }
+        switch random.next(below: 4) {
+        case 0: result.training.loss = .meanSquaredError
+        case 1: result.training.loss = .binaryCrossEntropy
+        case 2:
+            let weights = (0..<3).map { _ in Double(random.nextUniform()) + 1e-6 }
+            result.training.loss = .crossEntropy(
+                labelSmoothing: Double(random.nextUniform()),
+                classWeights: random.next(below: 2) == 0 ? .balanced : .each(weights))
+        default: break
+        }
         let rate = Double(random.nextUniform()) * 0.9 + 1e-9
         switch random.next(below: 3) {
         case 0: result.optimizer = .adam(Adam(learningRate: rate, beta1: rate, epsilon: rate * 1e-9))

@@ -124,9 +124,9 @@ public struct ShardMachine: Sendable {
         case drop(Refusal)
         /// Add two kept sums, parent := left + right. Left and right are not needed any more.
         case add(chunk: ChunkIndex, NodeSet.Merge)
-        /// Divide the root by the sample count, apply the optimizer as update number `step` + 1,
-        /// and keep the result beside the version before it.
-        case update(chunk: ChunkIndex, step: Step, sampleCount: Int)
+        /// Divide the root by the weight sum (and statistics by the sample count), apply the
+        /// optimizer as update number `step` + 1, and keep the result beside the version before it.
+        case update(chunk: ChunkIndex, step: Step, sampleCount: Int, weightSum: Double)
         /// Send this version of the chunk's weights.
         case send(chunk: ChunkIndex, version: Step, placement: Placement, to: [PeerIdentity])
         /// Tell a worker which virtual workers' contributions to a step are missing.
@@ -359,7 +359,10 @@ public struct ShardMachine: Sendable {
         sums[position] = NodeSet(tree: configuration.tree)
         boards[position] = AuditBoard()
         arrivals[position] = Arrivals()
-        actions.append(.update(chunk: chunk, step: step, sampleCount: root.sampleCount))
+        actions.append(
+            .update(
+                chunk: chunk, step: step, sampleCount: root.sampleCount,
+                weightSum: root.weightSum))
         actions.append(
             .send(
                 chunk: chunk, version: version, placement: placement,

@@ -23,6 +23,8 @@ final class CheckpointFlow {
     private var awaitingLedger: [Int: (checkpoint: Checkpoint, request: Int)] = [:]
     /// The checkpoint with the highest test accuracy; nil before the first evaluation.
     private var best: BestCheckpoint?
+    /// Whether test records can be right or wrong. Otherwise no checkpoint is the best.
+    private let hasAccuracy: Bool
     /// The step of the checkpoint that was written last.
     private(set) var lastWritten: Int
     /// The SHA-256 of the weights in the checkpoint that was written last.
@@ -45,8 +47,9 @@ final class CheckpointFlow {
         lastWritten = plan.start.step
         lastWeightsSHA256 = plan.start.weightsSHA256
         let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
+        hasAccuracy = plan.material.loss.hasAccuracy
         best =
-            plan.settings.isResuming && !isOtherData
+            plan.settings.isResuming && !isOtherData && hasAccuracy
             ? BestCheckpoint.newest(plan.settings.directory, plan.recovery, plan.store) : nil
     }
 
@@ -111,7 +114,7 @@ final class CheckpointFlow {
     /// Takes in an evaluation. The checkpoint with the highest test accuracy is kept, however many
     /// come after it.
     func consider(_ summary: CoordinatorMachine.EvaluationSummary) {
-        guard summary.isFinite, summary.recordCount > 0 else { return }
+        guard hasAccuracy, summary.isFinite, summary.recordCount > 0 else { return }
         let candidate = BestCheckpoint(summary)
         guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
         best = candidate

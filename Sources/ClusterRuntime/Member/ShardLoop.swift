@@ -294,6 +294,8 @@ final class ShardLoop {
                 ).count
         }
         return header.totals.sampleCount == expected && header.totals.correctCount <= expected
+            && material.loss.isPossible(
+                weightSum: header.totals.weightSum, ofRecords: expected)
     }
 
     /// Returns why a message does not bring a whole chunk; nil when it does.
@@ -355,8 +357,9 @@ final class ShardLoop {
             storage.keepHeld(chunk: chunk, node: node, peer: peer, replaced: replaced)
         case .drop: break
         case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
-        case .update(let chunk, let step, let sampleCount):
-            storage.update(chunk: chunk, step: step, sampleCount: sampleCount)
+        case .update(let chunk, let step, let sampleCount, let weightSum):
+            storage.update(
+                chunk: chunk, step: step, sampleCount: sampleCount, weightSum: weightSum)
         case .send(let chunk, let version, let placement, let peers):
             try sendWeights(shard, chunk, version, placement, to: peers)
         case .tellMissing(let step, let missing, let peer):

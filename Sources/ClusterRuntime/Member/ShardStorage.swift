@@ -118,8 +118,9 @@ final class ShardStorage {
         chunks[chunk]?.sums.add(merge, of: chunk, in: memory)
     }
 
-    /// Carries out one optimizer update with the root divided by the sample count.
-    func update(chunk: ChunkIndex, step: Step, sampleCount: Int) {
+    /// Carries out one optimizer update with the root divided by the weight sum, and its statistics
+    /// by the sample count.
+    func update(chunk: ChunkIndex, step: Step, sampleCount: Int, weightSum: Double) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
         let next = weightMemory.floats(chunk: chunk)
@@ -132,7 +133,8 @@ final class ShardStorage {
                 sum in
                 rule.update(
                     plan[chunk].range, step: step.value + 1, weights: weights.pointer,
-                    into: next.pointer, gradientSum: sum, sampleCount: sampleCount, state: state)
+                    into: next.pointer, gradientSum: sum, sampleCount: sampleCount,
+                    weightSum: weightSum, state: state)
             }
         }
         entry.previous = entry.published

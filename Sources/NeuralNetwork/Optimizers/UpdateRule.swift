@@ -10,7 +10,7 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     private enum Change: Hashable {
-        /// The optimizer divides the gradient by the number of records and takes a step, with or
+        /// The optimizer divides the gradient by the sum of the records' weights and takes a step, with or
         /// without weight decay.
         case optimizer(decays: Bool)
         /// The new value is (1 - momentum) · value + momentum · statistic. The gradient's place
@@ -101,13 +101,16 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - newWeights: receives the elements after the update.
     ///   - gradientSum: the gradient, summed over the records of the global batch; for a statistic,
     ///     the sum over the virtual workers of statistic times number of records.
-    ///   - sampleCount: the number of records in the global batch, at least 1.
+    ///   - sampleCount: the number of records in the global batch, at least 1. Statistics are
+    ///     divided by it.
+    ///   - weightSum: the sum of the records' weights, which gradients are divided by; nil where
+    ///     each record weighs 1.
     ///   - state: one vector for each of ``OptimizerSpecification/stateNames``, updated in place. A
     ///     statistic has none, and its elements stay as they are.
     public func update(
         _ range: Range<Int>, step: Int, weights: UnsafePointer<Float>,
         into newWeights: UnsafeMutablePointer<Float>, gradientSum: UnsafePointer<Float>,
-        sampleCount: Int, state: [UnsafeMutablePointer<Float>]
+        sampleCount: Int, weightSum: Double? = nil, state: [UnsafeMutablePointer<Float>]
     ) {
         for stretch in stretches where stretch.range.overlaps(range) {
             let part = stretch.range.clamped(to: range)
@@ -117,7 +120,7 @@ public struct UpdateRule: Sendable, Hashable {
                 optimizer(step: step, decays: decays).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
-                    state: state.map { $0 + start }, count: part.count)
+                    weightSum: weightSum, state: state.map { $0 + start }, count: part.count)
             case .average(let momentum):
                 let (kept, new) = (Float(1 - momentum), Float(momentum))
                 for i in start..<start + part.count {

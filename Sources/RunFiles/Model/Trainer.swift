@@ -25,9 +25,10 @@ public final class Trainer {
         public var step: Int
         /// The number of the epoch, from 1.
         public var epoch: Int
-        /// The mean loss over the step's records.
+        /// The mean loss over the step's records, weighted as the loss is.
         public var loss: Double
-        /// The share of the step's records that are classified correctly, 0 to 1.
+        /// The share of the step's records that are right, 0 to 1; NaN with a loss that knows no
+        /// right and wrong.
         public var accuracy: Double
     }
 
@@ -116,7 +117,8 @@ public final class Trainer {
                             configuration: material.engineConfiguration(instructionSet: isa)),
                         batch: Microbatch(
                             capacity: material.batchPlan.microbatchSize,
-                            shape: data.description.shape)))
+                            shape: data.description.shape,
+                            targetCount: data.description.targetCount)))
             } catch {
                 throw .configuration("\(error)")
             }
@@ -129,7 +131,8 @@ public final class Trainer {
         try Model(
             material.network,
             weights: Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count)),
-            transformations: configuration.data.transformations)
+            transformations: configuration.data.transformations,
+            loss: configuration.training.loss)
     }
 
     /// Trains for a number of steps, or to the end that the configuration asks for.
@@ -148,7 +151,7 @@ public final class Trainer {
 
     private func trainStep() throws(RunError) -> Progress {
         let totals = try computeLeaves()
-        let loss = totals.lossSum / Double(totals.sampleCount)
+        let loss = totals.meanLoss
         guard loss.isFinite else {
             throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
@@ -156,12 +159,13 @@ public final class Trainer {
         material.updateRule.update(
             0..<weights.count, step: step + 1, weights: weights.pointer, into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
-            state: state.map(\.pointer))
+            weightSum: totals.weightSum, state: state.map(\.pointer))
         swap(&weights, &next)
         step += 1
         return Progress(
             step: step, epoch: material.batchPlan.epoch(ofStep: step - 1) + 1, loss: loss,
-            accuracy: Double(totals.correctCount) / Double(totals.sampleCount))
+            accuracy: material.loss.hasAccuracy
+                ? Double(totals.correctCount) / Double(totals.sampleCount) : .nan)
     }
 
     // MARK: - Gradients
@@ -222,7 +226,7 @@ public final class Trainer {
             augmentation: AugmentationKey(seed: plan.seed, epoch: epoch))
         let gradient = leaves[virtualWorker.value].pointer
         let found = worker.engine.computeGradient(
-            Model.view(worker.batch), epoch: epoch, into: gradient)
+            worker.batch.view, epoch: epoch, into: gradient)
         wire.round(gradient, into: gradient, count: leaves[virtualWorker.value].count)
         return found
     }
@@ -256,6 +260,7 @@ public final class Trainer {
         return BatchStatistics(
             sampleCount: first.sampleCount + second.sampleCount,
             lossSum: first.lossSum + second.lossSum,
-            correctCount: first.correctCount + second.correctCount)
+            correctCount: first.correctCount + second.correctCount,
+            weightSum: first.weightSum + second.weightSum)
     }
 }

@@ -18,6 +18,8 @@ public struct RunMaterial: Sendable {
     public let slicePlan: SlicePlan
     /// The backend, with `auto` already settled.
     public let backend: BackendKind
+    /// The loss, with class weights as numbers.
+    public let loss: LossFunction
 
     /// The number of test records that are evaluated together. It decides the order of the loss
     /// sum.
@@ -52,6 +54,7 @@ public struct RunMaterial: Sendable {
                     + "statistics of batch normalisation, found "
                     + configuration.training.wirePrecision.rawValue)
         }
+        loss = try configuration.loss(for: data, network)
         do throws(DataError) {
             batchPlan = try BatchPlan(
                 partitionRecordCounts: data.partitionRecordCounts,
@@ -161,7 +164,7 @@ public struct RunMaterial: Sendable {
         EngineConfiguration(
             seed: configuration.training.seed, tileSize: configuration.training.tileSize,
             precision: configuration.training.precision, instructionSet: instructionSet,
-            labelSmoothing: configuration.training.labelSmoothing)
+            loss: loss)
     }
 }
 
@@ -171,8 +174,9 @@ extension DataSetDescription {
     /// - Parameter partitionRecordCounts: the number of records in each training partition.
     public func summary(partitionRecordCounts: [Int]) -> DataSummary {
         DataSummary(
-            name: name, shape: shape, classCount: classCount, testCount: testCount,
-            fingerprint: fingerprint, sourceFingerprint: sourceFingerprint,
+            name: name, shape: shape, classCount: classCount, targetCount: targetCount,
+            classHistogram: classHistogram, testCount: testCount, fingerprint: fingerprint,
+            sourceFingerprint: sourceFingerprint,
             partitionRecordCounts: partitionRecordCounts)
     }
 }

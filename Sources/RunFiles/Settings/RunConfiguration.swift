@@ -64,8 +64,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var auditRate = 0.0
         /// How the learning rate changes.
         public var schedule = LearningRateSchedule()
-        /// The share of the label that the loss spreads over all classes, from 0 to below 1.
-        public var labelSmoothing = 0.0
+        /// The loss that training makes small.
+        public var loss = LossFunction()
         /// Whether weight decay applies to biases and normalisations too.
         public var decays1D = true
         /// Whether the run goes on when a loss or a weight is no longer a finite number.
@@ -200,7 +200,7 @@ public struct RunConfiguration: Sendable, Hashable {
             case .builtIn(let name):
                 guard
                     let builtIn = ModelSpecification.builtIn(
-                        name, inputShape: data.shape, classCount: data.classCount)
+                        name, inputShape: data.shape, classCount: data.outputCount)
                 else {
                     let names = ModelSpecification.builtInNames.joined(separator: ", ")
                     throw ModelError.settings(
@@ -219,7 +219,11 @@ public struct RunConfiguration: Sendable, Hashable {
                         problem: "the model takes images of shape \(specification.inputShape), "
                             + "the data set \(data.name) has \(data.shape)"))
             }
-            try network.requireClassifier(classCount: data.classCount)
+            if let targetCount = data.targetCount {
+                try network.requireOutputs(targetCount)
+            } else {
+                try network.requireClassifier(classCount: data.classCount)
+            }
             return network
         } catch {
             throw .model("model: \(error)")
