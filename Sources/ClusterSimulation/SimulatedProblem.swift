@@ -62,7 +62,8 @@ package struct SimulatedProblem: Sendable {
         let totals = ContributionTotals(
             sampleCount: 1 + number % 3, lossSum: Double(stream.nextUniform()),
             correctCount: number % 2,
-            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(number)))
+            recordDigest: mix64(UInt64(step.value) << 20 | UInt64(number)),
+            weightSum: 0.5 + Double(stream.nextUniform()))
         return (gradient, totals)
     }
 
@@ -91,11 +92,11 @@ package struct SimulatedProblem: Sendable {
 
     /// Returns the factor of a gradient, from the sums of squares of all blocks. The order in which
     /// blocks are added is fixed, and unlike any cut of the vector.
-    package func factor(_ squares: [Float], sampleCount: Int) -> Float {
+    package func factor(_ squares: [Float], weightSum: Double) -> Float {
         guard let clipNorm else { return 1 }
         let even = stride(from: 0, to: squares.count, by: 2).reduce(0) { $0 + squares[$1] }
         let odd = stride(from: 1, to: squares.count, by: 2).reduce(0) { $0 + squares[$1] }
-        let norm = (even + odd).squareRoot() / Float(sampleCount)
+        let norm = (even + odd).squareRoot() / Float(weightSum)
         return min(1, clipNorm / (norm + 1e-6))
     }
 
@@ -105,10 +106,10 @@ package struct SimulatedProblem: Sendable {
     ///   - factor: what the gradient is multiplied by, because it is clipped.
     ///   - rateFactor: what the rate is multiplied by.
     package static func update(
-        weights: [Float], momentum: [Float], sum: [Float], sampleCount: Int, factor: Float,
+        weights: [Float], momentum: [Float], sum: [Float], weightSum: Double, factor: Float,
         rateFactor: Double = 1
     ) -> (weights: [Float], momentum: [Float]) {
-        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 * factor / Float(sampleCount) }
+        let moved = zip(momentum, sum).map { 0.9 * $0 + $1 * factor / Float(weightSum) }
         let rate = Float(0.05 * rateFactor)
         return (zip(weights, moved).map { $0 - rate * $1 }, moved)
     }
@@ -121,8 +122,8 @@ package struct SimulatedProblem: Sendable {
             var weights = run.versions[step]
             let (sum, totals) = node(tree.root, step: Step(step), weights: weights)
             (weights, momentum) = Self.update(
-                weights: weights, momentum: momentum, sum: sum, sampleCount: totals.sampleCount,
-                factor: factor(squares(sum), sampleCount: totals.sampleCount),
+                weights: weights, momentum: momentum, sum: sum, weightSum: totals.weightSum,
+                factor: factor(squares(sum), weightSum: totals.weightSum),
                 rateFactor: run.judgement?.rateFactor ?? 1)
             run.versions.append(weights)
             let isEpochEnd = (step + 1).isMultiple(of: settings.stepsPerEpoch)

@@ -501,8 +501,8 @@ extension Simulation {
             let isAdded = members[peer]?.sums[chunk]?.add(merge, by: SimulatedProblem.sum)
             if isAdded != true { violation = "\(peer) was to add what it does not have" }
         case .measure(let chunk, let step): measure(peer, chunk, step)
-        case .update(let chunk, let step, let sampleCount):
-            update(peer, chunk, step, sampleCount)
+        case .update(let chunk, let step, _, let weightSum):
+            update(peer, chunk, step, weightSum)
         case .send(let chunk, let version, let placement, let peers):
             sendWeights(peer, shard, chunk, version, placement, peers)
         case .tellMissing(let step, let missing, let target):
@@ -520,7 +520,7 @@ extension Simulation {
     }
 
     private mutating func update(
-        _ peer: PeerIdentity, _ chunk: ChunkIndex, _ step: Step, _ samples: Int
+        _ peer: PeerIdentity, _ chunk: ChunkIndex, _ step: Step, _ weightSum: Double
     ) {
         guard let sum = members[peer]?.sums.removeValue(forKey: chunk)?[problem.tree.root],
             let state = members[peer]?.state[chunk]
@@ -529,14 +529,14 @@ extension Simulation {
             return
         }
         let squares = members[peer]?.squares[step.value & 1] ?? []
-        let factor = problem.factor(squares, sampleCount: samples)
+        let factor = problem.factor(squares, weightSum: weightSum)
         if problem.clipNorm != nil, squares.contains(where: \.isNaN) {
             violation = "\(peer) was to update chunk \(chunk) without the norm of the gradient"
             return
         }
         if factor != 1 { clips += 1 }
         let next = SimulatedProblem.update(
-            weights: state[0], momentum: state[1], sum: sum, sampleCount: samples, factor: factor,
+            weights: state[0], momentum: state[1], sum: sum, weightSum: weightSum, factor: factor,
             rateFactor: members[peer]?.shards.rateFactor(of: step) ?? 1)
         members[peer]?.held[chunk] = nil
         members[peer]?.previous[chunk] = state[0]

@@ -26,36 +26,54 @@ private final class ComputedStore: RecordStore {
 
     var recordCount: Int { source.description.recordCount(split) }
 
-    private func computed(_ records: [Int]) throws(DataError) -> (images: [Float], labels: [Int32]) {
-        var images: [Float] = []
-        var labels: [Int32] = []
-        images.reserveCapacity(records.count * elementCount)
+    /// Computes the images of records, and reads their labels and targets.
+    private func compute(
+        _ records: UnsafeBufferPointer<UInt64>, into images: UnsafeMutablePointer<Float>,
+        labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
+    ) throws(DataError) {
+        let size = source.description.elementCount
+        var pixels = [Float](repeating: 0, count: min(records.count, Self.batch) * size)
         for start in stride(from: 0, to: records.count, by: Self.batch) {
-            let here = Array(records[start..<min(records.count, start + Self.batch)])
-            let found = try source.gather(split, records: here)
+            let here = UnsafeBufferPointer(
+                rebasing: records[start..<min(records.count, start + Self.batch)])
+            let width = source.description.targetCount ?? 0
+            try source.gather(
+                split, records: here, images: &pixels, labels: labels + start,
+                targets: targets.map { $0 + start * width })
             let part = turn.withLock { _ in
-                compute(DataSet.Images(pixels: found.images, count: here.count))
+                compute(DataSet.Images(pixels: pixels, count: here.count))
             }
             precondition(part.count == here.count * elementCount, "\(part.count) numbers")
-            images += part
-            labels += found.labels
+            (images + start * elementCount).update(from: part, count: part.count)
         }
-        return (images, labels)
     }
 
     func gather(
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
-        labels: UnsafeMutablePointer<Int32>
+        labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError) {
-        let found = try computed(records.map { Int($0) })
-        images.update(from: found.images, count: found.images.count)
-        labels.update(from: found.labels, count: found.labels.count)
+        try compute(records, into: images, labels: labels, targets: targets)
     }
 
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
-        let found = try computed(Array(range))
-        let bytes = found.images.map(\.bitPattern.littleEndian).withUnsafeBytes { [UInt8]($0) }
-        return (bytes, found.labels)
+        var images = [Float](repeating: 0, count: range.count * elementCount)
+        var labels = [Int32](repeating: 0, count: range.count)
+        let records = range.map(UInt64.init)
+        var failure: DataError?
+        records.withUnsafeBufferPointer { records in
+            do throws(DataError) {
+                try compute(records, into: &images, labels: &labels, targets: nil)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        let bytes = images.map(\.bitPattern.littleEndian).withUnsafeBytes { [UInt8]($0) }
+        return (bytes, labels)
+    }
+
+    func targets(_ range: Range<Int>) throws(DataError) -> [Float] {
+        try source.targets(split, range: range)
     }
 
     func labels(_ range: Range<Int>) throws(DataError) -> [Int32] {
@@ -91,6 +109,7 @@ extension DataSet {
             specification: specification,
             description: DataSetDescription(
                 name: name, shape: shape, classCount: description.classCount,
+                targetCount: description.targetCount, classHistogram: description.classHistogram,
                 trainingCount: description.trainingCount, testCount: description.testCount,
                 elementType: .F32, fingerprint: fingerprint),
             partitions: partitions, testPartitions: testPartitions, supply: supply,

@@ -27,6 +27,8 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
         case sizeMismatch
         /// A label is not below the number of classes.
         case labelOutOfRange
+        /// A target is not a finite number.
+        case badTarget
         /// A split that needs records has none.
         case emptySet
         /// A manifest or catalog is malformed or contradicts itself.

@@ -170,7 +170,7 @@ public final class DataSet: Sendable {
 
     /// Reads records in the given order into the caller's memory.
     ///
-    /// Shapes: `images` [count, C, H, W], `labels` [count].
+    /// Shapes: `images` [count, C, H, W], `labels` [count], `targets` [count, targetCount].
     /// Pixels stored as bytes become value / 255 by true division; stored floats stay unchanged.
     ///
     /// - Parameters:
@@ -180,12 +180,14 @@ public final class DataSet: Sendable {
     ///   - augmentation: selects the random numbers. Nil leaves out the random transformations; the
     ///     test split always leaves them out.
     ///   - images: receives the images.
-    ///   - labels: receives the labels.
+    ///   - labels: receives the labels; zeros for records with targets.
+    ///   - targets: receives the targets of records that have them.
     /// - Throws: only for partitioned data, because its files are read and checked on the way.
     public func gather(
         _ split: DataSplit, records: UnsafeBufferPointer<UInt64>,
         augmentation: AugmentationKey? = nil,
-        images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
+        images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>? = nil
     ) throws(DataError) {
         let store = store(split)
         for record in records {
@@ -193,7 +195,7 @@ public final class DataSet: Sendable {
                 record < UInt64(store.recordCount),
                 "record \(record) of the \(split) split, expected below \(store.recordCount)")
         }
-        try store.gather(records, images: images, labels: labels)
+        try store.gather(records, images: images, labels: labels, targets: targets)
         guard !transformations.isEmpty else { return }
         let key = split == .training ? augmentation : nil
         for (position, record) in records.enumerated() {
@@ -235,6 +237,12 @@ public final class DataSet: Sendable {
             range.lowerBound >= 0 && range.upperBound <= store.recordCount,
             "records \(range) of the \(split) split, expected within 0..<\(store.recordCount)")
         return try store.stored(range)
+    }
+
+    /// Returns the targets of a range of a split, [count, targetCount]; none for records with
+    /// labels.
+    public func targets(_ split: DataSplit, range: Range<Int>) throws(DataError) -> [Float] {
+        try store(split).targets(range)
     }
 
     /// Returns the labels of a range of a split.

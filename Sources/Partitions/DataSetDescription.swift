@@ -15,8 +15,12 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
     public var name: String
     /// The shape [C, H, W] of one image.
     public var shape: [Int]
-    /// The number of classes; labels are 0 to `classCount` - 1.
+    /// The number of classes; labels are 0 to `classCount` - 1. It is 0 for records with targets.
     public var classCount: Int
+    /// The number of targets of a record; nil for records with labels.
+    public var targetCount: Int?
+    /// The number of training records of each class; empty for records with targets.
+    public var classHistogram: [Int]
     /// The number of training records.
     public var trainingCount: Int
     /// The number of test records; may be 0.
@@ -33,12 +37,15 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
 
     /// Creates the description of a data set without transformations.
     public init(
-        name: String, shape: [Int], classCount: Int, trainingCount: Int, testCount: Int,
-        elementType: ElementType, fingerprint: String
+        name: String, shape: [Int], classCount: Int, targetCount: Int? = nil,
+        classHistogram: [Int], trainingCount: Int, testCount: Int, elementType: ElementType,
+        fingerprint: String
     ) {
         self.name = name
         self.shape = shape
         self.classCount = classCount
+        self.targetCount = targetCount
+        self.classHistogram = classHistogram
         self.trainingCount = trainingCount
         self.testCount = testCount
         self.elementType = elementType

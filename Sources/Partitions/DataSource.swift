@@ -52,9 +52,12 @@ public enum DataSource {
             lines.append("\(summary.recordCount) \(summary.digests.joined(separator: " "))")
         }
         let fingerprint = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
+        let classCount =
+            source.classCount ?? max(1, training.histogram.count, test.histogram.count)
+        let unused = [Int](repeating: 0, count: classCount - training.histogram.count)
         return DataSetDescription(
             name: source.name, shape: training.shape,
-            classCount: source.classCount ?? max(training.largestLabel, test.largestLabel) + 1,
+            classCount: classCount, classHistogram: training.histogram + unused,
             trainingCount: training.recordCount, testCount: test.recordCount, elementType: .U8,
             fingerprint: hexadecimal(fingerprint))
     }

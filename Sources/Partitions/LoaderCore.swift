@@ -51,7 +51,8 @@ final class LoaderCore: Sendable {
         orders = OrderCache(plan: plan)
         buffers = (0..<bufferCount).map {
             Microbatch(
-                capacity: plan.microbatchCapacity, shape: dataSet.description.shape, ringIndex: $0)
+                capacity: plan.microbatchCapacity, shape: dataSet.description.shape,
+                targetCount: dataSet.description.targetCount, ringIndex: $0)
         }
         monitor = Monitor(State(slots: Array(repeating: .free, count: bufferCount)))
     }
@@ -98,7 +99,9 @@ final class LoaderCore: Sendable {
             let plan = orders.plan
             let batch =
                 index.map { buffers[$0] }
-                ?? Microbatch(capacity: plan.microbatchCapacity, shape: dataSet.description.shape)
+                ?? Microbatch(
+                    capacity: plan.microbatchCapacity, shape: dataSet.description.shape,
+                    targetCount: dataSet.description.targetCount)
             do throws(DataError) { try load(key, into: batch) } catch {
                 recycle(batch)
                 throw error

@@ -11,8 +11,10 @@ public final class Microbatch: @unchecked Sendable {
     public let capacity: Int
     /// The images, [count, C, H, W].
     public let images: UnsafeMutablePointer<Float>
-    /// The labels, [count].
+    /// The labels, [count]; zeros for records with targets.
     public let labels: UnsafeMutablePointer<Int32>
+    /// The targets, [count, targetCount]; nil for records with labels.
+    public let targets: UnsafeMutablePointer<Float>?
     /// The numbers of the records within the split, [count].
     public let records: UnsafeMutablePointer<UInt64>
     /// The number of records that the microbatch holds now.
@@ -27,11 +29,12 @@ public final class Microbatch: @unchecked Sendable {
     /// - Parameters:
     ///   - capacity: the number of records that must fit.
     ///   - shape: the shape [C, H, W] of one image.
-    public convenience init(capacity: Int, shape: [Int]) {
-        self.init(capacity: capacity, shape: shape, ringIndex: -1)
+    ///   - targetCount: the number of targets of a record; nil for records with labels.
+    public convenience init(capacity: Int, shape: [Int], targetCount: Int? = nil) {
+        self.init(capacity: capacity, shape: shape, targetCount: targetCount, ringIndex: -1)
     }
 
-    init(capacity: Int, shape: [Int], ringIndex: Int) {
+    init(capacity: Int, shape: [Int], targetCount: Int?, ringIndex: Int) {
         self.capacity = capacity
         self.shape = shape
         self.ringIndex = ringIndex
@@ -40,6 +43,12 @@ public final class Microbatch: @unchecked Sendable {
         images.initialize(repeating: 0, count: elementCount)
         labels = .allocate(capacity: max(1, capacity))
         labels.initialize(repeating: 0, count: capacity)
+        targets = targetCount.map { targetCount in
+            let targets = UnsafeMutablePointer<Float>.allocate(
+                capacity: max(1, capacity * targetCount))
+            targets.initialize(repeating: 0, count: capacity * targetCount)
+            return targets
+        }
         records = .allocate(capacity: max(1, capacity))
         records.initialize(repeating: 0, count: capacity)
     }
@@ -47,6 +56,7 @@ public final class Microbatch: @unchecked Sendable {
     deinit {
         images.deallocate()
         labels.deallocate()
+        targets?.deallocate()
         records.deallocate()
     }
 
@@ -74,7 +84,8 @@ public final class Microbatch: @unchecked Sendable {
         }
         let list = UnsafeBufferPointer(start: records, count: loaded)
         try dataSet.gather(
-            split, records: list, augmentation: augmentation, images: images, labels: labels)
+            split, records: list, augmentation: augmentation, images: images, labels: labels,
+            targets: targets)
         count = loaded
         recordDigest = Self.digest(of: list)
     }

@@ -14,8 +14,8 @@ final class PartitionCache: Sendable {
     enum Access {
         /// The whole partition is in memory.
         case memory(PartitionContent)
-        /// The labels are in memory; the images are read with `pread`.
-        case file(ReadOnlyFile, PartitionManifest.Layout, [Int32])
+        /// The labels or targets are in memory; the images are read with `pread`.
+        case file(ReadOnlyFile, PartitionManifest.Layout, RecordAnswers)
     }
 
     private enum Residence {
@@ -23,7 +23,7 @@ final class PartitionCache: Sendable {
         case loading
         case loaded(PartitionContent, lastUse: UInt64)
         /// The partition was dropped from memory after its file was found to be good.
-        case checked(PartitionManifest.Layout, [Int32])
+        case checked(PartitionManifest.Layout, RecordAnswers)
     }
 
     private struct State {
@@ -35,7 +35,7 @@ final class PartitionCache: Sendable {
 
     private enum Step {
         case use(Access)
-        case read(PartitionManifest.Layout, [Int32])
+        case read(PartitionManifest.Layout, RecordAnswers)
         case load
     }
 
@@ -67,8 +67,8 @@ final class PartitionCache: Sendable {
             case .loaded(let content, _):
                 state.residences[index] = .loaded(content, lastUse: state.clock)
                 return .use(.memory(content))
-            case .checked(let layout, let labels):
-                guard makeRoom(size(index), in: &state) else { return .read(layout, labels) }
+            case .checked(let layout, let answers):
+                guard makeRoom(size(index), in: &state) else { return .read(layout, answers) }
                 state.residences[index] = .loading
                 return .load
             case .absent:
@@ -78,9 +78,9 @@ final class PartitionCache: Sendable {
         }
         switch step {
         case .use(let access): return access
-        case .read(let layout, let labels):
+        case .read(let layout, let answers):
             return .file(
-                try files.reopen(files.manifest.reference(place: index)), layout, labels)
+                try files.reopen(files.manifest.reference(place: index)), layout, answers)
         case .load: return .memory(try load(index))
         }
     }
@@ -88,7 +88,9 @@ final class PartitionCache: Sendable {
     /// Returns about the size of a partition's file in bytes, computed from the manifest.
     private func size(_ index: Int) -> Int {
         let manifest = files.manifest
-        return entries[index].records * (manifest.elementCount * manifest.dtype.byteCount + 4)
+        let answerByteCount = 4 * (manifest.targets ?? 1)
+        return entries[index].records
+            * (manifest.elementCount * manifest.dtype.byteCount + answerByteCount)
     }
 
     /// Loads and checks a partition, and keeps it if there is room.
@@ -102,7 +104,7 @@ final class PartitionCache: Sendable {
                     state.residences[index] = .loaded(content, lastUse: state.clock)
                     state.byteCount += content.byteCount
                 } else if content.isOnDisk {
-                    state.residences[index] = .checked(content.layout, content.labels)
+                    state.residences[index] = .checked(content.layout, content.answers)
                 } else {
                     return false
                 }
@@ -137,7 +139,8 @@ final class PartitionCache: Sendable {
                 return false
             }
             state.byteCount -= victim.content.byteCount
-            state.residences[victim.index] = .checked(victim.content.layout, victim.content.labels)
+            state.residences[victim.index] = .checked(
+                victim.content.layout, victim.content.answers)
         }
         return true
     }

@@ -68,6 +68,8 @@ public struct PartitionCatalog: Sendable, Codable, Hashable {
         try manifest.check(file: place)
         guard description.shape == manifest.shape, description.elementType == manifest.dtype,
             description.classCount == manifest.classes,
+            description.targetCount == manifest.targets,
+            description.classHistogram == manifest.classHistogram,
             description.trainingCount == manifest.recordCount(.training),
             description.testCount == manifest.recordCount(.test)
         else { throw bad("catalog", "a manifest of the data it describes", "another one") }

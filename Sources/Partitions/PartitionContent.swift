@@ -1,8 +1,8 @@
 import SafeTensors
 
-/// One partition file in memory whose header, labels and histogram were checked.
+/// One partition file in memory whose header, labels or targets, and histogram were checked.
 final class PartitionContent: Sendable {
-    let labels: [Int32]
+    let answers: RecordAnswers
     /// The whole file.
     private let bytes: [UInt8]
     private let imagesOffset: Int
@@ -26,16 +26,16 @@ final class PartitionContent: Sendable {
             try SafeTensorsFile.parseHeader(bytes, file: supplied.name)
         }
         let layout = try manifest.layout(header, entry, file: supplied.name)
-        var labels: Result<[Int32], DataError> = .success([])
+        var answers: Result<RecordAnswers, DataError> = .success(RecordAnswers())
         bytes.withUnsafeBytes { buffer in
-            let range = UnsafeRawBufferPointer(rebasing: buffer[layout.labels])
+            let range = UnsafeRawBufferPointer(rebasing: buffer[layout.answers])
             do throws(DataError) {
-                labels = .success(try manifest.labels(range, entry, file: supplied.name))
+                answers = .success(try manifest.answers(range, entry, file: supplied.name))
             } catch {
-                labels = .failure(error)
+                answers = .failure(error)
             }
         }
-        self.labels = try labels.get()
+        self.answers = try answers.get()
         self.bytes = bytes
         self.layout = layout
         isOnDisk = supplied.isOnDisk

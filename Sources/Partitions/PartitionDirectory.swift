@@ -16,9 +16,8 @@ struct PartitionDirectory: Sendable {
 
     /// The description of the data set. The fingerprint covers the manifest's checksums.
     var description: DataSetDescription {
-        var lines = [
-            "convoy-partitions 1", "\(manifest.dtype) \(manifest.shape) \(manifest.classes)",
-        ]
+        let answers = manifest.targets.map { "\($0) targets" } ?? "\(manifest.classes)"
+        var lines = ["convoy-partitions 1", "\(manifest.dtype) \(manifest.shape) \(answers)"]
         for split in DataSplit.allCases {
             for entry in manifest.entries(split) {
                 lines.append("\(split.rawValue) \(entry.records) \(entry.sha256)")
@@ -27,6 +26,7 @@ struct PartitionDirectory: Sendable {
         let fingerprint = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
         return DataSetDescription(
             name: manifest.name, shape: manifest.shape, classCount: manifest.classes,
+            targetCount: manifest.targets, classHistogram: manifest.classHistogram,
             trainingCount: manifest.recordCount(.training), testCount: manifest.recordCount(.test),
             elementType: manifest.dtype, fingerprint: hexadecimal(fingerprint))
     }
@@ -66,7 +66,7 @@ struct PartitionDirectory: Sendable {
             advice: "copy the file into the directory")
     }
 
-    /// Checks the header, length and labels of a partition's file without reading its images.
+    /// Checks the header, length, and labels or targets of a partition's file without reading its images.
     func inspect(_ entry: PartitionManifest.Entry) throws(DataError) {
         let file = try open(entry)
         let header = try tensors { () throws(SafeTensorsError) in
@@ -74,17 +74,17 @@ struct PartitionDirectory: Sendable {
         }
         let layout = try manifest.layout(header, entry, file: file.path)
         let bytes = try reading { () throws(SystemCallError) in
-            try file.bytes(at: layout.labels.lowerBound, byteCount: layout.labels.count)
+            try file.bytes(at: layout.answers.lowerBound, byteCount: layout.answers.count)
         }
-        guard bytes.count == layout.labels.count else {
+        guard bytes.count == layout.answers.count else {
             throw DataError(
-                .truncated, file: file.path, what: "labels",
-                expected: "\(layout.labels.count) bytes",
+                .truncated, file: file.path, what: "labels or targets",
+                expected: "\(layout.answers.count) bytes",
                 found: "\(bytes.count)")
         }
         var failure: DataError?
         bytes.withUnsafeBytes { buffer in
-            do throws(DataError) { _ = try manifest.labels(buffer, entry, file: file.path) } catch {
+            do throws(DataError) { _ = try manifest.answers(buffer, entry, file: file.path) } catch {
                 failure = error
             }
         }

@@ -60,7 +60,7 @@ public final class PartitionExport {
             description: description,
             manifest: PartitionManifest(
                 name: description.name, shape: description.shape, dtype: description.elementType,
-                classes: description.classCount,
+                classes: description.classCount, targets: description.targetCount,
                 training: try entries(.training, partitionCount),
                 test: try entries(.test, testPieceCount)))
         source = .rendered(renderings)

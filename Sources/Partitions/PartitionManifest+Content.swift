@@ -3,10 +3,10 @@ import SafeTensors
 
 /// Checks of partition files against the manifest.
 extension PartitionManifest {
-    /// The byte offsets of images and labels in a partition's file.
+    /// The byte offsets of images, and of labels or targets, in a partition's file.
     struct Layout: Sendable {
         let images: Range<Int>
-        let labels: Range<Int>
+        let answers: Range<Int>
     }
 
     /// Compares a file's header with its entry and returns the file's layout.
@@ -28,9 +28,48 @@ extension PartitionManifest {
             }
             return found.byteRange
         }
-        return try Layout(
-            images: tensor("images", dtype.rawValue, [entry.records] + shape),
-            labels: tensor("labels", "I32", [entry.records]))
+        let images = try tensor("images", dtype.rawValue, [entry.records] + shape)
+        guard let targets else {
+            return Layout(
+                images: images, answers: try tensor("labels", "I32", [entry.records]))
+        }
+        return Layout(
+            images: images, answers: try tensor("targets", "F32", [entry.records, targets]))
+    }
+
+    /// Returns the labels or targets stored in `bytes`, after checking them.
+    ///
+    /// - Throws: `labelOutOfRange`, `badTarget` or `badPartitionFile`.
+    func answers(
+        _ bytes: UnsafeRawBufferPointer, _ entry: PartitionManifest.Entry, file: String
+    ) throws(DataError) -> RecordAnswers {
+        guard let targets else {
+            return RecordAnswers(labels: try labels(bytes, entry, file: file))
+        }
+        return RecordAnswers(targets: try self.targets(bytes, targets, entry, file: file))
+    }
+
+    /// Returns the targets stored in `bytes`, which must be finite numbers.
+    private func targets(
+        _ bytes: UnsafeRawBufferPointer, _ targetCount: Int, _ entry: PartitionManifest.Entry,
+        file: String
+    ) throws(DataError) -> [Float] {
+        var targets: [Float] = []
+        targets.reserveCapacity(entry.records * targetCount)
+        for element in 0..<entry.records * targetCount {
+            let bits = UInt32(
+                littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * element, as: UInt32.self))
+            let target = Float(bitPattern: bits)
+            guard target.isFinite else {
+                throw DataError(
+                    .badTarget, file: file,
+                    what: "target \(element % targetCount) of record \(element / targetCount)",
+                    expected: "a finite number", found: "\(target)",
+                    advice: "leave the record out or write the partition again")
+            }
+            targets.append(target)
+        }
+        return targets
     }
 
     /// Returns the labels stored in `bytes`, after comparing them with the number of classes and

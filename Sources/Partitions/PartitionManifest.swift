@@ -21,7 +21,8 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         public var file: String
         /// The number of records in the partition.
         public var records: Int
-        /// The number of records of each class.
+        /// The number of records of each class; empty, and may be left out, for records with
+        /// targets.
         public var histogram: [Int]
         /// The SHA-256 of the whole file, as 64 lower-case hexadecimal digits.
         public var sha256: String
@@ -37,8 +38,10 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
     public var shape: [Int]
     /// The type in which the images are stored.
     public var dtype: DataSetDescription.ElementType
-    /// The number of classes.
+    /// The number of classes; 0, and may be left out, for records with targets.
     public var classes: Int
+    /// The number of targets of a record; nil for records with labels.
+    public var targets: Int?
     /// The partitions of the training split, in record order.
     public var training: [Entry]
     /// The partitions of the test split, in record order.
@@ -57,12 +60,13 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
 
     init(
         name: String, shape: [Int], dtype: DataSetDescription.ElementType, classes: Int,
-        training: [Entry], test: [Entry]
+        targets: Int? = nil, training: [Entry], test: [Entry]
     ) {
         self.name = name
         self.shape = shape
         self.dtype = dtype
         self.classes = classes
+        self.targets = targets
         self.training = training
         self.test = test
     }
@@ -125,7 +129,13 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         try require(
             shape.count == 3 && shape.allSatisfy { (1...65_535).contains($0) }
                 && elementCount <= 1 << 28, "shape", "[C, H, W], each at least 1", "\(shape)")
-        try require((1...65_536).contains(classes), "classes", "1 to 65536", "\(classes)")
+        if let targets {
+            try require((1...65_536).contains(targets), "targets", "1 to 65536", "\(targets)")
+            try require(
+                classes == 0, "classes", "none, since the records have targets", "\(classes)")
+        } else {
+            try require((1...65_536).contains(classes), "classes", "1 to 65536", "\(classes)")
+        }
         for split in DataSplit.allCases {
             var total = 0
             for entry in entries(split) {
@@ -136,7 +146,7 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
                 try require(
                     entry.histogram.count == classes
                         && entry.histogram.allSatisfy { (0...1 << 40).contains($0) }
-                        && entry.histogram.reduce(0, +) == entry.records,
+                        && (targets != nil || entry.histogram.reduce(0, +) == entry.records),
                     "histogram of \(place)", "\(classes) counts that add up to \(entry.records)",
                     "\(entry.histogram.count) counts")
                 try require(
@@ -153,6 +163,42 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
                     found: "0")
             }
         }
+    }
+}
+
+extension PartitionManifest {
+    /// Reads a manifest. Classes and histograms are missing for records with targets.
+    public init(from decoder: any Decoder) throws {
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            name: try fields.decode(String.self, forKey: .name),
+            shape: try fields.decode([Int].self, forKey: .shape),
+            dtype: try fields.decode(DataSetDescription.ElementType.self, forKey: .dtype),
+            classes: try fields.decodeIfPresent(Int.self, forKey: .classes) ?? 0,
+            targets: try fields.decodeIfPresent(Int.self, forKey: .targets),
+            training: try fields.decode([Entry].self, forKey: .training),
+            test: try fields.decode([Entry].self, forKey: .test))
+        format = try fields.decode(String.self, forKey: .format)
+        version = try fields.decode(Int.self, forKey: .version)
+    }
+
+    /// The number of training records of each class; empty for records with targets.
+    var classHistogram: [Int] {
+        training.reduce(into: [Int](repeating: 0, count: classes)) { sums, entry in
+            for (label, count) in entry.histogram.enumerated() { sums[label] += count }
+        }
+    }
+}
+
+extension PartitionManifest.Entry {
+    /// Reads an entry. A histogram that is missing is empty.
+    public init(from decoder: any Decoder) throws {
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            file: try fields.decode(String.self, forKey: .file),
+            records: try fields.decode(Int.self, forKey: .records),
+            histogram: try fields.decodeIfPresent([Int].self, forKey: .histogram) ?? [],
+            sha256: try fields.decode(String.self, forKey: .sha256))
     }
 }
 

@@ -4,8 +4,8 @@ import SafeTensors
 /// A range of a data set's records as the bytes of a partition file, which are computed slice by
 /// slice.
 ///
-/// The labels come before the images, because wider elements must come first and a label is at
-/// least as wide as an image's element. Equal data gives equal bytes.
+/// The labels or targets come before the images, because wider elements must come first and a label
+/// or target is at least as wide as an image's element. Equal data gives equal bytes.
 ///
 /// Memory: the bytes asked for. `entry(file:write:)` also holds the labels of the range.
 struct PartitionRendering {
@@ -17,6 +17,8 @@ struct PartitionRendering {
     private let records: Range<Int>
     private let header: [UInt8]
     private let imageByteCount: Int
+    /// The number of bytes of a record's label or targets.
+    private let answerByteCount: Int
 
     /// Creates the rendering of records `records` of a split. No record is read yet.
     init(_ dataSet: DataSet, _ split: DataSplit, _ records: Range<Int>) throws(DataError) {
@@ -26,12 +28,16 @@ struct PartitionRendering {
         self.records = records
         let imageByteCount = description.elementCount * description.elementType.byteCount
         self.imageByteCount = imageByteCount
+        let answerByteCount = 4 * (description.targetCount ?? 1)
+        self.answerByteCount = answerByteCount
         header = try tensors { () throws(SafeTensorsError) in
             try SafeTensorsFile.encodedHeader(
                 [
                     TensorOutline(
-                        name: "labels", dataType: .I32, shape: [records.count],
-                        byteCount: 4 * records.count),
+                        name: description.targetCount == nil ? "labels" : "targets",
+                        dataType: description.targetCount == nil ? .I32 : .F32,
+                        shape: [records.count] + (description.targetCount.map { [$0] } ?? []),
+                        byteCount: answerByteCount * records.count),
                     TensorOutline(
                         name: "images", dataType: description.elementType == .U8 ? .U8 : .F32,
                         shape: [records.count] + description.shape,
@@ -41,17 +47,21 @@ struct PartitionRendering {
     }
 
     /// The length of the file in bytes.
-    var byteCount: Int { header.count + records.count * (4 + imageByteCount) }
+    var byteCount: Int { header.count + records.count * (answerByteCount + imageByteCount) }
 
     /// Returns a range of the file's bytes, as offsets from its start.
     func bytes(_ range: Range<Int>) throws(DataError) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(range.count)
         bytes += header[range.clamped(to: header.indices)]
-        let images = header.count + 4 * records.count
-        bytes += try part(range, from: header.count, size: 4) { (records) throws(DataError) in
-            let labels = try dataSet.labels(split, range: records)
-            return labels.map(\.littleEndian).withUnsafeBytes { [UInt8]($0) }
+        let images = header.count + answerByteCount * records.count
+        bytes += try part(range, from: header.count, size: answerByteCount) {
+            (records) throws(DataError) in
+            let answers =
+                dataSet.description.targetCount == nil
+                ? try dataSet.labels(split, range: records).map { UInt32(bitPattern: $0) }
+                : try dataSet.targets(split, range: records).map(\.bitPattern)
+            return answers.map(\.littleEndian).withUnsafeBytes { [UInt8]($0) }
         }
         bytes += try part(range, from: images, size: imageByteCount) {
             (records) throws(DataError) in try dataSet.stored(split, range: records).images
@@ -83,7 +93,9 @@ struct PartitionRendering {
         file: String, write: ([UInt8]) throws(DataError) -> Void
     ) throws(DataError) -> PartitionManifest.Entry {
         var histogram = [Int](repeating: 0, count: dataSet.description.classCount)
-        for label in try dataSet.labels(split, range: records) { histogram[Int(label)] += 1 }
+        if !histogram.isEmpty {
+            for label in try dataSet.labels(split, range: records) { histogram[Int(label)] += 1 }
+        }
         var hash = SHA256()
         var offset = 0
         while offset < byteCount {

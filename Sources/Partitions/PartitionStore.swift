@@ -10,6 +10,8 @@ final class PartitionStore: RecordStore {
     private let starts: [Int]
     private let elementCount: Int
     private let elementType: DataSetDescription.ElementType
+    /// The number of targets of a record; 0 for records with labels.
+    private let targetCount: Int
 
     init(cache: PartitionCache, split: DataSplit) {
         let manifest = cache.files.manifest
@@ -21,11 +23,12 @@ final class PartitionStore: RecordStore {
         recordCount = starts.last!
         elementCount = manifest.elementCount
         elementType = manifest.dtype
+        targetCount = manifest.targets ?? 0
     }
 
     func gather(
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
-        labels: UnsafeMutablePointer<Int32>
+        labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError) {
         var current = -1
         var access: PartitionCache.Access?
@@ -41,7 +44,8 @@ final class PartitionStore: RecordStore {
             case .memory(let content):
                 content.image(
                     index, elementCount: elementCount, type: elementType, into: destination)
-                labels[position] = content.labels[index]
+                content.answers.write(
+                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
             case .file(let file, let layout, let known):
                 let bytes = try imageBytes(index, of: file, layout)
                 bytes.withUnsafeBytes {
@@ -49,7 +53,8 @@ final class PartitionStore: RecordStore {
                         $0.baseAddress!, elementCount: elementCount, type: elementType,
                         into: destination)
                 }
-                labels[position] = known[index]
+                known.write(
+                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
             }
         }
     }
@@ -63,10 +68,10 @@ final class PartitionStore: RecordStore {
             switch try cache.access(firstPartition + partition) {
             case .memory(let content):
                 images += content.storedImages(local, imageByteCount: size)
-                labels += content.labels[local]
+                labels += content.answers.labels(local)
             case .file(let file, let layout, let known):
                 for index in local { images += try imageBytes(index, of: file, layout) }
-                labels += known[local]
+                labels += known.labels(local)
             }
         }
         return (images, labels)
@@ -76,11 +81,24 @@ final class PartitionStore: RecordStore {
         var labels: [Int32] = []
         for (partition, local) in pieces(range) {
             switch try cache.access(firstPartition + partition) {
-            case .memory(let content): labels += content.labels[local]
-            case .file(_, _, let known): labels += known[local]
+            case .memory(let content): labels += content.answers.labels(local)
+            case .file(_, _, let known): labels += known.labels(local)
             }
         }
         return labels
+    }
+
+    func targets(_ range: Range<Int>) throws(DataError) -> [Float] {
+        var targets: [Float] = []
+        for (partition, local) in pieces(range) {
+            switch try cache.access(firstPartition + partition) {
+            case .memory(let content):
+                targets += content.answers.targets(local, targetCount: targetCount)
+            case .file(_, _, let known):
+                targets += known.targets(local, targetCount: targetCount)
+            }
+        }
+        return targets
     }
 
     /// Returns the partitions that contain a range of the split's records, each with its records of

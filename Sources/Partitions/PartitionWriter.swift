@@ -35,7 +35,7 @@ public enum PartitionWriter {
             description, trainingPieceCount: partitionCount)
         let manifest = PartitionManifest(
             name: description.name, shape: description.shape, dtype: description.elementType,
-            classes: description.classCount,
+            classes: description.classCount, targets: description.targetCount,
             training: try write(
                 .training, of: dataSet, count: partitionCount, directory: directory),
             test: try write(

@@ -4,10 +4,11 @@
 protocol RecordStore: AnyObject, Sendable {
     var recordCount: Int { get }
 
-    /// Writes the images of `records` as Float [count, C, H, W] and their labels [count].
+    /// Writes the images of `records` as Float [count, C, H, W], and their labels [count] or
+    /// targets [count, targetCount].
     func gather(
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
-        labels: UnsafeMutablePointer<Int32>
+        labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError)
 
     /// Returns the stored bytes of the images, and the labels, of a range of records.
@@ -15,6 +16,14 @@ protocol RecordStore: AnyObject, Sendable {
 
     /// Returns the labels of a range of records.
     func labels(_ range: Range<Int>) throws(DataError) -> [Int32]
+
+    /// Returns the targets of a range of records, [count, targetCount]; none for records with
+    /// labels.
+    func targets(_ range: Range<Int>) throws(DataError) -> [Float]
+}
+
+extension RecordStore {
+    func targets(_ range: Range<Int>) throws(DataError) -> [Float] { [] }
 }
 
 /// A split in memory, with its images as bytes.
@@ -43,9 +52,11 @@ public final class MemoryStore: RecordStore {
     ///   - records: record numbers within the split; a number outside it is a programming error.
     ///   - destination: receives the images, [count, C, H, W].
     ///   - destinationLabels: receives the labels, [count].
+    ///   - targets: receives nothing: these records have labels.
     public func gather(
         _ records: UnsafeBufferPointer<UInt64>, images destination: UnsafeMutablePointer<Float>,
-        labels destinationLabels: UnsafeMutablePointer<Int32>
+        labels destinationLabels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>? = nil
     ) {
         images.withUnsafeBufferPointer { bytes in
             for (position, record) in records.enumerated() {

@@ -4,7 +4,8 @@ import Checksums
 struct SplitSummary {
     let shape: [Int]
     let recordCount: Int
-    let largestLabel: Int
+    /// The number of records of each label, up to the largest label.
+    let histogram: [Int]
     /// The SHA-256 of all images and the SHA-256 of all labels, in hexadecimal.
     let digests: [String]
     let segments: [SourceSegment]
@@ -77,7 +78,7 @@ struct SplitReader {
     ) throws(DataError) -> SplitSummary {
         var imageHash = SHA256()
         var labelHash = SHA256()
-        var largestLabel = 0
+        var histogram: [Int] = []
         var done = 0
         while done < recordCount {
             let count = min(chunkRecordCount, recordCount - done)
@@ -87,8 +88,9 @@ struct SplitReader {
             try stream.read(count: count, images: chunk, labels: chunkLabels)
             for index in 0..<count {
                 let label = Int(chunkLabels[index])
-                largestLabel = max(largestLabel, label)
                 if label >= labelBound { throw labelError(record: done + index, label: label) }
+                while histogram.count <= label { histogram.append(0) }
+                histogram[label] += 1
             }
             imageHash.update(
                 bufferPointer: UnsafeRawBufferPointer(
@@ -99,7 +101,7 @@ struct SplitReader {
         }
         try stream.finish()
         return SplitSummary(
-            shape: shape, recordCount: recordCount, largestLabel: largestLabel,
+            shape: shape, recordCount: recordCount, histogram: histogram,
             digests: [hexadecimal(imageHash.finalize()), hexadecimal(labelHash.finalize())],
             segments: stream.segments)
     }

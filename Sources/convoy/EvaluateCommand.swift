@@ -62,7 +62,11 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Data set: \(DataSpecification.forms).")
     var data: String
 
-    @Option(help: "Write the outputs before the softmax as a safetensors file (logits, labels).")
+    @Option(
+        help: """
+            Write the outputs before the softmax as a safetensors file (logits, and labels or \
+            targets).
+            """)
     var logits: String?
 
     func run() throws {
@@ -71,32 +75,51 @@ struct EvaluateCommand: ParsableCommand {
             let model = try model.load()
             var outputs: [Float] = []
             var labels: [Int32] = []
-            let found = try model.evaluate(ModelOptions.open(data: data), computation) {
+            let data = try ModelOptions.open(data: data)
+            let found = try model.evaluate(data, computation) {
                 guard logits != nil else { return }
                 outputs += $0
                 labels += $1
             }
             if let logits {
-                try write(outputs, labels, model.network.outputElementCount, to: logits)
+                try write(
+                    outputs, answers(labels, of: data), model.network.outputElementCount,
+                    to: logits)
             }
             Terminal.show(
                 "{\"records\":\(found.records),\"test_loss\":\(JSONText.number(found.loss)),"
-                    + "\"test_accuracy\":\(found.accuracy)}")
+                    + "\"test_accuracy\":\(JSONText.number(found.accuracy))}")
             return ExitCode.done
         }
     }
 
-    /// Writes the outputs, [count, classes], and the labels, [count], as a safetensors file.
+    /// Returns the labels, [count], or the targets, [count, targetCount], of all test records.
+    private func answers(_ labels: [Int32], of data: DataSet) throws(RunError) -> SafeTensor {
+        guard let targetCount = data.description.targetCount else {
+            return SafeTensor(name: "labels", shape: [labels.count], int32s: labels)
+        }
+        do throws(DataError) {
+            let count = data.description.testCount
+            return SafeTensor(
+                name: "targets", shape: [count, targetCount],
+                floats: try data.targets(.test, range: 0..<count))
+        } catch {
+            throw RunError(error)
+        }
+    }
+
+    /// Writes the outputs, [count, outputs], and the labels or targets as a safetensors file.
     private func write(
-        _ outputs: [Float], _ labels: [Int32], _ classes: Int, to path: String
+        _ outputs: [Float], _ answers: SafeTensor, _ outputCount: Int, to path: String
     ) throws(RunError) {
         do throws(SafeTensorsError) {
             try SafeTensorsFile.write(
                 path: path,
                 tensors: [
                     SafeTensor(
-                        name: "logits", shape: [labels.count, classes], floats: outputs),
-                    SafeTensor(name: "labels", shape: [labels.count], int32s: labels),
+                        name: "logits", shape: [outputs.count / outputCount, outputCount],
+                        floats: outputs),
+                    answers,
                 ])
         } catch {
             throw RunError(error)
@@ -137,7 +160,7 @@ struct PredictCommand: ParsableCommand {
             }
             let found = try model.predict(images, computation)
             for (index, number) in numbers.enumerated() {
-                show(number, Int(labels[index]), found[index])
+                show(number, data.description.targetCount == nil ? labels[index] : nil, found[index])
             }
             if numbers.count < record.count {
                 throw .usage(
@@ -147,11 +170,11 @@ struct PredictCommand: ParsableCommand {
         }
     }
 
-    private func show(_ number: Int, _ label: Int, _ found: Model.Prediction) {
+    private func show(_ number: Int, _ label: Int32?, _ found: Model.Prediction) {
         let list = found.probabilities.map { JSONText.number($0) }.joined(separator: ",")
         Terminal.show(
             "{\"record\":\(number),\"class\":\(found.label),"
                 + "\"probability\":\(JSONText.number(found.probability)),"
-                + "\"label\":\(label),\"probabilities\":[\(list)]}")
+                + "\"label\":\(label.map { "\($0)" } ?? "null"),\"probabilities\":[\(list)]}")
     }
 }

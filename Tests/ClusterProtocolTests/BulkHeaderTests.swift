@@ -16,7 +16,7 @@ import Testing
         header.node = TreeNode(level: 0x0C, index: 0x0D0E)
         header.totals = ContributionTotals(
             sampleCount: 0x1112_1314, lossSum: -2.5, correctCount: 0x2122_2324,
-            recordDigest: 0x3132_3334_3536_3738)
+            recordDigest: 0x3132_3334_3536_3738, weightSum: 0.625)
         header.placement = Placement(0x4142_4344)
         header.payloadByteCount = 0x5152_5354
         return header
@@ -35,7 +35,8 @@ import Testing
         header.node = TreeNode(level: random.next(below: 32), index: Int(random.next32()))
         header.totals = ContributionTotals(
             sampleCount: Int(random.next32()), lossSum: Double(random.nextUniform()) * 1e9,
-            correctCount: Int(random.next32()), recordDigest: random.next())
+            correctCount: Int(random.next32()), recordDigest: random.next(),
+            weightSum: Double(random.nextUniform()) * 1e9)
         header.placement = Placement(Int(random.next32()))
         header.payloadByteCount = Int(random.next() >> 1)
         return header
@@ -44,7 +45,7 @@ import Testing
     /// The header's bytes equal the layout in its table; a change here is a new version.
     @Test func goldenBytes() throws {
         let golden: [UInt8] = [
-            0x43, 0x56, 0x4F, 0x59, 0x01, 0x00, 0x01, 0x01,  // magic, version, kind, payload type
+            0x43, 0x56, 0x4F, 0x59, 0x02, 0x00, 0x01, 0x01,  // magic, version, kind, payload type
             0x04, 0x03, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00,  // step
             0x0A, 0x09, 0x08, 0x07, 0x0C, 0x0B, 0x06, 0x05,  // chunk, level, part, shard
             0x0E, 0x0D, 0x00, 0x00, 0x14, 0x13, 0x12, 0x11,  // node index, sample count
@@ -52,6 +53,7 @@ import Testing
             0x38, 0x37, 0x36, 0x35, 0x34, 0x33, 0x32, 0x31,  // record digest
             0x24, 0x23, 0x22, 0x21, 0x44, 0x43, 0x42, 0x41,  // correct count, placement
             0x54, 0x53, 0x52, 0x51, 0x00, 0x00, 0x00, 0x00,  // payload byte count
+            0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xE4, 0x3F,  // weight sum
         ]
         #expect(Self.sample.bytes == golden)
         #expect(try Self.parse(golden) == Self.sample)
@@ -97,14 +99,16 @@ import Testing
             var random = RandomStream(seed: seed, purpose: .simulation, 3)
             // The first words are right, so that the parser reads the rest too.
             var bytes = Array(Self.sample.bytes[..<8])
-            while bytes.count < 64 { bytes.append(UInt8(truncatingIfNeeded: random.next32())) }
+            while bytes.count < BulkHeader.byteCount {
+                bytes.append(UInt8(truncatingIfNeeded: random.next32()))
+            }
             if let read = try? Self.parse(bytes) { #expect(read.bytes == bytes, "seed \(seed)") }
         }
     }
 
     @Test func otherLengthsAreRefused() {
         let good = Self.sample.bytes
-        for count in 0..<64 {
+        for count in 0..<BulkHeader.byteCount {
             #expect(throws: BulkHeader.Flaw.size) { try Self.parse(Array(good[..<count])) }
         }
         #expect(throws: BulkHeader.Flaw.size) { try Self.parse(good + [0]) }
@@ -113,7 +117,7 @@ import Testing
 
     @Test(
         arguments: [
-            (0, 0x44, BulkHeader.Flaw.magic), (3, 0x58, .magic), (4, 2, .version), (5, 1, .version),
+            (0, 0x44, BulkHeader.Flaw.magic), (3, 0x58, .magic), (4, 1, .version), (5, 1, .version),
             (6, 0, .kind), (6, 200, .kind), (7, 8, .payloadType), (7, 255, .payloadType),
             (14, 1, .field), (15, 0x80, .field), (20, 32, .field), (20, 255, .field),
             (63, 0x80, .field),

@@ -169,7 +169,7 @@ import Testing
         let shard = ShardIndex(0)
         func updates(_ event: ShardHostMachine.Event) -> [Step] {
             host.step(event, now: .zero).compactMap {
-                if case .shard(_, .update(_, let step, _)) = $0 { step } else { nil }
+                if case .shard(_, .update(_, let step, _, _)) = $0 { step } else { nil }
             }
         }
         func contribution(_ step: Int) -> ShardHostMachine.Event {

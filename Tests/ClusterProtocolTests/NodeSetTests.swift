@@ -44,7 +44,8 @@ import Testing
                         sampleCount: 1 + random.next(below: 9),
                         lossSum: Double(random.nextUniform()) * Double(magnitude),
                         // Each leaf has a bit of its own, so a leaf counted twice shows.
-                        correctCount: 1 << leaf, recordDigest: random.next()))
+                        correctCount: 1 << leaf, recordDigest: random.next(),
+                        weightSum: Double(random.nextUniform()) * Double(magnitude)))
             }
         }
     }
@@ -143,11 +144,14 @@ import Testing
     }
 
     @Test func totalsAddUp() {
-        let a = ContributionTotals(sampleCount: 2, lossSum: 0.5, correctCount: 1, recordDigest: .max)
+        let a = ContributionTotals(
+            sampleCount: 2, lossSum: 0.5, correctCount: 1, recordDigest: .max, weightSum: 1.5)
         let b = ContributionTotals(sampleCount: 3, lossSum: 0.25, correctCount: 2, recordDigest: 3)
+        #expect(b.weightSum == 3)
         #expect(
             a + b
                 == ContributionTotals(
-                    sampleCount: 5, lossSum: 0.75, correctCount: 3, recordDigest: 2))
+                    sampleCount: 5, lossSum: 0.75, correctCount: 3, recordDigest: 2,
+                    weightSum: 4.5))
     }
 }

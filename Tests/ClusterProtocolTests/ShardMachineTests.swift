@@ -33,7 +33,8 @@ import Testing
                 placement: Placement(placement), step: Step(step), chunk: ChunkIndex(chunk),
                 node: node,
                 totals: ContributionTotals(
-                    sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7),
+                    sampleCount: samples, lossSum: 1, correctCount: 1, recordDigest: 7,
+                    weightSum: 1.25),
                 peer: PeerIdentity(rawValue: "worker"), digest: 0))
     }
 
@@ -82,7 +83,7 @@ import Testing
         #expect(merge.parent == machine.configuration.tree.root)
         #expect(
             actions.dropFirst(2).first
-                == .update(chunk: ChunkIndex(4), step: Step(0), sampleCount: 8))
+                == .update(chunk: ChunkIndex(4), step: Step(0), sampleCount: 8, weightSum: 2.5))
         #expect(sends(Array(actions.dropFirst(3))) == ["4@1>[worker-a]"])
         // The other chunk has no root yet.
         #expect(machine.version == Step(0))
@@ -94,7 +95,9 @@ import Testing
         #expect(
             actions.first
                 == .keep(chunk: ChunkIndex(0), node: TreeNode(level: 3, index: 0), replaced: []))
-        #expect(actions.contains(.update(chunk: ChunkIndex(0), step: Step(0), sampleCount: 8)))
+        #expect(
+            actions.contains(
+                .update(chunk: ChunkIndex(0), step: Step(0), sampleCount: 8, weightSum: 1.25)))
         #expect(!actions.contains { if case .add = $0 { true } else { false } })
         #expect(machine.version == Step(1))
     }

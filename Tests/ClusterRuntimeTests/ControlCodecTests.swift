@@ -28,7 +28,8 @@ import Testing
             StepReport(
                 step: Step($0),
                 totals: ContributionTotals(
-                    sampleCount: 64, lossSum: 0.1 * Double($0), correctCount: $0, recordDigest: .max))
+                    sampleCount: 64, lossSum: 0.1 * Double($0), correctCount: $0, recordDigest: .max,
+                    weightSum: 0.3 * Double($0)))
         }
         let placements = (0..<2).map {
             ShardPlacement(shard: ShardIndex($0), host: peer, endpoint: "tcp://10.0.0.\($0):1")

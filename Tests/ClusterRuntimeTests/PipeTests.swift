@@ -16,7 +16,7 @@ import Testing
         var header = BulkHeader(kind: .contribution, step: Step(number), shard: ShardIndex(3))
         header.chunk = ChunkIndex(number)
         header.totals = ContributionTotals(
-            sampleCount: 32, lossSum: 1.5, correctCount: 8, recordDigest: .max)
+            sampleCount: 32, lossSum: 1.5, correctCount: 8, recordDigest: .max, weightSum: 40.5)
         return header
     }
 

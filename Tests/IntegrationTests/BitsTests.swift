@@ -117,7 +117,7 @@ extension Integration {
             let plain = try SerialTrainer(configuration).weights(afterSteps: 17)
             configuration.training.schedule = LearningRateSchedule(
                 .cosine(minimum: 0.01), warmup: .steps(4))
-            configuration.training.labelSmoothing = 0.1
+            configuration.training.loss = .crossEntropy(labelSmoothing: 0.1)
             configuration.training.decays1D = false
             try compare(configuration, Self.fewShapes)
             #expect(try SerialTrainer(configuration).weights(afterSteps: 17) != plain)

@@ -26,8 +26,9 @@ struct SerialTrainer {
         dataSet = try DataSet.open(
             DataSpecification(configuration.data.source),
             partitionCount: configuration.data.partitions)
+        let description = dataSet.description
         network = try configuration.network(
-            for: dataSet.description.summary(partitionRecordCounts: dataSet.partitionRecordCounts))
+            for: description.summary(partitionRecordCounts: dataSet.partitionRecordCounts))
         plan = try BatchPlan(
             partitionRecordCounts: dataSet.partitionRecordCounts, batchSize: training.batchSize,
             virtualWorkerCount: training.virtualWorkers, seed: training.seed)
@@ -37,12 +38,16 @@ struct SerialTrainer {
         let engineConfiguration = EngineConfiguration(
             seed: training.seed, tileSize: training.tileSize, precision: training.precision,
             instructionSet: backend != .oneDNN ? nil : Backends.hostInstructionSet(backend),
-            labelSmoothing: training.labelSmoothing)
+            loss: try training.loss.resolved(
+                classHistogram: description.classHistogram,
+                outputCount: network.outputElementCount))
         engine = try Backends.makeEngine(
             backend, network: network, configuration: engineConfiguration)
         unfrozenEngine = try Backends.makeEngine(
             backend, network: network.unfrozen, configuration: engineConfiguration)
-        batch = Microbatch(capacity: plan.microbatchSize, shape: dataSet.description.shape)
+        batch = Microbatch(
+            capacity: plan.microbatchSize, shape: description.shape,
+            targetCount: description.targetCount)
     }
 
     /// Returns the SHA-256 of the weights after a number of steps.
@@ -74,8 +79,8 @@ struct SerialTrainer {
                 engine = unfrozenEngine
             }
             engine.setParameters(weights.map(onTheWire))
-            let (whole, sampleCount) = try sum(step, engine, first: 0, width: 1 << 16)
-            let sum = clipped(whole, sampleCount, network)
+            let (whole, sampleCount, weightSum) = try sum(step, engine, first: 0, width: 1 << 16)
+            let sum = clipped(whole, weightSum, network)
             var next = weights
             for slot in network.parameters.slots where slot.role != .frozen {
                 let start = slot.offset
@@ -86,7 +91,8 @@ struct SerialTrainer {
                                 step: step + 1, weights: weights.baseAddress! + start,
                                 into: next.baseAddress! + start,
                                 gradientSum: sum.baseAddress! + start, sampleCount: sampleCount,
-                                state: state.map { $0.pointer + start }, count: slot.elementCount)
+                                weightSum: weightSum, state: state.map { $0.pointer + start },
+                                count: slot.elementCount)
                         }
                     }
                 }
@@ -124,7 +130,7 @@ struct SerialTrainer {
     /// Returns a gradient sum whose mean has at most the norm of `training.clip-norm`. Squares are
     /// added in blocks of 1,024 elements, each in eight sums, and the blocks in pairs.
     private func clipped(
-        _ sum: [Float], _ sampleCount: Int, _ network: Network
+        _ sum: [Float], _ weightSum: Double, _ network: Network
     ) -> [Float] {
         guard let limit = configuration.training.clipNorm else { return sum }
         var isTrained = [Bool](repeating: false, count: sum.count)
@@ -144,7 +150,7 @@ struct SerialTrainer {
                 $0 + 1 < level.count ? level[$0] + level[$0 + 1] : level[$0]
             }
         }
-        let norm = level[0].squareRoot() / Double(sampleCount)
+        let norm = level[0].squareRoot() / (weightSum > 0 ? weightSum : 1)
         let factor = Float(min(1, limit / (norm + 1e-6)))
         return zip(sum, isTrained).map { $1 ? $0 * factor : $0 }
     }
@@ -177,15 +183,17 @@ struct SerialTrainer {
     /// left half plus the right half, where there is one.
     private func sum(
         _ step: Int, _ engine: any GradientEngine, first: Int, width: Int
-    ) throws -> ([Float], Int) {
+    ) throws -> ([Float], Int, Double) {
         if width == 1 {
-            let (leaf, sampleCount) = try gradient(step, engine, virtualWorker: first)
-            return (leaf.map(onTheWire), sampleCount)
+            let (leaf, sampleCount, weightSum) = try gradient(step, engine, virtualWorker: first)
+            return (leaf.map(onTheWire), sampleCount, weightSum)
         }
         let left = try sum(step, engine, first: first, width: width / 2)
         guard first + width / 2 < plan.virtualWorkerCount else { return left }
         let right = try sum(step, engine, first: first + width / 2, width: width / 2)
-        return (zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1)
+        return (
+            zip(left.0, right.0).map { onTheWire($0 + $1) }, left.1 + right.1, left.2 + right.2
+        )
     }
 
     /// Returns a number as it arrives. With bf16 that is the nearer of the two 16-bit numbers
@@ -201,7 +209,7 @@ struct SerialTrainer {
 
     private func gradient(
         _ step: Int, _ engine: any GradientEngine, virtualWorker: Int
-    ) throws -> ([Float], Int) {
+    ) throws -> ([Float], Int, Double) {
         let epoch = plan.epoch(ofStep: step)
         let order = plan.order(epoch: epoch, virtualWorker: virtualWorker)
         let range = plan.microbatchRange(step: step, virtualWorker: virtualWorker)
@@ -209,8 +217,9 @@ struct SerialTrainer {
         var gradient = [Float](repeating: 0, count: network.parameters.elementCount)
         let statistics = engine.computeGradient(
             MicrobatchView(
-                images: batch.images, labels: batch.labels, records: batch.records,
+                images: batch.images, labels: batch.labels,
+                targets: batch.targets.map { UnsafePointer($0) }, records: batch.records,
                 count: batch.count), epoch: epoch, into: &gradient)
-        return (gradient, statistics.sampleCount)
+        return (gradient, statistics.sampleCount, statistics.weightSum)
     }
 }

@@ -149,7 +149,8 @@ extension Integration {
             var header = BulkHeader(kind: .contribution, step: Step(0), shard: ShardIndex(0))
             header.payloadType = .float32
             header.payloadByteCount = serial.network.parameters.elementCount * 4
-            header.totals.sampleCount = serial.plan.microbatchRange(step: 0, virtualWorker: 0).count
+            header.totals = ContributionTotals(
+                sampleCount: serial.plan.microbatchRange(step: 0, virtualWorker: 0).count)
             header.placement = Placement(1)
             let context = try Context()
             var options = try Insider(keys: run.records.directory.keys).options()

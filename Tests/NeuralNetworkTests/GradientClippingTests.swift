@@ -28,7 +28,7 @@ import Testing
     private static func factor(
         _ clipping: GradientClipping, _ sums: [Double], sampleCount: Int = 1
     ) -> Float {
-        sums.withUnsafeBufferPointer { clipping.factor($0, sampleCount: sampleCount) }
+        sums.withUnsafeBufferPointer { clipping.factor($0, weightSum: Double(sampleCount)) }
     }
 
     private static func scale(

@@ -28,30 +28,6 @@ import Testing
         expect(gradients.parameters, "parameterGradient")
     }
 
-    @Test(
-        arguments: GoldenCase.load("losses").filter {
-            $0.name.hasPrefix("cross-entropy") && !$0.name.contains("weights")
-                && $0.settings["smoothing"] != 1
-        })
-    func smoothedLabelsMatchPyTorch(golden: GoldenCase) {
-        let (count, classCount) = (golden.count("count"), golden.count("classes"))
-        let logits = GoldenNumbers.values(
-            "logits", count: count * classCount, scale: Float(golden.number("scale")))
-        var gradient = [Float](repeating: .nan, count: logits.count)
-        var statistics = BatchStatistics()
-        SoftmaxCrossEntropy.evaluate(
-            logits: logits, labels: GoldenNumbers.labels(count: count, classCount: classCount),
-            count: count, classCount: classCount, smoothing: golden.number("smoothing"),
-            gradient: &gradient, into: &statistics)
-        expectClose(
-            gradient.map { $0 / Float(count) }, golden["gradient"], absolute: 1e-7, relative: 1e-6,
-            golden.name)
-        #expect(statistics.sampleCount == count)
-        #expect(statistics.correctCount == golden.count("correct"))
-        let loss = statistics.lossSum / Double(count)
-        #expect(abs(loss - golden.number("loss")) <= 1e-12 * (1 + golden.number("loss")))
-    }
-
     @Test(arguments: GoldenCase.load("softmax"))
     func softmaxMatchesPyTorch(golden: GoldenCase) {
         let (count, classCount) = (golden.count("count"), golden.count("classes"))

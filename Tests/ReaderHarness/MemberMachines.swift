@@ -122,6 +122,7 @@ struct MemberMachines {
     private func isPlausible(_ header: BulkHeader) -> Bool {
         Cluster.tree.contains(header.node)
             && header.totals.sampleCount == Cluster.tree.virtualWorkers(below: header.node).count
+            && header.totals.weightSum == Double(header.totals.sampleCount)
     }
 
     private mutating func take(_ actions: [MemberMachine.Action]) {

@@ -58,7 +58,8 @@ extension Reader {
             return .taken
         },
         Reader(
-            "pipe", "PipeRecord: a message about shared memory", maximumByteCount: 192,
+            "pipe", "PipeRecord: a message about shared memory",
+            maximumByteCount: PipeRecord.byteCount,
             seeds: Seeds.pipe
         ) { bytes in
             // A pipe gives whole records, so a reader never gets another length.

@@ -234,8 +234,8 @@ extension Seeds {
             header.chunk = chunk
             header.node = node
             header.placement = Placement(1)
-            header.totals.sampleCount = Cluster.tree.virtualWorkers(below: node).count
-            header.totals.lossSum = 1
+            header.totals = ContributionTotals(
+                sampleCount: Cluster.tree.virtualWorkers(below: node).count, lossSum: 1)
             return header.bytes
         }
         let chunks = Cluster.plan.chunkIndices

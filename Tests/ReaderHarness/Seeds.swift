@@ -97,7 +97,11 @@ enum Seeds {
         return [
             text(
                 #"{"classes":2,"dtype":"U8","format":"convoy-partitions","name":"sample","#
-                    + #""shape":[1,2,2],"test":[\#(entry)],"training":[\#(entry)],"version":1}"#)
+                    + #""shape":[1,2,2],"test":[\#(entry)],"training":[\#(entry)],"version":1}"#),
+            text(
+                #"{"dtype":"F32","format":"convoy-partitions","name":"sample","shape":[1,2,2],"#
+                    + #""targets":3,"test":[],"training":[{"file":"a","records":2,"sha256":""#
+                    + String(repeating: "0a", count: 32) + #""}],"version":1}"#),
         ]
     }()
 
@@ -114,8 +118,8 @@ enum Seeds {
 
     static let catalog: [[UInt8]] = {
         let description = DataSetDescription(
-            name: "sample", shape: [1, 2, 2], classCount: 2, trainingCount: records,
-            testCount: records, elementType: .U8, fingerprint: "f")
+            name: "sample", shape: [1, 2, 2], classCount: 2, classHistogram: [1, 2],
+            trainingCount: records, testCount: records, elementType: .U8, fingerprint: "f")
         let front = #"{"description":"# + String(decoding: json(description), as: UTF8.self)
         return [text(front + #","manifest":"#) + manifest[0] + text("}")]
     }()

@@ -16,7 +16,7 @@ import Testing
         "backend": "training.backend", "tileSize": "training.tile-size",
         "instructionSet": "training.instruction-set",
         "schedule": "training.schedule", "plateau": "training.schedule",
-        "earlyStopping": "training.early-stopping", "labelSmoothing": "training.label-smoothing",
+        "earlyStopping": "training.early-stopping", "loss": "training.loss",
         "decays1D": "optimizer.decay-1d", "clipNorm": "training.clip-norm",
         "averageDecay": "training.ema",
         "auditRate": nil, "keepsGoing": nil, "workers": nil, "threads": nil, "servers": nil,
@@ -41,7 +41,7 @@ import Testing
                 ])
         // These decide bits where they are not the usual ones.
         var listed: Set = [
-            "model", "training.instruction-set", "training.schedule", "training.label-smoothing",
+            "model", "training.instruction-set", "training.schedule", "training.loss",
             "training.early-stopping", "optimizer.decay-1d", "training.clip-norm", "training.ema",
         ]
         for decision in try Sample.material().decisions where !decision.key.hasPrefix("optimizer.") {
@@ -50,7 +50,7 @@ import Testing
         #expect(listed == Set(Self.settings.values.compactMap { $0 } + ["model"]))
     }
 
-    /// The usual schedule, smoothing and decay are no decisions, so that runs of earlier builds go
+    /// The usual schedule, loss and decay are no decisions, so that runs of earlier builds go
     /// on. A schedule that ends with the run names its length.
     @Test func schedulesAreDecisions() throws {
         func texts(_ change: (inout RunConfiguration) -> Void) throws -> [String: String] {
@@ -61,14 +61,14 @@ import Testing
                 uniqueKeysWithValues: material.decisions.map { ($0.key, $0.text) })
         }
         let usual = try texts { _ in }
-        #expect(usual["training.schedule"] == nil && usual["training.label-smoothing"] == nil)
+        #expect(usual["training.schedule"] == nil && usual["training.loss"] == nil)
         #expect(usual["optimizer.decay-1d"] == nil)
         #expect(usual["training.clip-norm"] == nil && usual["training.ema"] == nil)
         let length = try Sample.material().totalSteps
         let changed = try texts {
             $0.training.schedule = LearningRateSchedule(
                 .cosine(minimum: 0), warmup: .epochs(2.5))
-            $0.training.labelSmoothing = 0.1
+            $0.training.loss = .crossEntropy(labelSmoothing: 0.1)
             $0.training.decays1D = false
             $0.training.clipNorm = 0.5
             $0.training.averageDecay = 0.999
@@ -77,7 +77,7 @@ import Testing
         #expect(
             changed["training.schedule"]
                 == "{name: cosine, minimum: 0.0, warmup-epochs: 2.5} over \(length) steps")
-        #expect(changed["training.label-smoothing"] == "0.1")
+        #expect(changed["training.loss"] == "{name: cross-entropy, label-smoothing: 0.1}")
         #expect(changed["optimizer.decay-1d"] == "false")
     }
 

@@ -59,7 +59,8 @@ import Testing
             training: {epochs: 2, steps: 77, batch-size: 12, virtual-workers: 3, seed: 18446744073709551615,
               precision: bf16, wire-precision: bf16, checkpoint-every: 9, backend: reference, tile-size: 5,
               instruction-set: avx2, audit: 0.25, keep-going: true,
-              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3}, label-smoothing: 0.1,
+              schedule: {name: multi-step, at-epochs: [1, 1.5], warmup-steps: 3},
+              loss: {name: cross-entropy, label-smoothing: 0.1, class-weights: [1, 0.5, 0]},
               clip-norm: 0.25, ema: 0.999,
               early-stopping: {metric: test-accuracy, patience: 4, min-delta: 0.01}}
             init: {file: start.safetensors, except: ["fc.*"]}
@@ -106,7 +107,10 @@ import Testing
         #expect(
             read.training.earlyStopping
                 == EarlyStopping(metric: .testAccuracy, patience: 4, minimumDelta: 0.01))
-        #expect(read.training.labelSmoothing == 0.1 && !read.training.decays1D)
+        #expect(
+            read.training.loss
+                == .crossEntropy(labelSmoothing: 0.1, classWeights: .each([1, 0.5, 0])))
+        #expect(!read.training.decays1D)
         #expect(read.training.clipNorm == 0.25 && read.training.averageDecay == 0.999)
         #expect(!read.cluster.sharedMemory)
         #expect(try parse(read.yaml) == read)
@@ -312,6 +316,16 @@ import Testing
             result.training.instructionSet = names[random.next(below: names.count)]
         }
         if random.next(below: 2) == 0 { result.initial.file = text(&random) }
+        switch random.next(below: 4) {
+        case 0: result.training.loss = .meanSquaredError
+        case 1: result.training.loss = .binaryCrossEntropy
+        case 2:
+            let weights = (0..<3).map { _ in Double(random.nextUniform()) + 1e-6 }
+            result.training.loss = .crossEntropy(
+                labelSmoothing: Double(random.nextUniform()),
+                classWeights: random.next(below: 2) == 0 ? .balanced : .each(weights))
+        default: break
+        }
         let rate = Double(random.nextUniform()) * 0.9 + 1e-9
         switch random.next(below: 3) {
         case 0: result.optimizer = .adam(Adam(learningRate: rate, beta1: rate, epsilon: rate * 1e-9))

@@ -113,6 +113,39 @@ import Testing
         #expect(try ledger(directory) == ledger(undisturbed))
     }
 
+    /// Steps count in the mean of their epoch by their weight, also after a break. With a loss that
+    /// knows no right and wrong there are no accuracies.
+    @Test func weightedStepsWithoutAccuracy() throws {
+        let directory = try TemporaryDirectory()
+        let run = RunDirectory(directory.path)
+        func recorder(from firstStep: Int) throws -> RunRecorder {
+            try RunRecorder(
+                run, plan: Self.plan(), hasAccuracy: false, firstStep: firstStep,
+                countingFrom: firstStep, lock: RunLock(run)
+            ) {}
+        }
+        let first = try recorder(from: 0)
+        for (step, (sum, weight)) in [(6.0, 1.5), (4.0, 2.5), (3.0, 4.0)].enumerated() {
+            first.record(
+                StepReport(
+                    step: Step(step),
+                    totals: ContributionTotals(
+                        sampleCount: step == 2 ? 4 : 8, lossSum: sum, weightSum: weight)))
+        }
+        first.record(try Self.evaluation(3), imagesPerSecond: 1)
+        #expect(first.trainLoss == 13 / 8.0)
+        #expect(first.close(within: .seconds(30)))
+        let lines = try directory.text("metrics.jsonl").split(separator: "\n")
+        #expect(lines[0].contains("\"records\":8,\"weight\":1.5,\"loss\":4.0,\"accuracy\":null"))
+        // The weight of the third step is its number of records, and need not be told.
+        #expect(lines[2].contains("\"records\":4,\"loss\":0.75,\"accuracy\":null"))
+        #expect(lines[3].contains("\"train_accuracy\":null"))
+        #expect(lines[3].contains("\"test_accuracy\":null"))
+        let resumed = try recorder(from: 3)
+        #expect(resumed.trainLoss == 13 / 8.0)
+        #expect(try recorder(from: 2).trainLoss == 10 / 4.0)
+    }
+
     /// The loss of the last whole epoch, or of the first one's steps so far, is as without the
     /// break; before the first step it is unknown.
     @Test(arguments: [(0, nil), (2, 0..<2), (3, 0..<3), (6, 3..<6), (7, 3..<6)] as [(Int, Range<Int>?)])

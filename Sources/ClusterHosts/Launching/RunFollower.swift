@@ -58,9 +58,10 @@ package struct RunFollower {
             let end = showsLogsAlone ? nil : finished()
             showNew()
             if let end {
-                let accuracy = end.testAccuracy.map { NumberText.fixed($0, 4) } ?? "none"
+                let accuracy =
+                    end.testAccuracy.map { "test accuracy \(NumberText.fixed($0, 4))  " } ?? ""
                 show(
-                    "ended at step \(end.step): \(end.reason)  test accuracy \(accuracy)  "
+                    "ended at step \(end.step): \(end.reason)  \(accuracy)"
                         + "weights_sha256 \(end.weightsSHA256)")
                 return end.exitCode
             }
@@ -134,15 +135,20 @@ package struct RunFollower {
             return nil
         }
         func text(_ value: Double?) -> String { value.map { NumberText.fixed($0, 4) } ?? "none" }
+        // There is no accuracy with a loss that knows no right and wrong.
+        func accuracy(_ name: String, _ value: Double?) -> String {
+            value.map { "  \(name) \(NumberText.fixed($0, 4))" } ?? ""
+        }
         switch metric.kind {
         case "epoch":
             return "epoch \(metric.epoch)  step \(metric.step)  train loss \(text(metric.train_loss))"
-                + "  train accuracy \(text(metric.train_accuracy))  test loss \(text(metric.test_loss))"
-                + "  test accuracy \(text(metric.test_accuracy))  "
+                + accuracy("train accuracy", metric.train_accuracy)
+                + "  test loss \(text(metric.test_loss))"
+                + accuracy("test accuracy", metric.test_accuracy) + "  "
                 + "\(Int(metric.images_per_second ?? 0)) images/s"
         case "step" where interval > 0 && metric.step.isMultiple(of: interval):
             return "epoch \(metric.epoch)  step \(metric.step)  loss \(text(metric.loss))"
-                + "  accuracy \(text(metric.accuracy))"
+                + accuracy("accuracy", metric.accuracy)
         default: return nil
         }
     }

@@ -4,7 +4,7 @@ public struct EvaluationSummary: Hashable, Sendable {
     public var step: Step
     /// The number of test records.
     public var recordCount: Int
-    /// The number of test records whose highest output was their label.
+    /// The number of test records that were right; 0 where the loss knows no right and wrong.
     public var correctCount: Int
     /// The sum of the losses over the test records, added in chunk order.
     public var lossSum: Double

@@ -66,7 +66,7 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
     }
 }
 
-/// The first frame of every bulk message: 64 bytes, little-endian. Each field has one meaning in all
+/// The first frame of every bulk message: 72 bytes, little-endian. Each field has one meaning in all
 /// kinds of messages.
 ///
 /// | offset | field | | offset | field |
@@ -77,17 +77,17 @@ public enum PayloadType: UInt8, Sendable, CaseIterable {
 /// | 7 | payload type, UInt8 | | 48 | correct count, UInt32 |
 /// | 8 | step, UInt64 | | 52 | placement, UInt32 |
 /// | 16 | chunk, UInt32 | | 56 | payload byte count, UInt64 |
-/// | 20 | node level, UInt8 | | | |
+/// | 20 | node level, UInt8 | | 64 | weight sum, Float64 |
 /// | 21 | part, UInt8 | | | |
 /// | 22 | shard, UInt16 | | | |
 /// | 24 | node index, UInt32 | | | |
 public struct BulkHeader: Hashable, Sendable {
     /// The length of a header in bytes.
-    public static let byteCount = 64
+    public static let byteCount = 72
     /// The first four bytes of a header, `CVOY`, as a little-endian number.
     public static let magic: UInt32 = 0x594F_5643
     /// The version of the bulk protocol.
-    public static let version: UInt16 = 1
+    public static let version: UInt16 = 2
 
     /// The kind of the message.
     public var kind: BulkKind
@@ -142,6 +142,7 @@ public struct BulkHeader: Hashable, Sendable {
         writer.append(UInt32(totals.correctCount))
         writer.append(UInt32(placement.value))
         writer.append(UInt64(payloadByteCount))
+        writer.append(totals.weightSum.bitPattern)
         return writer.bytes
     }
 
@@ -172,6 +173,7 @@ public struct BulkHeader: Hashable, Sendable {
         totals.correctCount = Int(reader.next(UInt32.self))
         let placement = Placement(Int(reader.next(UInt32.self)))
         guard let payload = Int(exactly: reader.next(UInt64.self)) else { throw .field }
+        totals.weightSum = Double(bitPattern: reader.next(UInt64.self))
         self.init(kind: kind, step: Step(step), shard: shard)
         payloadType = type
         self.chunk = chunk

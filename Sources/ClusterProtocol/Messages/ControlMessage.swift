@@ -184,13 +184,21 @@ public struct StepReport: Hashable, Codable, Sendable {
     public var sampleCount: Int
     /// The bit pattern of the loss sum, since JSON numbers may lose the last bit.
     public var lossBits: UInt64
-    /// The number of records whose highest output was their label.
+    /// The number of records that were right.
     public var correctCount: Int
     /// The wrapping sum of one hash for each record: the ledger's evidence of which records were used.
     public var recordDigest: UInt64
+    /// The bit pattern of the sum of the records' weights.
+    public var weightBits: UInt64
 
-    /// The sum of the records' losses, in nats.
+    /// The sum of the records' weighted losses.
     public var lossSum: Double { Double(bitPattern: lossBits) }
+
+    /// The sum of the records' weights: their number where each record weighs 1.
+    public var weightSum: Double { Double(bitPattern: weightBits) }
+
+    /// The weighted mean of the records' losses; without any weight, the sum.
+    public var meanLoss: Double { lossSum / (weightSum > 0 ? weightSum : 1) }
 
     /// The first virtual worker whose loss was not a finite number.
     public var flawedVirtualWorker: VirtualWorkerIndex? {
@@ -200,6 +208,7 @@ public struct StepReport: Hashable, Codable, Sendable {
     /// Whether the counts can be those of a step: they came over the network.
     var isPlausible: Bool {
         (0..<(1 << 40)).contains(sampleCount) && (0...sampleCount).contains(correctCount)
+            && weightSum.isFinite && weightSum >= 0
     }
 
     /// Creates the report of a step from the totals of its tree.
@@ -209,6 +218,7 @@ public struct StepReport: Hashable, Codable, Sendable {
         lossBits = totals.lossSum.bitPattern
         correctCount = totals.correctCount
         recordDigest = totals.recordDigest
+        weightBits = totals.weightSum.bitPattern
     }
 }
 
@@ -253,7 +263,7 @@ public struct EvaluationResult: Hashable, Codable, Sendable {
     public var chunk: EvaluationChunkIndex
     /// The number of records in the chunk.
     public var recordCount: Int
-    /// The number of records whose highest output was their label.
+    /// The number of records that were right.
     public var correctCount: Int
     /// The bit pattern of the sum of the records' losses.
     public var lossBits: UInt64
@@ -335,8 +345,12 @@ public struct DataSummary: Hashable, Codable, Sendable {
     public var name: String
     /// The shape of one record, [C, H, W].
     public var shape: [Int]
-    /// The number of classes.
+    /// The number of classes; 0 for records with targets.
     public var classCount: Int
+    /// The number of targets of a record; nil for records with labels.
+    public var targetCount: Int?
+    /// The number of training records of each class; empty for records with targets.
+    public var classHistogram: [Int]
     /// The number of test records.
     public var testCount: Int
     /// The fingerprint of the records that are trained with.
@@ -346,11 +360,17 @@ public struct DataSummary: Hashable, Codable, Sendable {
     /// The number of records in each training partition.
     public var partitionRecordCounts: [Int]
 
+    /// The number of outputs that a model of this data has: one for each class or target.
+    public var outputCount: Int { targetCount ?? classCount }
+
     /// Creates a summary.
     public init(
-        name: String, shape: [Int], classCount: Int, testCount: Int, fingerprint: String,
+        name: String, shape: [Int], classCount: Int, targetCount: Int? = nil,
+        classHistogram: [Int] = [], testCount: Int, fingerprint: String,
         sourceFingerprint: String? = nil, partitionRecordCounts: [Int]
     ) {
+        self.targetCount = targetCount
+        self.classHistogram = classHistogram
         self.sourceFingerprint = sourceFingerprint
         self.name = name
         self.shape = shape

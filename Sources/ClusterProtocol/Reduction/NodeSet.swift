@@ -2,22 +2,28 @@
 public struct ContributionTotals: Hashable, Sendable {
     /// The number of records behind the sum.
     public var sampleCount: Int
-    /// The sum of the records' losses, in nats; `flawedVirtualWorker` tells what it holds when a
+    /// The sum of the records' weighted losses; `flawedVirtualWorker` tells what it holds when a
     /// loss is not finite.
     public var lossSum: Double
-    /// The number of records whose highest output was their label.
+    /// The number of records that were right.
     public var correctCount: Int
     /// The wrapping sum of one hash for each record: the ledger's evidence of which records were used.
     public var recordDigest: UInt64
+    /// The sum of the records' weights, which the gradient sum is divided by. It is the number of
+    /// records where each record weighs 1.
+    public var weightSum: Double
 
-    /// Creates totals; without arguments, the totals of no records.
+    /// Creates totals; without arguments, the totals of no records. Records weigh 1 unless
+    /// `weightSum` is given.
     public init(
-        sampleCount: Int = 0, lossSum: Double = 0, correctCount: Int = 0, recordDigest: UInt64 = 0
+        sampleCount: Int = 0, lossSum: Double = 0, correctCount: Int = 0, recordDigest: UInt64 = 0,
+        weightSum: Double? = nil
     ) {
         self.sampleCount = sampleCount
         self.lossSum = lossSum
         self.correctCount = correctCount
         self.recordDigest = recordDigest
+        self.weightSum = weightSum ?? Double(sampleCount)
     }
 
     /// The first virtual worker whose loss is not a finite number; nil when all losses are finite,
@@ -48,7 +54,8 @@ public struct ContributionTotals: Hashable, Sendable {
             lossSum: left.lossSum.isNaN
                 ? left.lossSum : right.lossSum.isNaN ? right.lossSum : left.lossSum + right.lossSum,
             correctCount: left.correctCount + right.correctCount,
-            recordDigest: left.recordDigest &+ right.recordDigest)
+            recordDigest: left.recordDigest &+ right.recordDigest,
+            weightSum: left.weightSum + right.weightSum)
     }
 }
 

@@ -137,9 +137,9 @@ public struct ShardMachine: Sendable {
         case add(chunk: ChunkIndex, NodeSet.Merge)
         /// Compute the sums of squares of the root's blocks.
         case measure(chunk: ChunkIndex, step: Step)
-        /// Divide the root by the sample count, apply the optimizer as update number `step` + 1,
-        /// and keep the result beside the version before it.
-        case update(chunk: ChunkIndex, step: Step, sampleCount: Int)
+        /// Divide the root by the weight sum (and statistics by the sample count), apply the
+        /// optimizer as update number `step` + 1, and keep the result beside the version before it.
+        case update(chunk: ChunkIndex, step: Step, sampleCount: Int, weightSum: Double)
         /// Send this version of the chunk's weights.
         case send(chunk: ChunkIndex, version: Step, placement: Placement, to: [PeerIdentity])
         /// Tell a worker which virtual workers' contributions to a step are missing.
@@ -409,7 +409,8 @@ public struct ShardMachine: Sendable {
         boards[position] = AuditBoard()
         arrivals[position] = Arrivals()
         var actions: [Action] = [
-            .update(chunk: chunk, step: step, sampleCount: root.sampleCount),
+            .update(
+                chunk: chunk, step: step, sampleCount: root.sampleCount, weightSum: root.weightSum),
             .send(
                 chunk: chunk, version: version, placement: placement,
                 to: subscribers.peers(ofChunk: chunk)),

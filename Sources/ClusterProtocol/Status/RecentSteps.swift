@@ -14,6 +14,7 @@ struct RecentSteps: Hashable, Sendable {
         /// A double, since doubles cannot overflow: the numbers came over the network.
         var sampleCount = 0.0
         var lossSum = 0.0
+        var weightSum = 0.0
         var stepCount = 0.0
     }
 
@@ -29,6 +30,7 @@ struct RecentSteps: Hashable, Sendable {
         }
         stretches[stretches.count - 1].sampleCount += Double(report.sampleCount)
         stretches[stretches.count - 1].lossSum += report.lossSum
+        stretches[stretches.count - 1].weightSum += report.weightSum
         stretches[stretches.count - 1].stepCount += 1
     }
 
@@ -51,7 +53,7 @@ struct RecentSteps: Hashable, Sendable {
     /// The mean loss over the last stretches with steps in them, however long ago; nil before the first
     /// step.
     var meanLoss: Double? {
-        let count = stretches.reduce(0) { $0 + $1.sampleCount }
-        return count > 0 ? stretches.reduce(0) { $0 + $1.lossSum } / count : nil
+        let weight = stretches.reduce(0) { $0 + $1.weightSum }
+        return weight > 0 ? stretches.reduce(0) { $0 + $1.lossSum } / weight : nil
     }
 }

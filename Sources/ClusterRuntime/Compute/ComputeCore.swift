@@ -120,7 +120,8 @@ final class ComputeCore: Sendable {
             return
         }
         let evaluationBatch = Microbatch(
-            capacity: RunMaterial.evaluationChunkRecordCount, shape: material.data.shape)
+            capacity: RunMaterial.evaluationChunkRecordCount, shape: material.data.shape,
+            targetCount: material.data.targetCount)
         var weights = EngineWeights()
         var vigil = Vigil(limit: Self.longestVigil)
         while let task = queue.pop(
@@ -167,8 +168,7 @@ final class ComputeCore: Sendable {
         let batch = try loader.take(
             step: task.step.value, virtualWorker: virtualWorker.value)
         let loaded = SteadyClock.nanoseconds()
-        let view = MicrobatchView(
-            images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
+        let view = batch.view
         let sum = buffers.take()
         // The last chunks are final first, and are sent while the rest is computed. Other workers
         // may finish the step meanwhile; the next step is then waiting.
@@ -215,7 +215,8 @@ final class ComputeCore: Sendable {
     ) -> ContributionTotals {
         var totals = ContributionTotals(
             sampleCount: statistics.sampleCount, lossSum: statistics.lossSum,
-            correctCount: statistics.correctCount, recordDigest: batch.recordDigest)
+            correctCount: statistics.correctCount, recordDigest: batch.recordDigest,
+            weightSum: statistics.weightSum)
         totals.markFlaw(of: virtualWorker)
         return totals
     }
@@ -241,9 +242,7 @@ final class ComputeCore: Sendable {
         let records = material.evaluationRecords(chunk: chunk)
         try needs?.bringTest(records)
         try batch.load(from: dataSet, .test, records: records.map(UInt64.init))
-        let view = MicrobatchView(
-            images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
-        let statistics = engine.evaluate(view, logits: nil)
+        let statistics = engine.evaluate(batch.view, logits: nil)
         let result = EvaluationResult(
             chunk: chunk, recordCount: statistics.sampleCount,
             correctCount: statistics.correctCount, lossSum: statistics.lossSum)

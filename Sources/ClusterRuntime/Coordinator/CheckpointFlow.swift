@@ -26,6 +26,8 @@ final class CheckpointFlow {
     private(set) var best: BestCheckpoint?
     /// Whether early stopping says which checkpoint is the best.
     private let isJudged: Bool
+    /// Whether test records can be right or wrong. Otherwise no checkpoint is the best.
+    private let hasAccuracy: Bool
     /// The step of the checkpoint that was written last.
     private(set) var lastWritten: Int
     /// The SHA-256 of the weights in the checkpoint that was written last.
@@ -49,8 +51,9 @@ final class CheckpointFlow {
         lastWeightsSHA256 = plan.start.weightsSHA256
         isJudged = plan.settings.configuration.training.earlyStopping != nil
         let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
+        hasAccuracy = plan.material.loss.hasAccuracy
         best =
-            plan.settings.isResuming && !isOtherData
+            plan.settings.isResuming && !isOtherData && hasAccuracy
             ? BestCheckpoint.newest(plan.settings.directory, plan.recovery, plan.store) : nil
     }
 
@@ -114,7 +117,7 @@ final class CheckpointFlow {
 
     /// Takes in an evaluation. The best checkpoint is kept, however many come after it.
     func consider(_ summary: CoordinatorMachine.EvaluationSummary) {
-        guard summary.isFinite, summary.recordCount > 0 else { return }
+        guard hasAccuracy, summary.isFinite, summary.recordCount > 0 else { return }
         let candidate = BestCheckpoint(summary)
         if isJudged {
             guard summary.judgement?.stopping?.bestStep == summary.step else { return }

@@ -79,7 +79,8 @@ final class CoordinatorLoop {
         self.log = log
         sockets = try CoordinatorSockets(plan, log: log)
         recorder = try RunRecorder(
-            plan.settings.directory, plan: plan.material.batchPlan, firstStep: plan.recordedCount,
+            plan.settings.directory, plan: plan.material.batchPlan,
+            hasAccuracy: plan.material.loss.hasAccuracy, firstStep: plan.recordedCount,
             countingFrom: plan.countedFrom, lock: plan.lock
         ) { mailbox.post(.recorded) }
         acknowledged = Step(plan.recordedCount)

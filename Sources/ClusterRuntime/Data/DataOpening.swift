@@ -109,7 +109,8 @@ struct DataOpening {
             transformations.isEmpty
             ? dataSet : try dataSet.transformed(by: transformations)
         guard result.description.fingerprint == welcome.data.fingerprint,
-            result.partitionRecordCounts == welcome.data.partitionRecordCounts
+            result.partitionRecordCounts == welcome.data.partitionRecordCounts,
+            result.description.targetCount == welcome.data.targetCount
         else {
             throw DataError(
                 .checksumMismatch, file: configuration.data.source,

@@ -15,7 +15,7 @@ final class GradientSquares {
     /// The sums of even steps, then those of odd steps.
     private var sums: [[Double]]
     /// The factor of the step for which it was last asked.
-    private var known: (step: Step, sampleCount: Int, factor: Float)?
+    private var known: (step: Step, weightSum: Double, factor: Float)?
 
     /// Creates memory for the sums of a run; nil for a run without clipping.
     init?(_ material: RunMaterial) {
@@ -72,12 +72,12 @@ final class GradientSquares {
     }
 
     /// Returns the factor of a step's gradient. All sums of the step are here.
-    func factor(step: Step, sampleCount: Int) -> Float {
-        if let known, known.step == step, known.sampleCount == sampleCount { return known.factor }
+    func factor(step: Step, weightSum: Double) -> Float {
+        if let known, known.step == step, known.weightSum == weightSum { return known.factor }
         let factor = sums[step.value & 1].withUnsafeBufferPointer {
-            clipping.factor($0, sampleCount: sampleCount)
+            clipping.factor($0, weightSum: weightSum)
         }
-        known = (step, sampleCount, factor)
+        known = (step, weightSum, factor)
         return factor
     }
 

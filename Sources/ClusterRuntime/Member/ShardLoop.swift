@@ -315,6 +315,8 @@ final class ShardLoop {
                 ).count
         }
         return header.totals.sampleCount == expected && header.totals.correctCount <= expected
+            && material.loss.isPossible(
+                weightSum: header.totals.weightSum, ofRecords: expected)
     }
 
     /// Returns why a message does not bring a whole chunk; nil when it does.
@@ -389,9 +391,9 @@ final class ShardLoop {
         case .drop: break
         case .add(let chunk, let merge): storage.add(chunk: chunk, merge)
         case .measure(let chunk, let step): storage.measure(chunk: chunk, step: step)
-        case .update(let chunk, let step, let sampleCount):
+        case .update(let chunk, let step, let sampleCount, let weightSum):
             storage.update(
-                chunk: chunk, step: step, sampleCount: sampleCount,
+                chunk: chunk, step: step, sampleCount: sampleCount, weightSum: weightSum,
                 rateFactor: machine?.rateFactor(of: step) ?? 1)
         case .send(let chunk, let version, let placement, let peers):
             try sendWeights(shard, chunk, version, placement, to: peers)

@@ -140,20 +140,23 @@ final class ShardStorage {
 
     /// Calls a closure with a chunk of a step's gradient sum, clipped if the run clips it.
     private func withClipped(
-        _ sum: UnsafePointer<Float>, chunk: ChunkIndex, step: Step, sampleCount: Int,
+        _ sum: UnsafePointer<Float>, chunk: ChunkIndex, step: Step, weightSum: Double,
         _ body: (UnsafePointer<Float>) -> Void
     ) {
-        let factor = squares?.factor(step: step, sampleCount: sampleCount) ?? 1
+        let factor = squares?.factor(step: step, weightSum: weightSum) ?? 1
         guard let squares, factor != 1 else { return body(sum) }
         let scaled = memory.floats(chunk: chunk)
         squares.scale(chunk: chunk, gradientSum: sum, by: factor, into: scaled.pointer)
         body(UnsafePointer(scaled.pointer))
     }
 
-    /// Carries out one optimizer update with the root divided by the sample count.
+    /// Carries out one optimizer update with the root divided by the weight sum, and its statistics
+    /// by the sample count.
     ///
     /// - Parameter rateFactor: what the learning rate is multiplied by beside its schedule.
-    func update(chunk: ChunkIndex, step: Step, sampleCount: Int, rateFactor: Double) {
+    func update(
+        chunk: ChunkIndex, step: Step, sampleCount: Int, weightSum: Double, rateFactor: Double
+    ) {
         guard var entry = chunks[chunk], let root = entry.sums[tree.root], let weights = entry.weights
         else { preconditionFailure("an update of chunk \(chunk) without its sum or its weights") }
         let next = weightMemory.floats(chunk: chunk)
@@ -164,11 +167,11 @@ final class ShardStorage {
         root.withAlignedPointer { root in
             wire.precision.withFloats(root, count: next.count, scratch: { memory.floats(chunk: chunk) }) {
                 sum in
-                withClipped(sum, chunk: chunk, step: step, sampleCount: sampleCount) { sum in
+                withClipped(sum, chunk: chunk, step: step, weightSum: weightSum) { sum in
                     rule.update(
                         plan[chunk].range, step: step.value + 1, rateFactor: rateFactor,
                         weights: weights.pointer, into: next.pointer, gradientSum: sum,
-                        sampleCount: sampleCount, state: state)
+                        sampleCount: sampleCount, weightSum: weightSum, state: state)
                 }
             }
         }

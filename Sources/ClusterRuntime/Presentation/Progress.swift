@@ -95,13 +95,16 @@ final class Progress {
         let epoch = material.batchPlan.epoch(ofStep: last.step.value) + 1
         let sums = recorder.epochSums
         let left = Double(material.totalSteps - step) * Double(material.batchPlan.batchSize)
-        let line = ProgressLine(fields: [
+        var fields = [
             "epoch \(epoch)/\(material.configuration.training.epochs)",
             "step \(NumberText.grouped(step))/\(NumberText.grouped(material.totalSteps))",
             "\(NumberText.grouped(Int(rate))) images/s", "loss \(NumberText.fixed(sums.meanLoss, 4))",
-            "accuracy \(NumberText.fixed(sums.accuracy, 4))",
-            "\(Self.clock(left / max(1, rate))) left",
-        ])
+        ]
+        if material.loss.hasAccuracy {
+            fields.append("accuracy \(NumberText.fixed(sums.accuracy, 4))")
+        }
+        fields.append("\(Self.clock(left / max(1, rate))) left")
+        let line = ProgressLine(fields: fields)
         if output == .terminal {
             let shown = line.fitted(to: TerminalSize.columnCount(of: 1))
             Screen.show("\r\u{1B}[K" + shown, isReplaceable: true)
@@ -131,11 +134,14 @@ final class Progress {
                     + "\(NumberText.grouped(Int(imagesPerSecond))) images/s")
             return
         }
+        let accuracy =
+            material.loss.hasAccuracy
+            ? "test accuracy \(NumberText.fixed(Double(summary.correctCount) / count, 4))  " : ""
         show(
             "\(place)  "
                 + "train loss \(NumberText.fixed(sums.meanLoss, 4))  "
                 + "test loss \(NumberText.fixed(summary.lossSum / count, 4))  "
-                + "test accuracy \(NumberText.fixed(Double(summary.correctCount) / count, 4))  "
+                + accuracy
                 + "\(NumberText.grouped(Int(imagesPerSecond))) images/s")
     }
 
@@ -147,9 +153,10 @@ final class Progress {
             show("\(end.reason) (exit code \(end.exitCode), step \(end.step))")
             if end.exitCode == ExitCode.data { return }
         } else {
+            let result = plan.material.loss.hasAccuracy ? "accuracy" : "loss"
             show(
-                "done: \(summary["steps"] ?? "") steps, test accuracy "
-                    + "\(summary["test_accuracy"] ?? ""), "
+                "done: \(summary["steps"] ?? "") steps, test \(result) "
+                    + "\(summary["test_\(result)"] ?? ""), "
                     + "\(NumberText.grouped(Int(Double(summary["images_per_second"] ?? "") ?? 0))) images/s")
         }
         if plan.material.configuration.training.earlyStopping != nil {

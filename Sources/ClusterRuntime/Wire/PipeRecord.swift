@@ -5,9 +5,9 @@ import ClusterProtocol
 /// | offset | field |
 /// |---|---|
 /// | 0 | the header |
-/// | 64 | the place in shared memory |
-/// | 120 | length of the identity, UInt64 |
-/// | 128 | the identity, UTF-8, then zeros |
+/// | 72 | the place in shared memory |
+/// | 128 | length of the identity, UInt64 |
+/// | 136 | the identity, UTF-8, then zeros |
 ///
 /// All records have the same length, which is below `PIPE_BUF`, so the system never interleaves the
 /// records of several writers.

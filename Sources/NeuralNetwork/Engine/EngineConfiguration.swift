@@ -49,18 +49,18 @@ public struct EngineConfiguration: Sendable, Hashable {
     /// The instruction set that all workers agreed on, by the backend's name for it; nil means the
     /// best of this host.
     public var instructionSet: String?
-    /// The share of the label that the training loss spreads over all classes, from 0 to below 1.
-    public var labelSmoothing: Double
+    /// The loss of training records, with class weights as numbers.
+    public var loss: LossFunction
 
     /// Creates a configuration.
     public init(
         seed: UInt64 = 0, tileSize: Int = 8, precision: Precision = .fp32,
-        instructionSet: String? = nil, labelSmoothing: Double = 0
+        instructionSet: String? = nil, loss: LossFunction = LossFunction()
     ) {
         self.seed = seed
         self.tileSize = tileSize
         self.precision = precision
         self.instructionSet = instructionSet
-        self.labelSmoothing = labelSmoothing
+        self.loss = loss
     }
 }

@@ -46,7 +46,7 @@ public protocol GradientEngine: AnyObject {
     /// the statistics of these records.
     ///
     /// Overwrites `gradient`, a flat vector in the layout of the parameters, with the sum over the
-    /// records of d(loss)/d(parameter). The place of a statistic receives the statistic times the
+    /// records of d(weighted loss)/d(parameter). The place of a statistic receives the statistic times the
     /// number of records. Without records all are zero. Dropout is keyed by (seed, epoch, record,
     /// layer index).
     /// - Parameters:
@@ -61,7 +61,8 @@ public protocol GradientEngine: AnyObject {
         _ observer: GradientObserver
     ) -> BatchStatistics?
 
-    /// Computes the losses of the records in inference mode, without dropout.
+    /// Computes the losses of the records in inference mode, without dropout, by
+    /// ``LossFunction/ofTestRecords``.
     ///
     /// - Parameters:
     ///   - batch: the records.

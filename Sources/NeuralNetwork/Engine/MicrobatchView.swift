@@ -3,8 +3,11 @@
 public struct MicrobatchView {
     /// The images, row-major [count, C, H, W].
     public let images: UnsafePointer<Float>
-    /// The classes, [count], each in 0..<classes.
+    /// The classes, [count], each in 0..<classes. Data with targets has none, and its labels mean
+    /// nothing.
     public let labels: UnsafePointer<Int32>
+    /// The targets, row-major [count, outputs]; nil for data with labels.
+    public let targets: UnsafePointer<Float>?
     /// The records' global numbers, [count]. They key dropout.
     public let records: UnsafePointer<UInt64>
     /// The number of records.
@@ -13,12 +16,19 @@ public struct MicrobatchView {
     /// Creates a view of `count` records.
     public init(
         images: UnsafePointer<Float>, labels: UnsafePointer<Int32>,
-        records: UnsafePointer<UInt64>, count: Int
+        targets: UnsafePointer<Float>? = nil, records: UnsafePointer<UInt64>, count: Int
     ) {
         self.images = images
         self.labels = labels
+        self.targets = targets
         self.records = records
         self.count = count
+    }
+
+    /// The targets. Data without targets is a programming error.
+    var requiredTargets: UnsafePointer<Float> {
+        guard let targets else { preconditionFailure("a loss of targets on data without targets") }
+        return targets
     }
 }
 
@@ -26,15 +36,32 @@ public struct MicrobatchView {
 public struct BatchStatistics: Sendable, Hashable {
     /// The number of records.
     public var sampleCount: Int
-    /// The sum of the records' losses, added in record order in double precision.
+    /// The sum of the records' weighted losses, added in record order in double precision.
     public var lossSum: Double
-    /// The number of records for which the first largest logit is that of the label.
+    /// The number of records that are right; 0 where the loss knows no right and wrong.
     public var correctCount: Int
+    /// The sum of the records' weights, added in record order. It is the number of records where
+    /// each record weighs 1.
+    public var weightSum: Double
 
-    /// Creates sums; by default those over no records.
-    public init(sampleCount: Int = 0, lossSum: Double = 0, correctCount: Int = 0) {
+    /// Creates sums; by default those over no records, and records that weigh 1.
+    public init(
+        sampleCount: Int = 0, lossSum: Double = 0, correctCount: Int = 0, weightSum: Double? = nil
+    ) {
         self.sampleCount = sampleCount
         self.lossSum = lossSum
         self.correctCount = correctCount
+        self.weightSum = weightSum ?? Double(sampleCount)
+    }
+
+    /// The weighted mean of the losses; without any weight, the sum.
+    public var meanLoss: Double { lossSum / (weightSum > 0 ? weightSum : 1) }
+
+    /// Adds a record.
+    mutating func add(loss: Double, weight: Double = 1, isCorrect: Bool) {
+        sampleCount += 1
+        lossSum += loss
+        weightSum += weight
+        if isCorrect { correctCount += 1 }
     }
 }

@@ -107,6 +107,18 @@ public struct Network: Sendable, Hashable {
                 + "classes; end with flatten and dense: {units: \(classCount)}")
     }
 
+    /// Checks that the network gives as many outputs as its records have targets.
+    ///
+    /// - Throws: ``ModelError`` that names the last layer.
+    public func requireOutputs(_ targetCount: Int) throws(ModelError) {
+        if outputShape == [targetCount] { return }
+        let last = nodes[nodes.count - 1]
+        throw .layer(
+            model: specification.name, number: nodes.count, name: last.name,
+            problem: "is the last layer and gives \(outputShape), but the records have "
+                + "\(targetCount) targets; end with flatten and dense: {units: \(targetCount)}")
+    }
+
     /// Returns the flat vector that a run starts from: every tensor has the values of
     /// ``ParameterSlot/initial``.
     ///

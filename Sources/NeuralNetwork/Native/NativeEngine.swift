@@ -24,7 +24,8 @@ public final class NativeEngine: GradientEngine {
     /// The run's seed. It keys the dropout masks.
     private let seed: UInt64
     private let precision: Precision
-    private let labelSmoothing: Double
+    private let loss: LossFunction
+    private let testLoss: LossFunction
     let plan: NativePlan
     private var inputGradientPlan: NativePlan?
 
@@ -40,7 +41,8 @@ public final class NativeEngine: GradientEngine {
         self.network = network
         seed = configuration.seed
         precision = configuration.precision
-        labelSmoothing = configuration.labelSmoothing
+        loss = configuration.loss
+        testLoss = loss.ofTestRecords
         plan = try NativePlan(
             network: network, precision: precision, wantsInputGradient: false)
     }
@@ -85,8 +87,7 @@ public final class NativeEngine: GradientEngine {
             DropoutKey(seed: seed, epoch: epoch, records: batch.records + start, count: count)
         }
         return NativeTrainingPass(
-            tiles: tiles, gradient: gradient, batch: batch, smoothing: labelSmoothing,
-            observer: observer)
+            tiles: tiles, gradient: gradient, batch: batch, loss: loss, observer: observer)
     }
 
     private func tiles(
@@ -110,9 +111,9 @@ public final class NativeEngine: GradientEngine {
         var statistics = BatchStatistics()
         forEachTile(batch.count) { start, count in
             plan.infer(batch.images + start * network.inputElementCount, count: count)
-            SoftmaxCrossEntropy.evaluate(
-                logits: plan.outputs, labels: batch.labels + start, count: count,
-                classCount: classCount, gradient: nil, into: &statistics)
+            testLoss.evaluate(
+                outputs: plan.outputs, batch: batch, records: start..<start + count,
+                outputCount: classCount, gradient: nil, into: &statistics)
             (logits.map { $0 + start * classCount })?
                 .update(from: plan.outputs, count: count * classCount)
         }

@@ -65,10 +65,9 @@ public final class OneDNNEngine: GradientEngine {
             )
             plan.forward(
                 batch.images + start * network.inputElementCount, count: count, dropout: key)
-            SoftmaxCrossEntropy.evaluate(
-                logits: plan.outputs, labels: batch.labels + start, count: count,
-                classCount: network.outputElementCount,
-                smoothing: configuration.labelSmoothing, gradient: plan.outputGradients,
+            configuration.loss.evaluate(
+                outputs: plan.outputs, batch: batch, records: start..<start + count,
+                outputCount: network.outputElementCount, gradient: plan.outputGradients,
                 into: &statistics)
             plan.clearOutputGradients(from: count)
             let isFirst = start == 0
@@ -91,13 +90,14 @@ public final class OneDNNEngine: GradientEngine {
     ) -> BatchStatistics {
         holdOneThread()
         let classCount = network.outputElementCount
+        let testLoss = configuration.loss.ofTestRecords
         var statistics = BatchStatistics()
         forEachTile(batch.count) { start, count in
             plan.forward(
                 batch.images + start * network.inputElementCount, count: count, dropout: nil)
-            SoftmaxCrossEntropy.evaluate(
-                logits: plan.outputs, labels: batch.labels + start, count: count,
-                classCount: classCount, gradient: nil, into: &statistics)
+            testLoss.evaluate(
+                outputs: plan.outputs, batch: batch, records: start..<start + count,
+                outputCount: classCount, gradient: nil, into: &statistics)
             (logits.map { $0 + start * classCount })?
                 .update(from: plan.outputs, count: count * classCount)
         }

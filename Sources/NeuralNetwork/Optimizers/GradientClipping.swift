@@ -81,9 +81,10 @@ public struct GradientClipping: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - sums: the sums of squares of all blocks of the flat vector.
-    ///   - sampleCount: the number of records that the gradient was summed over, at least 1.
-    public func factor(_ sums: UnsafeBufferPointer<Double>, sampleCount: Int) -> Float {
-        let norm = Self.total(sums).squareRoot() / Double(sampleCount)
+    ///   - weightSum: the sum of the weights of the records that the gradient was summed over. With
+    ///     a sum of 0, as in an update, it is divided by 1.
+    public func factor(_ sums: UnsafeBufferPointer<Double>, weightSum: Double) -> Float {
+        let norm = Self.total(sums).squareRoot() / (weightSum > 0 ? weightSum : 1)
         let factor = limit / (norm + 1e-6)
         return factor >= 1 ? 1 : Float(factor)
     }

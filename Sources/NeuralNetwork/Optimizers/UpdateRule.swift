@@ -11,8 +11,8 @@ public struct UpdateRule: Sendable, Hashable {
     }
 
     private enum Change: Hashable {
-        /// The optimizer divides the gradient by the number of records and takes a step. Its
-        /// learning rate and its weight decay are multiplied by these factors.
+        /// The optimizer divides the gradient by the sum of the records' weights and takes a step.
+        /// Its learning rate and its weight decay are multiplied by these factors.
         case optimizer(rate: Double, decay: Double)
         /// The new value is (1 - momentum) · value + momentum · statistic. The gradient's place
         /// holds the statistic times the number of records.
@@ -121,13 +121,16 @@ public struct UpdateRule: Sendable, Hashable {
     ///   - newWeights: receives the elements after the update.
     ///   - gradientSum: the gradient, summed over the records of the global batch; for a statistic,
     ///     the sum over the virtual workers of statistic times number of records.
-    ///   - sampleCount: the number of records in the global batch, at least 1.
+    ///   - sampleCount: the number of records in the global batch, at least 1. Statistics are
+    ///     divided by it.
+    ///   - weightSum: the sum of the records' weights, which gradients are divided by; nil where
+    ///     each record weighs 1.
     ///   - state: one vector for each of ``stateNames``, updated in place. A statistic has no
     ///     optimizer state, and its elements there stay as they are.
     public func update(
         _ range: Range<Int>, step: Int, rateFactor: Double = 1, weights: UnsafePointer<Float>,
         into newWeights: UnsafeMutablePointer<Float>, gradientSum: UnsafePointer<Float>,
-        sampleCount: Int, state: [UnsafeMutablePointer<Float>]
+        sampleCount: Int, weightSum: Double? = nil, state: [UnsafeMutablePointer<Float>]
     ) {
         for stretch in stretches where stretch.range.overlaps(range) {
             let part = stretch.range.clamped(to: range)
@@ -137,6 +140,7 @@ public struct UpdateRule: Sendable, Hashable {
                 optimizer(step: step, rate: rateFactor * rate, decay: decay).update(
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
+                    weightSum: weightSum,
                     state: state.prefix(state.count - (average == nil ? 0 : 1)).map { $0 + start },
                     count: part.count)
             case .average(let momentum):

@@ -10,7 +10,8 @@ public final class ReferenceEngine: GradientEngine {
     public let network: Network
     private let reference: ReferenceNetwork<Float>
     private let seed: UInt64
-    private let labelSmoothing: Double
+    private let loss: LossFunction
+    private let testLoss: LossFunction
 
     /// Creates an engine. All parameters are zero until they are set.
     ///
@@ -28,7 +29,8 @@ public final class ReferenceEngine: GradientEngine {
         }
         self.network = network
         seed = configuration.seed
-        labelSmoothing = configuration.labelSmoothing
+        loss = configuration.loss
+        testLoss = loss.ofTestRecords
         reference = ReferenceNetwork(network: network, seed: configuration.seed)
     }
 
@@ -53,10 +55,9 @@ public final class ReferenceEngine: GradientEngine {
             batch.images, count: batch.count, isTraining: true, key, isWanted: observer.isWanted)
         if logits.isEmpty { return nil }
         var outputGradient = [Float](repeating: 0, count: logits.count)
-        SoftmaxCrossEntropy.evaluate(
-            logits: logits, labels: batch.labels, count: batch.count,
-            classCount: network.outputElementCount, smoothing: labelSmoothing,
-            gradient: &outputGradient, into: &statistics)
+        loss.evaluate(
+            outputs: logits, batch: batch, records: 0..<batch.count,
+            outputCount: network.outputElementCount, gradient: &outputGradient, into: &statistics)
         let imageGradient = reference.backward(
             outputGradient: outputGradient, parameterGradient: gradient, count: batch.count,
             isTraining: true, key, wantsImageGradient: false, isWanted: observer.isWanted)
@@ -72,9 +73,9 @@ public final class ReferenceEngine: GradientEngine {
         for sample in 0..<batch.count {
             let output = reference.forward(
                 batch.images + sample * network.inputElementCount, count: 1, mode: .inference)
-            SoftmaxCrossEntropy.evaluate(
-                logits: output, labels: batch.labels + sample, count: 1, classCount: classCount,
-                gradient: nil, into: &statistics)
+            testLoss.evaluate(
+                outputs: output, batch: batch, records: sample..<sample + 1,
+                outputCount: classCount, gradient: nil, into: &statistics)
             (logits.map { $0 + sample * classCount })?.update(from: output, count: classCount)
         }
         return statistics

@@ -112,7 +112,8 @@ public enum CheckpointReader {
     public static func model(
         _ path: String, isAveraged: Bool = false
     ) throws(RunError) -> (
-        network: Network, weights: FloatBuffer, transformations: [Transformation]
+        network: Network, weights: FloatBuffer, transformations: [Transformation],
+        loss: LossFunction
     ) {
         let file = try modelFile(path, isAveraged: isAveraged)
         let tensors = try tensors(file)
@@ -128,12 +129,28 @@ public enum CheckpointReader {
                 tensors, prefix: "", layout: network.parameters, file: file)
             let transformations = try TransformationText.decode(
                 tensors.metadata["transformations"], file: file)
-            return (network, weights, transformations)
+            let loss = try loss(tensors.metadata["loss"], file: file)
+            return (network, weights, transformations, loss)
         } catch let error as RunError {
             throw error
         } catch {
             throw .checkpoint("\(file): \(error)")
         }
+    }
+
+    /// The loss of test records as a file's metadata gives it; nil for cross-entropy, so that
+    /// models of classes have the metadata that they have always had.
+    static func lossText(_ loss: LossFunction) -> String? {
+        loss.ofTestRecords == LossFunction() ? nil : loss.name
+    }
+
+    /// Reads what ``lossText(_:)`` wrote.
+    private static func loss(_ text: String?, file: String) throws(RunError) -> LossFunction {
+        guard let text else { return LossFunction() }
+        guard let loss = LossFunction(named: text) else {
+            throw .checkpoint("\(file): its metadata names a loss that is not known: \(text)")
+        }
+        return loss
     }
 
     /// Returns the safetensors file of a checkpoint, of the newest checkpoint of a run, or `path`

@@ -142,12 +142,13 @@ public struct CheckpointStore: Sendable {
         _ tensors: [SafeTensor], to path: String
     ) throws(RunError) -> CheckpointState.File {
         let specification = material.network.specification
-        let metadata = [
+        var metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
             "data": material.configuration.data.source,
             "transformations": TransformationText.encode(
                 material.configuration.data.transformations),
         ]
+        metadata["loss"] = CheckpointReader.lossText(material.loss)
         let bytes: [UInt8]
         do throws(SafeTensorsError) {
             bytes = try SafeTensorsFile.encode(tensors: tensors, metadata: metadata)

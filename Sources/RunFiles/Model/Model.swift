@@ -35,10 +35,11 @@ public struct Model: Sendable {
     public struct Evaluation: Sendable, Hashable {
         /// The number of test records.
         public var records: Int
-        /// The mean cross-entropy over the records.
+        /// The mean of the model's loss over the records, without label smoothing and class weights.
         public var loss: Double
-        /// The share of records whose predicted class is their label, 0 to 1. The predicted class
-        /// is the first with the largest output.
+        /// The share of records that are right, 0 to 1; NaN with a loss that knows no right and
+        /// wrong. With cross-entropy a record is right when its predicted class, the first with the
+        /// largest output, is its label.
         public var accuracy: Double
     }
 
@@ -59,12 +60,20 @@ public struct Model: Sendable {
     /// The transformations of the training images. Those that are not random also apply to test
     /// records and predicted images.
     public let transformations: [Transformation]
+    /// The loss that test records are evaluated with.
+    public let loss: LossFunction
 
     /// Creates a model from its parts.
     ///
+    /// - Parameters:
+    ///   - network: the architecture.
+    ///   - weights: all parameters as one flat vector.
+    ///   - transformations: the transformations of the training images.
+    ///   - loss: the loss that the model was trained with.
     /// - Throws: `.model` when the number of weights is not the network's number of parameters.
     public init(
-        _ network: Network, weights: [Float], transformations: [Transformation] = []
+        _ network: Network, weights: [Float], transformations: [Transformation] = [],
+        loss: LossFunction = LossFunction()
     ) throws(RunError) {
         let count = network.parameters.elementCount
         guard weights.count == count else {
@@ -73,6 +82,7 @@ public struct Model: Sendable {
         self.network = network
         self.weights = weights
         self.transformations = transformations
+        self.loss = loss.ofTestRecords
     }
 
     /// Reads a checkpoint, the newest checkpoint of a run directory, or a file that ``save(to:)``
@@ -85,11 +95,12 @@ public struct Model: Sendable {
     /// - Throws: `.storage` for a file that cannot be read, `.checkpoint` for one that is damaged
     ///   or was not written by Convoy, and for a path without the average that is asked for.
     public init(contentsOf path: String, isAveraged: Bool = false) throws(RunError) {
-        let (network, weights, transformations) = try CheckpointReader.model(
+        let (network, weights, transformations, loss) = try CheckpointReader.model(
             path, isAveraged: isAveraged)
         self.network = network
         self.weights = Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count))
         self.transformations = transformations
+        self.loss = loss
     }
 
     /// Writes a safetensors file that PyTorch reads as a `state_dict`. Its metadata holds the
@@ -98,10 +109,11 @@ public struct Model: Sendable {
     /// - Throws: `.storage` when the file cannot be written.
     public func save(to path: String) throws(RunError) {
         let specification = network.specification
-        let metadata = [
+        var metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
             "transformations": TransformationText.encode(transformations),
         ]
+        metadata["loss"] = CheckpointReader.lossText(loss)
         let tensors = network.parameters.slots.map { slot in
             SafeTensor(name: slot.name, shape: slot.shape, floats: Array(weights[slot.range]))
         }
@@ -126,10 +138,10 @@ public struct Model: Sendable {
     ///   - data: the data set whose test records are evaluated, without transformations of its own.
     ///   - computation: how to compute.
     ///   - logits: receives the outputs of some records, [count, classes], and their labels, batch
-    ///     by batch in the order of the records.
-    /// - Throws: `.data` for a data set without test records, with images of another shape, or with
-    ///   more classes than the network has outputs; `.configuration` for a backend that is not
-    ///   available.
+    ///     by batch in the order of the records. Labels are zeros for records with targets.
+    /// - Throws: `.data` for a data set without test records, with images of another shape, with
+    ///   more classes than the network has outputs, or without the labels or targets that the
+    ///   model's loss needs; `.configuration` for a backend that is not available.
     public func evaluate(
         _ data: DataSet, _ computation: Computation = Computation(),
         logits: (_ outputs: [Float], _ labels: [Int32]) -> Void = { _, _ in }
@@ -137,7 +149,9 @@ public struct Model: Sendable {
         let data = try fitting(data)
         let engine = try engine(computation)
         let (count, classes) = (data.description.testCount, network.outputElementCount)
-        let batch = Microbatch(capacity: Self.batchSize, shape: data.description.shape)
+        let batch = Microbatch(
+            capacity: Self.batchSize, shape: data.description.shape,
+            targetCount: data.description.targetCount)
         var outputs = [Float](repeating: 0, count: Self.batchSize * classes)
         var sums = BatchStatistics()
         for start in stride(from: 0, to: count, by: Self.batchSize) {
@@ -145,7 +159,7 @@ public struct Model: Sendable {
             do throws(DataError) { try batch.load(from: data, .test, records: records) } catch {
                 throw RunError(error)
             }
-            let part = engine.evaluate(Self.view(batch), logits: &outputs)
+            let part = engine.evaluate(batch.view, logits: &outputs)
             logits(
                 Array(outputs[..<(part.sampleCount * classes)]),
                 Array(UnsafeBufferPointer(start: batch.labels, count: batch.count)))
@@ -156,7 +170,7 @@ public struct Model: Sendable {
         let total = Double(sums.sampleCount)
         return Evaluation(
             records: sums.sampleCount, loss: sums.lossSum / total,
-            accuracy: Double(sums.correctCount) / total)
+            accuracy: loss.hasAccuracy ? Double(sums.correctCount) / total : .nan)
     }
 
     /// Predicts the classes of images.
@@ -165,11 +179,17 @@ public struct Model: Sendable {
     ///   - images: the images, each [C, H, W] in row-major order and of the network's input size,
     ///     before the model's transformations. Pixels range from 0 to 1.
     ///   - computation: how to compute.
-    /// - Throws: `.data` for an image of another length; `.configuration` for a backend that is not
+    /// - Throws: `.data` for an image of another length; `.model` for a model whose loss is not
+    ///   cross-entropy, since it has no classes; `.configuration` for a backend that is not
     ///   available.
     public func predict(
         _ images: [[Float]], _ computation: Computation = Computation()
     ) throws(RunError) -> [Prediction] {
+        guard !loss.needsTargets else {
+            throw .model(
+                "expected a model of classes, found one that was trained with \(loss.name); "
+                    + "convoy evaluate --logits writes its outputs")
+        }
         let shape = network.specification.inputShape
         let elementCount = shape.reduce(1, *)
         for (index, image) in images.enumerated() where image.count != elementCount {
@@ -198,7 +218,8 @@ public struct Model: Sendable {
                 computation.backend, precision: computation.precision, for: network)
             let engine = try Backends.makeEngine(
                 backend, network: network,
-                configuration: EngineConfiguration(precision: computation.precision))
+                configuration: EngineConfiguration(
+                    precision: computation.precision, loss: loss))
             engine.setParameters(weights)
             return engine
         } catch {
@@ -221,14 +242,15 @@ public struct Model: Sendable {
                     + "\(network.outputElementCount) classes, as the model's, found "
                     + "\(description.shape) in \(description.classCount) classes")
         }
+        let targetCount = loss.needsTargets ? network.outputElementCount : nil
+        guard description.targetCount == targetCount else {
+            func text(_ count: Int?) -> String { count.map { "\($0) targets" } ?? "labels" }
+            throw .data(
+                "\(description.name): records: expected \(text(targetCount)), as the model's loss "
+                    + "\(loss.name), found \(text(description.targetCount))")
+        }
         do throws(DataError) { return try data.transformed(by: transformations) } catch {
             throw RunError(error)
         }
-    }
-
-    /// Returns the records of a microbatch as the engines take them.
-    static func view(_ batch: Microbatch) -> MicrobatchView {
-        MicrobatchView(
-            images: batch.images, labels: batch.labels, records: batch.records, count: batch.count)
     }
 }

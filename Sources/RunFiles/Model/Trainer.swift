@@ -25,9 +25,10 @@ public final class Trainer {
         public var step: Int
         /// The number of the epoch, from 1.
         public var epoch: Int
-        /// The mean loss over the step's records.
+        /// The mean loss over the step's records, weighted as the loss is.
         public var loss: Double
-        /// The share of the step's records that are classified correctly, 0 to 1.
+        /// The share of the step's records that are right, 0 to 1; NaN with a loss that knows no
+        /// right and wrong.
         public var accuracy: Double
     }
 
@@ -106,11 +107,11 @@ public final class Trainer {
         squares = Array(repeating: 0, count: rule.clipping?.blockCount ?? 0)
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
         threads = try Self.workers(
-            min(threadCount, material.tree.leafCount), material, shape: data.description.shape)
+            min(threadCount, material.tree.leafCount), material, data.description)
     }
 
     private static func workers(
-        _ count: Int, _ material: RunMaterial, shape: [Int]
+        _ count: Int, _ material: RunMaterial, _ description: DataSetDescription
     ) throws(RunError) -> [Worker] {
         var threads: [Worker] = []
         for _ in 0..<count {
@@ -126,7 +127,8 @@ public final class Trainer {
                             configuration: material.engineConfiguration(instructionSet: isa)),
                         batch: Microbatch(
                             capacity: material.batchPlan.microbatchSize,
-                            shape: shape)))
+                            shape: description.shape,
+                            targetCount: description.targetCount)))
             } catch {
                 throw .configuration("\(error)")
             }
@@ -149,7 +151,7 @@ public final class Trainer {
         }
         weights = inSlotOrder(weights)
         state = state.map(inSlotOrder)
-        threads = try Self.workers(threads.count, material, shape: data.description.shape)
+        threads = try Self.workers(threads.count, material, data.description)
         squares = Array(repeating: 0, count: material.updateRule.clipping?.blockCount ?? 0)
     }
 
@@ -163,7 +165,8 @@ public final class Trainer {
         let flat = places.flatMap { UnsafeBufferPointer(rebasing: all[$0]) }
         return try Model(
             material.network.unfrozen, weights: flat,
-            transformations: configuration.data.transformations)
+            transformations: configuration.data.transformations,
+            loss: configuration.training.loss)
     }
 
     /// Returns a model with the average of the weights; nil unless `training.ema` asks for one.
@@ -191,34 +194,35 @@ public final class Trainer {
     private func trainStep() throws(RunError) -> Progress {
         if step == material.unfreezeStep { try unfreeze() }
         let totals = try computeLeaves()
-        let loss = totals.lossSum / Double(totals.sampleCount)
+        let loss = totals.meanLoss
         guard loss.isFinite else {
             throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
         let sum = sum(of: material.tree.root)
         let rule = material.updateRule
-        if let clipping = rule.clipping { clip(sum, clipping, totals.sampleCount) }
+        if let clipping = rule.clipping { clip(sum, clipping, totals.weightSum) }
         rule.update(
             0..<material.network.parameters.activeCount, step: step + 1, weights: weights.pointer,
             into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
-            state: state.map(\.pointer))
+            weightSum: totals.weightSum, state: state.map(\.pointer))
         swap(&weights, &next)
         step += 1
         return Progress(
             step: step, epoch: material.batchPlan.epoch(ofStep: step - 1) + 1, loss: loss,
-            accuracy: Double(totals.correctCount) / Double(totals.sampleCount))
+            accuracy: material.loss.hasAccuracy
+                ? Double(totals.correctCount) / Double(totals.sampleCount) : .nan)
     }
 
     // MARK: - Gradients
 
     /// Scales a gradient whose norm is beyond the limit, in place.
-    private func clip(_ sum: FloatBuffer, _ clipping: GradientClipping, _ sampleCount: Int) {
+    private func clip(_ sum: FloatBuffer, _ clipping: GradientClipping, _ weightSum: Double) {
         let all = 0..<material.network.parameters.activeCount
         let factor = squares.withUnsafeMutableBufferPointer { squares -> Float in
             guard let base = squares.baseAddress else { return 1 }
             clipping.measure(all, gradientSum: sum.pointer, into: base)
-            return clipping.factor(UnsafeBufferPointer(squares), sampleCount: sampleCount)
+            return clipping.factor(UnsafeBufferPointer(squares), weightSum: weightSum)
         }
         guard factor != 1 else { return }
         clipping.scale(all, gradientSum: sum.pointer, by: factor, into: sum.pointer)
@@ -280,7 +284,7 @@ public final class Trainer {
             augmentation: AugmentationKey(seed: plan.seed, epoch: epoch))
         let gradient = leaves[virtualWorker.value].pointer
         let found = worker.engine.computeGradient(
-            Model.view(worker.batch), epoch: epoch, into: gradient)
+            worker.batch.view, epoch: epoch, into: gradient)
         wire.round(gradient, into: gradient, count: leaves[virtualWorker.value].count)
         return found
     }
@@ -314,6 +318,7 @@ public final class Trainer {
         return BatchStatistics(
             sampleCount: first.sampleCount + second.sampleCount,
             lossSum: first.lossSum + second.lossSum,
-            correctCount: first.correctCount + second.correctCount)
+            correctCount: first.correctCount + second.correctCount,
+            weightSum: first.weightSum + second.weightSum)
     }
 }

@@ -10,13 +10,15 @@ package final class RunRecorder {
     package struct Sums {
         /// The number of records.
         package var recordCount = 0
-        /// The sum of the records' losses.
+        /// The sum of the records' weighted losses.
         package var lossSum = 0.0
-        /// The number of records that were classified correctly.
+        /// The number of records that were right.
         package var correctCount = 0
+        /// The sum of the records' weights: their number where each record weighs 1.
+        package var weightSum = 0.0
 
-        /// The mean loss; 0 without records.
-        package var meanLoss: Double { lossSum / Double(max(1, recordCount)) }
+        /// The weighted mean of the losses; 0 without records.
+        package var meanLoss: Double { lossSum / (weightSum > 0 ? weightSum : 1) }
         /// The share of correct records, 0 to 1; 0 without records.
         package var accuracy: Double { Double(correctCount) / Double(max(1, recordCount)) }
 
@@ -25,10 +27,13 @@ package final class RunRecorder {
             recordCount += report.sampleCount
             lossSum += report.lossSum
             correctCount += report.correctCount
+            weightSum += report.weightSum
         }
     }
 
     private let plan: BatchPlan
+    /// Whether a record can be right or wrong. Otherwise accuracies are null.
+    private let hasAccuracy: Bool
     private let writer: RecordWriter
     /// The lines that were not handed to the writer yet.
     private var metrics = ""
@@ -52,16 +57,18 @@ package final class RunRecorder {
     /// - Parameters:
     ///   - directory: the run directory.
     ///   - plan: which records a step uses.
+    ///   - hasAccuracy: whether a record can be right or wrong.
     ///   - firstStep: the step that the run goes on with. Lines of it and of later steps are
     ///     removed.
     ///   - countingFrom: records of steps from this one on are counted in ``recordCount``.
     ///   - lock: the lock of the run directory.
     ///   - onProgress: called on the writer's thread when the files have got further.
     package init(
-        _ directory: RunDirectory, plan: BatchPlan, firstStep: Int, countingFrom: Int,
-        lock: RunLock, onProgress: @escaping @Sendable () -> Void
+        _ directory: RunDirectory, plan: BatchPlan, hasAccuracy: Bool = true, firstStep: Int,
+        countingFrom: Int, lock: RunLock, onProgress: @escaping @Sendable () -> Void
     ) throws(RunError) {
         self.plan = plan
+        self.hasAccuracy = hasAccuracy
         stepCount = firstStep
         recordCount = (countingFrom..<max(countingFrom, firstStep)).reduce(0) {
             $0 + plan.recordCount(step: $1)
@@ -91,7 +98,8 @@ package final class RunRecorder {
         var sums = Sums()
         for line in lines {
             sums.recordCount += line.records
-            sums.lossSum += line.loss * Double(line.records)
+            sums.lossSum += line.loss * line.weight
+            sums.weightSum += line.weight
             sums.correctCount += Int((line.accuracy * Double(line.records)).rounded())
         }
         return sums
@@ -114,12 +122,15 @@ package final class RunRecorder {
         lastReport = report
         let epoch = plan.epoch(ofStep: step)
         let count = Double(max(1, report.sampleCount))
+        // The weight is what tells how much the step counts in the mean of its epoch.
+        let isWeighted = report.weightSum != Double(report.sampleCount)
         stepCount = step + 1
         metrics.append(
             "{\"kind\":\"step\",\"step\":\(step + 1),\"epoch\":\(epoch + 1),"
                 + "\"records\":\(report.sampleCount),"
-                + "\"loss\":\(JSONText.number(report.lossSum / count)),"
-                + "\"accuracy\":\(JSONText.number(Double(report.correctCount) / count)),"
+                + (isWeighted ? "\"weight\":\(JSONText.number(report.weightSum))," : "")
+                + "\"loss\":\(JSONText.number(report.meanLoss)),"
+                + "\"accuracy\":\(accuracy(Double(report.correctCount) / count)),"
                 + "\"time\":\(SteadyClock.wallSeconds)}\n")
         ledger.append(
             LedgerEntry(
@@ -141,12 +152,17 @@ package final class RunRecorder {
         metrics.append(
             "{\"kind\":\"epoch\",\"epoch\":\(epoch),\"step\":\(evaluation.step),"
                 + "\"train_loss\":\(JSONText.number(sums.meanLoss)),"
-                + "\"train_accuracy\":\(sums.accuracy),"
+                + "\"train_accuracy\":\(accuracy(sums.accuracy)),"
                 + "\"test_loss\":\(JSONText.number(evaluation.lossSum / count)),"
-                + "\"test_accuracy\":\(JSONText.number(Double(evaluation.correctCount) / count)),"
+                + "\"test_accuracy\":\(accuracy(Double(evaluation.correctCount) / count)),"
                 + "\"images_per_second\":\(JSONText.number(imagesPerSecond)),"
                 + "\"seconds\":\(evaluation.trainingSeconds),\"time\":\(SteadyClock.wallSeconds)}\n")
         flush()
+    }
+
+    /// Returns an accuracy as JSON: null where a record cannot be right or wrong.
+    private func accuracy(_ value: Double) -> String {
+        JSONText.number(hasAccuracy ? value : .nan)
     }
 
     /// Hands over a line of the journal. `RecordWriter.Progress.journalCount` counts it once it is
@@ -211,6 +227,7 @@ package final class RunRecorder {
     private struct StepLine {
         var step: Int
         var records: Int
+        var weight: Double
         var loss: Double
         var accuracy: Double
     }
@@ -238,9 +255,11 @@ package final class RunRecorder {
             last = number
             byteCount += line.count + 1
             guard text.contains("\"kind\":\"step\"") else { continue }
+            let records = field("records", in: text).flatMap(Int.init) ?? 0
             steps.append(
                 StepLine(
-                    step: number, records: field("records", in: text).flatMap(Int.init) ?? 0,
+                    step: number, records: records,
+                    weight: field("weight", in: text).flatMap(Double.init) ?? Double(records),
                     loss: field("loss", in: text).flatMap(Double.init) ?? 0,
                     accuracy: field("accuracy", in: text).flatMap(Double.init) ?? 0))
         }

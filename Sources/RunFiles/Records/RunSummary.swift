@@ -38,7 +38,10 @@ package struct RunSummary {
             ("test_loss", current.map { JSONText.number($0.lossSum / count) } ?? "null"),
             (
                 "test_accuracy",
-                current.map { JSONText.number(Double($0.correctCount) / count) } ?? "null"
+                current.flatMap { current in
+                    material.loss.hasAccuracy
+                        ? JSONText.number(Double(current.correctCount) / count) : nil
+                } ?? "null"
             ),
             ("images_per_second", JSONText.number(imagesPerSecond)),
             ("seconds", JSONText.number(end.trainingSeconds)),

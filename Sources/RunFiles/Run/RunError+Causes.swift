@@ -10,8 +10,8 @@ extension RunError {
             case .unknownSource, .badSetting: .configuration
             case .unreadable, .missingPackage, .truncated, .trailingBytes, .truncatedCompression,
                 .corruptCompression, .badCompressionChecksum, .wrongMagic, .sizeMismatch,
-                .labelOutOfRange, .emptySet, .badManifest, .forbiddenPath, .checksumMismatch,
-                .badPartitionFile:
+                .labelOutOfRange, .badTarget, .emptySet, .badManifest, .forbiddenPath,
+                .checksumMismatch, .badPartitionFile:
                 .data
             case .badLedgerLine: .runDirectory
             case .unwritable: .storage

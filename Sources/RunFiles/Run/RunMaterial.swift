@@ -21,6 +21,8 @@ public struct RunMaterial: Sendable {
     /// Whether what is frozen at the start of the run is trained, because the run is past the epoch
     /// of `unfreeze`.
     public let isUnfrozen: Bool
+    /// The loss, with class weights as numbers.
+    public let loss: LossFunction
 
     /// The number of test records that are evaluated together. It decides the order of the loss
     /// sum.
@@ -58,6 +60,7 @@ public struct RunMaterial: Sendable {
                     + "statistics of batch normalisation, found "
                     + configuration.training.wirePrecision.rawValue)
         }
+        loss = try configuration.loss(for: data, network)
         do throws(DataError) {
             batchPlan = try BatchPlan(
                 partitionRecordCounts: data.partitionRecordCounts,
@@ -230,7 +233,7 @@ public struct RunMaterial: Sendable {
         EngineConfiguration(
             seed: configuration.training.seed, tileSize: configuration.training.tileSize,
             precision: configuration.training.precision, instructionSet: instructionSet,
-            labelSmoothing: configuration.training.labelSmoothing)
+            loss: loss)
     }
 }
 
@@ -240,8 +243,9 @@ extension DataSetDescription {
     /// - Parameter partitionRecordCounts: the number of records in each training partition.
     public func summary(partitionRecordCounts: [Int]) -> DataSummary {
         DataSummary(
-            name: name, shape: shape, classCount: classCount, testCount: testCount,
-            fingerprint: fingerprint, sourceFingerprint: sourceFingerprint,
+            name: name, shape: shape, classCount: classCount, targetCount: targetCount,
+            classHistogram: classHistogram, testCount: testCount, fingerprint: fingerprint,
+            sourceFingerprint: sourceFingerprint,
             partitionRecordCounts: partitionRecordCounts)
     }
 }

@@ -67,8 +67,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public var plateau: RatePlateau?
         /// When the run ends because a test metric has stopped improving; nil for never.
         public var earlyStopping: EarlyStopping?
-        /// The share of the label that the loss spreads over all classes, from 0 to below 1.
-        public var labelSmoothing = 0.0
+        /// The loss that training makes small.
+        public var loss = LossFunction()
         /// Whether weight decay applies to biases and normalisations too.
         public var decays1D = true
         /// The largest norm of the mean gradient over all trained parameters, above 0; nil for no
@@ -254,7 +254,7 @@ public struct RunConfiguration: Sendable, Hashable {
             case .builtIn(let name):
                 guard
                     let builtIn = ModelSpecification.builtIn(
-                        name, inputShape: data.shape, classCount: data.classCount)
+                        name, inputShape: data.shape, classCount: data.outputCount)
                 else {
                     let names = ModelSpecification.builtInNames.joined(separator: ", ")
                     throw ModelError.settings(
@@ -273,7 +273,11 @@ public struct RunConfiguration: Sendable, Hashable {
                         problem: "the model takes images of shape \(specification.inputShape), "
                             + "the data set \(data.name) has \(data.shape)"))
             }
-            try network.requireClassifier(classCount: data.classCount)
+            if let targetCount = data.targetCount {
+                try network.requireOutputs(targetCount)
+            } else {
+                try network.requireClassifier(classCount: data.classCount)
+            }
             try network.requireNames(groups)
             return try network.freezing(freeze.map(NamePattern.init))
         } catch {

@@ -238,18 +238,23 @@ extension Setting {
             text: { .inline($0.training.earlyStopping?.yaml ?? "off") },
             read: { $1.training.earlyStopping = try EarlyStopping(reading: $0) }),
         Setting(
-            "training.label-smoothing", values: "number of at least 0 and below 1",
-            decides: .resolved { configuration, _ in
-                let share = configuration.training.labelSmoothing
-                return share == 0 ? nil : "\(share)"
+            "training.loss", values: LossFunction.names.joined(separator: ", "),
+            decides: .resolved { configuration, facts in
+                let loss = configuration.training.loss
+                if loss == LossFunction() { return nil }
+                // Weights that follow from the data stand for numbers. The model's number of
+                // outputs is decided by the model.
+                let resolved = try? loss.resolved(
+                    classHistogram: facts.data.classHistogram,
+                    outputCount: facts.data.classHistogram.count)
+                return (resolved ?? loss).yaml
             },
-            "Share of the label that the training loss spreads over all classes.",
-            text: { .inline("\($0.training.labelSmoothing)") },
-            read: { value, configuration in
-                configuration.training.labelSmoothing = try value.double(
-                    "of at least 0 and below 1"
-                ) { $0 >= 0 && $0 < 1 }
-            }),
+            """
+            What training makes small; in the run file a mapping may say more, such as \
+            {name: cross-entropy, label-smoothing: 0.1, class-weights: balanced}.
+            """,
+            text: { .inline($0.training.loss.yaml) },
+            read: { $1.training.loss = try LossFunction(reading: $0) }),
         Setting(
             "training.clip-norm", values: "number above 0", example: "1.0",
             decides: .resolved { configuration, _ in
