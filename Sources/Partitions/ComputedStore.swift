@@ -9,19 +9,25 @@ private final class ComputedStore: RecordStore {
     private let split: DataSplit
     private let elementCount: Int
     private let compute: @Sendable (DataSet.Images) -> [Float]
-    private let turn = Mutex(())
+    private let turn: Turn
 
     /// The number of records that are computed at a time.
     private static let batch = 256
 
     init(
-        _ source: DataSet, _ split: DataSplit, elementCount: Int,
+        _ source: DataSet, _ split: DataSplit, elementCount: Int, _ turn: Turn,
         _ compute: @escaping @Sendable (DataSet.Images) -> [Float]
     ) {
         self.source = source
         self.split = split
         self.elementCount = elementCount
+        self.turn = turn
         self.compute = compute
+    }
+
+    /// A lock that the stores of a data set share.
+    final class Turn: Sendable {
+        let lock = Mutex(())
     }
 
     var recordCount: Int { source.description.recordCount(split) }
@@ -40,7 +46,7 @@ private final class ComputedStore: RecordStore {
             try source.gather(
                 split, records: here, images: &pixels, labels: labels + start,
                 targets: targets.map { $0 + start * width })
-            let part = turn.withLock { _ in
+            let part = turn.lock.withLock { _ in
                 compute(DataSet.Images(pixels: pixels, count: here.count))
             }
             precondition(part.count == here.count * elementCount, "\(part.count) numbers")
@@ -105,6 +111,7 @@ extension DataSet {
         let fingerprint = hexadecimal(
             SHA256.hash(data: Array("\(description.fingerprint)\n\(key)".utf8)))
         let elementCount = shape.reduce(1, *)
+        let turn = ComputedStore.Turn()
         return DataSet(
             specification: specification,
             description: DataSetDescription(
@@ -113,7 +120,7 @@ extension DataSet {
                 trainingCount: description.trainingCount, testCount: description.testCount,
                 elementType: .F32, fingerprint: fingerprint),
             partitions: partitions, testPartitions: testPartitions, supply: supply,
-            training: ComputedStore(self, .training, elementCount: elementCount, compute),
-            test: ComputedStore(self, .test, elementCount: elementCount, compute))
+            training: ComputedStore(self, .training, elementCount: elementCount, turn, compute),
+            test: ComputedStore(self, .test, elementCount: elementCount, turn, compute))
     }
 }

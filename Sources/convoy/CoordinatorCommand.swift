@@ -61,11 +61,13 @@ struct CoordinatorCommand: ParsableCommand {
             settings.changesSettings = options.changeSettings
             var end: CoordinatorMachine.Outcome
             repeat {
-                guard let found = try run(settings, made, log, interruptions) else {
+                guard let (found, wasStopped) = try run(settings, made, log, interruptions) else {
                     Terminal.report("the process that started this coordinator is gone")
                     return ExitCode.lost
                 }
                 end = found
+                // A stop that came after the decision to go on.
+                if end.goesOn, wasStopped { return ExitCode.interrupted }
                 // The run goes on with what was frozen. Its members join anew, at the same place.
                 settings.isResuming = true
                 settings.mayHaveMembers = false
@@ -82,17 +84,20 @@ struct CoordinatorCommand: ParsableCommand {
     private func run(
         _ settings: CoordinatorProcess.Settings, _ made: Made, _ log: Logger,
         _ interruptions: Interruptions
-    ) throws(RunError) -> CoordinatorMachine.Outcome? {
+    ) throws(RunError) -> (CoordinatorMachine.Outcome, wasStopped: Bool)? {
         let (process, entry) = try start(settings, made, log, interruptions)
         defer { entry?.withdraw() }
+        var wasStopped = false
         while !process.hasEnded {
             switch interruptions.wait(timeout: .seconds(1)) {
-            case .stopRequested: process.requestStop()
+            case .stopRequested:
+                wasStopped = true
+                process.requestStop()
             case .parentGone: return nil
             case .woken, .timeout: break
             }
         }
-        return process.join()
+        return (process.join(), wasStopped)
     }
 
     /// What this process has created for a run that may never begin.

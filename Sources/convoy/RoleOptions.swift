@@ -87,19 +87,25 @@ struct MemberOptions: ParsableArguments {
             settings.data = data
             settings.makeEngine = makeEngine
             var end: Shutdown
+            var isStopping = false
             repeat {
                 let process = try MemberProcess(settings, log: log) { interruptions.wake() }
                 while !process.hasEnded {
                     switch interruptions.wait(timeout: .seconds(1)) {
-                    case .stopRequested: process.requestStop()
+                    case .stopRequested:
+                        isStopping = true
+                        process.requestStop()
                     case .parentGone:
+                        isStopping = true
                         process.requestStop()
                         process.requestStop()
                     case .woken, .timeout: break
                     }
                 }
                 end = process.join()
-            } while end.rejoins
+                // The coordinator has to read the checkpoint before it listens again.
+                settings.connectTimeout = max(limit, .seconds(120))
+            } while end.rejoins && !isStopping
             if options.logFile != nil {
                 // On a terminal the line below, if any, says the reason.
                 log.info(

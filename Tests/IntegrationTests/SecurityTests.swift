@@ -140,7 +140,7 @@ extension Integration {
             let plain = try traffic(configuration, "plain", ["--insecure"])
             #expect(plain.control.contains(text: "\"kind\""))
             // The magic and the version: four bytes may occur in sealed messages by chance.
-            let header = "CVOY\u{1}\u{0}"
+            let header = "CVOY\(Character(Unicode.Scalar(UInt8(BulkHeader.version))))\u{0}"
             #expect(plain.bulk.contains(text: header))
             let sealed = try traffic(configuration, "sealed", ["--keys", keys("keys")])
             #expect(sealed.control.count > 5_000 && sealed.bulk.count > 100_000)

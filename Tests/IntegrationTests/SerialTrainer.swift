@@ -78,7 +78,9 @@ struct SerialTrainer {
                 network = network.unfrozen
                 engine = unfrozenEngine
             }
-            engine.setParameters(weights.map(onTheWire))
+            let active = network.parameters.activeCount
+            engine.setParameters(
+                weights[..<active].map(onTheWire) + weights[active...])
             let (whole, sampleCount, weightSum) = try sum(step, engine, first: 0, width: 1 << 16)
             let sum = clipped(whole, weightSum, network)
             var next = weights

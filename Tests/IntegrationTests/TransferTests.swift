@@ -61,6 +61,30 @@ extension Integration {
             }
         }
 
+        /// What is frozen does not travel, so a narrow wire does not round it.
+        @Test func frozenWithANarrowWire() throws {
+            var configuration = try RunConfiguration.sample(data, steps: 11)
+            configuration.freeze = ["conv1.*"]
+            configuration.training.wirePrecision = .bf16
+            let expected = try SerialTrainer(configuration).weights(afterSteps: 11)
+            let trainer = try Trainer(configuration)
+            try trainer.train()
+            #expect(try trainer.model().weightsSHA256 == expected)
+            let run = try TrainRun(configuration, in: directory, (2, 1, 1))
+            #expect(try run.weights() == expected)
+        }
+
+        /// What cannot be trained without frozen tensors is refused at the start.
+        @Test func whatCannotBeUnfrozenIsRefused() throws {
+            var configuration = try sample(steps: 20)
+            configuration.freeze = ["conv1.*", "bn?.running_*"]
+            configuration.training.wirePrecision = .bf16
+            _ = try Trainer(configuration)
+            configuration.unfreeze = .init(epoch: 3)
+            let error = #expect(throws: RunError.self) { _ = try Trainer(configuration) }
+            #expect("\(error!)".contains("training.wire-precision: expected fp32"), "\(error!)")
+        }
+
         @Test func everyRoleIsKilled() throws {
             let configuration = try sample(steps: RunConfiguration.endless)
             let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")

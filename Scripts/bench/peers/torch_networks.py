@@ -15,7 +15,7 @@ def cnn():
     )  # fmt: skip
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two 3 x 3 convolutions beside the shortcut A of He et al."""
 
     def __init__(self, before, filters, stride):
@@ -39,7 +39,7 @@ def _resnet(blocks):
     before = 16
     for filters in (16, 32, 64):
         for _ in range(blocks):
-            layers.append(_Block(before, filters, 2 if filters > before else 1))
+            layers.append(Block(before, filters, 2 if filters > before else 1))
             before = filters
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, timing.CLASS_COUNT)]
     return nn.Sequential(*layers)

@@ -69,9 +69,13 @@ extension CoordinatorMachine {
     /// not go on.
     mutating func end(exitCode: Int, reason: String) -> [Action] {
         phase = .ended
-        let goesOn =
+        var (exitCode, reason) = (exitCode, reason)
+        let endsPlan =
             configuration.goesOn && exitCode == ExitCode.done && course.end == nil
             && lastCheckpoint == configuration.totalSteps
+        // A stop that came while the last checkpoint of the plan was written is a stop of the run.
+        if endsPlan, let stop { (exitCode, reason) = stop }
+        let goesOn = endsPlan && stop == nil
         let goodbye =
             goesOn
             ? Self.nextPlan

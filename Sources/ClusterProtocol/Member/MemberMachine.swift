@@ -102,6 +102,8 @@ public struct MemberMachine: Sendable {
     private var hello: Hello?
     private var ready: Ready?
     private var runName: String?
+    /// Whether the plan that this process was told trains what was frozen at the start.
+    private var isUnfrozen = false
     /// The placement of the shards that this process was told to host; 0 before that.
     private var placement = Placement(0)
     private var worker: WorkerMachine?
@@ -213,10 +215,16 @@ public struct MemberMachine: Sendable {
 
     private mutating func welcomed(_ welcome: Welcome, now: Moment) -> [Action] {
         let move = welcome.dataEndpoint.map { [Action.useDataEndpoint($0)] } ?? []
-        if phase == .preparing, runName == welcome.run { return move }
+        if phase == .preparing, runName == welcome.run {
+            if isUnfrozen == welcome.isUnfrozen { return move }
+            // What is being loaded belongs to the plan before.
+            phase = .ended
+            return [.end(CoordinatorMachine.nextPlan)]
+        }
         guard case .joining = phase else { return [] }
         guard let runName else {
             runName = welcome.run
+            isUnfrozen = welcome.isUnfrozen
             phase = .preparing
             return [.note(.welcomed(run: welcome.run)), .prepare(welcome)]
         }

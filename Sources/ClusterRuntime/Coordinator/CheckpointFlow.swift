@@ -26,7 +26,8 @@ final class CheckpointFlow {
     private(set) var best: BestCheckpoint?
     /// Whether early stopping says which checkpoint is the best.
     private let isJudged: Bool
-    /// Whether test records can be right or wrong. Otherwise no checkpoint is the best.
+    /// Whether test records can be right or wrong. Otherwise only early stopping finds a checkpoint
+    /// the best.
     private let hasAccuracy: Bool
     /// The step of the checkpoint that was written last.
     private(set) var lastWritten: Int
@@ -53,8 +54,9 @@ final class CheckpointFlow {
         let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
         hasAccuracy = plan.material.loss.hasAccuracy
         best =
-            plan.settings.isResuming && !isOtherData && hasAccuracy
-            ? BestCheckpoint.newest(plan.settings.directory, plan.recovery, plan.store) : nil
+            plan.settings.isResuming && !isOtherData && (hasAccuracy || isJudged)
+            ? BestCheckpoint.newest(
+                plan.settings.directory, plan.recovery, plan.store, hasAccuracy: hasAccuracy) : nil
     }
 
     /// Keeps a snapshot until the coordinator decides about it.
@@ -117,12 +119,12 @@ final class CheckpointFlow {
 
     /// Takes in an evaluation. The best checkpoint is kept, however many come after it.
     func consider(_ summary: CoordinatorMachine.EvaluationSummary) {
-        guard hasAccuracy, summary.isFinite, summary.recordCount > 0 else { return }
-        let candidate = BestCheckpoint(summary)
+        guard hasAccuracy || isJudged, summary.isFinite, summary.recordCount > 0 else { return }
+        let candidate = BestCheckpoint(summary, hasAccuracy: hasAccuracy)
         if isJudged {
             guard summary.judgement?.stopping?.bestStep == summary.step else { return }
         } else {
-            guard best.map({ candidate.accuracy > $0.accuracy }) ?? true else { return }
+            guard best.map({ candidate.accuracy ?? 0 > $0.accuracy ?? 0 }) ?? true else { return }
         }
         best = candidate
         if candidate.step == lastWritten { nameBest() }

@@ -477,6 +477,7 @@ final class CoordinatorLoop {
             end.exitCode = ExitCode.lost
             end.reason = "the disk did not take the last checkpoint within \(limit)"
         }
+        if end.exitCode != ExitCode.done { end.goesOn = false }
         if end.exitCode == ExitCode.data, let failure = checkpoints.failure {
             end.reason += ": \(failure.text)"
         }
@@ -498,7 +499,7 @@ final class CoordinatorLoop {
         let failure =
             recorder.progress.failure
             ?? (isWritten ? nil : .lost("the run directory's disk did not answer within \(limit)"))
-        if isWorthASummary, let failure {
+        if isWorthASummary || end.goesOn, let failure {
             end.exitCode = end.exitCode == ExitCode.done ? Failure(failure).exitCode : end.exitCode
             end.reason = failure.text
         }

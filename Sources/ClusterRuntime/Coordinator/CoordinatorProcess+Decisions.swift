@@ -26,11 +26,12 @@ extension CoordinatorProcess.Plan {
         decisions.settingsFingerprint = material.settingsFingerprint
         decisions.goesOn = material.plannedSteps < material.totalSteps
         decisions.isUnfrozen = material.isUnfrozen
-        if material.isUnfrozen {
-            decisions.formerSettingsFingerprint =
-                (try? RunMaterial(
-                    material.configuration, data: material.data, backend: material.backend))?
-                .settingsFingerprint
+        if material.unfreezeStep != nil {
+            // Members of the other plan join anew.
+            let other = try? RunMaterial(
+                material.configuration, data: material.data, backend: material.backend,
+                isUnfrozen: !material.isUnfrozen)
+            decisions.formerSettingsFingerprint = other?.settingsFingerprint
         }
         decisions.history = recovery?.history ?? SettingsHistory()
         decisions.dataEndpoint = "\(sockets.announced.dataForMembers)"

@@ -166,6 +166,8 @@ package final class CoordinatorProcess: Sendable {
                     + "out or use another backend")
         }
         try material.requireMemoryOfCoordinator()
+        // What the run needs later is refused now.
+        if material.unfreezeStep != nil { _ = try material.unfrozen() }
         guard settings.isResuming else {
             let start = try initial(material, output: output, log: log)
             return Plan(
@@ -177,8 +179,10 @@ package final class CoordinatorProcess: Sendable {
         var resumption = try Resumption(settings, material, fence: lock.fence)
         if let step = material.unfreezeStep, resumption.start.step >= step {
             material = try material.unfrozen()
-            // Members that were told of the frozen tensors join anew.
-            if settings.mayHaveMembers, !resumption.known.isUnfrozen {
+        }
+        if resumption.known.isUnfrozen != material.isUnfrozen || material.isUnfrozen {
+            // Members that follow the other plan join anew.
+            if settings.mayHaveMembers, resumption.known.isUnfrozen != material.isUnfrozen {
                 settings.mayHaveMembers = false
                 settings.keepsEndpoints = true
             }

@@ -13,8 +13,9 @@ final class StateExchange {
     private let router: SocketBox
     /// The checkpoint that shards are sent; nil when it is not in memory.
     private var source: Checkpoint?
-    /// The frozen weights, which no shard has; nil where nothing is frozen.
-    private let frozen: FloatBuffer?
+    /// The frozen weights and their average, which no shard has, by the number of the part; empty
+    /// where nothing is frozen.
+    private let frozen: [Int: FloatBuffer]
     /// Asks for a checkpoint to be read; `read` then gets it.
     private let readCheckpoint: (Int) -> Void
     /// The snapshots that are being assembled, by step.
@@ -57,7 +58,11 @@ final class StateExchange {
         self.readCheckpoint = readCheckpoint
         source = start
         lastComplete = start.step
-        frozen = start.frozen(material.network.parameters)
+        var frozen: [Int: FloatBuffer] = [:]
+        for part in [0, material.averagePart].compactMap(\.self) {
+            frozen[part] = start.frozen(material.network.parameters, part: part)
+        }
+        self.frozen = frozen
     }
 
     /// Takes in one message. Returns a checkpoint when this was its last missing piece, otherwise
@@ -158,10 +163,8 @@ final class StateExchange {
             let parts = (0..<material.partCount).map { _ in
                 FloatBuffer(count: layout.elementCount)
             }
-            if let frozen {
-                for part in [0, material.averagePart].compactMap(\.self) {
-                    parts[part].copy(frozen.bytes, to: layout.frozen.lowerBound)
-                }
+            for (part, values) in frozen {
+                parts[part].copy(values.bytes, to: layout.frozen.lowerBound)
             }
             arriving[step] = Arriving(
                 parts: parts, missing: Set(0..<plan.chunks.count * material.partCount))

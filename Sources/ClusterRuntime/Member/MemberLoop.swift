@@ -456,8 +456,11 @@ final class MemberLoop {
             let material = try RunMaterial(
                 configuration, data: welcome.data, isUnfrozen: welcome.isUnfrozen)
             if let threadCount {
-                try material.requireMemoryOfWorker(
-                    threadCount: material.usefulThreadCount(threadCount))
+                let count = material.usefulThreadCount(threadCount)
+                try material.requireMemoryOfWorker(threadCount: count)
+                if material.unfreezeStep != nil {
+                    try material.unfrozen().requireMemoryOfWorker(threadCount: count)
+                }
             }
             let (dataSet, frozen) = try data(material)
             return .success(

@@ -163,8 +163,8 @@ final class Progress {
             if end.exitCode == ExitCode.done { show(end.reason) }
             if let best {
                 show(
-                    "best weights \(plan.store.path(step: best.step)), test accuracy "
-                        + NumberText.fixed(best.accuracy, 4))
+                    "best weights \(plan.store.path(step: best.step))"
+                        + (best.accuracy.map { ", test accuracy " + NumberText.fixed($0, 4) } ?? ""))
             }
         }
         show("weights_sha256 \((summary["weights_sha256"] ?? "").filter { $0 != "\"" })")

@@ -6,8 +6,8 @@ import FoundationEssentials
 package struct BestCheckpoint: Codable {
     /// The step of the checkpoint.
     package var step: Int
-    /// The accuracy on the test records, 0 to 1.
-    package var accuracy: Double
+    /// The accuracy on the test records, 0 to 1; nil where the loss has none.
+    package var accuracy: Double?
 
     private enum CodingKeys: String, CodingKey {
         case step
@@ -15,13 +15,16 @@ package struct BestCheckpoint: Codable {
     }
 
     /// Creates the entry for the weights of one evaluation.
-    package init(_ summary: CoordinatorMachine.EvaluationSummary) {
+    package init(_ summary: CoordinatorMachine.EvaluationSummary, hasAccuracy: Bool) {
         step = summary.step.value
-        accuracy = Double(summary.correctCount) / Double(max(1, summary.recordCount))
+        accuracy =
+            hasAccuracy ? Double(summary.correctCount) / Double(max(1, summary.recordCount)) : nil
     }
 
     /// The text of the file.
-    package var json: String { "{\"step\": \(step), \"test_accuracy\": \(accuracy)}\n" }
+    package var json: String {
+        "{\"step\": \(step), \"test_accuracy\": \(accuracy.map { "\($0)" } ?? "null")}\n"
+    }
 
     /// Returns the best checkpoint that a resumed run begins with, or nil when none is known.
     ///
@@ -29,13 +32,13 @@ package struct BestCheckpoint: Codable {
     /// exists. What early stopping found later is better.
     package static func newest(
         _ directory: RunDirectory, _ recovery: CoordinatorMachine.Recovery?,
-        _ store: CheckpointStore
+        _ store: CheckpointStore, hasAccuracy: Bool
     ) -> BestCheckpoint? {
         let noted = read(directory)
         let isJudged = recovery?.best?.judgement?.stopping != nil
-        guard let journaled = recovery?.best.map(BestCheckpoint.init),
+        guard let journaled = recovery?.best.map({ BestCheckpoint($0, hasAccuracy: hasAccuracy) }),
             FileSystem.exists(store.path(step: journaled.step)),
-            noted.map({ isJudged || $0.accuracy < journaled.accuracy }) ?? true
+            noted.map({ isJudged || $0.accuracy ?? 0 < journaled.accuracy ?? 0 }) ?? true
         else { return noted }
         return journaled
     }

@@ -38,11 +38,11 @@ public struct Checkpoint: Sendable {
             order: order)
     }
 
-    /// Returns a copy of the frozen weights; nil where nothing is frozen.
-    package func frozen(_ layout: ParameterLayout) -> FloatBuffer? {
+    /// Returns a copy of what is frozen in the weights, or in another part; nil where nothing is.
+    package func frozen(_ layout: ParameterLayout, part: Int = 0) -> FloatBuffer? {
         if layout.frozen.isEmpty { return nil }
         let copy = FloatBuffer(count: layout.frozen.count)
-        copy.copy(parts[0].bytes(layout.frozen))
+        copy.copy(parts[part].bytes(layout.frozen))
         return copy
     }
 

@@ -32,13 +32,14 @@ extension Model {
             guard let source = network.parameters.slot(named: slot.name) else { continue }
             weights.replaceSubrange(slot.range, with: self.weights[source.range])
         }
-        return try Model(part, weights: weights, transformations: transformations)
+        return try Model(
+            part, weights: weights, transformations: transformations, loss: loss)
     }
 
     /// Returns a data set with the outputs of this model, in inference mode, in place of the images.
     ///
-    /// Training a head on it gives the bits of training it behind a frozen trunk, where no
-    /// transformation is random.
+    /// Training a head on it gives the bits of training it behind a frozen trunk, with equal initial
+    /// weights, where no transformation is random and nothing is dropped.
     /// - Throws: `.data` when the images do not have the shape that the model takes;
     ///   `.configuration` for a backend that is not available.
     public func features(

@@ -91,6 +91,7 @@ public final class Trainer {
             configuration,
             data: transformed.description.summary(
                 partitionRecordCounts: transformed.partitionRecordCounts))
+        if material.unfreezeStep != nil { _ = try material.unfrozen() }
         let network = material.network
         let first = try InitialWeights(configuration, network).weights
         weights = first
@@ -241,7 +242,10 @@ public final class Trainer {
         defer { statistics.deallocate() }
         let drawn = Atomic(0)
         let fault = Mutex<DataError?>(nil)
-        wire.round(weights.pointer, into: published.pointer, count: weights.count)
+        // What is frozen does not travel, so it is not rounded.
+        let layout = material.network.parameters
+        wire.round(weights.pointer, into: published.pointer, count: layout.activeCount)
+        published.copy(weights.bytes(layout.frozen), to: layout.frozen.lowerBound)
         let work: (Worker) -> Void = { [self] worker in
             worker.engine.setParameters(published.pointer)
             while true {

@@ -61,6 +61,7 @@ public struct RunMaterial: Sendable {
                     + configuration.training.wirePrecision.rawValue)
         }
         loss = try configuration.loss(for: data, network)
+        try configuration.requireMetrics(of: loss)
         do throws(DataError) {
             batchPlan = try BatchPlan(
                 partitionRecordCounts: data.partitionRecordCounts,

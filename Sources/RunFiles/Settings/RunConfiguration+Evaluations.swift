@@ -41,6 +41,19 @@ extension RunConfiguration {
         }
     }
 
+    /// Refuses a metric that the loss does not have.
+    func requireMetrics(of loss: LossFunction) throws(RunError) {
+        guard !loss.hasAccuracy else { return }
+        for (key, metric) in [
+            ("training.early-stopping", training.earlyStopping?.metric),
+            ("training.schedule", training.plateau?.metric),
+        ] where metric == .testAccuracy {
+            throw .configuration(
+                "\(key): expected metric test-loss, since the loss \(loss.name) has no accuracy, "
+                    + "found test-accuracy")
+        }
+    }
+
     /// Refuses settings that are decided from evaluations, for a process that makes none.
     func requireNoEvaluations() throws(RunError) {
         let advice = "which a Trainer does not make; train with `convoy train`, or leave it out"
