@@ -192,7 +192,7 @@ if Context.environment["CONVOY_DOCC"] == "on" {
 // quick build without it.
 if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {
     let wanted = [
-        "CKernels", "CLinux", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork",
+        "CKernels", "CLinux", "ClusterProtocol", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork",
         "NeuralNetworkTests",
     ]
     package.products = []
