@@ -51,9 +51,9 @@ let package = Package(
         // The computation, and the data that it reads.
         .target(
             name: "NeuralNetwork",
-            dependencies: ["CounterRandom", "CKernels", "StrictYAML"]
-                + (hasOneDNN ? ["COneDNN"] : []),
-            exclude: hasOneDNN ? [] : ["OneDNN"],
+            dependencies: ["CounterRandom", "CKernels", "StrictYAML"], swiftSettings: strict),
+        .target(
+            name: "Backends", dependencies: ["NeuralNetwork"] + (hasOneDNN ? ["OneDNNBackend"] : []),
             swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
         .target(
             name: "Partitions",
@@ -71,19 +71,20 @@ let package = Package(
         .target(
             name: "RunFiles",
             dependencies: [
-                "Buffers", "CLinux", "Checksums", "ClusterProtocol", "NeuralNetwork", "Partitions",
+                "Backends", "Buffers", "CLinux", "Checksums", "ClusterProtocol", "NeuralNetwork",
+                "Partitions",
                 "SafeTensors", "StrictYAML", "Threads", logging,
             ], swiftSettings: strict),
         .target(
             name: "ClusterRuntime",
             dependencies: [
-                "Buffers", "Checksums", "ClusterProtocol", "CKernels", "CLinux", "NeuralNetwork",
+                "Backends", "Buffers", "Checksums", "ClusterProtocol", "CKernels", "CLinux", "NeuralNetwork",
                 "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "Threads", "ZeroMQ", logging,
             ], swiftSettings: strict),
         .target(
             name: "ClusterHosts",
             dependencies: [
-                "CLinux", "Checksums", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork",
+                "Backends", "CLinux", "Checksums", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork",
                 "Partitions", "RunFiles", "Threads", "ZeroMQ",
             ], swiftSettings: strict),
         .target(
@@ -92,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "convoy",
             dependencies: [
-                "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
+                "Backends", "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
                 "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "Threads", "ZeroMQ", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
@@ -127,7 +128,8 @@ let package = Package(
         .testTarget(
             name: "NeuralNetworkTests",
             dependencies: [
-                "NeuralNetwork", "CLinux", "ClusterProtocol", "CounterRandom", "CKernels", "StrictYAML",
+                "Backends", "NeuralNetwork", "CLinux", "ClusterProtocol", "CounterRandom", "CKernels",
+                "StrictYAML",
             ],
             exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
@@ -158,7 +160,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Buffers", "CKernels", "Checksums", "ClusterHosts", "ClusterProtocol", "ClusterRuntime",
+                "Backends", "Buffers", "CKernels", "Checksums", "ClusterHosts", "ClusterProtocol",
+                "ClusterRuntime",
                 "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "TestSupport",
                 "Threads", "ZeroMQ", "convoy",
             ], swiftSettings: strict),
@@ -168,7 +171,12 @@ let package = Package(
             swiftSettings: strict),
     ]
         + (hasOneDNN
-            ? [.target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")])] : []),
+            ? [
+                .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+                .target(
+                    name: "OneDNNBackend", dependencies: ["COneDNN", "CKernels", "NeuralNetwork"],
+                    swiftSettings: strict),
+            ] : []),
     swiftLanguageModes: [.v6]
 )
 
@@ -192,8 +200,8 @@ if Context.environment["CONVOY_DOCC"] == "on" {
 // quick build without it.
 if Context.environment["CONVOY_ONLY"] == "NeuralNetwork" {
     let wanted = [
-        "CKernels", "CLinux", "ClusterProtocol", "COneDNN", "CounterRandom", "StrictYAML", "NeuralNetwork",
-        "NeuralNetworkTests",
+        "Backends", "CKernels", "CLinux", "ClusterProtocol", "COneDNN", "CounterRandom", "OneDNNBackend",
+        "StrictYAML", "NeuralNetwork", "NeuralNetworkTests",
     ]
     package.products = []
     package.targets.removeAll { !wanted.contains($0.name) }

@@ -4,10 +4,8 @@
 #pragma STDC FP_CONTRACT OFF
 
 CONVOY_CLONES
-void convoy_add_squares(double sums[8], const float *values, ptrdiff_t first, ptrdiff_t count) {
+void convoy_add_squares(double sums[8], const float *values, ptrdiff_t count) {
     ptrdiff_t i = 0;
-    for (; i < count && ((first + i) & 7) != 0; i++)
-        sums[(first + i) & 7] += (double)values[i] * (double)values[i];
     double lanes[8];
     for (int lane = 0; lane < 8; lane++) lanes[lane] = sums[lane];
     for (; i + 8 <= count; i += 8)

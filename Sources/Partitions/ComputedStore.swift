@@ -32,9 +32,8 @@ private final class ComputedStore: RecordStore {
 
     var recordCount: Int { source.description.recordCount(split) }
 
-    /// Computes the images of records, and reads their labels and targets.
-    private func compute(
-        _ records: UnsafeBufferPointer<UInt64>, into images: UnsafeMutablePointer<Float>,
+    func gather(
+        _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
         labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError) {
         let size = source.description.elementCount
@@ -54,13 +53,6 @@ private final class ComputedStore: RecordStore {
         }
     }
 
-    func gather(
-        _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
-        labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
-    ) throws(DataError) {
-        try compute(records, into: images, labels: labels, targets: targets)
-    }
-
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
         var images = [Float](repeating: 0, count: range.count * elementCount)
         var labels = [Int32](repeating: 0, count: range.count)
@@ -68,7 +60,7 @@ private final class ComputedStore: RecordStore {
         var failure: DataError?
         records.withUnsafeBufferPointer { records in
             do throws(DataError) {
-                try compute(records, into: &images, labels: &labels, targets: nil)
+                try gather(records, images: &images, labels: &labels, targets: nil)
             } catch {
                 failure = error
             }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Backends
 import ClusterHosts
 import ClusterProtocol
 import ClusterRuntime

@@ -35,19 +35,10 @@ struct FeaturesCommand: ParsableCommand {
             guard partitions >= 1 else {
                 throw .usage("--partitions: expected at least 1, found \(partitions)")
             }
-            let specification: DataSpecification
-            do throws(DataError) { specification = try DataSpecification(data) } catch {
-                throw .usage("--data: \(error)")
-            }
             let computation = try model.computation()
             let whole = try model.load()
             let trunk = try whole.trunk(to: node)
-            let source: DataSet
-            do throws(DataError) {
-                source = try DataSet.open(specification, partitionCount: partitions)
-            } catch {
-                throw RunError(error)
-            }
+            let source = try ModelOptions.open(data: data, partitionCount: partitions)
             let features = try trunk.features(of: source, computation)
             let manifest: PartitionManifest
             do throws(DataError) {

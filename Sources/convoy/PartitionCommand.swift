@@ -24,12 +24,8 @@ struct PartitionCommand: ParsableCommand {
             guard partitions >= 1 else {
                 throw .usage("--partitions: expected at least 1, found \(partitions)")
             }
-            let specification: DataSpecification
-            do throws(DataError) { specification = try DataSpecification(data) } catch {
-                throw .usage("--data: \(error)")
-            }
+            let dataSet = try ModelOptions.open(data: data, partitionCount: partitions)
             do throws(DataError) {
-                let dataSet = try DataSet.open(specification, partitionCount: partitions)
                 let manifest = try PartitionWriter.write(
                     dataSet, partitionCount: partitions, directory: output)
                 Terminal.show(

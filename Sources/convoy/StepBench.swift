@@ -1,3 +1,4 @@
+import Backends
 import ClusterProtocol
 import ClusterRuntime
 import NeuralNetwork

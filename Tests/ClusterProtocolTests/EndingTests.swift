@@ -101,6 +101,28 @@ import Testing
         #expect(!known.isComplete(steps: Step(9), checkpoint: Step(4)))
     }
 
+    /// A member that cannot compute ends a run that gathers its members. Where they join anew for a
+    /// later plan, it is lost, as in training, and the run waits for another one.
+    @Test(arguments: [false, true]) func aFailureWhileMembersAreGathered(membersRejoin: Bool) {
+        var scenario = Scenario([:])
+        var configuration = scenario.coordinator.configuration
+        configuration.membersRejoin = membersRejoin
+        scenario.coordinator = CoordinatorMachine(configuration)
+        for name in ["server-a", "worker-a"] { scenario.start(name, [:]) }
+        let worker = PeerIdentity(rawValue: "worker-a")
+        let failure = Failure(text: "no such data", exitCode: 65)
+        let actions = scenario.coordinator.step(
+            .message(.failed(failure), from: worker), now: scenario.now)
+        #expect(outcome(actions)?.exitCode == (membersRejoin ? nil : 65))
+        #expect(outcome(actions)?.reason == (membersRejoin ? nil : "no such data"))
+        let lost = Action.journal(.lost(peer: worker, reason: "no such data"))
+        #expect(actions.contains(lost) == membersRejoin)
+        guard membersRejoin else { return }
+        for name in ["worker-b", "worker-c"] { scenario.start(name, [:]) }
+        scenario.run(to: 4)
+        #expect(scenario.lines.contains { $0.hasPrefix("coordinator: end: step 4, exitCode 0") })
+    }
+
     /// The members have gone already: the successor waits no longer than a member needs to find a
     /// coordinator.
     @Test func aSuccessorThatFindsNobodyEndsWell() {

@@ -214,11 +214,19 @@ extension TrainRun {
         ProcessTable.identifiers(role, mentioning: "\(records.directory.path)/logs/").sorted()
     }
 
+    /// Kills a process of each role in turn, `steps` steps apart.
+    func kill(_ roles: [String], every steps: Int) throws {
+        for role in roles {
+            try awaitSteps(steps)
+            Glibc.kill(try #require(processes(role).first), SIGKILL)
+        }
+    }
+
     /// Sends SIGKILL to the launcher and all its processes, and waits until they are gone.
     func killEverything() {
         let family = ProcessTable.identifiers(mentioning: "\(records.directory.path)/logs/")
         command.child.send(signal: SIGKILL)
-        for process in family { kill(process, SIGKILL) }
+        for process in family { Glibc.kill(process, SIGKILL) }
         _ = command.finish(within: .seconds(5))
         records.expectNothingRunning()
     }

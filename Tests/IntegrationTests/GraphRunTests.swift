@@ -27,10 +27,7 @@ extension Integration {
         @Test func everyRoleIsKilled() throws {
             let configuration = try sample(steps: RunConfiguration.endless)
             let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")
-            for role in ["worker", "server", "coordinator", "worker"] {
-                try run.awaitSteps(80)
-                kill(try #require(run.processes(role).first), SIGKILL)
-            }
+            try run.kill(["worker", "server", "coordinator", "worker"], every: 80)
             try run.awaitSteps(80)
             try run.endAsSerial(configuration)
         }

@@ -35,9 +35,7 @@ extension SampleData {
                 first += count
                 let name = "\(split)-\(index).safetensors"
                 try directory.write(bytes, "\(folder)/\(name)")
-                let sha256 = SHA256.hash(data: bytes).map { byte in
-                    (byte < 16 ? "0" : "") + String(byte, radix: 16)
-                }.joined()
+                let sha256 = hexadecimal(SHA256.hash(data: bytes))
                 return #"{"file": "\#(name)", "records": \#(count), "sha256": "\#(sha256)"}"#
             }
             return "[\(entries.joined(separator: ", "))]"

@@ -1,3 +1,4 @@
+import Backends
 import ClusterHosts
 import ClusterRuntime
 import FoundationEssentials

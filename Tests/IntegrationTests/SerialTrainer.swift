@@ -1,3 +1,4 @@
+import Backends
 import Buffers
 import Checksums
 import ClusterProtocol

@@ -88,10 +88,7 @@ extension Integration {
         @Test func everyRoleIsKilled() throws {
             let configuration = try sample(steps: RunConfiguration.endless)
             let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")
-            for role in ["worker", "server", "coordinator", "worker"] {
-                try run.awaitSteps(80)
-                kill(try #require(run.processes(role).first), SIGKILL)
-            }
+            try run.kill(["worker", "server", "coordinator", "worker"], every: 80)
             try run.awaitSteps(80)
             try run.endAsSerial(configuration)
         }
@@ -162,10 +159,9 @@ extension Integration {
             configuration.unfreeze = .init(epoch: 31, rate: 0.5)
             configuration.training.checkpointEvery = 25
             let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")
-            for role in ["server", "coordinator", "worker", "coordinator", "server", "coordinator"] {
-                try run.awaitSteps(60)
-                kill(try #require(run.processes(role).first), SIGKILL)
-            }
+            try run.kill(
+                ["server", "coordinator", "worker", "coordinator", "server", "coordinator"],
+                every: 60)
             try run.awaitSteps(80)
             #expect(try run.records.ledgerSteps().count > 200)
             try run.endAsSerial(configuration)

@@ -1,3 +1,4 @@
+import Backends
 import CLinux
 import NeuralNetwork
 import Testing

@@ -1,3 +1,4 @@
+import Backends
 import NeuralNetwork
 import Testing
 
@@ -144,6 +145,19 @@ import Testing
         expectSameBits(training.outputs, inference, "outputs")
     }
 
+    /// Only statistics of the microbatch need all of it: with frozen ones no tile is kept until the
+    /// others are there.
+    @Test func frozenStatisticsKeepNoTiles() throws {
+        func byteCount(_ patterns: [String], _ records: Int) throws -> Int {
+            try Backends.engineByteCount(
+                .native, network: Self.network(patterns), configuration: EngineConfiguration(),
+                records: records)
+        }
+        #expect(try byteCount(["*.running_*"], 64) == byteCount(["*.running_*"], 8))
+        #expect(try byteCount(["bn1.running_*"], 64) > byteCount(["bn1.running_*"], 8))
+        #expect(try byteCount(["bn1.running_*"], 64) < byteCount([], 64))
+    }
+
     @Test func oneDNNRefusesWhatIsFrozen() throws {
         let network = try Network(
             ModelSpecification(
@@ -179,7 +193,7 @@ import Testing
             ParameterGroup(match: NamePattern("dense2.*"), rate: 0.25),
             ParameterGroup(match: NamePattern("conv3.weight"), decay: 2),
         ]
-        try network.requireNames(groups)
+        try network.requireTensors(of: groups.map(\.match), "groups: expected a match")
         let rule = UpdateRule(
             .sgd(SGD(learningRate: 0.5, weightDecay: 0.25)), layout, groups: groups)
         let weights = [Float](repeating: 1, count: layout.elementCount)
@@ -200,7 +214,9 @@ import Testing
             #expect(next[slot.range].allSatisfy { $0 == -1 }, "\(slot.name) was written")
         }
         let none = [ParameterGroup(match: NamePattern("layer4.*"), rate: 1)]
-        #expect(throws: ModelError.self) { try network.requireNames(none) }
+        #expect(throws: ModelError.self) {
+            try network.requireTensors(of: none.map(\.match), "groups: expected a match")
+        }
     }
 
     // MARK: - Two parts

@@ -1,3 +1,4 @@
+import Backends
 import CounterRandom
 import NeuralNetwork
 import Testing

@@ -32,9 +32,7 @@ import Testing
                 SafeTensor(name: dataType, shape: [count, 3], floats: targets),
             ])
             try directory.write(bytes, "part-\(index).safetensors")
-            let sha256 = SHA256.hash(data: bytes).map { byte in
-                (byte < 16 ? "0" : "") + String(byte, radix: 16)
-            }.joined()
+            let sha256 = hexadecimal(SHA256.hash(data: bytes))
             let entry = #"{"file": "part-\#(index).safetensors", "records": \#(count), "#
             lists[index == 3 ? 1 : 0].append(entry + #""sha256": "\#(sha256)"}"#)
             first = index == 2 ? 0 : first + count

@@ -20,9 +20,9 @@ void convoy_add(float *out, const float *a, const float *b, ptrdiff_t count);
 /// Computes out[i] = in[i] * factor. `out` may be `in`; partial overlap is not allowed.
 void convoy_scale_all(float *out, const float *in, float factor, ptrdiff_t count);
 
-/// Adds the squares of `count` floats to eight sums. Element i is added to sum (first + i) mod 8,
-/// each sum in ascending order. The square of a float is exact in double.
-void convoy_add_squares(double sums[8], const float *values, ptrdiff_t first, ptrdiff_t count);
+/// Adds the squares of `count` floats to eight sums. Element i is added to sum i mod 8, each
+/// sum in ascending order. The square of a float is exact in double.
+void convoy_add_squares(double sums[8], const float *values, ptrdiff_t count);
 
 // bfloat16 is the upper half of a float's bits: two bytes in the host's order. Rounding is to
 // nearest, ties to even. A number beyond the largest becomes an infinity, infinities stay, and

@@ -1,3 +1,4 @@
+import Backends
 import ClusterProtocol
 import Glibc
 import NeuralNetwork

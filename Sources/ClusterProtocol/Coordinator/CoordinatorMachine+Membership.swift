@@ -195,7 +195,7 @@ extension CoordinatorMachine {
     /// Takes note that a member has failed. While the run gathers its members, the failure ends the
     /// run.
     mutating func failed(_ peer: PeerIdentity, _ failure: Failure, now: Moment) -> [Action] {
-        if case .gathering = phase {
+        if case .gathering = phase, !configuration.membersRejoin {
             return end(exitCode: failure.exitCode, reason: failure.text)
         }
         return lose(peer, reason: failure.text, now: now)

@@ -61,6 +61,9 @@ public struct CoordinatorMachine: Sendable {
         public var goesOn = false
         /// Whether what was frozen at the start of the run is trained by now.
         public var isUnfrozen = false
+        /// Whether members of the plan before join anew. One that fails is then lost, as in training,
+        /// and does not end the run.
+        public var membersRejoin = false
         /// The fingerprint of members that still follow the plan before this one; nil where there was
         /// none. They join anew.
         public var formerSettingsFingerprint: String?

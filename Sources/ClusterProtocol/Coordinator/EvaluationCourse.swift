@@ -71,7 +71,7 @@ public struct EvaluationCourse: Hashable, Sendable {
     /// - Parameter bestCorrectCount: The highest number of correct records before.
     func isBest(_ summary: EvaluationSummary, bestCorrectCount: Int) -> Bool {
         guard summary.isFinite else { return false }
-        if let watch = summary.judgement?.stopping { return watch.bestStep == summary.step }
+        if let isBest = summary.isBestSoFar { return isBest }
         return last?.stopping == nil && summary.correctCount > bestCorrectCount
     }
 }

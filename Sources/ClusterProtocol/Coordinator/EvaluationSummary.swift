@@ -16,6 +16,9 @@ public struct EvaluationSummary: Hashable, Sendable {
     /// Whether the loss is a finite number; weights whose loss is not finite are never the best.
     public var isFinite: Bool { lossSum.isFinite }
 
+    /// Whether early stopping has found no better weights so far; nil without early stopping.
+    public var isBestSoFar: Bool? { judgement?.stopping.map { $0.bestStep == step } }
+
     /// Creates a summary.
     public init(
         step: Step, recordCount: Int, correctCount: Int, lossSum: Double, trainingSeconds: Double

@@ -9,8 +9,8 @@ extension ShardHostMachine {
 
     /// Takes in the places of the shards once more.
     mutating func connect(_ placements: [ShardPlacement]?) -> [Action] {
-        guard let placements, exchange?.connect(placements) == true, let exchange else { return [] }
-        return [.connect(exchange.places)] + ask(exchange.hosts)
+        guard let placements, exchange?.connect(placements) == true else { return [] }
+        return introduce()
     }
 
     /// Tells the other hosts the sums of squares of a shard that is measured.
@@ -23,9 +23,7 @@ extension ShardHostMachine {
     mutating func updateIfComplete(now: Moment) -> [Action] {
         guard exchange?.isComplete == true else { return [] }
         exchange?.advance()
-        return shards.keys.sorted().flatMap { shard in
-            (shards[shard]?.step(.normKnown, now: now) ?? []).map { .shard(shard, $0) }
-        }
+        return forAll(.normKnown, now: now)
     }
 
     /// Sends sums of squares that another host asks for, if they are here.

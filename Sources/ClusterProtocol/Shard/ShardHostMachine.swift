@@ -123,7 +123,7 @@ public struct ShardHostMachine: Sendable {
 
     /// What this process knows of the run.
     public let configuration: Configuration
-    var shards: [ShardIndex: ShardMachine] = [:]
+    private var shards: [ShardIndex: ShardMachine] = [:]
     private var pending: Pending?
     /// The exchange of the gradient's norm; nil where no update needs it.
     var exchange: NormExchange?
@@ -211,7 +211,7 @@ public struct ShardHostMachine: Sendable {
         return result + tellNorm(of: shard, now: now)
     }
 
-    private mutating func forAll(_ event: ShardMachine.Event, now: Moment) -> [Action] {
+    mutating func forAll(_ event: ShardMachine.Event, now: Moment) -> [Action] {
         shards.keys.sorted().flatMap { one($0, event, now: now) }
     }
 

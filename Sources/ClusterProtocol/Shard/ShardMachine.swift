@@ -492,10 +492,8 @@ public struct ShardMachine: Sendable {
 
     /// Updates the chunks that have the whole sum of a step and have waited for the limit.
     private mutating func updateWaiting(now: Moment) -> [Action] {
-        guard configuration.waitsForLimit, versions != nil else { return [] }
-        return sums.indices.flatMap { position -> [Action] in
-            sums[position].rootTotals == nil ? [] : finish(position, [], now: now)
-        }
+        guard configuration.waitsForLimit else { return [] }
+        return sums.indices.flatMap { finish($0, [], now: now) }
     }
 
     /// Reports disputes again. When only one worker is left, accepts the first vote on each virtual

@@ -91,11 +91,8 @@ package struct EngineWeights {
     /// Gives the engine the layers of these weights that it does not have.
     package mutating func load(_ weights: FloatBuffer, into engine: any GradientEngine) {
         let layout = engine.network.parameters
-        let isFrozen = !layout.frozen.isEmpty
-        load(weights, layout.layers.indices.dropLast(isFrozen ? 1 : 0), into: engine)
-        guard isFrozen, !hasFrozen else { return }
+        load(weights, hasFrozen ? layout.activeLayers : layout.layers.indices, into: engine)
         hasFrozen = true
-        engine.setParameters(weights.pointer, ofLayer: layout.layers.count - 1)
     }
 
     /// Gives the engine the layers of the next weights that have come. The weights in use are

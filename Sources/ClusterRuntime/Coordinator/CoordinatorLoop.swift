@@ -502,11 +502,11 @@ final class CoordinatorLoop {
         if isWorthASummary || end.goesOn, let failure {
             end.exitCode = end.exitCode == ExitCode.done ? Failure(failure).exitCode : end.exitCode
             end.reason = failure.text
+            end.goesOn = false
         }
-        if end.goesOn, end.exitCode == ExitCode.done {
+        if end.goesOn {
             progress.note("nothing is frozen from step \(plan.material.plannedSteps) on")
         } else {
-            end.goesOn = false
             progress.end(end, summary, best: checkpoints.best)
         }
         return end

@@ -26,12 +26,11 @@ extension CoordinatorProcess.Plan {
         decisions.settingsFingerprint = material.settingsFingerprint
         decisions.goesOn = material.plannedSteps < material.totalSteps
         decisions.isUnfrozen = material.isUnfrozen
+        decisions.membersRejoin = settings.keepsEndpoints
         if material.unfreezeStep != nil {
             // Members of the other plan join anew.
-            let other = try? RunMaterial(
-                material.configuration, data: material.data, backend: material.backend,
+            decisions.formerSettingsFingerprint = material.settingsFingerprint(
                 isUnfrozen: !material.isUnfrozen)
-            decisions.formerSettingsFingerprint = other?.settingsFingerprint
         }
         decisions.history = recovery?.history ?? SettingsHistory()
         decisions.dataEndpoint = "\(sockets.announced.dataForMembers)"

@@ -167,7 +167,7 @@ package final class CoordinatorProcess: Sendable {
         }
         try material.requireMemoryOfCoordinator()
         // What the run needs later is refused now.
-        if material.unfreezeStep != nil { _ = try material.unfrozen() }
+        let later = material.unfreezeStep == nil ? nil : try material.unfrozen()
         guard settings.isResuming else {
             let start = try initial(material, output: output, log: log)
             return Plan(
@@ -177,19 +177,18 @@ package final class CoordinatorProcess: Sendable {
                 start: start, skipped: [], recordedCount: start.step, countedFrom: start.step)
         }
         var resumption = try Resumption(settings, material, fence: lock.fence)
-        if let step = material.unfreezeStep, resumption.start.step >= step {
-            material = try material.unfrozen()
-        }
-        if resumption.known.isUnfrozen != material.isUnfrozen || material.isUnfrozen {
-            // Members that follow the other plan join anew.
-            if settings.mayHaveMembers, resumption.known.isUnfrozen != material.isUnfrozen {
-                settings.mayHaveMembers = false
-                settings.keepsEndpoints = true
-            }
+        if let later, let step = material.unfreezeStep, resumption.start.step >= step {
+            material = later
             resumption = try Resumption(settings, material, fence: lock.fence)
         }
         let start = resumption.start
+        let hadMembers = settings.mayHaveMembers
         settings = resumption.settings
+        if hadMembers, resumption.known.isUnfrozen != material.isUnfrozen {
+            // Members that follow the other plan join anew.
+            settings.mayHaveMembers = false
+            settings.keepsEndpoints = true
+        }
         var recordedCount = start.step
         var countedFrom = start.step
         var known = resumption.known

@@ -12,19 +12,22 @@ import RunFiles
 final class GradientSquares {
     private let clipping: GradientClipping
     private let plan: SlicePlan
+    /// The blocks of each shard.
+    private let blocks: [Range<Int>]
     /// The sums of even steps, then those of odd steps.
     private var sums: [[Double]]
     /// The factor of the step for which it was last asked.
     private var known: (step: Step, weightSum: Double, factor: Float)?
 
     /// Creates memory for the sums of a run; nil for a run without clipping.
-    init?(_ material: RunMaterial) {
-        guard let clipping = material.updateRule.clipping else { return nil }
+    init?(_ clipping: GradientClipping?, _ material: RunMaterial) {
+        guard let clipping else { return nil }
         self.clipping = clipping
         plan = material.slicePlan
         precondition(
             plan.granularity == GradientClipping.blockElementCount,
             "expected slices of whole blocks, found slices of \(plan.granularity)")
+        blocks = plan.shards.map { [plan] in plan.blocks(of: plan.elements(of: $0) ?? 0..<0) }
         let zeros = [Double](repeating: 0, count: plan.blockCount)
         sums = [zeros, zeros]
     }
@@ -44,27 +47,22 @@ final class GradientSquares {
 
     /// The number of bytes that the sums of a shard have; nil for an unknown shard.
     func byteCount(of shard: ShardIndex) -> Int? {
-        plan.elements(of: shard).map { plan.blocks(of: $0).count * MemoryLayout<Double>.size }
+        blocks.indices.contains(shard.value)
+            ? blocks[shard.value].count * MemoryLayout<Double>.size : nil
     }
 
     /// Returns the sums of a shard in a step, as they travel.
     func bytes(of shard: ShardIndex, step: Step) -> [UInt8] {
-        guard let range = plan.elements(of: shard) else { return [] }
-        let blocks = plan.blocks(of: range)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(blocks.count * MemoryLayout<Double>.size)
-        for sum in sums[step.value & 1][blocks] {
-            Swift.withUnsafeBytes(of: sum.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
-        }
-        return bytes
+        guard blocks.indices.contains(shard.value) else { return [] }
+        return sums[step.value & 1][blocks[shard.value]].map(\.bitPattern.littleEndian)
+            .withUnsafeBytes { [UInt8]($0) }
     }
 
     /// Keeps the sums of another host's shard. The payload has the length that `byteCount` says.
     func keep(_ payload: Payload, of shard: ShardIndex, step: Step) {
-        guard let range = plan.elements(of: shard) else { return }
-        let blocks = plan.blocks(of: range)
+        guard blocks.indices.contains(shard.value) else { return }
         payload.withUnsafeBytes { bytes in
-            for (index, block) in blocks.enumerated() {
+            for (index, block) in blocks[shard.value].enumerated() {
                 let word = bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)
                 sums[step.value & 1][block] = Double(bitPattern: UInt64(littleEndian: word))
             }

@@ -458,7 +458,7 @@ final class MemberLoop {
             if let threadCount {
                 let count = material.usefulThreadCount(threadCount)
                 try material.requireMemoryOfWorker(threadCount: count)
-                if material.unfreezeStep != nil {
+                if !material.isUnfrozen, material.unfreezeStep != nil {
                     try material.unfrozen().requireMemoryOfWorker(threadCount: count)
                 }
             }

@@ -10,7 +10,11 @@ final class NormLinks {
     private let transport: Transport
     private let identity: PeerIdentity
     /// The connections, by host.
-    private var connections: [PeerIdentity: (endpoint: String, link: OutgoingConnection)] = [:]
+    private var connections: [PeerIdentity: (endpoint: String, link: OutgoingConnection)] = [:] {
+        didSet { ordered = connections.sorted { $0.key < $1.key }.map(\.value) }
+    }
+    /// The connections in the order of their hosts: every turn of the loop goes through them.
+    private var ordered: [(endpoint: String, link: OutgoingConnection)] = []
 
     /// Creates links without connections.
     init(context: Context, transport: Transport, identity: PeerIdentity) {
@@ -20,9 +24,7 @@ final class NormLinks {
     }
 
     /// The items that a poll set waits for.
-    var pollItems: [PollItem] {
-        connections.isEmpty ? [] : connections.values.flatMap(\.link.pollItems)
-    }
+    var pollItems: [PollItem] { ordered.flatMap(\.link.pollItems) }
 
     /// Connects to the hosts of these shards, and closes all other connections.
     func connect(_ placements: [ShardPlacement]) throws(ZeroMQError) {
@@ -52,12 +54,9 @@ final class NormLinks {
     /// Returns the endpoints whose connection has got into trouble since the last call, and what
     /// the trouble is.
     func attend() throws(ZeroMQError) -> [(endpoint: String, trouble: String)] {
-        if connections.isEmpty { return [] }
         var result: [(endpoint: String, trouble: String)] = []
-        for host in connections.keys.sorted() {
-            guard let (endpoint, link) = connections[host],
-                case .troubled(let text) = try link.attend()
-            else { continue }
+        for (endpoint, link) in ordered {
+            guard case .troubled(let text) = try link.attend() else { continue }
             result.append((endpoint, text))
         }
         return result
@@ -65,7 +64,7 @@ final class NormLinks {
 
     /// Closes all connections.
     func close() {
-        for connection in connections.values { connection.link.close() }
+        for connection in ordered { connection.link.close() }
         connections = [:]
     }
 }

@@ -61,7 +61,7 @@ final class ShardStorage {
         tree = material.tree
         wire = material.wire
         memory = ChunkMemory(material)
-        squares = GradientSquares(material)
+        squares = GradientSquares(rule.clipping, material)
         weightMemory = ChunkMemory(
             material, isShared: material.configuration.cluster.sharedMemory)
     }

@@ -3,17 +3,17 @@
 ///
 /// Safety: `init` allocates the bytes and `deinit` frees them. Code that keeps `bytes` must keep
 /// the buffer too. One thread uses a buffer at a time.
-final class AlignedBuffer {
-    let bytes: UnsafeMutableRawPointer
+package final class AlignedBuffer {
+    package let bytes: UnsafeMutableRawPointer
     /// The size that was asked for, in bytes; the allocation is rounded up to a multiple of 64.
-    let byteCount: Int
+    package let byteCount: Int
     private let hasMemory: Bool
 
     /// Creates a buffer of `byteCount` zero bytes.
     ///
     /// - Parameter hasMemory: whether the memory is allocated. Without it the buffer has a size
     ///   alone, for a plan that is only counted, and its bytes must not be used.
-    init(byteCount: Int, hasMemory: Bool = true) {
+    package init(byteCount: Int, hasMemory: Bool = true) {
         self.byteCount = byteCount
         self.hasMemory = hasMemory
         let rounded = Self.allocatedByteCount(byteCount)
@@ -32,7 +32,7 @@ final class AlignedBuffer {
     static func allocatedByteCount(_ byteCount: Int) -> Int { max((byteCount + 63) / 64 * 64, 64) }
 
     /// The memory as single-precision numbers.
-    var floats: UnsafeMutablePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }
+    package var floats: UnsafeMutablePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }
     /// The memory as 16-bit values: bfloat16 numbers, or the choices of a max-pool.
-    var halves: UnsafeMutablePointer<UInt16> { bytes.assumingMemoryBound(to: UInt16.self) }
+    package var halves: UnsafeMutablePointer<UInt16> { bytes.assumingMemoryBound(to: UInt16.self) }
 }

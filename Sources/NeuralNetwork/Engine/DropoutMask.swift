@@ -2,14 +2,22 @@ import CKernels
 import CounterRandom
 
 /// The values that determine the dropout masks of one tile.
-struct DropoutKey {
+package struct DropoutKey {
     /// The run's seed.
-    let seed: UInt64
-    let epoch: Int
+    package let seed: UInt64
+    package let epoch: Int
     /// The global numbers of the tile's records, [count].
-    let records: UnsafePointer<UInt64>
+    package let records: UnsafePointer<UInt64>
     /// The number of records in the tile; the rest of the tile is padding.
-    let count: Int
+    package let count: Int
+
+    /// Creates a key.
+    package init(seed: UInt64, epoch: Int, records: UnsafePointer<UInt64>, count: Int) {
+        self.seed = seed
+        self.epoch = epoch
+        self.records = records
+        self.count = count
+    }
 }
 
 /// The masks of inverted dropout: 0 for a dropped element, 1 / (1 - rate) for a kept one.
@@ -44,7 +52,7 @@ public enum DropoutMask {
     }
 
     /// Writes the masks of a tile's records to `rows`, row-major [key.count, count].
-    static func fill(
+    package static func fill(
         _ rows: UnsafeMutablePointer<Float>, count: Int, rate: Double, key: DropoutKey,
         layerIndex: Int
     ) {

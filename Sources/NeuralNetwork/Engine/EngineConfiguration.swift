@@ -26,7 +26,7 @@ public enum BackendChoice: String, Sendable, Hashable, Codable, CaseIterable {
         return names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
     }
 
-    /// The backend that ``Backends/resolve(_:precision:tileSize:for:)`` expects to be the fastest here.
+    /// The backend that is expected to be the fastest here; the module `Backends` chooses it.
     case auto
     /// Intel's oneDNN library: ``BackendKind/oneDNN``.
     case oneDNN = "onednn"

@@ -30,6 +30,20 @@ public struct EnginePart: Sendable, Hashable {
     public let isPerTile: Bool
     /// Whether the part computes a convolution or a gradient of one.
     public let isConvolution: Bool
+
+    /// Creates a part.
+    package init(
+        phase: Phase, name: String, operation: String, kernel: String, byteCount: Int,
+        isPerTile: Bool, isConvolution: Bool
+    ) {
+        self.phase = phase
+        self.name = name
+        self.operation = operation
+        self.kernel = kernel
+        self.byteCount = byteCount
+        self.isPerTile = isPerTile
+        self.isConvolution = isConvolution
+    }
 }
 
 /// A profile runs an engine's step part by part and measures the time of each part.
@@ -74,19 +88,19 @@ public protocol ProfiledEngine: GradientEngine {
 }
 
 /// A clock for parts that follow one another: each lap ends one part and begins the next.
-struct Stopwatch {
+package struct Stopwatch {
     /// The index of the part that is running.
-    var index = 0
+    package var index = 0
     private let clock: () -> Int64
     private var begin: Int64
 
-    init(clock: @escaping () -> Int64) {
+    package init(clock: @escaping () -> Int64) {
         self.clock = clock
         begin = clock()
     }
 
     /// Adds the time since the last lap to `times[index]`, and begins the next part.
-    mutating func lap(_ times: inout [Int64]) {
+    package mutating func lap(_ times: inout [Int64]) {
         let end = clock()
         times[index] += end - begin
         begin = end

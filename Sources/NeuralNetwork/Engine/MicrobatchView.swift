@@ -55,7 +55,19 @@ public struct BatchStatistics: Sendable, Hashable {
     }
 
     /// The weighted mean of the losses; without any weight, the sum.
-    public var meanLoss: Double { lossSum / (weightSum > 0 ? weightSum : 1) }
+    public var meanLoss: Double { lossSum / Self.divisor(weightSum) }
+
+    /// Returns what sums over records of this weight are divided by: without any weight, 1.
+    static func divisor(_ weightSum: Double) -> Double { weightSum > 0 ? weightSum : 1 }
+
+    /// Returns the sums over the records of both.
+    public static func + (left: BatchStatistics, right: BatchStatistics) -> BatchStatistics {
+        BatchStatistics(
+            sampleCount: left.sampleCount + right.sampleCount,
+            lossSum: left.lossSum + right.lossSum,
+            correctCount: left.correctCount + right.correctCount,
+            weightSum: left.weightSum + right.weightSum)
+    }
 
     /// Adds a record.
     mutating func add(loss: Double, weight: Double = 1, isCorrect: Bool) {

@@ -6,7 +6,7 @@ import StrictYAML
 /// A new kind is one type that conforms to this protocol, and one line in ``LayerRegistry``. A fast
 /// backend computes it once it conforms to that backend's own protocol, for instance
 /// ``NativeLayer``.
-protocol Layer: Hashable, Sendable {
+package protocol Layer: Hashable, Sendable {
     /// The word for this kind in a model file, for instance "conv2d".
     static var kind: String { get }
     /// The beginning of the names of such layers: `conv` makes `conv1`, `conv2` and so on.
@@ -29,14 +29,14 @@ protocol Layer: Hashable, Sendable {
 }
 
 extension Layer {
-    static var inputCounts: ClosedRange<Int> { 1...1 }
-    var settings: [(key: String, text: String)] { [] }
+    package static var inputCounts: ClosedRange<Int> { 1...1 }
+    package var settings: [(key: String, text: String)] { [] }
 
-    func isEqual(_ other: any Layer) -> Bool { (other as? Self) == self }
+    package func isEqual(_ other: any Layer) -> Bool { (other as? Self) == self }
 }
 
 /// The shape of a layer's output, its padding and its parameters.
-struct LayerPlan {
+package struct LayerPlan {
     var output: [Int]
     var padding = PaddingAmounts.none
     var slots: [SlotRequest] = []
@@ -75,7 +75,7 @@ struct SlotRequest {
 }
 
 /// The reason why a layer does not fit its inputs, as a phrase that follows the layer's name.
-struct LayerProblem: Error {
+package struct LayerProblem: Error {
     var text: String
 
     init(_ text: String) { self.text = text }

@@ -7,13 +7,7 @@ extension Network {
     /// - Throws: ``ModelError`` for a pattern that no tensor's name matches, and where no tensor
     ///   would be left to train.
     public func freezing(_ patterns: [NamePattern]) throws(ModelError) -> Network {
-        for pattern in patterns
-        where !parameters.slots.contains(where: { pattern.matches($0.name) }) {
-            throw .model(
-                model: specification.name,
-                problem: "freeze: expected a pattern that names tensors of the model, found "
-                    + "\(pattern)\(nameHint(pattern))")
-        }
+        try requireTensors(of: patterns, "freeze: expected a pattern")
         var slots = parameters.slots
         for index in slots.indices {
             slots[index].isFrozen = patterns.contains { $0.matches(slots[index].name) }
@@ -39,8 +33,23 @@ extension Network {
         return with(ParameterLayout(slots: slots, nodes: nodes.map(\.slots)))
     }
 
+    /// Refuses a pattern that no tensor's name matches.
+    ///
+    /// - Parameter expectation: the beginning of the message: the key, and what it expects.
+    public func requireTensors(
+        of patterns: [NamePattern], _ expectation: String
+    ) throws(ModelError) {
+        for pattern in patterns
+        where !parameters.slots.contains(where: { pattern.matches($0.name) }) {
+            throw .model(
+                model: specification.name,
+                problem: "\(expectation) that names tensors of the model, found "
+                    + "\(pattern)\(nameHint(pattern))")
+        }
+    }
+
     /// Returns the first names of tensors, for a pattern that matches none.
-    public func nameHint(_ pattern: NamePattern) -> String {
+    private func nameHint(_ pattern: NamePattern) -> String {
         let names = parameters.slots.map(\.name)
         let beginning = pattern.text.prefix { $0 != "*" && $0 != "?" && $0 != "." }
         let near = names.filter { !beginning.isEmpty && $0.hasPrefix(beginning) }

@@ -21,9 +21,9 @@ public struct Node: Sendable, Hashable {
     /// The node's tensors, as indices into ``ParameterLayout/slots``.
     public let slots: [Int]
 
-    var layer: any Layer { specification.layer }
+    package var layer: any Layer { specification.layer }
     /// The value that the node computes.
-    var output: Int { index + 1 }
+    package var output: Int { index + 1 }
     /// The shape of the first input.
     public var inputShape: [Int] { inputShapes[0] }
     /// The number of elements of the first input.
@@ -81,7 +81,7 @@ public struct Network: Sendable, Hashable {
     var isSequence: Bool { nodes.allSatisfy { $0.inputs == [$0.index] } }
 
     /// Returns a tensor of a node, or nil where the node has none of that kind.
-    func slot(_ kind: ParameterSlot.Kind, of node: Node) -> ParameterSlot? {
+    package func slot(_ kind: ParameterSlot.Kind, of node: Node) -> ParameterSlot? {
         node.slots.lazy.map { parameters.slots[$0] }.first { $0.kind == kind }
     }
 
@@ -127,23 +127,37 @@ public struct Network: Sendable, Hashable {
     public func initialParameters(seed: UInt64) -> [Float] {
         var values = [Float](repeating: 0, count: parameters.elementCount)
         for (index, slot) in parameters.slots.enumerated() {
-            switch slot.initial {
-            case .constant(let value):
-                for element in slot.range { values[element] = value }
-            case .drawn(let initializer):
-                var stream = RandomStream(seed: seed, purpose: .initialWeights, UInt64(index))
-                let fan: Int
-                switch initializer {
-                case .glorotUniform: fan = slot.fanIn + slot.fanOut
-                case .heUniform: fan = slot.fanIn
-                }
-                let limit = Float((6 / Double(fan)).squareRoot())
-                for element in slot.range {
-                    values[element] = (2 * stream.nextUniform() - 1) * limit
-                }
+            values.withUnsafeMutableBufferPointer { values in
+                initialize(slot: index, seed: seed, UnsafeMutableBufferPointer(rebasing: values[slot.range]))
             }
         }
         return values
+    }
+
+    /// Writes the values that a tensor has when a run starts.
+    ///
+    /// - Parameters:
+    ///   - index: the index of the tensor's slot.
+    ///   - seed: the run's seed.
+    ///   - values: receives the tensor's elements.
+    public func initialize(
+        slot index: Int, seed: UInt64, _ values: UnsafeMutableBufferPointer<Float>
+    ) {
+        let slot = parameters.slots[index]
+        switch slot.initial {
+        case .constant(let value): values.update(repeating: value)
+        case .drawn(let initializer):
+            var stream = RandomStream(seed: seed, purpose: .initialWeights, UInt64(index))
+            let fan: Int
+            switch initializer {
+            case .glorotUniform: fan = slot.fanIn + slot.fanOut
+            case .heUniform: fan = slot.fanIn
+            }
+            let limit = Float((6 / Double(fan)).squareRoot())
+            for element in values.indices {
+                values[element] = (2 * stream.nextUniform() - 1) * limit
+            }
+        }
     }
 
     /// An identifier of this architecture that is the same in every process: the FNV-1a hash (64

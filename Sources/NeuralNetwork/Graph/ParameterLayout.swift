@@ -130,6 +130,9 @@ public struct ParameterLayout: Sendable, Hashable {
     /// of the vector.
     public var order: [Range<Int>]? { frozen.isEmpty ? nil : slots.map(\.range) }
 
+    /// The indices of ``layers`` without that of the frozen elements.
+    public var activeLayers: Range<Int> { 0..<layers.count - (frozen.isEmpty ? 0 : 1) }
+
     /// Returns the slot of that name, or nil for an unknown name.
     public func slot(named name: String) -> ParameterSlot? { slots.first { $0.name == name } }
 }

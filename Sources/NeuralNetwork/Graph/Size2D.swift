@@ -113,12 +113,12 @@ public enum Padding: Sendable, Hashable {
 }
 
 /// A kernel or a window that moves over an image.
-struct MovingWindow: Hashable, Sendable {
-    var size: Size2D
-    var stride: Size2D
+package struct MovingWindow: Hashable, Sendable {
+    package var size: Size2D
+    package var stride: Size2D
     var padding: Padding
     /// The distance between neighbouring cells of a kernel, 1 where they are adjacent.
-    var dilation = Size2D(1)
+    package var dilation = Size2D(1)
 
     /// The largest number of elements of an image with its padding. It keeps the places of eight
     /// images side by side within 32 bits, and their memory within 2 GiB.

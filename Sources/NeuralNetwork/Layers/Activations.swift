@@ -2,7 +2,7 @@ import CKernels
 import StrictYAML
 
 /// A function that is applied to each element.
-protocol ElementwiseLayer: Layer {
+package protocol ElementwiseLayer: Layer {
     /// Returns the function's value.
     func value<Scalar: ReferenceScalar>(_ x: Scalar) -> Scalar
     /// Returns the function's derivative.
@@ -15,14 +15,14 @@ protocol ElementwiseLayer: Layer {
 }
 
 extension ElementwiseLayer {
-    static var namePrefix: String { kind.split(separator: "-").joined() }
-    var slope: Float { 0 }
+    package static var namePrefix: String { kind.split(separator: "-").joined() }
+    package var slope: Float { 0 }
 
-    init(reading settings: StrictMapping) throws(SettingsError) { self.init() }
+    package init(reading settings: StrictMapping) throws(SettingsError) { self.init() }
 
-    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan { LayerPlan(output: inputs[0]) }
+    package func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan { LayerPlan(output: inputs[0]) }
 
-    func reference<Scalar: ReferenceScalar>(
+    package func reference<Scalar: ReferenceScalar>(
         _ node: Node, _ parameters: ParameterLayout
     ) -> any ReferenceOperation<Scalar> {
         ReferenceMap<Scalar>(node.inputElementCount, value, derivative: derivative)
@@ -30,12 +30,15 @@ extension ElementwiseLayer {
 }
 
 /// max(x, 0). A NaN stays a NaN. The gradient at 0 is 0.
-struct ReLU: ElementwiseLayer {
-    static let kind = "relu"
-    var kernel: convoy_activation? { nil }
+package struct ReLU: ElementwiseLayer {
+    package static let kind = "relu"
 
-    func value<Scalar: ReferenceScalar>(_ x: Scalar) -> Scalar { x <= 0 ? 0 : x }
-    func derivative<Scalar: ReferenceScalar>(_ x: Scalar) -> Scalar { x <= 0 ? 0 : 1 }
+    package init() {}
+
+    package var kernel: convoy_activation? { nil }
+
+    package func value<Scalar: ReferenceScalar>(_ x: Scalar) -> Scalar { x <= 0 ? 0 : x }
+    package func derivative<Scalar: ReferenceScalar>(_ x: Scalar) -> Scalar { x <= 0 ? 0 : 1 }
 }
 
 /// min(max(x, 0), 6). The gradient at 0 and at 6 is 0.

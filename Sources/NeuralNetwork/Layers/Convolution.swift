@@ -1,15 +1,15 @@
 import StrictYAML
 
 /// A convolution of images, with or without a bias, and with the function that follows it.
-struct Conv2D: Layer {
-    static let kind = "conv2d"
-    static let namePrefix = "conv"
+package struct Conv2D: Layer {
+    package static let kind = "conv2d"
+    package static let namePrefix = "conv"
 
     var filters: Int
-    var window: MovingWindow
-    var groups = 1
-    var hasBias = true
-    var activation = Activation.linear
+    package var window: MovingWindow
+    package var groups = 1
+    package var hasBias = true
+    package var activation = Activation.linear
     var initializer = Initializer.glorotUniform
     /// Whether the kernel has one row and its tensor no axis for rows.
     var isOneDimensional = false
@@ -26,7 +26,7 @@ struct Conv2D: Layer {
         self.initializer = initializer
     }
 
-    init(reading settings: StrictMapping) throws(SettingsError) {
+    package init(reading settings: StrictMapping) throws(SettingsError) {
         filters = try settings.integer("filters", in: 1...65536)
         window = MovingWindow(
             size: try Size2D(reading: settings.requiredValue("kernel")),
@@ -39,7 +39,7 @@ struct Conv2D: Layer {
         initializer = try settings.oneOf("initializer", default: .glorotUniform)
     }
 
-    var settings: [(key: String, text: String)] {
+    package var settings: [(key: String, text: String)] {
         var texts: [(key: String, text: String)] = [
             ("filters", "\(filters)"), ("kernel", window.size.yaml),
             ("stride", window.stride.yaml), ("padding", window.padding.yaml),
@@ -52,7 +52,7 @@ struct Conv2D: Layer {
         return texts
     }
 
-    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
+    package func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
         try LayerProblem.require(filters >= 1, "expects at least 1 filter, gets \(filters)")
         let (channels, _, _) = try LayerProblem.image(inputs[0])
         try LayerProblem.require(
@@ -79,7 +79,7 @@ struct Conv2D: Layer {
             slots: slots)
     }
 
-    func reference<Scalar: ReferenceScalar>(
+    package func reference<Scalar: ReferenceScalar>(
         _ node: Node, _ parameters: ParameterLayout
     ) -> any ReferenceOperation<Scalar> {
         ReferenceConvolution<Scalar>(self, node, parameters)

@@ -1,13 +1,13 @@
 import StrictYAML
 
 /// A fully connected layer, with or without a bias, and with the function that follows it.
-struct Dense: Layer {
-    static let kind = "dense"
-    static let namePrefix = "dense"
+package struct Dense: Layer {
+    package static let kind = "dense"
+    package static let namePrefix = "dense"
 
     var units: Int
-    var hasBias = true
-    var activation = Activation.linear
+    package var hasBias = true
+    package var activation = Activation.linear
     var initializer = Initializer.glorotUniform
 
     init(units: Int, hasBias: Bool, activation: Activation, initializer: Initializer) {
@@ -17,14 +17,14 @@ struct Dense: Layer {
         self.initializer = initializer
     }
 
-    init(reading settings: StrictMapping) throws(SettingsError) {
+    package init(reading settings: StrictMapping) throws(SettingsError) {
         units = try settings.integer("units", in: 1...1_048_576)
         hasBias = try settings.boolean("bias", default: true)
         activation = try settings.oneOf("activation", default: .linear)
         initializer = try settings.oneOf("initializer", default: .glorotUniform)
     }
 
-    var settings: [(key: String, text: String)] {
+    package var settings: [(key: String, text: String)] {
         var texts: [(key: String, text: String)] = [("units", "\(units)")]
         if !hasBias { texts.append(("bias", "false")) }
         texts.append(("activation", activation.rawValue))
@@ -32,7 +32,7 @@ struct Dense: Layer {
         return texts
     }
 
-    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
+    package func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
         try LayerProblem.require(units >= 1, "expects at least 1 unit, gets \(units)")
         let shape = inputs[0]
         try LayerProblem.require(
@@ -43,7 +43,7 @@ struct Dense: Layer {
                 [units, shape[0]], fanIn: shape[0], fanOut: units, initializer, hasBias: hasBias))
     }
 
-    func reference<Scalar: ReferenceScalar>(
+    package func reference<Scalar: ReferenceScalar>(
         _ node: Node, _ parameters: ParameterLayout
     ) -> any ReferenceOperation<Scalar> {
         ReferenceDense<Scalar>(self, node, parameters)

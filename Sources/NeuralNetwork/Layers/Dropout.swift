@@ -2,28 +2,28 @@ import StrictYAML
 
 /// Inverted dropout: in training each element is dropped, or kept and scaled by 1 / (1 - rate); in
 /// inference all elements stay as they are. ``DropoutMask`` draws the mask.
-struct Dropout: Layer {
-    static let kind = "dropout"
-    static let namePrefix = "dropout"
+package struct Dropout: Layer {
+    package static let kind = "dropout"
+    package static let namePrefix = "dropout"
 
     /// The probability that an element is dropped, in 0..<1.
-    var rate: Double
+    package var rate: Double
 
     init(rate: Double) { self.rate = rate }
 
-    init(reading settings: StrictMapping) throws(SettingsError) {
+    package init(reading settings: StrictMapping) throws(SettingsError) {
         rate = try settings.double("rate", "of at least 0 and below 1") { $0 >= 0 && $0 < 1 }
     }
 
-    var settings: [(key: String, text: String)] { [("rate", "\(rate)")] }
+    package var settings: [(key: String, text: String)] { [("rate", "\(rate)")] }
 
-    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
+    package func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
         try LayerProblem.require(
             rate >= 0 && rate < 1, "expects a rate of at least 0 and below 1, gets \(rate)")
         return LayerPlan(output: inputs[0])
     }
 
-    func reference<Scalar: ReferenceScalar>(
+    package func reference<Scalar: ReferenceScalar>(
         _ node: Node, _ parameters: ParameterLayout
     ) -> any ReferenceOperation<Scalar> {
         ReferenceDropout<Scalar>(node, rate: rate)

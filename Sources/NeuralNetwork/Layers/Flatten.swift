@@ -1,19 +1,19 @@
 import StrictYAML
 
 /// A change of shape. Values are stored in C, H, W order already, so nothing moves.
-struct Flatten: Layer {
-    static let kind = "flatten"
-    static let namePrefix = "flatten"
+package struct Flatten: Layer {
+    package static let kind = "flatten"
+    package static let namePrefix = "flatten"
 
-    init() {}
+    package init() {}
 
-    init(reading settings: StrictMapping) throws(SettingsError) {}
+    package init(reading settings: StrictMapping) throws(SettingsError) {}
 
-    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
+    package func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan {
         LayerPlan(output: [inputs[0].reduce(1, *)])
     }
 
-    func reference<Scalar: ReferenceScalar>(
+    package func reference<Scalar: ReferenceScalar>(
         _ node: Node, _ parameters: ParameterLayout
     ) -> any ReferenceOperation<Scalar> {
         ReferenceMap<Scalar>(node.inputElementCount, { $0 }, derivative: { _ in 1 })

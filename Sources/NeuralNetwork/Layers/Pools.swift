@@ -26,23 +26,23 @@ extension MovingWindow {
 }
 
 /// The maximum under each window.
-struct MaxPool2D: Layer {
-    static let kind = "max-pool2d"
-    static let namePrefix = "pool"
+package struct MaxPool2D: Layer {
+    package static let kind = "max-pool2d"
+    package static let namePrefix = "pool"
 
-    var window: MovingWindow
+    package var window: MovingWindow
 
     init(window: MovingWindow) { self.window = window }
 
-    init(reading settings: StrictMapping) throws(SettingsError) {
+    package init(reading settings: StrictMapping) throws(SettingsError) {
         window = try MovingWindow(readingPool: settings)
     }
 
-    var settings: [(key: String, text: String)] { window.poolSettings }
+    package var settings: [(key: String, text: String)] { window.poolSettings }
 
-    func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan { try window.planPool(inputs[0]) }
+    package func plan(_ inputs: [[Int]]) throws(LayerProblem) -> LayerPlan { try window.planPool(inputs[0]) }
 
-    func reference<Scalar: ReferenceScalar>(
+    package func reference<Scalar: ReferenceScalar>(
         _ node: Node, _ parameters: ParameterLayout
     ) -> any ReferenceOperation<Scalar> {
         ReferenceMaxPool<Scalar>(WindowWalk(node, window))

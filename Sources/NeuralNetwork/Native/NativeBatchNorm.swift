@@ -16,7 +16,7 @@ final class NativeMoments {
     /// Scale, shift, running mean and running variance, in this order.
     private let slots: [ParameterSlot]
     /// Whether the running statistics are those of every microbatch.
-    private let areStatisticsFrozen: Bool
+    let areStatisticsFrozen: Bool
     private let singles: AlignedBuffer
     private let pairs: AlignedBuffer
     /// The number of values of a channel that were merged.
@@ -82,7 +82,6 @@ final class NativeMoments {
 
     /// Merges the moments of a tile of x.
     func merge(_ x: UnsafePointer<Float>, _ tile: NativeTile) {
-        if areStatisticsFrozen { return }
         isPreparedForInference = false
         convoy_lanes_moments(x, channels, positions, tile.count, tileFirst, tileSecond)
         let here = Double(positions * tile.count)
@@ -105,7 +104,6 @@ final class NativeMoments {
     /// the flat gradient. With one value a channel the running statistics count as those of the
     /// microbatch, so that they stay.
     func finishMoments(_ batch: NativeBarrier.Batch) {
-        if areStatisticsFrozen { return prepareInference() }
         let count = Double(batch.count)
         for channel in 0..<channels {
             setAffine(channel, mean[channel], squares[channel] / valueCount)
@@ -120,12 +118,16 @@ final class NativeMoments {
         }
     }
 
-    /// Computes a and b of the running statistics, unless they are there.
+    /// Computes a and b of the running statistics, unless they are there. Where these are frozen,
+    /// they also give the numbers of the gradient of x.
     func prepareInference() {
         guard !isPreparedForInference else { return }
         isPreparedForInference = true
+        let (a, b, c) = gradientNumbers
         for channel in 0..<channels {
             setAffine(channel, Double(runningMean[channel]), Double(runningVariance[channel]))
+            guard areStatisticsFrozen else { continue }
+            (a[channel], b[channel], c[channel]) = (factors[channel], 0, 0)
         }
     }
 
@@ -153,7 +155,6 @@ final class NativeMoments {
     /// Writes the gradients of scale and shift, and computes the numbers of the gradient of x.
     func finishGradient(_ batch: NativeBarrier.Batch) {
         let (a, b, c) = gradientNumbers
-        if areStatisticsFrozen { return finishFrozenGradient(batch) }
         for channel in 0..<channels {
             let inverse = 1 / (squares[channel] / valueCount + epsilon).squareRoot()
             // The kernel measured distances from the rounded mean.
@@ -170,19 +171,14 @@ final class NativeMoments {
         }
     }
 
-    /// As ``finishGradient(_:)``, where mean and variance do not depend on x.
-    private func finishFrozenGradient(_ batch: NativeBarrier.Batch) {
-        let (a, b, c) = gradientNumbers
+    /// Writes the gradients of scale and shift where mean and variance do not depend on x.
+    func finishFrozenGradient(_ gradient: UnsafeMutablePointer<Float>) {
         for channel in 0..<channels {
             let inverse = 1 / (Double(runningVariance[channel]) + epsilon).squareRoot()
-            batch.gradient[slots[0].offset + channel] = Float(product[channel] * inverse)
-            batch.gradient[slots[1].offset + channel] = Float(sum[channel])
-            a[channel] = Float(Double(scale[channel]) * inverse)
-            b[channel] = 0
-            c[channel] = 0
+            gradient[slots[0].offset + channel] = Float(product[channel] * inverse)
+            gradient[slots[1].offset + channel] = Float(sum[channel])
         }
     }
-
 }
 
 /// The first half of a batch normalisation: the moments of its input.
@@ -212,7 +208,8 @@ final class NativeMomentsStage: NativeStage {
     }
 
     func forward() -> [NativeOperation] {
-        [
+        if moments.areStatisticsFrozen { return [] }
+        return [
             NativeOperation("moments", byteCount: input.byteCount) { [unowned self] tile in
                 guard tile.usesBatchStatistics else { return }
                 moments.merge(input.at(tile), tile)
@@ -276,7 +273,9 @@ final class NativeNormalize: NativeStage {
             NativeOperation(
                 name, byteCount: input.byteCount + output.byteCount + (skip?.byteCount ?? 0)
             ) { [unowned self] tile in
-                if !tile.usesBatchStatistics { moments.prepareInference() }
+                if !tile.usesBatchStatistics || moments.areStatisticsFrozen {
+                    moments.prepareInference()
+                }
                 convoy_lanes_affine(
                     input.at(tile), skip?.at(tile), moments.factors, moments.offsets,
                     output.at(tile), moments.channels, moments.positions, tile.count,
@@ -290,11 +289,17 @@ final class NativeNormalize: NativeStage {
         gradients.pass(to: 0)
         if skip != nil { gradients.pass(to: 1) }
         return [
-            NativeOperation("\(name) sums", byteCount: 3 * output.byteCount) {
-                [unowned self] tile in
+            NativeOperation(
+                "\(name) sums", byteCount: 3 * output.byteCount,
+                finishes: moments.areStatisticsFrozen
+            ) { [unowned self] tile in
                 moments.addGradient(
                     gradient.at(tile), output: hasReLU ? UnsafePointer(output.at(tile)) : nil,
                     x: input.at(tile), tile)
+                guard moments.areStatisticsFrozen, tile.isLast, let flat = tile.gradient else {
+                    return
+                }
+                moments.finishFrozenGradient(flat)
             }
         ]
     }

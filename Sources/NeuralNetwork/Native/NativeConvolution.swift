@@ -64,7 +64,7 @@ final class NativeConvolution: NativeStage {
         forwardGroups = window.forward()
         winograd = NativeWinograd(
             window: window, channels: from[0], outputs: to[0], hasReLU: hasReLU, pool: pool,
-            wantsInputGradient: wantsInputGradient, memory: memory)
+            wantsInputGradient: wantsInputGradient, isTrained: isTrained, memory: memory)
         let hasDirectBackward = winograd?.hasBackward != true
         padding = LanePadding(
             node, input, size: window.input, wantsInputGradient: wantsInputGradient,
@@ -240,14 +240,14 @@ final class NativeConvolution: NativeStage {
         }
         winograd.backward(
             padding.again(tile), outputGradient.at(tile), tile,
-            weightGradient: isTrained ? flat + weightSlot.offset : nil, biasGradient: biasGradient(flat),
+            weightGradient: flat + weightSlot.offset, biasGradient: biasGradient(flat),
             inputGradient: inputGradient.map { padding.target($0.at(tile)) })
         if let inputGradient { padding.finish(inputGradient.at(tile)) }
     }
 
     private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {
         guard let flat = tile.gradient else { return }
-        let source = padding.again(tile)
+        let source = isTrained ? padding.again(tile) : nil
         let lanes = Int(CONVOY_LANES)
         var walk = convoy_lane_walk(
             output_height: window.output.height, output_width: window.output.width,
@@ -256,7 +256,7 @@ final class NativeConvolution: NativeStage {
         let adds: Int32 = tile.isFirst ? 0 : 1
         forEachGroup { first, count in
             let gradient = convolutionGradient(outputGradient, first: first, count: count, tile)
-            guard isTrained else { return }
+            guard let source else { return }
             convoy_lanes_weight_gradient(
                 source, gradient, count, taps.baseAddress, taps.count, &walk,
                 flat + weightSlot.offset + first * taps.count, adds)

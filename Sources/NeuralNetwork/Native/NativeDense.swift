@@ -42,8 +42,9 @@ final class NativeDense: NativeStage {
         (inputCount, outputCount) = (node.inputElementCount, node.outputElementCount)
         weights = memory.buffer(byteCount: weightSlot.elementCount * 4)
         bias = memory.buffer(byteCount: outputCount * 4)
-        inputRows = memory.buffer(laneCount: inputCount * Self.tilesTogether)
-        gradientRows = memory.buffer(laneCount: outputCount * Self.tilesTogether)
+        let rowCount = isTrained ? Self.tilesTogether : 0
+        inputRows = memory.buffer(laneCount: inputCount * rowCount)
+        gradientRows = memory.buffer(laneCount: outputCount * rowCount)
     }
 
     var changesOutputGradient: Bool { hasReLU }

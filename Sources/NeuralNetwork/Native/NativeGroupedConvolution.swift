@@ -172,12 +172,12 @@ final class NativeGroupedConvolution: NativeStage {
 
     private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {
         guard let flat = tile.gradient else { return }
-        let source = padding.again(tile)
         let gradient = outputGradient.at(tile)
         let lanes = AlignedBuffer.lanes
         let adds: Int32 = tile.isFirst ? 0 : 1
         if hasReLU { convoy_relu_backward(gradient, output.at(tile), groups * filters * plane) }
         guard isTrained else { return }
+        let source = padding.again(tile)
         if let biasSlot {
             convoy_lanes_bias_gradient(
                 gradient, groups * filters, plane / lanes, flat + biasSlot.offset, adds)

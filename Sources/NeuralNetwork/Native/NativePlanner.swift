@@ -48,6 +48,7 @@ final class NativePlanner {
     init(
         _ network: Network, wantsImageGradient: Bool, hasMemory: Bool
     ) throws(BackendError) {
+        try NativeBackend().require(network)
         self.network = network
         self.wantsImageGradient = wantsImageGradient
         let valueCount = network.nodes.count + 1
@@ -60,7 +61,7 @@ final class NativePlanner {
             if !(node.layer is Flatten) {
                 for input in Set(inputs) { readers[input].append(node) }
             }
-            let cut = node.layer is BatchNorm ? 1 : 0
+            let cut = node.layer is BatchNorm && !network.hasFrozenStatistics(node) ? 1 : 0
             segments[node.output] = inputs.map { segments[$0] }.max()! + cut
         }
         self.roots = roots
@@ -78,9 +79,7 @@ final class NativePlanner {
             if let moments = pending[node.index] { appendNormalize(moments, node) }
             if computed.contains(node.index) { continue }
             guard let layer = node.layer as? any NativeLayer else {
-                throw BackendError(
-                    backend: .native,
-                    problem: "\(node.name): does not compute \(node.specification.kind)")
+                preconditionFailure("\(node.name) is no native layer")
             }
             layer.plan(node, in: self)
         }
@@ -147,7 +146,8 @@ final class NativePlanner {
     }
 
     /// Adds the two halves of a batch normalisation. They hand on a *normalised value*, which has a
-    /// gradient and no tensor. The second half is computed with the sum and the ReLU that follow.
+    /// gradient and no tensor. The second half is computed with the sum and the ReLU that follow. It
+    /// needs the whole microbatch, unless the statistics are frozen.
     func appendBatchNorm(_ node: Node, _ moments: NativeMoments) {
         let segment = segment(of: node)
         memory.segment = segment
@@ -160,11 +160,13 @@ final class NativePlanner {
         isWanted.append(isWanted[node.output])
         entries[segment].append(
             Entry(stage: stage, segment: segment, inputs: [input], output: normalized))
-        forwardBarriers[segment].append(
-            NativeBarrier(node: node) { moments.finishMoments($0) })
-        if isWanted[node.output] {
-            backwardBarriers[segment].append(
-                NativeBarrier(node: node, finishes: true) { moments.finishGradient($0) })
+        if !moments.areStatisticsFrozen {
+            forwardBarriers[segment].append(
+                NativeBarrier(node: node) { moments.finishMoments($0) })
+            if isWanted[node.output] {
+                backwardBarriers[segment].append(
+                    NativeBarrier(node: node, finishes: true) { moments.finishGradient($0) })
+            }
         }
         computed.insert(node.index)
         if let sum = soleReader(of: node), sum.layer is Add, sum.inputs.count == 2,
@@ -195,7 +197,7 @@ final class NativePlanner {
             computed.insert(relu.index)
             last = relu
         }
-        let segment = max(first.segment + 1, skip.map { segments[$0] } ?? 0)
+        let segment = max(segments[source.output], skip.map { segments[$0] } ?? 0)
         memory.segment = segment
         let output = memory.kept(last.outputElementCount)
         tensors[last.output] = output

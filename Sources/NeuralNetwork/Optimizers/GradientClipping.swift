@@ -19,8 +19,8 @@ public struct GradientClipping: Sendable, Hashable {
 
     /// The largest norm that a gradient keeps.
     public let limit: Double
-    /// The elements of the flat vector that are a gradient, ascending.
-    private let trained: [Range<Int>]
+    /// The elements of the flat vector that are a gradient.
+    private let trained: Range<Int>
     private let elementCount: Int
 
     /// Creates the clipping for a network.
@@ -28,15 +28,7 @@ public struct GradientClipping: Sendable, Hashable {
         precondition(limit > 0, "expected a limit above 0, found \(limit)")
         self.limit = limit
         elementCount = parameters.activeCount
-        var trained: [Range<Int>] = []
-        for slot in parameters.slots where slot.role == .trained && !slot.range.isEmpty {
-            if let last = trained.last, last.upperBound == slot.offset {
-                trained[trained.count - 1] = last.lowerBound..<slot.range.upperBound
-            } else {
-                trained.append(slot.range)
-            }
-        }
-        self.trained = trained
+        trained = 0..<parameters.statistics.lowerBound
     }
 
     /// The number of blocks of the flat vector; the last one may be shorter.
@@ -61,14 +53,11 @@ public struct GradientClipping: Sendable, Hashable {
         {
             let block = start..<min(start + size, range.upperBound)
             var lanes = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-            for stretch in trained where stretch.overlaps(block) {
-                let part = stretch.clamped(to: block)
-                withUnsafeMutablePointer(to: &lanes) { lanes in
-                    lanes.withMemoryRebound(to: Double.self, capacity: 8) { lanes in
-                        convoy_add_squares(
-                            lanes, gradientSum + (part.lowerBound - range.lowerBound),
-                            part.lowerBound - start, part.count)
-                    }
+            let part = trained.clamped(to: block)
+            withUnsafeMutablePointer(to: &lanes) { lanes in
+                lanes.withMemoryRebound(to: Double.self, capacity: 8) { lanes in
+                    convoy_add_squares(
+                        lanes, gradientSum + (start - range.lowerBound), part.count)
                 }
             }
             sums[index] =
@@ -84,7 +73,7 @@ public struct GradientClipping: Sendable, Hashable {
     ///   - weightSum: the sum of the weights of the records that the gradient was summed over. With
     ///     a sum of 0, as in an update, it is divided by 1.
     public func factor(_ sums: UnsafeBufferPointer<Double>, weightSum: Double) -> Float {
-        let norm = Self.total(sums).squareRoot() / (weightSum > 0 ? weightSum : 1)
+        let norm = Self.total(sums).squareRoot() / BatchStatistics.divisor(weightSum)
         let factor = limit / (norm + 1e-6)
         return factor >= 1 ? 1 : Float(factor)
     }
@@ -109,11 +98,9 @@ public struct GradientClipping: Sendable, Hashable {
         _ range: Range<Int>, gradientSum: UnsafePointer<Float>, by factor: Float,
         into result: UnsafeMutablePointer<Float>
     ) {
-        if result != gradientSum { result.update(from: gradientSum, count: range.count) }
-        for stretch in trained where stretch.overlaps(range) {
-            let part = stretch.clamped(to: range)
-            let start = part.lowerBound - range.lowerBound
-            convoy_scale_all(result + start, result + start, factor, part.count)
-        }
+        let count = trained.clamped(to: range).count
+        convoy_scale_all(result, gradientSum, factor, count)
+        guard result != gradientSum else { return }
+        (result + count).update(from: gradientSum + count, count: range.count - count)
     }
 }

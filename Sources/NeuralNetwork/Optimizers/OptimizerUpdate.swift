@@ -29,7 +29,7 @@ extension OptimizerSpecification {
             state.count == stateNames.count,
             "optimizer \(name): expected \(stateNames.count) state vectors, found \(state.count)")
         var divisor = Float(sampleCount)
-        if let weightSum { divisor = weightSum > 0 ? Float(weightSum) : 1 }
+        if let weightSum { divisor = Float(BatchStatistics.divisor(weightSum)) }
         switch self {
         case .sgd(let sgd):
             var numbers = convoy_sgd_step(

@@ -27,16 +27,3 @@ public struct ParameterGroup: Sendable, Hashable {
         return (rate, decay)
     }
 }
-
-extension Network {
-    /// Refuses a group that is for no tensor of the network.
-    public func requireNames(_ groups: [ParameterGroup]) throws(ModelError) {
-        for group in groups
-        where !parameters.slots.contains(where: { group.match.matches($0.name) }) {
-            throw .model(
-                model: specification.name,
-                problem: "groups: expected a match that names tensors of the model, found "
-                    + "\(group.match)\(nameHint(group.match))")
-        }
-    }
-}

@@ -69,7 +69,7 @@ public struct UpdateRule: Sendable, Hashable {
         self.optimizer = optimizer
         self.rates = rates
         var stretches: [Stretch] = []
-        for slot in parameters.slots.sorted(by: { $0.offset < $1.offset }) {
+        for slot in parameters.slots {
             let change: Change
             switch slot.role {
             case .trained:
@@ -132,6 +132,7 @@ public struct UpdateRule: Sendable, Hashable {
         into newWeights: UnsafeMutablePointer<Float>, gradientSum: UnsafePointer<Float>,
         sampleCount: Int, weightSum: Double? = nil, state: [UnsafeMutablePointer<Float>]
     ) {
+        let ofOptimizer = state.prefix(optimizer.stateNames.count)
         for stretch in stretches where stretch.range.overlaps(range) {
             let part = stretch.range.clamped(to: range)
             let start = part.lowerBound - range.lowerBound
@@ -141,7 +142,7 @@ public struct UpdateRule: Sendable, Hashable {
                     step: step, weights: weights + start, into: newWeights + start,
                     gradientSum: gradientSum + start, sampleCount: sampleCount,
                     weightSum: weightSum,
-                    state: state.prefix(state.count - (average == nil ? 0 : 1)).map { $0 + start },
+                    state: ofOptimizer.map { $0 + start },
                     count: part.count)
             case .average(let momentum):
                 let (kept, new) = (Float(1 - momentum), Float(momentum))

@@ -16,13 +16,13 @@ public struct WeightAverage: Sendable, Hashable {
 
     /// The share of the average that an update keeps, above 0 and below 1.
     public let decay: Double
-    private let statistics: [Range<Int>]
+    private let statistics: Range<Int>
 
     /// Creates the average of a network's weights.
     public init(decay: Double, _ parameters: ParameterLayout) {
         precondition(decay > 0 && decay < 1, "expected a decay between 0 and 1, found \(decay)")
         self.decay = decay
-        statistics = parameters.slots.filter { $0.role == .statistic }.map(\.range)
+        statistics = parameters.statistics
     }
 
     /// Takes in the weights after an update.
@@ -38,10 +38,9 @@ public struct WeightAverage: Sendable, Hashable {
         for i in 0..<range.count {
             average[i] = Float(decay * Double(average[i]) + new * Double(weights[i]))
         }
-        for statistic in statistics where statistic.overlaps(range) {
-            let part = statistic.clamped(to: range)
-            let start = part.lowerBound - range.lowerBound
-            (average + start).update(from: weights + start, count: part.count)
-        }
+        guard statistics.overlaps(range) else { return }
+        let part = statistics.clamped(to: range)
+        let start = part.lowerBound - range.lowerBound
+        (average + start).update(from: weights + start, count: part.count)
     }
 }

@@ -3,7 +3,7 @@
 /// The passes are specialised for Float and Double by hand: they are called by the protocol, where
 /// the compiler does not see the type. An object belongs to one thread. It may keep what the
 /// backward pass needs of the forward pass.
-protocol ReferenceOperation<Scalar>: AnyObject {
+package protocol ReferenceOperation<Scalar>: AnyObject {
     associatedtype Scalar: ReferenceScalar
 
     /// Writes the output.
@@ -14,7 +14,7 @@ protocol ReferenceOperation<Scalar>: AnyObject {
 }
 
 /// What a node reads and writes in one pass.
-struct ReferencePass<Scalar: ReferenceScalar> {
+package struct ReferencePass<Scalar: ReferenceScalar> {
     /// The number of records.
     var count: Int
     /// The inputs, each row-major [count, elements].

@@ -79,16 +79,9 @@ public enum CheckpointReader {
         // size that the file does not have.
         let slots = layout.slots.filter { !mayLack($0) }
         let found = try slots.map { slot throws(RunError) in
-            guard let tensor = tensors[prefix + slot.name] else {
-                let names = tensors.tensors.map(\.name).joined(separator: ", ")
-                throw .checkpoint("\(file): expected tensor \(prefix + slot.name), found \(names)")
-            }
-            guard tensor.shape == slot.shape else {
-                throw .checkpoint(
-                    "\(file): tensor \(tensor.name): expected shape \(slot.shape), found "
-                        + "\(tensor.shape); is it a checkpoint of another model?")
-            }
-            return tensor
+            try tensor(
+                tensors, prefix: prefix, for: slot, file: file,
+                advice: "; is it a checkpoint of another model?")
         }
         let buffer = FloatBuffer(count: layout.elementCount)
         for (slot, tensor) in zip(slots, found) {
@@ -99,6 +92,28 @@ public enum CheckpointReader {
             }
         }
         return buffer
+    }
+
+    /// Returns the tensor of a slot.
+    ///
+    /// - Parameter advice: the end of the message when it is missing or has another shape.
+    static func tensor(
+        _ tensors: SafeTensorsFile, prefix: String, for slot: ParameterSlot, file: String,
+        advice: String
+    ) throws(RunError) -> SafeTensor {
+        guard let tensor = tensors[prefix + slot.name] else {
+            let names = tensors.tensors.map(\.name)
+            throw .checkpoint(
+                "\(file): expected tensor \(prefix + slot.name) \(slot.shape), found "
+                    + names.prefix(6).joined(separator: ", ")
+                    + (names.count > 6 ? " and \(names.count - 6) more" : "") + advice)
+        }
+        guard tensor.shape == slot.shape else {
+            throw .checkpoint(
+                "\(file): tensor \(tensor.name): expected shape \(slot.shape), found "
+                    + "\(tensor.shape)\(advice)")
+        }
+        return tensor
     }
 
     /// Reads a model and its weights.

@@ -17,30 +17,38 @@ package struct InitialWeights {
     ///   it; `.configuration` for an exception that names no tensor.
     package init(_ configuration: RunConfiguration, _ network: Network) throws(RunError) {
         let layout = network.parameters
-        let drawn = network.initialParameters(seed: configuration.training.seed)
-        let weights = FloatBuffer(count: drawn.count)
-        drawn.withUnsafeBytes { weights.copy($0) }
+        let weights = FloatBuffer(count: layout.elementCount)
         self.weights = weights
+        func draw(where isDrawn: (ParameterSlot) -> Bool) {
+            for (index, slot) in layout.slots.enumerated() where isDrawn(slot) {
+                network.initialize(
+                    slot: index, seed: configuration.training.seed,
+                    UnsafeMutableBufferPointer(
+                        start: weights.pointer + slot.offset, count: slot.elementCount))
+            }
+        }
         let patterns = configuration.initial.except.map(NamePattern.init)
         guard let path = configuration.initial.file else {
             guard patterns.isEmpty else {
                 throw .configuration("init.except: expected init.file with it, found none")
             }
+            draw { _ in true }
             report = nil
             return
         }
-        for pattern in patterns
-        where !layout.slots.contains(where: { pattern.matches($0.name) }) {
-            throw .configuration(
-                "init.except: expected a pattern that names tensors of the model, found "
-                    + "\(pattern)\(network.nameHint(pattern))")
+        do throws(ModelError) {
+            try network.requireTensors(of: patterns, "init.except: expected a pattern")
+        } catch {
+            throw .configuration("\(error)")
         }
         let file = try CheckpointReader.modelFile(path)
         let tensors = try CheckpointReader.tensors(file)
         let isExcepted = { (name: String) in patterns.contains { $0.matches(name) } }
         let wanted = layout.slots.filter { !isExcepted($0.name) }
         let found = try wanted.map { slot throws(RunError) in
-            try Self.tensor(tensors, for: slot, file: file)
+            try CheckpointReader.tensor(
+                tensors, prefix: "", for: slot, file: file,
+                advice: "; init.except (--init-except) names what is drawn from the seed")
         }
         for (slot, tensor) in zip(wanted, found) {
             let values: [Float]
@@ -54,6 +62,7 @@ package struct InitialWeights {
             }
             values.withUnsafeBytes { weights.copy($0, to: slot.offset) }
         }
+        draw { isExcepted($0.name) }
         let fresh = layout.slots.filter { isExcepted($0.name) }.map { "\($0.name) \($0.shape)" }
         let names = Set(wanted.map(\.name))
         let unused = tensors.tensors.filter { !names.contains($0.name) }.map {
@@ -69,26 +78,5 @@ package struct InitialWeights {
         let shown = names.prefix(4).joined(separator: ", ")
         return "; \(names.count) \(what): \(shown)"
             + (names.count > 4 ? " and \(names.count - 4) more" : "")
-    }
-
-    /// Returns the tensor of a slot.
-    private static func tensor(
-        _ tensors: SafeTensorsFile, for slot: ParameterSlot, file: String
-    ) throws(RunError) -> SafeTensor {
-        guard let tensor = tensors[slot.name] else {
-            let names = tensors.tensors.map(\.name)
-            let shown = names.prefix(6).joined(separator: ", ")
-            throw .checkpoint(
-                "\(file): expected tensor \(slot.name) \(slot.shape), found \(shown)"
-                    + (names.count > 6 ? " and \(names.count - 6) more" : "")
-                    + "; init.except (--init-except) names what is drawn from the seed")
-        }
-        guard tensor.shape == slot.shape else {
-            throw .checkpoint(
-                "\(file): tensor \(slot.name): expected shape \(slot.shape), found "
-                    + "\(tensor.shape); init.except (--init-except) names what is drawn from the "
-                    + "seed")
-        }
-        return tensor
     }
 }

@@ -1,3 +1,4 @@
+import Backends
 import Buffers
 import Checksums
 import ClusterProtocol
@@ -163,9 +164,7 @@ public struct Model: Sendable {
             logits(
                 Array(outputs[..<(part.sampleCount * classes)]),
                 Array(UnsafeBufferPointer(start: batch.labels, count: batch.count)))
-            sums.sampleCount += part.sampleCount
-            sums.lossSum += part.lossSum
-            sums.correctCount += part.correctCount
+            sums = sums + part
         }
         let total = Double(sums.sampleCount)
         return Evaluation(

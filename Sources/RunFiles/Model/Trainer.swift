@@ -1,3 +1,4 @@
+import Backends
 import Buffers
 import ClusterProtocol
 import NeuralNetwork
@@ -45,6 +46,7 @@ public final class Trainer {
     /// The data set with the configuration's transformations applied.
     private let transformed: DataSet
     private var material: RunMaterial
+    private var rule: UpdateRule
     private var threads: [Worker]
     private var weights: FloatBuffer
     private var next: FloatBuffer
@@ -59,10 +61,21 @@ public final class Trainer {
     private final class Worker {
         let engine: any GradientEngine
         let batch: Microbatch
+        /// Whether the engine has the frozen weights, which never change.
+        private var hasFrozen = false
 
         init(engine: any GradientEngine, batch: Microbatch) {
             self.engine = engine
             self.batch = batch
+        }
+
+        /// Gives the engine the weights of a step.
+        func load(_ weights: UnsafePointer<Float>) {
+            let layout = engine.network.parameters
+            for layer in hasFrozen ? layout.activeLayers : layout.layers.indices {
+                engine.setParameters(weights, ofLayer: layer)
+            }
+            hasFrozen = true
         }
     }
 
@@ -96,10 +109,13 @@ public final class Trainer {
         let first = try InitialWeights(configuration, network).weights
         weights = first
         next = FloatBuffer(count: first.count)
-        let frozen = network.parameters.frozen
-        next.copy(first.bytes(frozen), to: frozen.lowerBound)
         published = FloatBuffer(count: first.count)
-        let rule = material.updateRule
+        // What is frozen does not travel, so it is not rounded.
+        let frozen = network.parameters.frozen
+        for vector in [next, published] {
+            vector.copy(first.bytes(frozen), to: frozen.lowerBound)
+        }
+        rule = material.updateRule
         state = rule.stateNames.map { name in
             let vector = FloatBuffer(count: first.count)
             if name == WeightAverage.name { vector.copy(first.bytes) }
@@ -140,7 +156,6 @@ public final class Trainer {
     /// Goes on with what was frozen until now: all vectors are put in slot order.
     private func unfreeze() throws(RunError) {
         guard let order = material.network.parameters.order else { return }
-        material = try material.unfrozen()
         func inSlotOrder(_ vector: FloatBuffer) -> FloatBuffer {
             let result = FloatBuffer(count: vector.count)
             var end = 0
@@ -152,8 +167,10 @@ public final class Trainer {
         }
         weights = inSlotOrder(weights)
         state = state.map(inSlotOrder)
+        material = try material.unfrozen()
+        rule = material.updateRule
         threads = try Self.workers(threads.count, material, data.description)
-        squares = Array(repeating: 0, count: material.updateRule.clipping?.blockCount ?? 0)
+        squares = Array(repeating: 0, count: rule.clipping?.blockCount ?? 0)
     }
 
     /// Returns a model with the present weights.
@@ -200,11 +217,9 @@ public final class Trainer {
             throw .divergence("step \(step): expected a finite loss, found \(loss)")
         }
         let sum = sum(of: material.tree.root)
-        let rule = material.updateRule
         if let clipping = rule.clipping { clip(sum, clipping, totals.weightSum) }
         rule.update(
-            0..<material.network.parameters.activeCount, step: step + 1, weights: weights.pointer,
-            into: next.pointer,
+            0..<activeCount, step: step + 1, weights: weights.pointer, into: next.pointer,
             gradientSum: sum.pointer, sampleCount: totals.sampleCount,
             weightSum: totals.weightSum, state: state.map(\.pointer))
         swap(&weights, &next)
@@ -219,7 +234,7 @@ public final class Trainer {
 
     /// Scales a gradient whose norm is beyond the limit, in place.
     private func clip(_ sum: FloatBuffer, _ clipping: GradientClipping, _ weightSum: Double) {
-        let all = 0..<material.network.parameters.activeCount
+        let all = 0..<activeCount
         let factor = squares.withUnsafeMutableBufferPointer { squares -> Float in
             guard let base = squares.baseAddress else { return 1 }
             clipping.measure(all, gradientSum: sum.pointer, into: base)
@@ -242,12 +257,9 @@ public final class Trainer {
         defer { statistics.deallocate() }
         let drawn = Atomic(0)
         let fault = Mutex<DataError?>(nil)
-        // What is frozen does not travel, so it is not rounded.
-        let layout = material.network.parameters
-        wire.round(weights.pointer, into: published.pointer, count: layout.activeCount)
-        published.copy(weights.bytes(layout.frozen), to: layout.frozen.lowerBound)
+        wire.round(weights.pointer, into: published.pointer, count: activeCount)
         let work: (Worker) -> Void = { [self] worker in
-            worker.engine.setParameters(published.pointer)
+            worker.load(published.pointer)
             while true {
                 let index = drawn.add(1, ordering: .relaxed).oldValue
                 guard index < count, fault.withLock({ $0 == nil }) else { return }
@@ -275,6 +287,9 @@ public final class Trainer {
 
     private var wire: WirePrecision { configuration.training.wirePrecision }
 
+    /// The number of elements at the beginning of the flat vector that change.
+    private var activeCount: Int { material.network.parameters.activeCount }
+
     /// Computes the gradient of one virtual worker and rounds it as for the wire.
     private func compute(
         _ virtualWorker: VirtualWorkerIndex, _ worker: Worker
@@ -289,7 +304,7 @@ public final class Trainer {
         let gradient = leaves[virtualWorker.value].pointer
         let found = worker.engine.computeGradient(
             worker.batch.view, epoch: epoch, into: gradient)
-        wire.round(gradient, into: gradient, count: leaves[virtualWorker.value].count)
+        wire.round(gradient, into: gradient, count: activeCount)
         return found
     }
 
@@ -306,8 +321,9 @@ public final class Trainer {
         guard let (left, right) = children(of: node) else { return leaves[node.index] }
         let sum = sum(of: left)
         guard let right else { return sum }
-        FlatVector.add(sum.pointer, self.sum(of: right).pointer, into: sum.pointer, count: sum.count)
-        wire.round(sum.pointer, into: sum.pointer, count: sum.count)
+        FlatVector.add(
+            sum.pointer, self.sum(of: right).pointer, into: sum.pointer, count: activeCount)
+        wire.round(sum.pointer, into: sum.pointer, count: activeCount)
         return sum
     }
 
@@ -318,11 +334,6 @@ public final class Trainer {
         guard let (left, right) = children(of: node) else { return leaves[node.index] }
         let first = total(of: left, leaves)
         guard let right else { return first }
-        let second = total(of: right, leaves)
-        return BatchStatistics(
-            sampleCount: first.sampleCount + second.sampleCount,
-            lossSum: first.lossSum + second.lossSum,
-            correctCount: first.correctCount + second.correctCount,
-            weightSum: first.weightSum + second.weightSum)
+        return first + total(of: right, leaves)
     }
 }

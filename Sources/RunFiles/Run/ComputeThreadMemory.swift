@@ -1,3 +1,4 @@
+import Backends
 import NeuralNetwork
 
 /// The memory that one compute thread of a worker takes.

@@ -1,3 +1,4 @@
+import Backends
 import Checksums
 import ClusterProtocol
 import FoundationEssentials

@@ -1,3 +1,4 @@
+import Backends
 import ClusterProtocol
 import NeuralNetwork
 import Partitions

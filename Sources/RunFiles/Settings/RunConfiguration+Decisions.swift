@@ -96,7 +96,10 @@ extension RunMaterial {
 
     /// A fingerprint of ``decisions`` in 16 hexadecimal digits. It is equal in all processes that
     /// compute the same bits.
-    public var settingsFingerprint: String {
+    public var settingsFingerprint: String { settingsFingerprint(isUnfrozen: isUnfrozen) }
+
+    /// The fingerprint of this material, or of the run's other plan.
+    package func settingsFingerprint(isUnfrozen: Bool) -> String {
         let text =
             decisions.map { "\($0.key) \($0.text)" }.joined(separator: "\n")
             + (isUnfrozen ? "\nunfrozen" : "")

@@ -278,7 +278,7 @@ public struct RunConfiguration: Sendable, Hashable {
             } else {
                 try network.requireClassifier(classCount: data.classCount)
             }
-            try network.requireNames(groups)
+            try network.requireTensors(of: groups.map(\.match), "groups: expected a match")
             return try network.freezing(freeze.map(NamePattern.init))
         } catch {
             throw .model("model: \(error)")

@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// The role of a tensor that an operation reads or writes.
 enum OneDNNArgument {

@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// A builder works out the steps of a plan, stage by stage: forward in order, then backward.
 ///
 /// ReLU and dropout work in place. A layer before them that derives its ReLU's mask from its own
@@ -73,7 +75,7 @@ struct OneDNNPlanBuilder {
         }
         let (size, stride) = (window.size, window.stride)
         guard size.height * size.width < 0xFFFF else {
-            throw OneDNN.failure(
+            throw OneDNNLibrary.failure(
                 "layer \(layer.name) has a window of \(size.height)x\(size.width); "
                     + "at most 65,534 elements are supported")
         }

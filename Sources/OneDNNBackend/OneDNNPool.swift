@@ -1,4 +1,5 @@
 import CKernels
+import NeuralNetwork
 
 /// Max-pooling in the channel-blocked layout of its input; see `convoy_max_pool`.
 ///

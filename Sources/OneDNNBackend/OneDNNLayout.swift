@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// The element type, the shape, and the order of the elements of a tensor in memory.
 ///
@@ -42,7 +43,7 @@ final class OneDNNLayout {
     convenience init(_ element: OneDNNElement, _ shape: [Int], _ order: Order) throws(BackendError) {
         var handle: OpaquePointer?
         let dimensions = shape.map { Int64($0) }
-        try OneDNN.check(
+        try OneDNNLibrary.check(
             convoy_dnnl_layout_create(
                 &handle, element.code, Int32(shape.count), dimensions, Self.code(order)),
             "describing \(shape)")

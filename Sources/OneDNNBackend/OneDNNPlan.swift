@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// The operations, buffers and order of work of one network for tiles of one size.
 ///
 /// A plan is made once, with every buffer; a step allocates none. Layouts: activations stay in the

@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// A primitive of oneDNN that is ready to run.
 ///
@@ -25,7 +26,7 @@ final class OneDNNOperation {
         reorder source: OneDNNLayout, to destination: OneDNNLayout, _ context: OneDNNContext
     ) throws(BackendError) {
         var handle: OpaquePointer?
-        try OneDNN.check(
+        try OneDNNLibrary.check(
             convoy_dnnl_reorder_create(
                 &handle, context.handle, source.handle, destination.handle),
             "planning a reorder of \(source.shape)")

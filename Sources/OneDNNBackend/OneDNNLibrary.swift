@@ -1,8 +1,9 @@
 import COneDNN
+import NeuralNetwork
 import Synchronization
 
 /// The oneDNN library in this process.
-public enum OneDNN {
+enum OneDNNLibrary {
     /// The instruction set that this process computes with, once an engine exists.
     private static let settled = Mutex<String?>(nil)
 

@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// Steps in order, each with the name of the layer that it is part of.
 struct OneDNNStepList {
     private(set) var steps: [OneDNNStep] = []

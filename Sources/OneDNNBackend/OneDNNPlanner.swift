@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// A planner collects a plan's steps and buffers while the stages are worked out.
 final class OneDNNPlanner {
     let context: OneDNNContext

@@ -1,4 +1,5 @@
 import CKernels
+import NeuralNetwork
 
 /// Inverted dropout in place, on tensors in the element order of ``DropoutMask``.
 ///

@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// The parts of a ``OneDNNPlan`` and their times.
 final class OneDNNProfile: EngineProfile {
     let parts: [EnginePart]
@@ -64,9 +66,9 @@ final class OneDNNProfile: EngineProfile {
             step.run(plan.context, isFirstTile: true, dropout: dropout)
             stopwatch.lap(&times)
         }
-        SoftmaxCrossEntropy.evaluate(
-            logits: plan.outputs, labels: batch.labels + start, count: count,
-            classCount: network.outputElementCount, gradient: plan.outputGradients,
+        engine.configuration.loss.evaluate(
+            outputs: plan.outputs, batch: batch, records: start..<start + count,
+            outputCount: network.outputElementCount, gradient: plan.outputGradients,
             into: &statistics)
         plan.clearOutputGradients(from: count)
         stopwatch.lap(&times)

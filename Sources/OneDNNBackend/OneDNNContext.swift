@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// The engine and the stream of oneDNN that one Convoy engine uses.
 ///
@@ -9,7 +10,7 @@ final class OneDNNContext {
 
     init() throws(BackendError) {
         var handle: OpaquePointer?
-        try OneDNN.check(convoy_dnnl_context_create(&handle), "starting oneDNN")
+        try OneDNNLibrary.check(convoy_dnnl_context_create(&handle), "starting oneDNN")
         self.handle = handle!
     }
 

@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// An operation with its arguments.
 ///
@@ -12,7 +13,7 @@ final class OneDNNCall {
     init(_ operation: OneDNNOperation) throws(BackendError) {
         self.operation = operation
         var handle: OpaquePointer?
-        try OneDNN.check(convoy_dnnl_call_create(&handle, operation.handle), "planning a call")
+        try OneDNNLibrary.check(convoy_dnnl_call_create(&handle, operation.handle), "planning a call")
         self.handle = handle!
     }
 

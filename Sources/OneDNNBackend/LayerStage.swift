@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// A node as this backend plans it. A ReLU that follows a layer with weights is part of that
 /// layer's stage. Flatten has no stage, because it changes only how a shape is read.
 enum LayerStage {
@@ -21,13 +23,9 @@ enum LayerStage {
     ///
     /// - Throws: ``BackendError`` that names the first node that this backend does not compute.
     static func list(_ network: Network) throws(BackendError) -> [LayerStage] {
+        try OneDNNBackend().require(network)
         var stages: [LayerStage] = []
         for node in network.nodes {
-            if let problem = problem(node, network) {
-                throw BackendError(
-                    backend: .oneDNN,
-                    problem: "\(node.name): \(problem) computed by native and reference alone")
-            }
             switch node.layer {
             case let layer as Conv2D:
                 stages.append(.convolution(node, hasReLU: layer.activation == .relu))

@@ -1,4 +1,5 @@
 import CKernels
+import NeuralNetwork
 
 /// One operation on a tile. A plan is a list of these steps; running one allocates no buffer.
 enum OneDNNStep {

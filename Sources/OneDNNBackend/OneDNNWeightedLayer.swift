@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// A convolution or a dense layer. It makes its three operations (forward, weight gradient, input
 /// gradient) in the layouts that suit them.
@@ -214,7 +215,7 @@ struct OneDNNWeightedLayer {
                 &handle, planner.context.handle, direction, source.handle, weights.handle,
                 bias?.handle, destination.handle, relu, forward?.handle)
         }
-        try OneDNN.check(status, "planning layer \(layer.name) (\(layer.inputShape))")
+        try OneDNNLibrary.check(status, "planning layer \(layer.name) (\(layer.inputShape))")
         return OneDNNOperation(
             adopting: handle!, kind: window == nil ? .innerProduct : .convolution)
     }

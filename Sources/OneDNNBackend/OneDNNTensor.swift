@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// The activations, weights or gradients of one tile: their bytes and their layout.
 struct OneDNNTensor {
     let layout: OneDNNLayout

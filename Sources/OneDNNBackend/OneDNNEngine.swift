@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// The backend of Intel's oneDNN: one thread, and tiles of a fixed number of images.
 ///
 /// Determinism: the bits depend on the network, the configuration (seed, tile size, precision,
@@ -23,10 +25,10 @@ public final class OneDNNEngine: GradientEngine {
     /// - Throws: ``BackendError`` for an instruction set that this host or process cannot have, for
     ///   bf16 without its instructions, and for a network that oneDNN refuses.
     public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
-        let instructionSet = try OneDNN.settle(configuration.instructionSet)
-        try Backends.requireInstructions(
-            .oneDNN, precision: configuration.precision, instructionSet: instructionSet)
-        try OneDNN.useOneThread()
+        let instructionSet = try OneDNNLibrary.settle(configuration.instructionSet)
+        try OneDNNBackend().requireInstructions(
+            configuration.precision, instructionSet: instructionSet)
+        try OneDNNLibrary.useOneThread()
         self.network = network
         self.configuration = configuration
         self.instructionSet = instructionSet
@@ -157,7 +159,7 @@ public final class OneDNNEngine: GradientEngine {
 
     /// Holds oneDNN to one thread on the calling thread; a failure stops the process.
     func holdOneThread() {
-        do throws(BackendError) { try OneDNN.useOneThread() } catch {
+        do throws(BackendError) { try OneDNNLibrary.useOneThread() } catch {
             preconditionFailure("\(error)")
         }
     }

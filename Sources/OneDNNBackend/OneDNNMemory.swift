@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// A layout over bytes.
 ///
@@ -17,7 +18,7 @@ final class OneDNNMemory {
             buffer.byteCount >= layout.byteCount,
             "a buffer of \(buffer.byteCount) bytes for a layout of \(layout.byteCount)")
         var handle: OpaquePointer?
-        try OneDNN.check(
+        try OneDNNLibrary.check(
             convoy_dnnl_memory_create(&handle, context.handle, layout.handle, buffer.bytes),
             "making a memory of shape \(layout.shape)")
         self.handle = handle!
@@ -29,7 +30,7 @@ final class OneDNNMemory {
     init(_ context: OneDNNContext, pointing layout: OneDNNLayout) throws(BackendError) {
         precondition(layout.shape == layout.paddedShape, "a pointing memory has no padding")
         var handle: OpaquePointer?
-        try OneDNN.check(
+        try OneDNNLibrary.check(
             convoy_dnnl_memory_create(&handle, context.handle, layout.handle, nil),
             "making a memory of shape \(layout.shape)")
         self.handle = handle!

@@ -1,3 +1,5 @@
+import NeuralNetwork
+
 /// The copying of one tensor between the flat vector and the layout that the tensor is used in.
 struct OneDNNParameterMove {
     enum Kind {

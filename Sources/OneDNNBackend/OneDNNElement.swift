@@ -1,4 +1,5 @@
 import COneDNN
+import NeuralNetwork
 
 /// The element type of a tensor.
 enum OneDNNElement: Hashable {

@@ -1,4 +1,5 @@
 import CKernels
+import NeuralNetwork
 
 /// The gradient of one layer's weights and bias, summed over tiles in tile order.
 ///
