@@ -137,6 +137,23 @@ extension Integration {
             #expect(summary.reason == (try quiet.records.summary().reason))
         }
 
+        /// All processes died before the file named the best checkpoint, which was on disk. Nothing
+        /// better comes later, since the weights no longer change.
+        @Test func theBestIsNamedAnew() throws {
+            var configuration = try sample().with(workers: 1, servers: 1)
+            configuration.training.steps = 12
+            let run = try TrainRun(configuration, in: directory, "run")
+            _ = try run.weights()
+            let directory = run.records.directory
+            let best = try #require(BestCheckpoint.read(directory))
+            FileSystem.remove(directory.bestCheckpoint)
+            _ = try Command.succeed([
+                "train", "--resume", directory.path, "--steps", "18", "--change-settings",
+                "--learning-rate", "1e-30",
+            ])
+            #expect(BestCheckpoint.read(directory)?.step == best.step)
+        }
+
         /// A run that has ended early is complete: it goes on only with changed settings.
         @Test func anEarlyEndIsAnEnd() throws {
             let configuration = try sample().with(workers: 2, servers: 1)

@@ -183,9 +183,28 @@ import Testing
         #expect(history.entries.isEmpty)
     }
 
+    private func evaluation(_ step: Int, correct: Int) -> EvaluationSummary {
+        EvaluationSummary(
+            step: Step(step), recordCount: 20, correctCount: correct, lossSum: 1, trainingSeconds: 0)
+    }
+
+    /// A run that goes back to an earlier checkpoint repeats an evaluation that was the best: its
+    /// checkpoint was not written yet, and will be wanted.
+    @Test func goingBackTakesALaterBestBack() {
+        var recovery = CoordinatorMachine.Recovery()
+        for (step, correct) in [(2, 7), (4, 5), (6, 9)] {
+            recovery.add(.evaluated(evaluation(step, correct: correct)))
+        }
+        #expect(recovery.best?.step == Step(6) && recovery.bestCorrectCount == 9)
+        recovery.add(.resumed(Step(5)))
+        #expect(recovery.best?.step == Step(2) && recovery.bestCorrectCount == 7)
+        recovery.add(.resumed(Step(1)))
+        #expect(recovery.best == nil && recovery.bestCorrectCount == -1)
+    }
+
     @Test func theJournalTellsOfIt() {
         var recovery = CoordinatorMachine.Recovery()
-        recovery.bestCorrectCount = 7
+        recovery.add(.evaluated(evaluation(2, correct: 7)))
         let change = SettingChange(key: "training.seed", from: "1", to: "2")
         recovery.add(.changed(step: Step(4), settings: [change], formerSource: nil))
         #expect(recovery.history.lines == ["step 4: training.seed 1 -> 2"])

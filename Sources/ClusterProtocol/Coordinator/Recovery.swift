@@ -20,9 +20,10 @@ extension CoordinatorMachine {
         /// The last step whose weights were evaluated, among the evaluations that still count: those up
         /// to the checkpoint at which the run was last resumed, and those since.
         public private(set) var evaluated: Step?
-        /// The highest number of test records that an evaluation found to be classified correctly; -1
-        /// before the first evaluation, and after a change of the data source.
-        public var bestCorrectCount = -1
+        /// The evaluations that found better weights than all before them: by the metric of early
+        /// stopping, or by accuracy. Those of former data, and those after the checkpoint at which the
+        /// run was last resumed, do not count.
+        private var bests: [EvaluationSummary] = []
         /// The time spent in training steps from `countedFrom` on, in seconds.
         public var trainingSeconds = 0.0
         /// The first step that `trainingSeconds` covers.
@@ -38,8 +39,11 @@ extension CoordinatorMachine {
         /// The step whose loss, or whose new weights, were not finite numbers; nil when all numbers
         /// were finite.
         public var diverged: Step?
-        /// The evaluation of the best weights: by the metric of early stopping, or by accuracy.
-        public var best: EvaluationSummary?
+        /// The evaluation of the best weights; nil before the first one, and after a change of the data
+        /// source.
+        public var best: EvaluationSummary? { bests.last }
+        /// The number of test records that the best weights classify correctly; -1 where there are none.
+        public var bestCorrectCount: Int { best?.correctCount ?? -1 }
         /// What was decided from the evaluations.
         public private(set) var course = EvaluationCourse()
         /// The step at which the run ended well; nil when it did not, or was taken further since.
@@ -77,6 +81,7 @@ extension CoordinatorMachine {
                 hosts = []
                 evaluated = evaluated.map { min($0, step) }
                 course.goBack(to: step)
+                bests.removeAll { $0.step > step }
                 trainingSeconds = 0
                 countedFrom = step
             case .finished(let step, let exitCode): finished = exitCode == ExitCode.done ? step : nil
@@ -86,7 +91,7 @@ extension CoordinatorMachine {
                 history.add(.init(step: step, changes: changes, formerSource: source))
                 course.change(changes, at: step)
                 // Accuracies on other test records say nothing about the accuracy on the present ones.
-                if changes.contains(where: { $0.key == "data.source" }) { bestCorrectCount = -1 }
+                if changes.contains(where: { $0.key == "data.source" }) { bests = [] }
             case .settled(let name): instructionSet = name
             case .joined(let peer, let role, _, _):
                 members.insert(peer)
@@ -110,8 +115,7 @@ extension CoordinatorMachine {
                 trainingSeconds = summary.trainingSeconds
                 course.add(summary)
                 if course.isBest(summary, bestCorrectCount: bestCorrectCount) {
-                    bestCorrectCount = summary.correctCount
-                    best = summary
+                    bests.append(summary)
                 }
             }
         }

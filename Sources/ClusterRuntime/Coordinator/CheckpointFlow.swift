@@ -51,12 +51,14 @@ final class CheckpointFlow {
         lastWritten = plan.start.step
         lastWeightsSHA256 = plan.start.weightsSHA256
         isJudged = plan.settings.configuration.training.earlyStopping != nil
-        let isOtherData = (plan.recovery?.bestCorrectCount ?? -1) < 0
         hasAccuracy = plan.material.loss.hasAccuracy
-        best =
-            plan.settings.isResuming && !isOtherData && (hasAccuracy || isJudged)
-            ? BestCheckpoint.newest(
-                plan.settings.directory, plan.recovery, plan.store, hasAccuracy: hasAccuracy) : nil
+        guard plan.settings.isResuming, plan.recovery?.best != nil, hasAccuracy || isJudged else {
+            return
+        }
+        let noted = BestCheckpoint.read(plan.settings.directory)
+        best = BestCheckpoint.newest(noted, plan.recovery, plan.store, hasAccuracy: hasAccuracy)
+        // The coordinator before this one may have died before it named the checkpoint.
+        if best?.step != noted?.step { nameBest() }
     }
 
     /// Keeps a snapshot until the coordinator decides about it.
@@ -122,7 +124,7 @@ final class CheckpointFlow {
         guard hasAccuracy || isJudged, summary.isFinite, summary.recordCount > 0 else { return }
         let candidate = BestCheckpoint(summary, hasAccuracy: hasAccuracy)
         if isJudged {
-            guard summary.judgement?.stopping?.bestStep == summary.step else { return }
+            guard summary.isBestSoFar == true else { return }
         } else {
             guard best.map({ candidate.accuracy ?? 0 > $0.accuracy ?? 0 }) ?? true else { return }
         }

@@ -31,10 +31,9 @@ package struct BestCheckpoint: Codable {
     /// It is the one in the file, or the one in the journal if that is better and its checkpoint
     /// exists. What early stopping found later is better.
     package static func newest(
-        _ directory: RunDirectory, _ recovery: CoordinatorMachine.Recovery?,
+        _ noted: BestCheckpoint?, _ recovery: CoordinatorMachine.Recovery?,
         _ store: CheckpointStore, hasAccuracy: Bool
     ) -> BestCheckpoint? {
-        let noted = read(directory)
         let isJudged = recovery?.best?.judgement?.stopping != nil
         guard let journaled = recovery?.best.map({ BestCheckpoint($0, hasAccuracy: hasAccuracy) }),
             FileSystem.exists(store.path(step: journaled.step)),
