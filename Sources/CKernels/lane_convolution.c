@@ -4,24 +4,36 @@
 
 #define OUTPUTS CONVOY_LANE_OUTPUTS
 #define POSITIONS 3
+#define WIDE_POSITIONS 6
 
-// Whether the fast code runs: 0 or 1, and -1 while that is not known.
-static int is_fast = -1;
+// The version of the code that runs; -1 while that is not known.
+static int chosen_level = -1;
 
-int convoy_lanes_are_fast(void) {
-    int found = __atomic_load_n(&is_fast, __ATOMIC_RELAXED);
-    if (found >= 0) return found;
+static int best_level(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    found = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return CONVOY_LEVEL_ANY;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+               ? CONVOY_LEVEL_AVX512
+               : CONVOY_LEVEL_AVX2;
 #else
-    found = 1;
+    return CONVOY_LEVEL_AVX2;
 #endif
-    __atomic_store_n(&is_fast, found, __ATOMIC_RELAXED);
+}
+
+int convoy_lanes_level(void) {
+    int found = __atomic_load_n(&chosen_level, __ATOMIC_RELAXED);
+    if (found >= 0) return found;
+    found = best_level();
+    __atomic_store_n(&chosen_level, found, __ATOMIC_RELAXED);
     return found;
 }
 
-void convoy_lanes_hold_back(void) { __atomic_store_n(&is_fast, 0, __ATOMIC_RELAXED); }
+void convoy_lanes_hold_back(int level) {
+    const int best = best_level();
+    __atomic_store_n(&chosen_level, level < best ? level : best, __ATOMIC_RELAXED);
+}
 
 // Computes four output channels at three positions, or at two. The sums stay in registers, and
 // their factors come from loads and broadcasts. `width`, and usually the number of taps, are
@@ -125,7 +137,138 @@ CONVOY_INLINE void convoy_lanes_correlate_body(const float *source, const float 
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_lanes_correlate,
+// Computes up to eight output channels at some pairs of positions. With `is_adjacent` the two
+// positions of each pair read neighbouring places.
+CONVOY_INLINE void wide_correlate_block(const float *source, const float *weights,
+                                        const float *bias, float *target,
+                                        const convoy_lane_shape *shape,
+                                        const convoy_lane_group *group, ptrdiff_t tap_count,
+                                        int is_whole, int outputs, int pairs, int is_adjacent,
+                                        const ptrdiff_t position[WIDE_POSITIONS],
+                                        ptrdiff_t stored) {
+    wide_lanes sum[2 * OUTPUTS][WIDE_POSITIONS / 2];
+    const float *places[WIDE_POSITIONS];
+    CONVOY_UNROLL
+    for (int o = 0; o < outputs; o++) {
+        CONVOY_UNROLL
+        for (int p = 0; p < pairs; p++)
+            sum[o][p] = (wide_lanes)(bias && o < stored ? bias[o] : 0.0f);
+    }
+    CONVOY_UNROLL
+    for (int p = 0; p < 2 * pairs; p++) places[p] = source + group->sources[position[p]];
+    const ptrdiff_t kernel = shape->kernel_size * OUTPUTS, block = shape->source_channels * kernel;
+    const int32_t *taps = group->taps, *where = group->weights;
+    for (ptrdiff_t c = 0; c < shape->source_channels; c++) {
+        for (ptrdiff_t t = 0; t < tap_count; t++) {
+            const float *w = weights + (is_whole ? t : where[t]) * OUTPUTS;
+            const ptrdiff_t tap = taps[t];
+            wide_lanes x[WIDE_POSITIONS / 2];
+            CONVOY_UNROLL
+            for (int p = 0; p < pairs; p++) {
+                x[p] = is_adjacent ? *(const wide_lanes *)(places[2 * p] + tap)
+                                   : convoy_join(*(const lanes *)(places[2 * p] + tap),
+                                                 *(const lanes *)(places[2 * p + 1] + tap));
+            }
+            CONVOY_UNROLL
+            for (int o = 0; o < outputs; o++) {
+                const wide_lanes factor = (wide_lanes)(w[o / OUTPUTS * block + o % OUTPUTS]);
+                CONVOY_UNROLL
+                for (int p = 0; p < pairs; p++) sum[o][p] = convoy_fma(factor, x[p], sum[o][p]);
+            }
+        }
+        weights += kernel;
+        CONVOY_UNROLL
+        for (int p = 0; p < 2 * pairs; p++) places[p] += shape->source_plane;
+    }
+    CONVOY_UNROLL
+    for (int o = 0; o < outputs; o++) {
+        if (o >= stored) break;
+        CONVOY_UNROLL
+        for (int p = 0; p < pairs; p++) {
+            wide_lanes value = sum[o][p];
+            if (shape->relu) value = value < 0 ? (wide_lanes)(0.0f) : value;
+            float *plane = target + o * shape->target_plane;
+            *(lanes *)(plane + group->targets[position[2 * p]]) = convoy_low(value);
+            *(lanes *)(plane + group->targets[position[2 * p + 1]]) = convoy_high(value);
+        }
+    }
+}
+
+CONVOY_INLINE void wide_correlate_pairs(const float *source, const float *weights,
+                                        const float *bias, float *target,
+                                        const convoy_lane_shape *shape,
+                                        const convoy_lane_group *group, ptrdiff_t tap_count,
+                                        int is_whole, int pairs,
+                                        const ptrdiff_t position[WIDE_POSITIONS],
+                                        ptrdiff_t stored) {
+    int is_adjacent = 1;
+    for (int p = 0; p < pairs; p++) {
+        const int32_t first = group->sources[position[2 * p]];
+        is_adjacent &= group->sources[position[2 * p + 1]] == first + CONVOY_LANES;
+    }
+#define BLOCK(outputs, is_adjacent)                                                                \
+    wide_correlate_block(source, weights, bias, target, shape, group, tap_count, is_whole,         \
+                         outputs, pairs, is_adjacent, position, stored)
+    if (stored > OUTPUTS) {
+        if (is_adjacent) BLOCK(2 * OUTPUTS, 1);
+        else BLOCK(2 * OUTPUTS, 0);
+    } else {
+        if (is_adjacent) BLOCK(OUTPUTS, 1);
+        else BLOCK(OUTPUTS, 0);
+    }
+#undef BLOCK
+}
+
+// As correlate_group, with eight output channels at three pairs of positions. Where positions are
+// left over, the last ones are computed twice.
+CONVOY_INLINE void wide_correlate_group(const float *source, const float *weights,
+                                        const float *bias, float *target,
+                                        const convoy_lane_shape *shape,
+                                        const convoy_lane_group *group, ptrdiff_t first,
+                                        ptrdiff_t count, ptrdiff_t tap_count, int is_whole) {
+    const ptrdiff_t block = shape->source_channels * shape->kernel_size * OUTPUTS;
+    const ptrdiff_t last = group->position_count - 1;
+    for (ptrdiff_t position = 0; position <= last; position += WIDE_POSITIONS) {
+        const ptrdiff_t left = group->position_count - position;
+        const int pairs = left >= WIDE_POSITIONS ? WIDE_POSITIONS / 2 : (int)(left + 1) / 2;
+        ptrdiff_t places[WIDE_POSITIONS];
+        for (int p = 0; p < WIDE_POSITIONS; p++)
+            places[p] = position + p <= last ? position + p : last;
+        if (left < WIDE_POSITIONS && left % 2 == 1 && last > 0) places[left - 1] = last - 1;
+        if (left < WIDE_POSITIONS && left % 2 == 1) places[left] = last;
+        for (ptrdiff_t o = first; o < first + count; o += 2 * OUTPUTS) {
+            const ptrdiff_t stored = first + count - o;
+            const float *w = weights + o / OUTPUTS * block, *b = bias ? bias + o : 0;
+            float *to = target + (o - first) * shape->target_plane;
+#define PAIRS(pairs)                                                                               \
+    wide_correlate_pairs(source, w, b, to, shape, group, tap_count, is_whole, pairs, places, stored)
+            switch (pairs) {
+            case 3: PAIRS(3); break;
+            case 2: PAIRS(2); break;
+            default: PAIRS(1); break;
+            }
+#undef PAIRS
+        }
+    }
+}
+
+CONVOY_INLINE void convoy_lanes_correlate_wide_body(const float *source, const float *weights,
+                                                    const float *bias, float *target,
+                                                    const convoy_lane_shape *shape,
+                                                    const convoy_lane_group *group,
+                                                    ptrdiff_t first, ptrdiff_t count) {
+    if (group->weights) {
+        wide_correlate_group(source, weights, bias, target, shape, group, first, count,
+                             group->tap_count, 0);
+    } else if (group->tap_count == 9) {
+        wide_correlate_group(source, weights, bias, target, shape, group, first, count, 9, 1);
+    } else {
+        wide_correlate_group(source, weights, bias, target, shape, group, first, count,
+                             group->tap_count, 1);
+    }
+}
+
+CONVOY_WIDE_FUNCTION(convoy_lanes_correlate,
                      (const float *source, const float *weights, const float *bias, float *target,
                       const convoy_lane_shape *shape, const convoy_lane_group *group,
                       ptrdiff_t first, ptrdiff_t count),
@@ -230,7 +373,83 @@ CONVOY_INLINE void convoy_lanes_weight_gradient_body(const float *source,
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_lanes_weight_gradient,
+// As gradient_block, for some output channels and some pairs of taps.
+CONVOY_INLINE void wide_gradient_block(const float *const source[WIDE_POSITIONS],
+                                       const float *const output_gradient[2 * OUTPUTS],
+                                       const convoy_lane_walk *walk, int outputs, int pairs,
+                                       wide_lanes sum[2 * OUTPUTS][WIDE_POSITIONS / 2]) {
+    wide_lanes s[2 * OUTPUTS][WIDE_POSITIONS / 2];
+    CONVOY_UNROLL
+    for (int o = 0; o < outputs; o++) {
+        CONVOY_UNROLL
+        for (int p = 0; p < pairs; p++) s[o][p] = (wide_lanes)(0.0f);
+    }
+    ptrdiff_t position = 0;
+    for (ptrdiff_t y = 0; y < walk->output_height; y++) {
+        ptrdiff_t place = y * walk->source_row;
+        for (ptrdiff_t x = 0; x < walk->output_width; x++) {
+            wide_lanes in[WIDE_POSITIONS / 2];
+            CONVOY_UNROLL
+            for (int p = 0; p < pairs; p++)
+                in[p] = convoy_join(*(const lanes *)(source[2 * p] + place),
+                                    *(const lanes *)(source[2 * p + 1] + place));
+            CONVOY_UNROLL
+            for (int o = 0; o < outputs; o++) {
+                const lanes half = *(const lanes *)(output_gradient[o] + position);
+                const wide_lanes g = convoy_join(half, half);
+                CONVOY_UNROLL
+                for (int p = 0; p < pairs; p++) s[o][p] = convoy_fma(g, in[p], s[o][p]);
+            }
+            place += walk->source_column;
+            position += CONVOY_LANES;
+        }
+    }
+    CONVOY_UNROLL
+    for (int o = 0; o < outputs; o++) {
+        CONVOY_UNROLL
+        for (int p = 0; p < pairs; p++) sum[o][p] = s[o][p];
+    }
+}
+
+CONVOY_INLINE void convoy_lanes_weight_gradient_wide_body(
+    const float *source, const float *output_gradient, ptrdiff_t count, const int32_t *taps,
+    ptrdiff_t tap_count, const convoy_lane_walk *walk, float *gradient, int adds) {
+    const ptrdiff_t plane = walk->output_height * walk->output_width * CONVOY_LANES;
+    for (ptrdiff_t o = 0; o < count; o += 2 * OUTPUTS) {
+        const float *rows[2 * OUTPUTS];
+        for (int j = 0; j < 2 * OUTPUTS; j++)
+            rows[j] = output_gradient + (o + j < count ? o + j : count - 1) * plane;
+        for (ptrdiff_t t = 0; t < tap_count; t += WIDE_POSITIONS) {
+            const float *places[WIDE_POSITIONS];
+            for (int p = 0; p < WIDE_POSITIONS; p++)
+                places[p] = source + taps[t + p < tap_count ? t + p : tap_count - 1];
+            wide_lanes sum[2 * OUTPUTS][WIDE_POSITIONS / 2];
+            const int is_low = count - o <= OUTPUTS;
+            const ptrdiff_t left = tap_count - t;
+            if (left > 4) {
+                if (is_low) wide_gradient_block(places, rows, walk, OUTPUTS, 3, sum);
+                else wide_gradient_block(places, rows, walk, 2 * OUTPUTS, 3, sum);
+            } else if (left > 2) {
+                if (is_low) wide_gradient_block(places, rows, walk, OUTPUTS, 2, sum);
+                else wide_gradient_block(places, rows, walk, 2 * OUTPUTS, 2, sum);
+            } else {
+                if (is_low) wide_gradient_block(places, rows, walk, OUTPUTS, 1, sum);
+                else wide_gradient_block(places, rows, walk, 2 * OUTPUTS, 1, sum);
+            }
+            for (int j = 0; j < 2 * OUTPUTS && o + j < count; j++) {
+                float *row = gradient + (o + j) * tap_count + t;
+                for (int p = 0; p < WIDE_POSITIONS && t + p < tap_count; p++) {
+                    const lanes half =
+                        p % 2 == 0 ? convoy_low(sum[j][p / 2]) : convoy_high(sum[j][p / 2]);
+                    const float value = convoy_lane_sum(&half);
+                    row[p] = adds ? row[p] + value : value;
+                }
+            }
+        }
+    }
+}
+
+CONVOY_WIDE_FUNCTION(convoy_lanes_weight_gradient,
                      (const float *source, const float *output_gradient, ptrdiff_t count,
                       const int32_t *taps, ptrdiff_t tap_count, const convoy_lane_walk *walk,
                       float *gradient, int adds),

@@ -7,21 +7,34 @@
 #define SIDE 4
 #define ROWS CONVOY_WINOGRAD_ROWS
 
-// The place of a tile: its first row and column, and the number of its rows and columns inside the
-// image.
+// The place of a tile: its first row and column, the number of its rows and columns inside the
+// image, and whether the next tile lies beside it and both lie wholly inside the image.
 typedef struct {
     ptrdiff_t row, column;
     ptrdiff_t rows, columns;
+    int has_neighbour;
 } place;
 
 CONVOY_INLINE ptrdiff_t at_most(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
-CONVOY_INLINE place tile_place(const convoy_winograd_shape *shape, ptrdiff_t tile, ptrdiff_t side,
-                               ptrdiff_t height, ptrdiff_t width) {
-    place result = {tile / shape->tile_columns * 2, tile % shape->tile_columns * 2, 0, 0};
-    result.rows = at_most(side, height - result.row);
-    result.columns = at_most(side, width - result.column);
-    return result;
+// Finds the places of `count` tiles of `side` rows and columns, in an image of this size.
+CONVOY_INLINE void tile_places(const convoy_winograd_shape *shape, ptrdiff_t first, ptrdiff_t count,
+                               ptrdiff_t side, ptrdiff_t height, ptrdiff_t width,
+                               place at[CONVOY_WINOGRAD_TILES]) {
+    ptrdiff_t row = first / shape->tile_columns * 2, column = first % shape->tile_columns * 2;
+    for (ptrdiff_t t = 0; t < count; t++) {
+        at[t].row = row;
+        at[t].column = column;
+        at[t].rows = at_most(side, height - row);
+        at[t].columns = at_most(side, width - column);
+        at[t].has_neighbour = t + 1 < count && at[t].rows == side && column + 2 + side <= width &&
+                              column + 2 < 2 * shape->tile_columns;
+        column += 2;
+        if (column == 2 * shape->tile_columns) {
+            column = 0;
+            row += 2;
+        }
+    }
 }
 
 // MARK: weights
@@ -191,30 +204,49 @@ CONVOY_INLINE void load_tile(const float *source, ptrdiff_t width, const place *
     }
 }
 
+// Maps one tile of a channel to its points.
+CONVOY_INLINE void input_of_tile(const float *input, ptrdiff_t width, const place *at, float *to,
+                                 ptrdiff_t point) {
+    lanes d[POINTS], v[POINTS];
+    load_tile(input, width, at, d);
+    input_points(d, v);
+    CONVOY_UNROLL
+    for (int p = 0; p < POINTS; p++) *(lanes *)(to + p * point) = v[p];
+}
+
 CONVOY_INLINE void convoy_winograd_input_body(const float *input,
                                               const convoy_winograd_shape *shape, ptrdiff_t first,
                                               ptrdiff_t count, float *points) {
     const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
     const ptrdiff_t point = convoy_winograd_point(shape->channels * count * CONVOY_LANES);
-    for (ptrdiff_t t = 0; t < count; t++) {
-        const place at =
-            tile_place(shape, first + t, SIDE, shape->input_height, shape->input_width);
-        float *to = points + t * CONVOY_LANES;
-        for (ptrdiff_t c = 0; c < shape->channels; c++) {
-            lanes d[POINTS], v[POINTS];
-            load_tile(input + c * plane, shape->input_width, &at, d);
-            input_points(d, v);
-            CONVOY_UNROLL
-            for (int p = 0; p < POINTS; p++) *(lanes *)(to + p * point) = v[p];
-            to += count * CONVOY_LANES;
-        }
+    place at[CONVOY_WINOGRAD_TILES];
+    tile_places(shape, first, count, SIDE, shape->input_height, shape->input_width, at);
+    for (ptrdiff_t c = 0; c < shape->channels; c++) {
+        for (ptrdiff_t t = 0; t < count; t++)
+            input_of_tile(input + c * plane, shape->input_width, at + t,
+                          points + (c * count + t) * CONVOY_LANES, point);
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_input,
-                     (const float *input, const convoy_winograd_shape *shape, ptrdiff_t first,
-                      ptrdiff_t count, float *points),
-                     (input, shape, first, count, points))
+// Maps one tile of eight channels, and transposes channels and images.
+CONVOY_INLINE void input_of_eight_channels(const float *input, const convoy_winograd_shape *shape,
+                                           const place *at, float *to, ptrdiff_t point) {
+    const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
+    lanes v[8][POINTS];
+    for (int j = 0; j < 8; j++) {
+        lanes d[POINTS];
+        load_tile(input + j * plane, shape->input_width, at, d);
+        input_points(d, v[j]);
+    }
+    for (int p = 0; p < POINTS; p++) {
+        loose_lanes rows[8];
+        CONVOY_UNROLL
+        for (int j = 0; j < 8; j++) rows[j] = v[j][p];
+        convoy_lane_transpose(rows);
+        CONVOY_UNROLL
+        for (int j = 0; j < 8; j++) *(lanes *)(to + p * point + j * 8) = rows[j];
+    }
+}
 
 CONVOY_INLINE void convoy_winograd_input_by_image_body(const float *input,
                                                        const convoy_winograd_shape *shape,
@@ -223,26 +255,12 @@ CONVOY_INLINE void convoy_winograd_input_by_image_body(const float *input,
     const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
     const ptrdiff_t block = count * CONVOY_LANES * 8;
     const ptrdiff_t point = convoy_winograd_point(shape->channels / 8 * block);
-    for (ptrdiff_t t = 0; t < count; t++) {
-        const place at =
-            tile_place(shape, first + t, SIDE, shape->input_height, shape->input_width);
-        for (ptrdiff_t c = 0; c < shape->channels; c += 8) {
-            lanes v[8][POINTS];
-            for (int j = 0; j < 8; j++) {
-                lanes d[POINTS];
-                load_tile(input + (c + j) * plane, shape->input_width, &at, d);
-                input_points(d, v[j]);
-            }
-            float *to = points + c / 8 * block + t * CONVOY_LANES * 8;
-            for (int p = 0; p < POINTS; p++) {
-                loose_lanes rows[8];
-                CONVOY_UNROLL
-                for (int j = 0; j < 8; j++) rows[j] = v[j][p];
-                convoy_lane_transpose(rows);
-                CONVOY_UNROLL
-                for (int j = 0; j < 8; j++) *(lanes *)(to + p * point + j * 8) = rows[j];
-            }
-        }
+    place at[CONVOY_WINOGRAD_TILES];
+    tile_places(shape, first, count, SIDE, shape->input_height, shape->input_width, at);
+    for (ptrdiff_t c = 0; c < shape->channels; c += 8) {
+        for (ptrdiff_t t = 0; t < count; t++)
+            input_of_eight_channels(input + c * plane, shape, at + t,
+                                    points + c / 8 * block + t * CONVOY_LANES * 8, point);
     }
 }
 
@@ -303,11 +321,6 @@ CONVOY_INLINE void convoy_winograd_multiply_body(const float *weights, const flo
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_multiply,
-                     (const float *weights, const float *from, ptrdiff_t rows, ptrdiff_t depth,
-                      ptrdiff_t width, float *to),
-                     (weights, from, rows, depth, width, to))
-
 // Multiplies `height` output channels by `width` vectors of eight channels.
 CONVOY_INLINE void gradient_product_block(const float *output_gradient, const float *input,
                                           ptrdiff_t depth, ptrdiff_t channels, int height,
@@ -367,11 +380,6 @@ CONVOY_INLINE void convoy_winograd_multiply_gradient_body(const float *output_gr
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_multiply_gradient,
-                     (const float *output_gradient, const float *input, ptrdiff_t outputs,
-                      ptrdiff_t channels, ptrdiff_t depth, float *gradient, int adds),
-                     (output_gradient, input, outputs, channels, depth, gradient, adds))
-
 // MARK: output
 
 // Computes A' m A, with A' = (1 1 1 0; 0 1 -1 -1), and adds the bias. y[0] and y[1] are the upper
@@ -395,34 +403,50 @@ CONVOY_INLINE void output_values(const float *points, ptrdiff_t point, const flo
     y[3] = ((bottom[1] - bottom[2]) - bottom[3]) + b;
 }
 
+// Writes the outputs of one tile of a channel, as far as they lie inside the image.
+CONVOY_INLINE void output_of_tile(const float *points, ptrdiff_t point, const float *bias,
+                                  const place *at, ptrdiff_t width, int relu, float *output) {
+    lanes y[4];
+    output_values(points, point, bias, y);
+    for (int r = 0; r < at->rows; r++) {
+        for (int c = 0; c < at->columns; c++) {
+            lanes value = y[r * 2 + c];
+            if (relu) value = value < 0 ? (lanes)(0.0f) : value;
+            *(lanes *)(output + ((at->row + r) * width + at->column + c) * CONVOY_LANES) = value;
+        }
+    }
+}
+
 CONVOY_INLINE void convoy_winograd_output_body(const float *points, const float *bias,
                                                const convoy_winograd_shape *shape, ptrdiff_t first,
                                                ptrdiff_t count, int relu, float *output) {
     const ptrdiff_t plane = shape->output_height * shape->output_width * CONVOY_LANES;
     const ptrdiff_t point = convoy_winograd_point(shape->outputs * count * CONVOY_LANES);
+    place at[CONVOY_WINOGRAD_TILES];
+    tile_places(shape, first, count, 2, shape->output_height, shape->output_width, at);
     for (ptrdiff_t o = 0; o < shape->outputs; o++) {
-        for (ptrdiff_t t = 0; t < count; t++) {
-            const place at =
-                tile_place(shape, first + t, 2, shape->output_height, shape->output_width);
-            lanes y[4];
-            output_values(points + (o * count + t) * CONVOY_LANES, point, bias + o, y);
-            float *to = output + o * plane +
-                        (at.row * shape->output_width + at.column) * CONVOY_LANES;
-            for (int r = 0; r < at.rows; r++) {
-                for (int c = 0; c < at.columns; c++) {
-                    lanes value = y[r * 2 + c];
-                    if (relu) value = value < 0 ? (lanes)(0.0f) : value;
-                    *(lanes *)(to + (r * shape->output_width + c) * CONVOY_LANES) = value;
-                }
-            }
-        }
+        for (ptrdiff_t t = 0; t < count; t++)
+            output_of_tile(points + (o * count + t) * CONVOY_LANES, point, bias + o, at + t,
+                           shape->output_width, relu, output + o * plane);
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_output,
-                     (const float *points, const float *bias, const convoy_winograd_shape *shape,
-                      ptrdiff_t first, ptrdiff_t count, int relu, float *output),
-                     (points, bias, shape, first, count, relu, output))
+// Writes the maximum of one tile's outputs and its place.
+CONVOY_INLINE void pooled_output(const float *points, ptrdiff_t point, const float *bias, int relu,
+                                 float *output, int32_t *choice) {
+    lanes y[4];
+    output_values(points, point, bias, y);
+    lanes best = y[0];
+    lane_ints where = (lane_ints)(0);
+    CONVOY_UNROLL
+    for (int i = 1; i < 4; i++) convoy_lane_take_maximum(&best, &where, y + i, i);
+    if (relu) {
+        where = best <= 0 ? (lane_ints)(-1) : where;
+        best = best < 0 ? (lanes)(0.0f) : best;
+    }
+    *(lanes *)output = best;
+    *(lane_ints *)choice = where;
+}
 
 CONVOY_INLINE void convoy_winograd_output_pooled_body(const float *points, const float *bias,
                                                       const convoy_winograd_shape *shape,
@@ -433,26 +457,11 @@ CONVOY_INLINE void convoy_winograd_output_pooled_body(const float *points, const
     for (ptrdiff_t o = 0; o < shape->outputs; o++) {
         const ptrdiff_t start = (o * tiles + first) * CONVOY_LANES;
         for (ptrdiff_t t = 0; t < count; t++) {
-            lanes y[4];
-            output_values(points + (o * count + t) * CONVOY_LANES, point, bias + o, y);
-            lanes best = y[0];
-            lane_ints where = (lane_ints)(0);
-            CONVOY_UNROLL
-            for (int i = 1; i < 4; i++) convoy_lane_take_maximum(&best, &where, y + i, i);
-            if (relu) {
-                where = best <= 0 ? (lane_ints)(-1) : where;
-                best = best < 0 ? (lanes)(0.0f) : best;
-            }
-            *(lanes *)(output + start + t * CONVOY_LANES) = best;
-            *(lane_ints *)(choice + start + t * CONVOY_LANES) = where;
+            pooled_output(points + (o * count + t) * CONVOY_LANES, point, bias + o, relu,
+                          output + start + t * CONVOY_LANES, choice + start + t * CONVOY_LANES);
         }
     }
 }
-
-CONVOY_LANE_FUNCTION(convoy_winograd_output_pooled,
-                     (const float *points, const float *bias, const convoy_winograd_shape *shape,
-                      ptrdiff_t first, ptrdiff_t count, int relu, float *output, int32_t *choice),
-                     (points, bias, shape, first, count, relu, output, choice))
 
 // Computes A g A'.
 CONVOY_INLINE void gradient_points(const lanes g[4], float *points, ptrdiff_t point) {
@@ -474,37 +483,46 @@ CONVOY_INLINE void gradient_points(const lanes g[4], float *points, ptrdiff_t po
     }
 }
 
+// Maps the gradient of one tile of a channel; what lies outside the image counts as zero.
+CONVOY_INLINE void gradient_of_tile(const float *gradient, const place *at, ptrdiff_t width,
+                                    float *to, ptrdiff_t point) {
+    const float *from = gradient + (at->row * width + at->column) * CONVOY_LANES;
+    lanes g[4];
+    for (int r = 0; r < 2; r++) {
+        for (int c = 0; c < 2; c++) {
+            const int is_inside = r < at->rows && c < at->columns;
+            g[r * 2 + c] = is_inside ? *(const lanes *)(from + (r * width + c) * CONVOY_LANES)
+                                     : (lanes)(0.0f);
+        }
+    }
+    gradient_points(g, to, point);
+}
+
 CONVOY_INLINE void convoy_winograd_output_gradient_body(const float *gradient,
                                                         const convoy_winograd_shape *shape,
                                                         ptrdiff_t first, ptrdiff_t count,
                                                         float *points) {
     const ptrdiff_t plane = shape->output_height * shape->output_width * CONVOY_LANES;
     const ptrdiff_t point = convoy_winograd_point(shape->outputs * count * CONVOY_LANES);
+    place at[CONVOY_WINOGRAD_TILES];
+    tile_places(shape, first, count, 2, shape->output_height, shape->output_width, at);
     for (ptrdiff_t o = 0; o < shape->outputs; o++) {
-        for (ptrdiff_t t = 0; t < count; t++) {
-            const place at =
-                tile_place(shape, first + t, 2, shape->output_height, shape->output_width);
-            const float *from = gradient + o * plane +
-                                (at.row * shape->output_width + at.column) * CONVOY_LANES;
-            lanes g[4];
-            for (int r = 0; r < 2; r++) {
-                for (int c = 0; c < 2; c++) {
-                    const int is_inside = r < at.rows && c < at.columns;
-                    g[r * 2 + c] =
-                        is_inside
-                            ? *(const lanes *)(from + (r * shape->output_width + c) * CONVOY_LANES)
-                            : (lanes)(0.0f);
-                }
-            }
-            gradient_points(g, points + (o * count + t) * CONVOY_LANES, point);
-        }
+        for (ptrdiff_t t = 0; t < count; t++)
+            gradient_of_tile(gradient + o * plane, at + t, shape->output_width,
+                             points + (o * count + t) * CONVOY_LANES, point);
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_output_gradient,
-                     (const float *gradient, const convoy_winograd_shape *shape, ptrdiff_t first,
-                      ptrdiff_t count, float *points),
-                     (gradient, shape, first, count, points))
+// Maps the gradient of one tile's maximum.
+CONVOY_INLINE void pooled_gradient(const float *gradient, const int32_t *choice, float *points,
+                                   ptrdiff_t point) {
+    const lanes value = *(const lanes *)gradient;
+    const lane_ints where = *(const lane_ints *)choice;
+    lanes g[4];
+    CONVOY_UNROLL
+    for (int i = 0; i < 4; i++) g[i] = where == (lane_ints)(i) ? value : (lanes)(0.0f);
+    gradient_points(g, points, point);
+}
 
 CONVOY_INLINE void convoy_winograd_pooled_gradient_body(const float *gradient,
                                                         const int32_t *choice,
@@ -516,79 +534,111 @@ CONVOY_INLINE void convoy_winograd_pooled_gradient_body(const float *gradient,
     for (ptrdiff_t o = 0; o < shape->outputs; o++) {
         const ptrdiff_t start = (o * tiles + first) * CONVOY_LANES;
         for (ptrdiff_t t = 0; t < count; t++) {
-            const lanes value = *(const lanes *)(gradient + start + t * CONVOY_LANES);
-            const lane_ints where = *(const lane_ints *)(choice + start + t * CONVOY_LANES);
-            lanes g[4];
-            CONVOY_UNROLL
-            for (int i = 0; i < 4; i++)
-                g[i] = where == (lane_ints)(i) ? value : (lanes)(0.0f);
-            gradient_points(g, points + (o * count + t) * CONVOY_LANES, point);
+            pooled_gradient(gradient + start + t * CONVOY_LANES, choice + start + t * CONVOY_LANES,
+                            points + (o * count + t) * CONVOY_LANES, point);
         }
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_pooled_gradient,
-                     (const float *gradient, const int32_t *choice,
-                      const convoy_winograd_shape *shape, ptrdiff_t first, ptrdiff_t count,
-                      float *points),
-                     (gradient, choice, shape, first, count, points))
+// Computes B v B' of one tile and adds it to the gradient of a channel of the input.
+CONVOY_INLINE void input_gradient_of_tile(const float *from, ptrdiff_t point, const place *at,
+                                          ptrdiff_t width, float *gradient) {
+    float *to = gradient + (at->row * width + at->column) * CONVOY_LANES;
+    lanes rows[POINTS], d[POINTS];
+    CONVOY_UNROLL
+    for (int x = 0; x < SIDE; x++) {
+        const lanes v0 = *(const lanes *)(from + x * point);
+        const lanes v1 = *(const lanes *)(from + (SIDE + x) * point);
+        const lanes v2 = *(const lanes *)(from + (2 * SIDE + x) * point);
+        const lanes v3 = *(const lanes *)(from + (3 * SIDE + x) * point);
+        rows[x] = v0;
+        rows[SIDE + x] = (v1 - v2) + v3;
+        rows[2 * SIDE + x] = (v1 + v2) - v0;
+        rows[3 * SIDE + x] = -v3;
+    }
+    CONVOY_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        const lanes *r = rows + y * SIDE;
+        d[y * SIDE] = r[0];
+        d[y * SIDE + 1] = (r[1] - r[2]) + r[3];
+        d[y * SIDE + 2] = (r[1] + r[2]) - r[0];
+        d[y * SIDE + 3] = -r[3];
+    }
+    if (at->rows == SIDE && at->columns == SIDE) {
+        CONVOY_UNROLL
+        for (int y = 0; y < SIDE; y++) {
+            CONVOY_UNROLL
+            for (int x = 0; x < SIDE; x++) {
+                lanes *cell = (lanes *)(to + (y * width + x) * CONVOY_LANES);
+                *cell = *cell + d[y * SIDE + x];
+            }
+        }
+    } else {
+        for (int y = 0; y < at->rows; y++) {
+            for (int x = 0; x < at->columns; x++) {
+                lanes *cell = (lanes *)(to + (y * width + x) * CONVOY_LANES);
+                *cell = *cell + d[y * SIDE + x];
+            }
+        }
+    }
+}
 
-// Computes B v B' and adds it to the gradient of the input.
 CONVOY_INLINE void convoy_winograd_input_gradient_body(const float *points,
                                                        const convoy_winograd_shape *shape,
                                                        ptrdiff_t first, ptrdiff_t count,
                                                        float *gradient) {
     const ptrdiff_t plane = shape->input_height * shape->input_width * CONVOY_LANES;
     const ptrdiff_t point = convoy_winograd_point(shape->channels * count * CONVOY_LANES);
+    place at[CONVOY_WINOGRAD_TILES];
+    tile_places(shape, first, count, SIDE, shape->input_height, shape->input_width, at);
     for (ptrdiff_t c = 0; c < shape->channels; c++) {
-        for (ptrdiff_t t = 0; t < count; t++) {
-            const place at =
-                tile_place(shape, first + t, SIDE, shape->input_height, shape->input_width);
-            const float *from = points + (c * count + t) * CONVOY_LANES;
-            lanes rows[POINTS], d[POINTS];
-            CONVOY_UNROLL
-            for (int x = 0; x < SIDE; x++) {
-                const lanes v0 = *(const lanes *)(from + x * point);
-                const lanes v1 = *(const lanes *)(from + (SIDE + x) * point);
-                const lanes v2 = *(const lanes *)(from + (2 * SIDE + x) * point);
-                const lanes v3 = *(const lanes *)(from + (3 * SIDE + x) * point);
-                rows[x] = v0;
-                rows[SIDE + x] = (v1 - v2) + v3;
-                rows[2 * SIDE + x] = (v1 + v2) - v0;
-                rows[3 * SIDE + x] = -v3;
-            }
-            CONVOY_UNROLL
-            for (int y = 0; y < SIDE; y++) {
-                const lanes *r = rows + y * SIDE;
-                d[y * SIDE] = r[0];
-                d[y * SIDE + 1] = (r[1] - r[2]) + r[3];
-                d[y * SIDE + 2] = (r[1] + r[2]) - r[0];
-                d[y * SIDE + 3] = -r[3];
-            }
-            float *to = gradient + c * plane +
-                        (at.row * shape->input_width + at.column) * CONVOY_LANES;
-            if (at.rows == SIDE && at.columns == SIDE) {
-                CONVOY_UNROLL
-                for (int y = 0; y < SIDE; y++) {
-                    CONVOY_UNROLL
-                    for (int x = 0; x < SIDE; x++) {
-                        lanes *cell = (lanes *)(to + (y * shape->input_width + x) * CONVOY_LANES);
-                        *cell = *cell + d[y * SIDE + x];
-                    }
-                }
-            } else {
-                for (int y = 0; y < at.rows; y++) {
-                    for (int x = 0; x < at.columns; x++) {
-                        lanes *cell = (lanes *)(to + (y * shape->input_width + x) * CONVOY_LANES);
-                        *cell = *cell + d[y * SIDE + x];
-                    }
-                }
-            }
-        }
+        for (ptrdiff_t t = 0; t < count; t++)
+            input_gradient_of_tile(points + (c * count + t) * CONVOY_LANES, point, at + t,
+                                   shape->input_width, gradient + c * plane);
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_winograd_input_gradient,
+// MARK: the functions with wide registers
+
+#include "lane_winograd_wide.h"
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_input,
+                     (const float *input, const convoy_winograd_shape *shape, ptrdiff_t first,
+                      ptrdiff_t count, float *points),
+                     (input, shape, first, count, points))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_multiply,
+                     (const float *weights, const float *from, ptrdiff_t rows, ptrdiff_t depth,
+                      ptrdiff_t width, float *to),
+                     (weights, from, rows, depth, width, to))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_multiply_gradient,
+                     (const float *output_gradient, const float *input, ptrdiff_t outputs,
+                      ptrdiff_t channels, ptrdiff_t depth, float *gradient, int adds),
+                     (output_gradient, input, outputs, channels, depth, gradient, adds))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_output,
+                     (const float *points, const float *bias, const convoy_winograd_shape *shape,
+                      ptrdiff_t first, ptrdiff_t count, int relu, float *output),
+                     (points, bias, shape, first, count, relu, output))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_output_gradient,
+                     (const float *gradient, const convoy_winograd_shape *shape, ptrdiff_t first,
+                      ptrdiff_t count, float *points),
+                     (gradient, shape, first, count, points))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_input_gradient,
                      (const float *points, const convoy_winograd_shape *shape, ptrdiff_t first,
                       ptrdiff_t count, float *gradient),
                      (points, shape, first, count, gradient))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_output_pooled,
+                     (const float *points, const float *bias, const convoy_winograd_shape *shape,
+                      ptrdiff_t first, ptrdiff_t count, int relu, float *output, int32_t *choice),
+                     (points, bias, shape, first, count, relu, output, choice))
+
+CONVOY_WIDE_FUNCTION(convoy_winograd_pooled_gradient,
+                     (const float *gradient, const int32_t *choice,
+                      const convoy_winograd_shape *shape, ptrdiff_t first, ptrdiff_t count,
+                      float *points),
+                     (gradient, choice, shape, first, count, points))

@@ -12,26 +12,53 @@ typedef float loose_lanes __attribute__((ext_vector_type(8), aligned(4)));
 
 #define CONVOY_UNROLL _Pragma("clang loop unroll(full)")
 
+/// Sixteen numbers: those of eight images at two places.
+typedef float wide_lanes __attribute__((ext_vector_type(16), aligned(32)));
+typedef int32_t wide_ints __attribute__((ext_vector_type(16), aligned(32)));
+
 /// Computes a * b + c, rounded once.
 #define convoy_fma(a, b, c) __builtin_elementwise_fma(a, b, c)
 
-/// Defines the function NAME from NAME_body twice: for every processor, and for those with AVX2 and
-/// FMA.
+/// Puts two vectors of eight side by side, and takes them apart.
+#define convoy_join(a, b)                                                                          \
+    __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#define convoy_low(v) __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7)
+#define convoy_high(v) __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)
+/// The lower halves of two wide vectors side by side, and the upper ones.
+#define convoy_lows(a, b)                                                                          \
+    __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+#define convoy_highs(a, b)                                                                         \
+    __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+
+/// Defines the function NAME from NAME_body for every processor and for those with AVX2 and FMA, and
+/// from WIDE for those with AVX-512. All give the same bits.
 #if defined(__x86_64__)
 #define CONVOY_FAST_LANES __attribute__((target("avx2,fma")))
-#define CONVOY_LANE_FUNCTION(name, parameters, arguments)                                          \
+#define CONVOY_WIDE_LANES                                                                          \
+    __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq"), min_vector_width(512)))
+#define CONVOY_DEFINE_LANES(name, wide, parameters, arguments)                                     \
     static void name##_anywhere parameters { name##_body arguments; }                              \
     CONVOY_FAST_LANES static void name##_fast parameters { name##_body arguments; }                \
+    CONVOY_WIDE_LANES static void name##_wide parameters { wide arguments; }                       \
     void name parameters {                                                                         \
-        if (convoy_lanes_are_fast())                                                               \
-            name##_fast arguments;                                                                 \
-        else                                                                                       \
-            name##_anywhere arguments;                                                             \
+        switch (convoy_lanes_level()) {                                                            \
+        case CONVOY_LEVEL_AVX512: name##_wide arguments; break;                                    \
+        case CONVOY_LEVEL_AVX2: name##_fast arguments; break;                                      \
+        default: name##_anywhere arguments; break;                                                 \
+        }                                                                                          \
     }
 #else
-#define CONVOY_LANE_FUNCTION(name, parameters, arguments)                                          \
+#define CONVOY_DEFINE_LANES(name, wide, parameters, arguments)                                     \
     void name parameters { name##_body arguments; }
 #endif
+
+/// Defines a function whose code has vectors of eight numbers on every processor.
+#define CONVOY_LANE_FUNCTION(name, parameters, arguments)                                          \
+    CONVOY_DEFINE_LANES(name, name##_body, parameters, arguments)
+
+/// Defines a function with code of its own, NAME_wide_body, for processors with AVX-512.
+#define CONVOY_WIDE_FUNCTION(name, parameters, arguments)                                          \
+    CONVOY_DEFINE_LANES(name, name##_wide_body, parameters, arguments)
 
 /// Returns the sum of eight lanes. First the two halves are added, then the two quarters, then the
 /// last two numbers.

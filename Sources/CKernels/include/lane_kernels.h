@@ -6,7 +6,8 @@
 /// memory, so flattening is free. Addresses are multiples of 32 bytes; strides count floats.
 /// Determinism: every output is a chain of fused multiply-adds in an order that the arguments fix,
 /// and a fused multiply-add is rounded once on every processor. So all processors give the same
-/// bits; x86-64 processors without AVX2 and FMA are slow. Threading: every function but
+/// bits; x86-64 processors without AVX2 and FMA are slow. Registers of 512 bits hold two places of
+/// eight images, never sixteen images, so they change no order. Threading: every function but
 /// `convoy_lanes_hold_back` is a pure function of its arguments.
 #ifndef CONVOY_LANE_KERNELS_H
 #define CONVOY_LANE_KERNELS_H
@@ -20,12 +21,20 @@ extern "C" {
 
 enum { CONVOY_LANES = 8, CONVOY_LANE_OUTPUTS = 4 };
 
-/// Returns 1 when the fast code runs. On x86-64 it needs AVX2 and FMA; on other processors there is
-/// only one version of the code, which counts as fast.
-int convoy_lanes_are_fast(void);
+/// The versions of the code. On processors other than x86-64 there is one, which counts as
+/// `CONVOY_LEVEL_AVX2`.
+enum {
+    CONVOY_LEVEL_ANY = 0,     ///< every processor; slow, since a fused multiply-add is a call
+    CONVOY_LEVEL_AVX2 = 1,    ///< AVX2 and FMA
+    CONVOY_LEVEL_AVX512 = 2,  ///< AVX-512 F, VL, BW and DQ
+};
 
-/// Makes this process run the code for every processor from now on. For tests.
-void convoy_lanes_hold_back(void);
+/// Returns the version of the code that runs: the best that this processor has.
+int convoy_lanes_level(void);
+
+/// Makes this process run this version of the code at best, from now on. For tests, and to compare
+/// their speed.
+void convoy_lanes_hold_back(int level);
 
 /// Copies rows [8, elements], row-major, to lanes [elements, 8]. Rows from `count` on become zeros
 /// and are not read.

@@ -22,7 +22,9 @@
 extern "C" {
 #endif
 
-enum { CONVOY_WINOGRAD_POINTS = 16, CONVOY_WINOGRAD_ROWS = 2 };
+/// The numbers of points and of rows of weights that are multiplied together, and the largest number
+/// of tiles in a call: with six, sums and factors fill the sixteen registers of AVX2.
+enum { CONVOY_WINOGRAD_POINTS = 16, CONVOY_WINOGRAD_ROWS = 2, CONVOY_WINOGRAD_TILES = 6 };
 
 /// Returns the number of floats from one point to the next where each point has `count` floats. The
 /// distance is a cache line longer than needed: sixteen points at distances of whole pages would

@@ -17,7 +17,9 @@ public final class NativeEngine: GradientEngine {
     public static var tileSize: Int { AlignedBuffer.lanes }
     /// Whether the kernels are fast on this processor: on x86-64 they need AVX2 and FMA, and
     /// without them each fused multiply-add is a function call. True on all other processors.
-    public static var isFastHere: Bool { convoy_lanes_are_fast() == 1 }
+    public static var isFastHere: Bool {
+        convoy_lanes_level() >= Int32(CONVOY_LEVEL_AVX2)
+    }
 
     /// The network that the engine computes.
     public let network: Network

@@ -7,9 +7,8 @@ import CKernels
 /// computed with them; outputs that such a pool leaves out are never computed. Source: see
 /// winograd_kernels.h.
 final class NativeWinograd {
-    /// The largest number of tiles in a block. With 6, sums and factors fill the sixteen registers
-    /// of AVX2.
-    private static let widestBlock = 6
+    /// The largest number of tiles in a block.
+    private static let widestBlock = Int(CONVOY_WINOGRAD_TILES)
     /// The smallest number of tiles for which this is used. Below it the maps cost more than the
     /// products that they save.
     private static let fewestTiles = 4
@@ -35,7 +34,8 @@ final class NativeWinograd {
     /// Creates the computation, or returns nil where the direct way is faster or the only one.
     init?(
         window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: Node?,
-        wantsInputGradient: Bool, memory: NativeMemory
+        wantsInputGradient: Bool, isTrained: Bool,
+        memory: NativeMemory
     ) {
         guard window.kernel == Size2D(3), window.stride == Size2D(1), window.dilation == Size2D(1)
         else { return nil }
@@ -70,7 +70,8 @@ final class NativeWinograd {
         weights = points(convoy_winograd_packed_point(outputs, channels))
         inputPoints = tilePoints(channels)
         outputPoints = tilePoints(outputs)
-        weightGradientPoints = hasBackward ? points(convoy_winograd_point(outputs * channels)) : nil
+        weightGradientPoints =
+            hasBackward && isTrained ? points(convoy_winograd_point(outputs * channels)) : nil
         let hasTransposed = hasBackward && wantsInputGradient
         transposedWeights =
             hasTransposed ? points(convoy_winograd_packed_point(channels, outputs)) : nil
@@ -144,17 +145,17 @@ final class NativeWinograd {
     ///   - outputGradient: the gradient of the convolution's output with the ReLU's mask applied,
     ///     or of the pool's output where the pool is computed here.
     ///   - tile: says when sums start and when they are written.
-    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile of a microbatch;
-    ///     nil where neither it nor the bias's is wanted.
+    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile of a microbatch.
+    ///     Neither it nor the bias's is written where nothing of the node is trained.
     ///   - biasGradient: [outputs].
     ///   - inputGradient: overwritten with the gradient of the padded input; nil where it is not
     ///     wanted.
     func backward(
         _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>, _ tile: NativeTile,
-        weightGradient: UnsafeMutablePointer<Float>?, biasGradient: UnsafeMutablePointer<Float>,
+        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
         inputGradient: UnsafeMutablePointer<Float>?
     ) {
-        guard let sums = weightGradientPoints else { return }
+        guard hasBackward else { return }
         inputGradient?.update(
             repeating: 0,
             count: shape.channels * shape.input_height * shape.input_width * AlignedBuffer.lanes)
@@ -168,7 +169,7 @@ final class NativeWinograd {
                     outputGradient, &shape, first, count, outputPoints.floats)
             }
             let adds: Int32 = tile.isFirst && first == 0 ? 0 : 1
-            if weightGradient != nil {
+            if let sums = weightGradientPoints {
                 addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
                 // The sum of a tile's gradients lies at the sixth point.
                 let gradientPoint = convoy_winograd_point(
@@ -185,7 +186,7 @@ final class NativeWinograd {
                     inputGradientPoints.floats, &shape, first, count, inputGradient)
             }
         }
-        if tile.isLast, let weightGradient {
+        if tile.isLast, let sums = weightGradientPoints {
             convoy_winograd_unpack_gradient(
                 sums.floats, shape.outputs * shape.channels, weightGradient)
         }
