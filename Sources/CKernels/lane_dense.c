@@ -44,31 +44,42 @@ CONVOY_LANE_FUNCTION(convoy_lanes_dense,
                       ptrdiff_t inputs, ptrdiff_t outputs, int relu),
                      (input, weights, bias, output, inputs, outputs, relu))
 
+// The number of outputs whose weights are read side by side. Each is a stream of its own for the
+// prefetcher, while one output after another for a few inputs would read a page each.
+#define STREAMS 16
+
+// Adds the parts of some outputs to the sums of `width` inputs. With `is_first` the sums begin.
+CONVOY_INLINE void input_gradient_block(const float *output_gradient, const float *weights,
+                                        ptrdiff_t inputs, ptrdiff_t outputs, int width,
+                                        int is_first, float *input_gradient) {
+    lanes sum[SUMS];
+    CONVOY_UNROLL
+    for (int j = 0; j < width; j++)
+        sum[j] = is_first ? (lanes)(0.0f) : *(const lanes *)(input_gradient + j * CONVOY_LANES);
+    for (ptrdiff_t o = 0; o < outputs; o++) {
+        const lanes g = *(const lanes *)(output_gradient + o * CONVOY_LANES);
+        const float *row = weights + o * inputs;
+        CONVOY_UNROLL
+        for (int j = 0; j < width; j++) sum[j] = convoy_fma((lanes)(row[j]), g, sum[j]);
+    }
+    CONVOY_UNROLL
+    for (int j = 0; j < width; j++) *(lanes *)(input_gradient + j * CONVOY_LANES) = sum[j];
+}
+
 CONVOY_INLINE void convoy_lanes_dense_input_gradient_body(const float *output_gradient,
                                                           const float *weights,
                                                           float *input_gradient, ptrdiff_t inputs,
                                                           ptrdiff_t outputs) {
-    ptrdiff_t i = 0;
-    for (; i + SUMS <= inputs; i += SUMS) {
-        lanes sum[SUMS];
-        CONVOY_UNROLL
-        for (int j = 0; j < SUMS; j++) sum[j] = (lanes)(0.0f);
-        for (ptrdiff_t o = 0; o < outputs; o++) {
-            const lanes g = *(const lanes *)(output_gradient + o * CONVOY_LANES);
-            const float *row = weights + o * inputs + i;
-            CONVOY_UNROLL
-            for (int j = 0; j < SUMS; j++) sum[j] = convoy_fma((lanes)(row[j]), g, sum[j]);
-        }
-        CONVOY_UNROLL
-        for (int j = 0; j < SUMS; j++) *(lanes *)(input_gradient + (i + j) * CONVOY_LANES) = sum[j];
-    }
-    for (; i < inputs; i++) {
-        lanes sum = (lanes)(0.0f);
-        for (ptrdiff_t o = 0; o < outputs; o++) {
-            const lanes g = *(const lanes *)(output_gradient + o * CONVOY_LANES);
-            sum = convoy_fma((lanes)(weights[o * inputs + i]), g, sum);
-        }
-        *(lanes *)(input_gradient + i * CONVOY_LANES) = sum;
+    for (ptrdiff_t o = 0; o < outputs; o += STREAMS) {
+        const ptrdiff_t here = outputs - o < STREAMS ? outputs - o : STREAMS;
+        const float *g = output_gradient + o * CONVOY_LANES, *rows = weights + o * inputs;
+        ptrdiff_t i = 0;
+        for (; i + SUMS <= inputs; i += SUMS)
+            input_gradient_block(g, rows + i, inputs, here, SUMS, o == 0,
+                                 input_gradient + i * CONVOY_LANES);
+        for (; i < inputs; i++)
+            input_gradient_block(g, rows + i, inputs, here, 1, o == 0,
+                                 input_gradient + i * CONVOY_LANES);
     }
 }
 
@@ -115,14 +126,14 @@ CONVOY_INLINE void rows_block(const float *input, const float *output_gradient, 
     }
 }
 
-CONVOY_INLINE void convoy_rows_dense_weight_gradient_body(const float *input,
-                                                          const float *output_gradient,
-                                                          ptrdiff_t rows, ptrdiff_t inputs,
-                                                          ptrdiff_t outputs, float *gradient,
-                                                          int adds) {
-    const ptrdiff_t width = VECTORS * CONVOY_LANES, whole = inputs / width * width;
+// Computes the columns of inputs from `first` on: blocks of sixteen, then one by one.
+CONVOY_INLINE void weight_gradient_columns(const float *input, const float *output_gradient,
+                                           ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t outputs,
+                                           ptrdiff_t first, float *gradient, int adds) {
+    const ptrdiff_t width = VECTORS * CONVOY_LANES;
+    const ptrdiff_t whole = first + (inputs - first) / width * width;
     // Sixteen inputs of all rows stay in the first-level cache for all outputs.
-    for (ptrdiff_t i = 0; i < whole; i += width) {
+    for (ptrdiff_t i = first; i < whole; i += width) {
         for (ptrdiff_t o = 0; o < outputs; o += OUTPUTS) {
             rows_block(input + i, output_gradient + o, rows, inputs, outputs,
                        outputs - o < OUTPUTS ? outputs - o : OUTPUTS, gradient + o * inputs + i,
@@ -140,7 +151,66 @@ CONVOY_INLINE void convoy_rows_dense_weight_gradient_body(const float *input,
     }
 }
 
-CONVOY_LANE_FUNCTION(convoy_rows_dense_weight_gradient,
+CONVOY_INLINE void convoy_rows_dense_weight_gradient_body(const float *input,
+                                                          const float *output_gradient,
+                                                          ptrdiff_t rows, ptrdiff_t inputs,
+                                                          ptrdiff_t outputs, float *gradient,
+                                                          int adds) {
+    weight_gradient_columns(input, output_gradient, rows, inputs, outputs, 0, gradient, adds);
+}
+
+// As rows_block, with twelve outputs, or four or one, and thirty-two inputs.
+CONVOY_INLINE void wide_rows_block(const float *input, const float *output_gradient, ptrdiff_t rows,
+                                   ptrdiff_t inputs, ptrdiff_t outputs, int height,
+                                   float *gradient, int adds) {
+    loose_wide sum[12][VECTORS];
+    CONVOY_UNROLL
+    for (int o = 0; o < height; o++) {
+        CONVOY_UNROLL
+        for (int v = 0; v < VECTORS; v++) sum[o][v] = (loose_wide)(0.0f);
+    }
+    for (ptrdiff_t n = 0; n < rows; n++) {
+        loose_wide x[VECTORS];
+        CONVOY_UNROLL
+        for (int v = 0; v < VECTORS; v++)
+            x[v] = *(const loose_wide *)(input + n * inputs + v * 16);
+        CONVOY_UNROLL
+        for (int o = 0; o < height; o++) {
+            const loose_wide g = (loose_wide)(output_gradient[n * outputs + o]);
+            CONVOY_UNROLL
+            for (int v = 0; v < VECTORS; v++) sum[o][v] = convoy_fma(g, x[v], sum[o][v]);
+        }
+    }
+    CONVOY_UNROLL
+    for (int o = 0; o < height; o++) {
+        CONVOY_UNROLL
+        for (int v = 0; v < VECTORS; v++) {
+            loose_wide *place = (loose_wide *)(gradient + o * inputs + v * 16);
+            *place = adds ? *place + sum[o][v] : sum[o][v];
+        }
+    }
+}
+
+CONVOY_INLINE void convoy_rows_dense_weight_gradient_wide_body(
+    const float *input, const float *output_gradient, ptrdiff_t rows, ptrdiff_t inputs,
+    ptrdiff_t outputs, float *gradient, int adds) {
+    const ptrdiff_t width = VECTORS * 16, whole = inputs / width * width;
+    for (ptrdiff_t i = 0; i < whole; i += width) {
+        ptrdiff_t o = 0;
+        for (; o + 12 <= outputs; o += 12)
+            wide_rows_block(input + i, output_gradient + o, rows, inputs, outputs, 12,
+                            gradient + o * inputs + i, adds);
+        for (; o + 4 <= outputs; o += 4)
+            wide_rows_block(input + i, output_gradient + o, rows, inputs, outputs, 4,
+                            gradient + o * inputs + i, adds);
+        for (; o < outputs; o++)
+            wide_rows_block(input + i, output_gradient + o, rows, inputs, outputs, 1,
+                            gradient + o * inputs + i, adds);
+    }
+    weight_gradient_columns(input, output_gradient, rows, inputs, outputs, whole, gradient, adds);
+}
+
+CONVOY_WIDE_FUNCTION(convoy_rows_dense_weight_gradient,
                      (const float *input, const float *output_gradient, ptrdiff_t rows,
                       ptrdiff_t inputs, ptrdiff_t outputs, float *gradient, int adds),
                      (input, output_gradient, rows, inputs, outputs, gradient, adds))

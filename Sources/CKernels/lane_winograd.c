@@ -6,6 +6,8 @@
 #define POINTS CONVOY_WINOGRAD_POINTS
 #define SIDE 4
 #define ROWS CONVOY_WINOGRAD_ROWS
+// The kernels of a layer from which on its points are packed in two passes.
+#define WIDE_LAYER (1 << 17)
 
 // The place of a tile: its first row and column, the number of its rows and columns inside the
 // image, and whether the next tile lies beside it and both lie wholly inside the image.
@@ -64,11 +66,14 @@ CONVOY_INLINE void weight_points(const lanes w[9], lanes points[POINTS]) {
 // are zero.
 CONVOY_INLINE void load_kernels(const float *weights, ptrdiff_t left, lanes w[9]) {
     if (left >= 8) {
+        loose_lanes rows[8];
         CONVOY_UNROLL
-        for (int k = 0; k < 9; k++) {
-            CONVOY_UNROLL
-            for (int j = 0; j < 8; j++) w[k][j] = weights[j * 9 + k];
-        }
+        for (int j = 0; j < 8; j++) rows[j] = *(const loose_lanes *)(weights + j * 9);
+        convoy_lane_transpose(rows);
+        CONVOY_UNROLL
+        for (int k = 0; k < 8; k++) w[k] = rows[k];
+        CONVOY_UNROLL
+        for (int j = 0; j < 8; j++) w[8][j] = weights[j * 9 + 8];
     } else {
         for (int k = 0; k < 9; k++) {
             for (int j = 0; j < 8; j++) w[k][j] = j < left ? weights[j * 9 + k] : 0.0f;
@@ -78,52 +83,85 @@ CONVOY_INLINE void load_kernels(const float *weights, ptrdiff_t left, lanes w[9]
 
 typedef float four __attribute__((ext_vector_type(4), aligned(4)));
 
+// Writes the points of two outputs and eight channels: first[p] and second[p], as pairs.
+CONVOY_INLINE void store_pairs(const lanes first[POINTS], const lanes second[POINTS],
+                               ptrdiff_t left, float *to, ptrdiff_t point) {
+    for (int p = 0; p < POINTS; p++) {
+        const loose_lanes low =
+            __builtin_shufflevector(first[p], second[p], 0, 8, 1, 9, 2, 10, 3, 11);
+        const loose_lanes high =
+            __builtin_shufflevector(first[p], second[p], 4, 12, 5, 13, 6, 14, 7, 15);
+        if (left == 8) {
+            *(loose_lanes *)(to + p * point) = low;
+            *(loose_lanes *)(to + p * point + 8) = high;
+        } else {
+            for (int j = 0; j < left * ROWS; j++)
+                to[p * point + j] = j < 8 ? low[j] : high[j - 8];
+        }
+    }
+}
+
+// Writes the same points with outputs and channels exchanged.
+CONVOY_INLINE void store_transposed(const lanes first[POINTS], const lanes second[POINTS],
+                                    ptrdiff_t left, int has_second, ptrdiff_t outputs, float *to,
+                                    ptrdiff_t point) {
+    for (int p = 0; p < POINTS; p++) {
+        float *row = to + p * point;
+        const four pairs[4] = {__builtin_shufflevector(first[p], second[p], 0, 1, 8, 9),
+                               __builtin_shufflevector(first[p], second[p], 2, 3, 10, 11),
+                               __builtin_shufflevector(first[p], second[p], 4, 5, 12, 13),
+                               __builtin_shufflevector(first[p], second[p], 6, 7, 14, 15)};
+        for (int j = 0; j < 4 && j * ROWS < left; j++) {
+            if (has_second) {
+                *(four *)(row + j * ROWS * outputs) = pairs[j];
+            } else {
+                row[j * ROWS * outputs] = pairs[j][0];
+                row[j * ROWS * outputs + 1] = pairs[j][1];
+            }
+        }
+    }
+}
+
+// Computes the points of outputs o and o + 1, or of o twice, and of channels from c on.
+CONVOY_INLINE void pair_points(const float *weights, ptrdiff_t outputs, ptrdiff_t channels,
+                               ptrdiff_t o, ptrdiff_t c, lanes first[POINTS],
+                               lanes second[POINTS]) {
+    const ptrdiff_t left = at_most(8, channels - c), next = o + 1 < outputs ? o + 1 : o;
+    lanes w[9];
+    load_kernels(weights + (o * channels + c) * 9, left, w);
+    weight_points(w, first);
+    load_kernels(weights + (next * channels + c) * 9, left, w);
+    weight_points(w, second);
+}
+
+// Wide layers are packed in two passes that compute the points twice, each of which writes one layout
+// in the order of its addresses: their memory is far larger than a cache. For others the loop over
+// the outputs is the inner one, so that outputs that follow one another fill the cache lines of the
+// exchanged points.
 CONVOY_INLINE void convoy_winograd_pack_body(const float *weights, ptrdiff_t outputs,
                                              ptrdiff_t channels, float *packed,
                                              float *transposed) {
     const ptrdiff_t point = convoy_winograd_packed_point(outputs, channels);
     const ptrdiff_t transposed_point = convoy_winograd_packed_point(channels, outputs);
-    for (ptrdiff_t o = 0; o < outputs; o += ROWS) {
-        const int has_second = o + 1 < outputs;
+    const int is_wide = outputs * channels > WIDE_LAYER;
+    lanes first[POINTS], second[POINTS];
+    for (ptrdiff_t o = 0; is_wide && o < outputs; o += ROWS) {
         for (ptrdiff_t c = 0; c < channels; c += 8) {
-            const ptrdiff_t left = at_most(8, channels - c);
-            lanes w[9], first[POINTS], second[POINTS];
-            load_kernels(weights + (o * channels + c) * 9, left, w);
-            weight_points(w, first);
-            load_kernels(weights + ((o + has_second) * channels + c) * 9, left, w);
-            weight_points(w, second);
-            float *to = packed + (o * channels + c * ROWS);
-            for (int p = 0; p < POINTS; p++) {
-                const loose_lanes low =
-                    __builtin_shufflevector(first[p], second[p], 0, 8, 1, 9, 2, 10, 3, 11);
-                const loose_lanes high =
-                    __builtin_shufflevector(first[p], second[p], 4, 12, 5, 13, 6, 14, 7, 15);
-                if (left == 8) {
-                    *(loose_lanes *)(to + p * point) = low;
-                    *(loose_lanes *)(to + p * point + 8) = high;
-                } else {
-                    for (int j = 0; j < left * ROWS; j++)
-                        to[p * point + j] = j < 8 ? low[j] : high[j - 8];
-                }
-            }
-            if (!transposed) continue;
-            to = transposed + (c * outputs + o * ROWS);
-            for (int p = 0; p < POINTS; p++) {
-                float *row = to + p * transposed_point;
-                const four pairs[4] = {
-                    __builtin_shufflevector(first[p], second[p], 0, 1, 8, 9),
-                    __builtin_shufflevector(first[p], second[p], 2, 3, 10, 11),
-                    __builtin_shufflevector(first[p], second[p], 4, 5, 12, 13),
-                    __builtin_shufflevector(first[p], second[p], 6, 7, 14, 15)};
-                for (int j = 0; j < 4 && j * ROWS < left; j++) {
-                    if (has_second) {
-                        *(four *)(row + j * ROWS * outputs) = pairs[j];
-                    } else {
-                        row[j * ROWS * outputs] = pairs[j][0];
-                        row[j * ROWS * outputs + 1] = pairs[j][1];
-                    }
-                }
-            }
+            pair_points(weights, outputs, channels, o, c, first, second);
+            store_pairs(first, second, at_most(8, channels - c),
+                        packed + o * channels + c * ROWS, point);
+        }
+    }
+    if (is_wide && !transposed) return;
+    for (ptrdiff_t c = 0; c < channels; c += 8) {
+        const ptrdiff_t left = at_most(8, channels - c);
+        for (ptrdiff_t o = 0; o < outputs; o += ROWS) {
+            pair_points(weights, outputs, channels, o, c, first, second);
+            if (!is_wide)
+                store_pairs(first, second, left, packed + o * channels + c * ROWS, point);
+            if (transposed)
+                store_transposed(first, second, left, o + 1 < outputs, outputs,
+                                 transposed + c * outputs + o * ROWS, transposed_point);
         }
     }
 }

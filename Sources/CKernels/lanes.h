@@ -9,6 +9,7 @@ typedef float lanes __attribute__((ext_vector_type(8), aligned(32)));
 typedef int32_t lane_ints __attribute__((ext_vector_type(8), aligned(32)));
 /// Eight adjacent numbers of a row, at any address that is aligned for a float.
 typedef float loose_lanes __attribute__((ext_vector_type(8), aligned(4)));
+typedef float loose_wide __attribute__((ext_vector_type(16), aligned(4)));
 
 #define CONVOY_UNROLL _Pragma("clang loop unroll(full)")
 

@@ -94,6 +94,10 @@ void convoy_softmax_cross_entropy(const float *logits, const int32_t *labels, pt
                                   ptrdiff_t class_count, float *gradient, double *loss_sum,
                                   int64_t *correct_count);
 
+/// Asks the system for huge pages where they fit wholly into this memory, which nothing has been
+/// written to yet. Does nothing on systems without them.
+void convoy_use_huge_pages(void *memory, ptrdiff_t byte_count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,9 +1,15 @@
+import CKernels
+
 /// A zeroed block of memory that starts at a multiple of 64 bytes, so that nothing depends on the
 /// address of an allocation.
 ///
 /// Safety: `init` allocates the bytes and `deinit` frees them. Code that keeps `bytes` must keep
 /// the buffer too. One thread uses a buffer at a time.
 package final class AlignedBuffer {
+    /// The size from which on a buffer asks for huge pages. Kernels that walk through several parts of
+    /// it at a time need fewer entries of the processor's page table then.
+    private static let hugeByteCount = 4 << 20
+
     package let bytes: UnsafeMutableRawPointer
     /// The size that was asked for, in bytes; the allocation is rounded up to a multiple of 64.
     package let byteCount: Int
@@ -23,6 +29,7 @@ package final class AlignedBuffer {
             return
         }
         bytes = UnsafeMutableRawPointer.allocate(byteCount: rounded, alignment: 64)
+        if rounded >= Self.hugeByteCount { convoy_use_huge_pages(bytes, rounded) }
         bytes.initializeMemory(as: UInt8.self, repeating: 0, count: rounded)
     }
 
