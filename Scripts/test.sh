@@ -2,7 +2,8 @@
 # Usage: Scripts/test.sh [flags of swift test]
 #
 # Installs missing packages and runs every test on a release build; then the tests of NeuralNetwork
-# on a build without oneDNN, a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
+# on a build without oneDNN, the bits of every C kernel on several processors
+# (Scripts/engines/kernels.sh), a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
 # (Scripts/bench/intruders.sh), files of Keras there and back (Scripts/engines/weights.sh), and half
 # a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules
 # of .swift-format, and the scripts where shellcheck is installed. Flags, for instance
@@ -35,6 +36,9 @@ swift test -c release --skip-build "$@"
 section "build and test without oneDNN"
 CONVOY_ONEDNN=off CONVOY_ONLY=NeuralNetwork swift test -c release \
     --scratch-path .build/no-onednn
+
+section "kernels"
+Scripts/engines/kernels.sh
 
 section "hosts"
 Scripts/engines/hosts.sh --quick

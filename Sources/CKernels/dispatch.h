@@ -10,7 +10,7 @@
 #endif
 
 /// Inlines a function into its caller, so that it is compiled for the vector width of the caller.
-#define CONVOY_INLINE static inline __attribute__((always_inline))
+#define CONVOY_INLINE static inline __attribute__((always_inline, unused))
 
 /// Tells the compiler that no iteration touches the elements of another one: pointers are equal or
 /// their ranges are disjoint.
