@@ -48,14 +48,14 @@ CONVOY_LANE_FUNCTION(convoy_lanes_dense,
 // prefetcher, while one output after another for a few inputs would read a page each.
 #define STREAMS 16
 
-// Adds the parts of some outputs to the sums of `width` inputs. With `is_first` the sums begin.
+// Adds the parts of some outputs to the sums of `width` inputs, or begins the sums with them.
 CONVOY_INLINE void input_gradient_block(const float *output_gradient, const float *weights,
-                                        ptrdiff_t inputs, ptrdiff_t outputs, int width,
-                                        int is_first, float *input_gradient) {
+                                        ptrdiff_t inputs, ptrdiff_t outputs, int width, int adds,
+                                        float *input_gradient) {
     lanes sum[SUMS];
     CONVOY_UNROLL
     for (int j = 0; j < width; j++)
-        sum[j] = is_first ? (lanes)(0.0f) : *(const lanes *)(input_gradient + j * CONVOY_LANES);
+        sum[j] = adds ? *(const lanes *)(input_gradient + j * CONVOY_LANES) : (lanes)(0.0f);
     for (ptrdiff_t o = 0; o < outputs; o++) {
         const lanes g = *(const lanes *)(output_gradient + o * CONVOY_LANES);
         const float *row = weights + o * inputs;
@@ -69,24 +69,24 @@ CONVOY_INLINE void input_gradient_block(const float *output_gradient, const floa
 CONVOY_INLINE void convoy_lanes_dense_input_gradient_body(const float *output_gradient,
                                                           const float *weights,
                                                           float *input_gradient, ptrdiff_t inputs,
-                                                          ptrdiff_t outputs) {
+                                                          ptrdiff_t outputs, int adds) {
     for (ptrdiff_t o = 0; o < outputs; o += STREAMS) {
         const ptrdiff_t here = outputs - o < STREAMS ? outputs - o : STREAMS;
         const float *g = output_gradient + o * CONVOY_LANES, *rows = weights + o * inputs;
         ptrdiff_t i = 0;
         for (; i + SUMS <= inputs; i += SUMS)
-            input_gradient_block(g, rows + i, inputs, here, SUMS, o == 0,
+            input_gradient_block(g, rows + i, inputs, here, SUMS, adds || o > 0,
                                  input_gradient + i * CONVOY_LANES);
         for (; i < inputs; i++)
-            input_gradient_block(g, rows + i, inputs, here, 1, o == 0,
+            input_gradient_block(g, rows + i, inputs, here, 1, adds || o > 0,
                                  input_gradient + i * CONVOY_LANES);
     }
 }
 
 CONVOY_LANE_FUNCTION(convoy_lanes_dense_input_gradient,
                      (const float *output_gradient, const float *weights, float *input_gradient,
-                      ptrdiff_t inputs, ptrdiff_t outputs),
-                     (output_gradient, weights, input_gradient, inputs, outputs))
+                      ptrdiff_t inputs, ptrdiff_t outputs, int adds),
+                     (output_gradient, weights, input_gradient, inputs, outputs, adds))
 
 // The gradient of the weights is computed in blocks of four outputs and sixteen inputs, so that
 // every element of the gradient is written once.

@@ -338,9 +338,9 @@ static void dense(void) {
                                    numbers((size_t)outputs, 33), output, inputs, outputs, i % 2);
                 add_floats(output, (size_t)outputs * 8);
             } else if (kind == 1) {
-                float *gradient = empty((size_t)inputs * 8);
+                float *gradient = numbers((size_t)inputs * 8, 40);
                 convoy_lanes_dense_input_gradient(numbers((size_t)outputs * 8, 34), weights,
-                                                  gradient, inputs, outputs);
+                                                  gradient, inputs, outputs, i % 2);
                 add_floats(gradient, (size_t)inputs * 8);
             } else if (kind == 2) {
                 float *gradient = numbers((size_t)(inputs * outputs), 35);

@@ -29,6 +29,47 @@ import Testing
             ])
     }
 
+    /// Layers that are computed on groups of tiles give the bits of one tile after another: networks
+    /// of every kind, with fewer tiles than a group has, as many, and more.
+    @Test(
+        arguments: EngineCase.all + unevenConvolutions
+            + (1...40).map {
+                EngineCase(GraphTests.random(UInt64($0)))
+            })
+    func wideLayersKeepTheBits(_ testCase: EngineCase) throws {
+        let network = try testCase.network()
+        let parameters = GraphTests.parameters(network)
+        for precision in [Precision.fp32, .bf16] {
+            let engines = try [Int.max, 1, 100].map { bound in
+                let engine = try NativeEngine(
+                    network: network,
+                    configuration: EngineConfiguration(seed: 5, precision: precision),
+                    wideFrom: bound)
+                engine.setParameters(parameters)
+                return engine
+            }
+            for count in [5, 32, 45] {
+                let batch = Microbatch(network, count: count)
+                let expected = engines[0].computeGradient(batch, epoch: 2)
+                for engine in engines.dropFirst() {
+                    let found = engine.computeGradient(batch, epoch: 2)
+                    expectSameBits(found.gradient, expected.gradient, "\(testCase) \(count)")
+                    #expect(found.statistics == expected.statistics)
+                }
+            }
+            let batch = Microbatch(network, count: 37)
+            let given = GoldenInput.values(37 * network.outputElementCount, salt: 9)
+            let expected = engines[0].gradients(
+                images: batch.images, count: 37, outputGradient: given)
+            for engine in engines.dropFirst() {
+                let found = engine.gradients(images: batch.images, count: 37, outputGradient: given)
+                expectSameBits(found.outputs, expected.outputs, "\(testCase) outputs")
+                expectSameBits(found.input, expected.input, "\(testCase) image gradient")
+                expectSameBits(found.parameters, expected.parameters, "\(testCase) gradient")
+            }
+        }
+    }
+
     /// Registers of 512 bits, and a processor without AVX2 and FMA, compute equal bits.
     @Test(.enabled(if: NativeEngine.isFastHere, "this host runs the code for every processor"))
     func sameBitsOnEveryProcessor() async {

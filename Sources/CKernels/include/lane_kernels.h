@@ -104,9 +104,10 @@ void convoy_lanes_bias_gradient(const float *output_gradient, ptrdiff_t count,
 void convoy_lanes_dense(const float *input, const float *weights, const float *bias, float *output,
                         ptrdiff_t inputs, ptrdiff_t outputs, int relu);
 
-/// Computes input_gradient[i] = sum over o of weights[o, i] * output_gradient[o].
+/// Computes input_gradient[i] (+)= sum over o of weights[o, i] * output_gradient[o].
 void convoy_lanes_dense_input_gradient(const float *output_gradient, const float *weights,
-                                       float *input_gradient, ptrdiff_t inputs, ptrdiff_t outputs);
+                                       float *input_gradient, ptrdiff_t inputs, ptrdiff_t outputs,
+                                       int adds);
 
 /// Computes gradient[o, i] (+)= sum over n of output_gradient[n, o] * input[n, i]. All are in rows,
 /// not lanes.

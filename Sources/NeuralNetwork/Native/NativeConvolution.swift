@@ -35,6 +35,8 @@ final class NativeConvolution: NativeStage {
     private let scratch: AlignedBuffer?
     private let wantsInputGradient: Bool
     private let isTrained: Bool
+    /// Whether operations run on groups of tiles.
+    private let isWide: Bool
     private let taps: UnsafeMutableBufferPointer<Int32>
     private let weightSlot: ParameterSlot
     private let biasSlot: ParameterSlot?
@@ -64,7 +66,9 @@ final class NativeConvolution: NativeStage {
         forwardGroups = window.forward()
         winograd = NativeWinograd(
             window: window, channels: from[0], outputs: to[0], hasReLU: hasReLU, pool: pool,
-            wantsInputGradient: wantsInputGradient, isTrained: isTrained, memory: memory)
+            wantsInputGradient: wantsInputGradient, isTrained: isTrained, isWide: memory.isWide,
+            memory: memory)
+        isWide = memory.isWide
         let hasDirectBackward = winograd?.hasBackward != true
         padding = LanePadding(
             node, input, size: window.input, wantsInputGradient: wantsInputGradient,
@@ -159,14 +163,18 @@ final class NativeConvolution: NativeStage {
         return [
             NativeOperation(
                 name.compactMap(\.self).joined(separator: ", "), isConvolution: true,
-                byteCount: byteCount
-            ) { [unowned self] tile in runForward(tile) }
+                byteCount: byteCount,
+                runAll: { [unowned self] tiles in
+                    guard let winograd else { return tiles.forEach(runForward) }
+                    winograd.forward(
+                        tiles, bias: bias, input: { padding.forward($0) },
+                        output: { output.at($0) })
+                })
         ]
     }
 
     private func runForward(_ tile: NativeTile) {
         let source = padding.forward(tile)
-        if let winograd { return winograd.forward(source, bias: bias, into: output.at(tile), tile) }
         guard let packed else { return }
         var shape = convoy_lane_shape(
             source_channels: inputChannels,
@@ -200,10 +208,10 @@ final class NativeConvolution: NativeStage {
             return [
                 NativeOperation(
                     name, isConvolution: true, byteCount: byteCount + winograd.byteCount,
-                    finishes: true
-                ) { [unowned self] tile in
-                    runBackward(winograd, outputGradient, inputGradient, tile)
-                }
+                    finishes: true,
+                    runAll: { [unowned self] tiles in
+                        runBackward(winograd, outputGradient, inputGradient, tiles)
+                    })
             ]
         }
         let gradientByteCount =
@@ -214,6 +222,22 @@ final class NativeConvolution: NativeStage {
                 byteCount: gradientByteCount + weightSlot.elementCount * 4, finishes: true
             ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
         ]
+        if let inputGradient, let packedTransposed, scratch != nil, isWide {
+            // The gradient of the convolution's own output is there for one tile at a time.
+            return [
+                NativeOperation(
+                    "weight, input gradient", isConvolution: true,
+                    byteCount: gradientByteCount + inputGradient.byteCount
+                        + packedTransposed.byteCount,
+                    finishes: true
+                ) { [unowned self] tile in
+                    runWeightGradient(outputGradient, tile)
+                    runInputGradient(
+                        scratch?.floats ?? outputGradient.at(tile), packedTransposed,
+                        inputGradient.at(tile))
+                }
+            ]
+        }
         if let inputGradient, let packedTransposed {
             operations.append(
                 NativeOperation(
@@ -231,18 +255,27 @@ final class NativeConvolution: NativeStage {
 
     private func runBackward(
         _ winograd: NativeWinograd, _ outputGradient: LaneTensor, _ inputGradient: LaneTensor?,
-        _ tile: NativeTile
+        _ tiles: ArraySlice<NativeTile>
     ) {
-        guard let flat = tile.gradient else { return }
-        if hasReLU, pool == nil {
-            convoy_relu_backward(
-                outputGradient.at(tile), output.at(tile), outputChannels * plane)
-        }
+        guard let flat = tiles.first?.gradient else { return }
         winograd.backward(
-            padding.again(tile), outputGradient.at(tile), tile,
-            weightGradient: flat + weightSlot.offset, biasGradient: biasGradient(flat),
-            inputGradient: inputGradient.map { padding.target($0.at(tile)) })
-        if let inputGradient { padding.finish(inputGradient.at(tile)) }
+            tiles,
+            NativeWinograd.Gradients(
+                input: { [unowned self] in padding.again($0) },
+                output: { [unowned self] tile in
+                    if hasReLU, pool == nil {
+                        convoy_relu_backward(
+                            outputGradient.at(tile), output.at(tile), outputChannels * plane)
+                    }
+                    return outputGradient.at(tile)
+                },
+                weights: flat + weightSlot.offset, bias: biasGradient(flat),
+                inputGradient: inputGradient.map { inputGradient in
+                    { [unowned self] in padding.target(inputGradient.at($0)) }
+                },
+                didFinish: { [unowned self] tile in
+                    if let inputGradient { padding.finish(inputGradient.at(tile)) }
+                }))
     }
 
     private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {

@@ -8,6 +8,9 @@ import CKernels
 final class NativeDense: NativeStage {
     /// The number of tiles whose part of the weights' gradient is computed together.
     private static let tilesTogether = 8
+    /// The bytes of the weights' rows that are applied to all tiles of a group before the next rows
+    /// are: well below the size of a second-level cache.
+    private static let rowsByteCount = 256 << 10
 
     let node: Node
     private let input: LaneTensor
@@ -68,13 +71,37 @@ final class NativeDense: NativeStage {
         [
             NativeOperation(
                 hasReLU ? "dense, ReLU" : "dense",
-                byteCount: input.byteCount + weights.byteCount + output.byteCount
-            ) { [unowned self] tile in
-                convoy_lanes_dense(
-                    input.at(tile), weights.floats, bias.floats, output.at(tile), inputCount,
-                    outputCount, hasReLU ? 1 : 0)
-            }
+                byteCount: input.byteCount + weights.byteCount + output.byteCount,
+                runAll: { [unowned self] tiles in
+                    forEachRows { first, count in
+                        for tile in tiles { runForward(tile, first, count) }
+                    }
+                })
         ]
+    }
+
+    /// Calls `body` with the first output and the number of outputs whose weights are applied
+    /// together.
+    private func forEachRows(_ body: (Int, Int) -> Void) {
+        let rows = max(1, Self.rowsByteCount / (64 * inputCount)) * 16
+        for first in stride(from: 0, to: outputCount, by: rows) {
+            body(first, min(rows, outputCount - first))
+        }
+    }
+
+    private func runForward(_ tile: NativeTile, _ first: Int, _ count: Int) {
+        convoy_lanes_dense(
+            input.at(tile), weights.floats + first * inputCount, bias.floats + first,
+            output.at(tile) + first * AlignedBuffer.lanes, inputCount, count, hasReLU ? 1 : 0)
+    }
+
+    private func runInputGradient(
+        _ outputGradient: UnsafePointer<Float>, _ inputGradient: UnsafeMutablePointer<Float>,
+        _ first: Int, _ count: Int
+    ) {
+        convoy_lanes_dense_input_gradient(
+            outputGradient + first * AlignedBuffer.lanes, weights.floats + first * inputCount,
+            inputGradient, inputCount, count, first > 0 ? 1 : 0)
     }
 
     func backward(_ gradients: inout NativeGradients) -> [NativeOperation] {
@@ -89,12 +116,15 @@ final class NativeDense: NativeStage {
         if let inputGradient = gradients.input() {
             operations.append(
                 NativeOperation(
-                    "input gradient", byteCount: weights.byteCount + inputGradient.byteCount
-                ) { [unowned self] tile in
-                    convoy_lanes_dense_input_gradient(
-                        outputGradient.at(tile), weights.floats, inputGradient.at(tile),
-                        inputCount, outputCount)
-                })
+                    "input gradient", byteCount: weights.byteCount + inputGradient.byteCount,
+                    runAll: { [unowned self] tiles in
+                        forEachRows { first, count in
+                            for tile in tiles {
+                                runInputGradient(
+                                    outputGradient.at(tile), inputGradient.at(tile), first, count)
+                            }
+                        }
+                    }))
         }
         return operations
     }

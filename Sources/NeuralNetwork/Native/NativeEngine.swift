@@ -21,8 +21,14 @@ public final class NativeEngine: GradientEngine {
         convoy_lanes_level() >= Int32(CONVOY_LEVEL_AVX2)
     }
 
+    /// The number of weights of a layer from which on they are applied to several tiles of images
+    /// at a time: half a megabyte, which most second-level caches have no room for beside the rest. It
+    /// is a fixed number, since the order of work is to depend on the network alone.
+    private static let wideWeightCount = 1 << 17
+
     /// The network that the engine computes.
     public let network: Network
+    private let wideFrom: Int
     /// The run's seed. It keys the dropout masks.
     private let seed: UInt64
     private let precision: Precision
@@ -36,7 +42,18 @@ public final class NativeEngine: GradientEngine {
     ///
     /// - Throws: ``BackendError`` for a tile size other than 8, for another instruction set, and for
     ///   a node that the backend does not compute.
-    public init(network: Network, configuration: EngineConfiguration) throws(BackendError) {
+    public convenience init(
+        network: Network, configuration: EngineConfiguration
+    ) throws(BackendError) {
+        try self.init(
+            network: network, configuration: configuration, wideFrom: Self.wideWeightCount)
+    }
+
+    /// Creates an engine with another bound for layers that are computed on several tiles at a time.
+    /// It changes no bit.
+    package init(
+        network: Network, configuration: EngineConfiguration, wideFrom: Int
+    ) throws(BackendError) {
         if let problem = Self.problem(configuration) {
             throw BackendError(backend: .native, problem: problem)
         }
@@ -45,8 +62,9 @@ public final class NativeEngine: GradientEngine {
         precision = configuration.precision
         loss = configuration.loss
         testLoss = loss.ofTestRecords
+        self.wideFrom = wideFrom
         plan = try NativePlan(
-            network: network, precision: precision, wantsInputGradient: false)
+            network: network, precision: precision, wantsInputGradient: false, wideFrom: wideFrom)
     }
 
     /// Returns the reason why the backend does not support a configuration; nil when it does.
@@ -163,7 +181,8 @@ public final class NativeEngine: GradientEngine {
     private func makeInputGradientPlan() -> NativePlan {
         do throws(BackendError) {
             let plan = try NativePlan(
-                network: network, precision: precision, wantsInputGradient: true)
+                network: network, precision: precision, wantsInputGradient: true,
+                wideFrom: wideFrom)
             inputGradientPlan = plan
             return plan
         } catch {
@@ -180,7 +199,8 @@ public final class NativeEngine: GradientEngine {
         _ network: Network, precision: Precision, records: Int
     ) throws(BackendError) -> Int {
         try NativePlan(
-            network: network, precision: precision, wantsInputGradient: false, hasMemory: false
+            network: network, precision: precision, wantsInputGradient: false,
+            wideFrom: wideWeightCount, hasMemory: false
         ).byteCount(records: records)
     }
 

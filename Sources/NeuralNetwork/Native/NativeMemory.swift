@@ -4,10 +4,16 @@
 /// plan without memory is made by the same code; it is counted before there is memory for it.
 ///
 /// A value that the backward pass reads is kept for each tile, unless it belongs to the last
-/// segment: there a tile runs forward and back before the next one begins. The memory of a gradient
-/// that is kept for each tile is used again for another one, in a lower segment, once it was read.
+/// segment, and that runs tile by tile: there a tile runs forward and back before the next one
+/// begins. The memory of a gradient that is kept for each tile is used again for another one, in a
+/// lower segment, once it was read.
 final class NativeMemory {
+    /// The number of tiles of a group. Weights that are wider than a cache are read once a group.
+    static let groupSize = 4
+
     private let lastSegment: Int
+    /// The segments whose stages each run on a group of tiles before the next stage does.
+    private let wideSegments: Set<Int>
     private let hasMemory: Bool
     /// The number of tiles that there is memory for.
     private var tileCount = 0
@@ -24,9 +30,11 @@ final class NativeMemory {
     ///
     /// - Parameters:
     ///   - lastSegment: the index of the plan's last segment.
+    ///   - wideSegments: the segments whose stages run on groups of tiles.
     ///   - hasMemory: whether memory is allocated; otherwise it is only counted.
-    init(lastSegment: Int, hasMemory: Bool) {
+    init(lastSegment: Int, wideSegments: Set<Int>, hasMemory: Bool) {
         self.lastSegment = lastSegment
+        self.wideSegments = wideSegments
         self.hasMemory = hasMemory
     }
 
@@ -45,7 +53,10 @@ final class NativeMemory {
     func note(tables byteCount: Int) { otherByteCount += byteCount }
 
     /// Whether other tiles run between the forward and the backward pass of a tile.
-    var keepsTiles: Bool { segment < lastSegment }
+    var keepsTiles: Bool { segment < lastSegment || isWide }
+
+    /// Whether stages of the segment run on groups of tiles.
+    var isWide: Bool { wideSegments.contains(segment) }
 
     /// Returns a tensor that the backward pass reads, with this number of elements.
     func kept(_ elementCount: Int) -> LaneTensor { make(elementCount, isPerTile: keepsTiles) }

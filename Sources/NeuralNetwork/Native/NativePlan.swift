@@ -21,6 +21,8 @@ final class NativePlan {
     /// The operations of each segment on a tile.
     let forwardOperations: [[Named]]
     let backwardOperations: [[Named]]
+    /// The number of tiles that each operation of a segment runs on before the next one does.
+    private let groupSizes: [Int]
     private let forwardBarriers: [[NativeBarrier]]
     private let backwardBarriers: [[NativeBarrier]]
     private let precision: Precision
@@ -45,16 +47,19 @@ final class NativePlan {
     ///     parameters.
     ///   - wantsInputGradient: whether the gradient of the images is computed too, which training
     ///     never needs.
+    ///   - wideFrom: the number of weights from which on a node is wide; see ``NativePlanner``.
     ///   - hasMemory: whether memory is allocated. Without it the plan is only counted and computes
     ///     nothing.
     /// - Throws: ``BackendError`` that names a node that this backend does not compute.
     init(
-        network: Network, precision: Precision, wantsInputGradient: Bool, hasMemory: Bool = true
+        network: Network, precision: Precision, wantsInputGradient: Bool, wideFrom: Int,
+        hasMemory: Bool = true
     ) throws(BackendError) {
         self.network = network
         self.precision = precision
         let planner = try NativePlanner(
-            network, wantsImageGradient: wantsInputGradient, hasMemory: hasMemory)
+            network, wantsImageGradient: wantsInputGradient, wideFrom: wideFrom,
+            hasMemory: hasMemory)
         memory = planner.memory
         rounded =
             precision == .bf16
@@ -79,6 +84,9 @@ final class NativePlan {
                     entry.stage.forward() + rounding(isLast ? nil : tensors[entry.output])
                 return operations.map { (entry.stage.node, $0) }
             }
+        }
+        groupSizes = entries.indices.map {
+            planner.wideSegments.contains($0) ? NativeMemory.groupSize : 1
         }
         let backward = planner.planBackward(rounding)
         backwardOperations = backward.operations
@@ -208,8 +216,9 @@ final class NativePlan {
         reserve(1)
         let tile = NativeTile(count: count)
         takeImages(images, tile)
+        let tiles = [tile][...]
         for segment in forwardOperations {
-            for (_, operation) in segment { operation.run(tile) }
+            for (_, operation) in segment { operation.run(tiles) }
         }
         giveOutputs(tile)
     }
@@ -217,8 +226,8 @@ final class NativePlan {
     /// Computes the gradients of a microbatch of at least one record.
     ///
     /// Each segment but the last runs forward on all tiles before the next one begins. In the last
-    /// segment each tile runs forward, through the loss and back. The other segments then run back,
-    /// in reverse order.
+    /// segment each tile, or each group of tiles, runs forward, through the loss and back. The other
+    /// segments then run back, in reverse order.
     /// - Parameters:
     ///   - images: row-major [count, C, H, W].
     ///   - pass: the tiles, the gradient and the callbacks.
@@ -233,25 +242,29 @@ final class NativePlan {
         let last = forwardOperations.count - 1
         var start = images
         for segment in forwardOperations.indices {
-            for tile in tiles {
+            for group in groups(tiles, segment) {
                 guard pass.isWanted() else { return false }
                 pass.willRun(segment, isForward: true)
                 if segment == 0 {
-                    takeImages(start, tile)
+                    for tile in group {
+                        takeImages(start, tile)
+                        start += tile.count * network.inputElementCount
+                    }
                     pass.didRun()
-                    start += tile.count * network.inputElementCount
                 }
                 for (_, operation) in forwardOperations[segment] {
-                    operation.run(tile)
+                    operation.run(group)
                     pass.didRun()
                 }
                 guard segment == last else { continue }
-                giveOutputs(tile)
-                pass.computeLoss(tile, self)
-                takeOutputGradients(tile)
+                for tile in group {
+                    giveOutputs(tile)
+                    pass.computeLoss(tile, self)
+                    takeOutputGradients(tile)
+                    if tile.isLast, let element = finalStatistics { pass.isFinal(element) }
+                }
                 pass.didRun()
-                if tile.isLast, let element = finalStatistics { pass.isFinal(element) }
-                runBackward(segment, tile, pass)
+                runBackward(segment, group, pass)
             }
             if segment < last {
                 for barrier in forwardBarriers[segment] { barrier.run(batch) }
@@ -260,22 +273,35 @@ final class NativePlan {
         for segment in (0..<last).reversed() {
             for barrier in backwardBarriers[segment] { barrier.run(batch) }
             if let element = finalElementsOfBarriers[segment] { pass.isFinal(element) }
-            for tile in tiles {
+            for group in groups(tiles, segment) {
                 guard pass.isWanted() else { return false }
-                runBackward(segment, tile, pass)
+                runBackward(segment, group, pass)
             }
         }
         return true
     }
 
-    private func runBackward(_ segment: Int, _ tile: NativeTile, _ pass: some NativePass) {
-        pass.willRun(segment, isForward: false)
-        for (index, entry) in backwardOperations[segment].enumerated() {
-            entry.operation.run(tile)
-            pass.didRun()
-            if tile.isLast, let element = finalElements[segment][index] { pass.isFinal(element) }
+    /// Returns the groups of tiles that a segment runs on.
+    private func groups(
+        _ tiles: [NativeTile], _ segment: Int
+    ) -> some Sequence<ArraySlice<NativeTile>> {
+        let size = groupSizes[segment]
+        return stride(from: 0, to: tiles.count, by: size).lazy.map {
+            tiles[$0..<min($0 + size, tiles.count)]
         }
-        if segment == 0 { pass.didFinish(tile, self) }
+    }
+
+    private func runBackward(
+        _ segment: Int, _ group: ArraySlice<NativeTile>, _ pass: some NativePass
+    ) {
+        pass.willRun(segment, isForward: false)
+        let isLast = group.last?.isLast ?? false
+        for (index, entry) in backwardOperations[segment].enumerated() {
+            entry.operation.run(group)
+            pass.didRun()
+            if isLast, let element = finalElements[segment][index] { pass.isFinal(element) }
+        }
+        if segment == 0 { for tile in group { pass.didFinish(tile, self) } }
     }
 }
 

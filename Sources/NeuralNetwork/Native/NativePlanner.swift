@@ -4,6 +4,9 @@
 /// normalisation ends the segment of its input: its moments are known once all tiles have run that
 /// far. A value's segment follows from the graph alone: it is the highest segment of its node's
 /// inputs, and one more for the output of a batch normalisation.
+/// A *wide* segment holds a node whose weights exceed a cache. It begins with that node unless a node
+/// before it is wide too. Each of its stages runs on a group of tiles before the next stage does, so
+/// that the weights are read once a group.
 final class NativePlanner {
     /// A stage with its place in the order of work.
     struct Entry {
@@ -29,6 +32,9 @@ final class NativePlanner {
     private var readers: [[Node]]
     /// The segment of each value.
     private var segments: [Int]
+    /// The segment of each node.
+    private let homes: [Int]
+    let wideSegments: Set<Int>
     /// Whether the gradient of each value is wanted.
     private var isWanted: [Bool]
     /// The tensor of each value.
@@ -43,10 +49,11 @@ final class NativePlanner {
     /// - Parameters:
     ///   - network: the network.
     ///   - wantsImageGradient: whether the gradient of the images is computed too.
+    ///   - wideFrom: the number of weights from which on a node is wide.
     ///   - hasMemory: whether memory is allocated; otherwise it is only counted.
     /// - Throws: ``BackendError`` that names a node that this backend does not compute.
     init(
-        _ network: Network, wantsImageGradient: Bool, hasMemory: Bool
+        _ network: Network, wantsImageGradient: Bool, wideFrom: Int, hasMemory: Bool
     ) throws(BackendError) {
         try NativeBackend().require(network)
         self.network = network
@@ -55,6 +62,8 @@ final class NativePlanner {
         var roots = Array(0..<valueCount)
         var readers = [[Node]](repeating: [], count: valueCount)
         var segments = [Int](repeating: 0, count: valueCount)
+        var homes = [Int](repeating: 0, count: network.nodes.count)
+        var wideSegments: Set<Int> = []
         for node in network.nodes {
             if node.layer is Flatten { roots[node.output] = roots[node.inputs[0]] }
             let inputs = node.inputs.map { roots[$0] }
@@ -62,18 +71,28 @@ final class NativePlanner {
                 for input in Set(inputs) { readers[input].append(node) }
             }
             let cut = node.layer is BatchNorm && !network.hasFrozenStatistics(node) ? 1 : 0
-            segments[node.output] = inputs.map { segments[$0] }.max()! + cut
+            var segment = inputs.map { segments[$0] }.max()!
+            let weightCount = network.slot(.weight, of: node)?.elementCount ?? 0
+            if weightCount >= wideFrom, !wideSegments.contains(segment) {
+                if segment > 0 || node.index > 0 { segment += 1 }
+                wideSegments.insert(segment)
+            }
+            homes[node.index] = segment
+            segments[node.output] = segment + cut
         }
         self.roots = roots
         self.readers = readers
         self.segments = segments
+        self.homes = homes
+        self.wideSegments = wideSegments
         isWanted = network.gradientsNeeded(ofImages: wantsImageGradient)
         let last = segments.max() ?? 0
         entries = Array(repeating: [], count: last + 1)
         forwardBarriers = Array(repeating: [], count: last)
         backwardBarriers = forwardBarriers
         tensors = Array(repeating: nil, count: valueCount)
-        memory = NativeMemory(lastSegment: last, hasMemory: hasMemory)
+        memory = NativeMemory(
+            lastSegment: last, wideSegments: wideSegments, hasMemory: hasMemory)
         tensors[0] = memory.kept(network.inputElementCount)
         for node in network.nodes {
             if let moments = pending[node.index] { appendNormalize(moments, node) }
@@ -102,9 +121,7 @@ final class NativePlanner {
             ? readers[value][0] : nil
     }
 
-    private func segment(of node: Node) -> Int {
-        node.inputs.map { segments[roots[$0]] }.max() ?? 0
-    }
+    private func segment(of node: Node) -> Int { homes[node.index] }
 
     private func tensor(of value: Int) -> LaneTensor {
         guard let tensor = tensors[roots[value]] else {
@@ -240,7 +257,8 @@ final class NativePlanner {
         var gradients: [Int: Gradient] = [:]
         let lastSegment = segmentCount - 1
         let outputGradient = memory.gradient(
-            network.outputElementCount, isPerTile: floors[outputValue] < lastSegment,
+            network.outputElementCount,
+            isPerTile: floors[outputValue] < lastSegment || wideSegments.contains(lastSegment),
             segment: lastSegment)
         memory.use(outputGradient)
         gradients[outputValue] = Gradient(tensor: outputGradient, isShared: false)
@@ -254,7 +272,8 @@ final class NativePlanner {
             else { continue }
             func fresh(_ value: Int, _ count: Int) -> LaneTensor {
                 memory.gradient(
-                    count, isPerTile: floors[value] < segment, segment: segment)
+                    count, isPerTile: floors[value] < segment || wideSegments.contains(segment),
+                    segment: segment)
             }
             if here.isShared, entry.stage.changesOutputGradient {
                 let (from, copy) = (here.tensor, fresh(entry.output, here.tensor.elementCount))

@@ -66,11 +66,12 @@ final class NativeProfile: EngineProfile {
                 let tile = NativeTile(
                     isFirst: tileIndex == 0, isLast: tileIndex == tileCount - 1,
                     gradient: gradient.baseAddress)
+                let tiles = [tile][...]
                 func run(_ operations: [NativePlan.Named], first: Int) {
                     for (index, entry) in operations.enumerated()
                     where entry.operation.isConvolution {
                         stopwatch.index = first + index
-                        entry.operation.run(tile)
+                        entry.operation.run(tiles)
                         stopwatch.lap(&times)
                     }
                 }

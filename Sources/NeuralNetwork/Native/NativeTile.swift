@@ -26,8 +26,10 @@ struct NativeOperation {
     let byteCount: Int
     /// Whether the gradients of the node's tensors are final once this has run on the last tile.
     var finishes: Bool
-    let run: (NativeTile) -> Void
+    private let runOne: ((NativeTile) -> Void)?
+    private let runAll: ((ArraySlice<NativeTile>) -> Void)?
 
+    /// Creates an operation that runs on one tile after another.
     init(
         _ name: String, isConvolution: Bool = false, byteCount: Int, finishes: Bool = false,
         run: @escaping (NativeTile) -> Void
@@ -36,7 +38,29 @@ struct NativeOperation {
         self.isConvolution = isConvolution
         self.byteCount = byteCount
         self.finishes = finishes
-        self.run = run
+        runOne = run
+        runAll = nil
+    }
+
+    /// Creates an operation that reads its weights once for all tiles that it is given. The bits are
+    /// those of one tile after another.
+    init(
+        _ name: String, isConvolution: Bool = false, byteCount: Int, finishes: Bool = false,
+        runAll: @escaping (ArraySlice<NativeTile>) -> Void
+    ) {
+        self.name = name
+        self.isConvolution = isConvolution
+        self.byteCount = byteCount
+        self.finishes = finishes
+        runOne = nil
+        self.runAll = runAll
+    }
+
+    /// Runs on tiles, in their order.
+    func run(_ tiles: ArraySlice<NativeTile>) {
+        runAll?(tiles)
+        guard let runOne else { return }
+        for tile in tiles { runOne(tile) }
     }
 }
 

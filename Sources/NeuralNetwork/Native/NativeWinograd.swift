@@ -3,15 +3,18 @@ import CKernels
 /// A 3 × 3 convolution with stride 1, computed by Winograd's minimal filtering.
 ///
 /// It works on a block of tiles of 2 × 2 outputs at a time, so that the values of a block stay in
-/// the second-level cache. A max-pool of 2 × 2 with stride 2 has these tiles as its windows and is
-/// computed with them; outputs that such a pool leaves out are never computed. Source: see
-/// winograd_kernels.h.
+/// the second-level cache. Where the weights are wider than that cache, it works on several blocks,
+/// also of several tiles of images, point by point: the weights of a point then serve all of them.
+/// A max-pool of 2 × 2 with stride 2 has these tiles as its windows and is computed with them;
+/// outputs that such a pool leaves out are never computed. Source: see winograd_kernels.h.
 final class NativeWinograd {
     /// The largest number of tiles in a block.
     private static let widestBlock = Int(CONVOY_WINOGRAD_TILES)
     /// The smallest number of tiles for which this is used. Below it the maps cost more than the
     /// products that they save.
     private static let fewestTiles = 4
+    /// The number of blocks that are computed together where the weights are wide.
+    private static let blocksTogether = 8
 
     /// The places of the maxima, where the pool is computed with the convolution; nil without a
     /// pool.
@@ -23,6 +26,8 @@ final class NativeWinograd {
     private let hasReLU: Bool
     /// The first tile and the number of tiles of each block.
     private let blocks: [(first: Int, count: Int)]
+    /// The number of blocks that are computed together.
+    private let batchSize: Int
     private let weights: AlignedBuffer
     private let transposedWeights: AlignedBuffer?
     private let inputPoints: AlignedBuffer
@@ -34,8 +39,7 @@ final class NativeWinograd {
     /// Creates the computation, or returns nil where the direct way is faster or the only one.
     init?(
         window: LaneWindow, channels: Int, outputs: Int, hasReLU: Bool, pool: Node?,
-        wantsInputGradient: Bool, isTrained: Bool,
-        memory: NativeMemory
+        wantsInputGradient: Bool, isTrained: Bool, isWide: Bool, memory: NativeMemory
     ) {
         guard window.kernel == Size2D(3), window.stride == Size2D(1), window.dilation == Size2D(1)
         else { return nil }
@@ -59,13 +63,16 @@ final class NativeWinograd {
         let starts = (0...blockCount).map { $0 * tileCount / blockCount }
         blocks = zip(starts, starts.dropFirst()).map { (first: $0, count: $1 - $0) }
         let widest = blocks.map(\.count).max() ?? 1
+        batchSize =
+            isWide ? min(Self.blocksTogether, NativeMemory.groupSize * blocks.count) : 1
+        let batchSize = batchSize
         choice = pool == nil ? nil : memory.kept(outputs * tileCount)
         func points(_ point: Int) -> AlignedBuffer {
             memory.buffer(
                 byteCount: Int(CONVOY_WINOGRAD_POINTS) * point * MemoryLayout<Float>.size)
         }
         func tilePoints(_ channels: Int) -> AlignedBuffer {
-            points(convoy_winograd_point(channels * widest * AlignedBuffer.lanes))
+            points(batchSize * convoy_winograd_point(channels * widest * AlignedBuffer.lanes))
         }
         weights = points(convoy_winograd_packed_point(outputs, channels))
         inputPoints = tilePoints(channels)
@@ -80,7 +87,8 @@ final class NativeWinograd {
 
     /// The bytes that one tile of images moves, without those of the input and the output.
     var byteCount: Int {
-        weights.byteCount + 2 * blocks.count * (inputPoints.byteCount + outputPoints.byteCount)
+        weights.byteCount
+            + 2 * blocks.count * (inputPoints.byteCount + outputPoints.byteCount) / batchSize
     }
 
     /// Takes the weights.
@@ -96,115 +104,198 @@ final class NativeWinograd {
         for point in 0..<Int(CONVOY_WINOGRAD_POINTS) { body(point) }
     }
 
-    /// Multiplies, at each point, `height` rows of weights by a block of tiles.
+    /// Returns the points of a block of the batch.
+    private func points(_ buffer: AlignedBuffer, _ block: Int) -> UnsafeMutablePointer<Float> {
+        buffer.floats + block * (buffer.byteCount / MemoryLayout<Float>.size / batchSize)
+    }
+
+    /// Calls `body` with the blocks of the tiles, as many as are computed together.
+    private func forEachBatch(_ tiles: ArraySlice<NativeTile>, _ body: (Range<Int>) -> Void) {
+        let count = tiles.count * blocks.count
+        var start = 0
+        while start < count {
+            let end = min(start + batchSize, count)
+            body(start..<end)
+            start = end
+        }
+    }
+
+    /// Returns a block of the tiles, counted tile by tile.
+    private func block(
+        _ number: Int, of tiles: ArraySlice<NativeTile>
+    ) -> (tile: NativeTile, first: Int, count: Int) {
+        let block = blocks[number % blocks.count]
+        return (tiles[tiles.startIndex + number / blocks.count], block.first, block.count)
+    }
+
+    /// Multiplies, at each point, `height` rows of weights by the blocks of a batch.
     private func multiply(
-        _ weights: AlignedBuffer, _ from: AlignedBuffer, height: Int, depth: Int, width: Int,
-        to target: AlignedBuffer
+        _ weights: AlignedBuffer, _ from: AlignedBuffer, height: Int, depth: Int,
+        _ batch: Range<Int>, to target: AlignedBuffer
     ) {
         let weightPoint = convoy_winograd_packed_point(height, depth)
-        let fromPoint = convoy_winograd_point(depth * width * AlignedBuffer.lanes)
-        let toPoint = convoy_winograd_point(height * width * AlignedBuffer.lanes)
         forEachPoint { point in
-            convoy_winograd_multiply(
-                weights.floats + point * weightPoint, from.floats + point * fromPoint, height,
-                depth, width, target.floats + point * toPoint)
+            for number in batch {
+                let width = blocks[number % blocks.count].count
+                let fromPoint = convoy_winograd_point(depth * width * AlignedBuffer.lanes)
+                let toPoint = convoy_winograd_point(height * width * AlignedBuffer.lanes)
+                let slot = number - batch.lowerBound
+                convoy_winograd_multiply(
+                    weights.floats + point * weightPoint, points(from, slot) + point * fromPoint,
+                    height, depth, width, points(target, slot) + point * toPoint)
+            }
         }
     }
 
-    /// Computes the convolution, the ReLU and the pool of one tile of images.
+    /// Computes the convolution, the ReLU and the pool of tiles of images.
     ///
     /// - Parameters:
-    ///   - input: the padded images, in lanes.
+    ///   - tiles: the tiles, in their order.
     ///   - bias: [outputs].
-    ///   - output: receives the outputs, pooled where the pool is computed here.
-    ///   - tile: the pass.
+    ///   - input: returns the padded images of a tile, in lanes. It is called once a tile.
+    ///   - output: returns where the outputs of a tile go, pooled where the pool is computed here.
     func forward(
-        _ input: UnsafePointer<Float>, bias: AlignedBuffer, into output: UnsafeMutablePointer<Float>,
-        _ tile: NativeTile
+        _ tiles: ArraySlice<NativeTile>, bias: AlignedBuffer,
+        input: (NativeTile) -> UnsafeMutablePointer<Float>,
+        output: (NativeTile) -> UnsafeMutablePointer<Float>
     ) {
-        for (first, count) in blocks {
-            convoy_winograd_input(input, &shape, first, count, inputPoints.floats)
+        var source: UnsafePointer<Float>?
+        forEachBatch(tiles) { batch in
+            for number in batch {
+                let (tile, first, count) = block(number, of: tiles)
+                if first == 0 { source = UnsafePointer(input(tile)) }
+                convoy_winograd_input(
+                    source, &shape, first, count, points(inputPoints, number - batch.lowerBound))
+            }
             multiply(
-                weights, inputPoints, height: shape.outputs, depth: shape.channels, width: count,
+                weights, inputPoints, height: shape.outputs, depth: shape.channels, batch,
                 to: outputPoints)
-            if let choice {
-                convoy_winograd_output_pooled(
-                    outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0,
-                    output, choice.integers(tile))
-            } else {
-                convoy_winograd_output(
-                    outputPoints.floats, bias.floats, &shape, first, count, hasReLU ? 1 : 0, output)
+            for number in batch {
+                let (tile, first, count) = block(number, of: tiles)
+                let values = points(outputPoints, number - batch.lowerBound)
+                if let choice {
+                    convoy_winograd_output_pooled(
+                        values, bias.floats, &shape, first, count, hasReLU ? 1 : 0, output(tile),
+                        choice.integers(tile))
+                } else {
+                    convoy_winograd_output(
+                        values, bias.floats, &shape, first, count, hasReLU ? 1 : 0, output(tile))
+                }
             }
         }
     }
 
-    /// Computes the gradients of one tile of images.
-    ///
-    /// - Parameters:
-    ///   - input: the padded images, in lanes.
-    ///   - outputGradient: the gradient of the convolution's output with the ReLU's mask applied,
-    ///     or of the pool's output where the pool is computed here.
-    ///   - tile: says when sums start and when they are written.
-    ///   - weightGradient: [outputs, channels, 3, 3], written with the last tile of a microbatch.
-    ///     Neither it nor the bias's is written where nothing of the node is trained.
-    ///   - biasGradient: [outputs].
-    ///   - inputGradient: overwritten with the gradient of the padded input; nil where it is not
-    ///     wanted.
-    func backward(
-        _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>, _ tile: NativeTile,
-        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
-        inputGradient: UnsafeMutablePointer<Float>?
-    ) {
+    /// Where the gradients of a convolution come from and go to.
+    struct Gradients {
+        /// Returns the padded images of a tile, in lanes. It is called once a tile.
+        var input: (NativeTile) -> UnsafeMutablePointer<Float>
+        /// Returns the gradient of a tile of the convolution's output with the ReLU's mask applied,
+        /// or of the pool's output where the pool is computed here. It is called once a tile.
+        var output: (NativeTile) -> UnsafeMutablePointer<Float>
+        /// [outputs, channels, 3, 3], written with the last tile of a microbatch. Neither it nor the
+        /// bias's is written where nothing of the node is trained.
+        var weights: UnsafeMutablePointer<Float>
+        /// [outputs].
+        var bias: UnsafeMutablePointer<Float>
+        /// Returns where the gradient of a tile's padded input goes; nil where it is not wanted.
+        var inputGradient: ((NativeTile) -> UnsafeMutablePointer<Float>)?
+        /// Is called when the gradient of a tile's padded input is complete, before the next tile's
+        /// begins.
+        var didFinish: (NativeTile) -> Void
+    }
+
+    /// Computes the gradients of tiles of images, in their order.
+    func backward(_ tiles: ArraySlice<NativeTile>, _ gradients: Gradients) {
         guard hasBackward else { return }
-        inputGradient?.update(
-            repeating: 0,
-            count: shape.channels * shape.input_height * shape.input_width * AlignedBuffer.lanes)
-        for (first, count) in blocks {
-            if let choice {
-                convoy_winograd_pooled_gradient(
-                    outputGradient, choice.integers(tile), &shape, first, count,
-                    outputPoints.floats)
-            } else {
-                convoy_winograd_output_gradient(
-                    outputGradient, &shape, first, count, outputPoints.floats)
+        var outputGradient: UnsafePointer<Float>?
+        var source: UnsafePointer<Float>?
+        forEachBatch(tiles) { batch in
+            for number in batch {
+                let (tile, first, count) = block(number, of: tiles)
+                if first == 0 {
+                    outputGradient = UnsafePointer(gradients.output(tile))
+                    if weightGradientPoints != nil { source = UnsafePointer(gradients.input(tile)) }
+                }
+                let slot = number - batch.lowerBound
+                if let choice {
+                    convoy_winograd_pooled_gradient(
+                        outputGradient, choice.integers(tile), &shape, first, count,
+                        points(outputPoints, slot))
+                } else {
+                    convoy_winograd_output_gradient(
+                        outputGradient, &shape, first, count, points(outputPoints, slot))
+                }
+                if weightGradientPoints != nil {
+                    convoy_winograd_input_by_image(
+                        source, &shape, first, count, points(inputPoints, slot))
+                }
             }
-            let adds: Int32 = tile.isFirst && first == 0 ? 0 : 1
             if let sums = weightGradientPoints {
-                addWeightGradient(input, first: first, count: count, adds: adds, to: sums)
-                // The sum of a tile's gradients lies at the sixth point.
-                let gradientPoint = convoy_winograd_point(
-                    shape.outputs * count * AlignedBuffer.lanes)
-                convoy_lanes_bias_gradient(
-                    outputPoints.floats + 5 * gradientPoint, shape.outputs, count, biasGradient,
-                    adds)
+                addWeightGradient(tiles, batch, biasGradient: gradients.bias, to: sums)
             }
-            if let inputGradient, let transposedWeights, let inputGradientPoints {
-                multiply(
-                    transposedWeights, outputPoints, height: shape.channels, depth: shape.outputs,
-                    width: count, to: inputGradientPoints)
-                convoy_winograd_input_gradient(
-                    inputGradientPoints.floats, &shape, first, count, inputGradient)
+            if let target = gradients.inputGradient {
+                addInputGradient(tiles, batch, to: target, gradients.didFinish)
             }
         }
-        if tile.isLast, let sums = weightGradientPoints {
+        if tiles.last?.isLast == true, let sums = weightGradientPoints {
             convoy_winograd_unpack_gradient(
-                sums.floats, shape.outputs * shape.channels, weightGradient)
+                sums.floats, shape.outputs * shape.channels, gradients.weights)
+        }
+    }
+
+    private func addInputGradient(
+        _ tiles: ArraySlice<NativeTile>, _ batch: Range<Int>,
+        to target: (NativeTile) -> UnsafeMutablePointer<Float>, _ didFinish: (NativeTile) -> Void
+    ) {
+        guard let transposedWeights, let inputGradientPoints else { return }
+        multiply(
+            transposedWeights, outputPoints, height: shape.channels, depth: shape.outputs, batch,
+            to: inputGradientPoints)
+        for number in batch {
+            let (tile, first, count) = block(number, of: tiles)
+            let gradient = target(tile)
+            if first == 0 {
+                gradient.update(
+                    repeating: 0,
+                    count: shape.channels * shape.input_height * shape.input_width
+                        * AlignedBuffer.lanes)
+            }
+            convoy_winograd_input_gradient(
+                points(inputGradientPoints, number - batch.lowerBound), &shape, first, count,
+                gradient)
+            if number % blocks.count == blocks.count - 1 { didFinish(tile) }
         }
     }
 
     private func addWeightGradient(
-        _ input: UnsafePointer<Float>, first: Int, count: Int, adds: Int32, to sums: AlignedBuffer
+        _ tiles: ArraySlice<NativeTile>, _ batch: Range<Int>,
+        biasGradient: UnsafeMutablePointer<Float>, to sums: AlignedBuffer
     ) {
-        convoy_winograd_input_by_image(input, &shape, first, count, inputPoints.floats)
-        let depth = count * AlignedBuffer.lanes
-        let gradientPoint = convoy_winograd_point(shape.outputs * depth)
-        let inputPoint = convoy_winograd_point(shape.channels * depth)
         let sumPoint = convoy_winograd_point(shape.outputs * shape.channels)
+        func adds(_ block: (tile: NativeTile, first: Int, count: Int)) -> Int32 {
+            block.tile.isFirst && block.first == 0 ? 0 : 1
+        }
         forEachPoint { point in
-            convoy_winograd_multiply_gradient(
-                outputPoints.floats + point * gradientPoint,
-                inputPoints.floats + point * inputPoint, shape.outputs, shape.channels, depth,
-                sums.floats + point * sumPoint, adds)
+            for number in batch {
+                let block = block(number, of: tiles)
+                let depth = block.count * AlignedBuffer.lanes
+                let gradientPoint = convoy_winograd_point(shape.outputs * depth)
+                let inputPoint = convoy_winograd_point(shape.channels * depth)
+                let slot = number - batch.lowerBound
+                convoy_winograd_multiply_gradient(
+                    points(outputPoints, slot) + point * gradientPoint,
+                    points(inputPoints, slot) + point * inputPoint, shape.outputs, shape.channels,
+                    depth, sums.floats + point * sumPoint, adds(block))
+            }
+        }
+        for number in batch {
+            let block = block(number, of: tiles)
+            // The sum of a tile's gradients lies at the sixth point.
+            let gradientPoint = convoy_winograd_point(
+                shape.outputs * block.count * AlignedBuffer.lanes)
+            convoy_lanes_bias_gradient(
+                points(outputPoints, number - batch.lowerBound) + 5 * gradientPoint, shape.outputs,
+                block.count, biasGradient, adds(block))
         }
     }
 }
