@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/peers.sh [flags]
 #
-# Trains a model on random 3 x 32 x 32 images with Convoy and with PyTorch, MXNet and Keras on this
-# machine, alternately, and prints a Markdown table of images a second.
+# Trains a model on random images with Convoy and with PyTorch, MXNet and Keras on this machine,
+# alternately, and prints a Markdown table of images a second.
 #
-#   --model NAME   the built-in model (cnn); MXNet and Keras are measured with cnn alone, PyTorch
-#                  with those of Scripts/bench/peers/torch_networks.py
+#   --model NAME|FILE  a built-in model (cnn) or a model file; PyTorch computes the graph that
+#                  `convoy models` prints, MXNet and Keras are measured with cnn alone
+#   --input CxHxW  the shape of the images of a built-in model (3x32x32, or its own for series)
+#   --batch N      images a step and worker; may be repeated (32 and 128)
 #   --only NAME    measures only programs whose names begin so; may be repeated
 #   --rounds N     measurements of each (3)
 #   --quick        a fifth of the images: to see whether all run, not to quote
@@ -16,6 +18,7 @@
 #   torch-eager        PyTorch DistributedDataParallel over Gloo, two processes of one thread
 #   torch-fused        torch-eager with channels-last images and fused Adam
 #   torch-fused-bf16   torch-fused with bf16 autocast
+#   torch-compiled     torch-fused with torch.compile, which needs g++; only with --only
 #   mxnet              MXNet dist_sync: scheduler, server and two workers of one thread
 #   keras              Keras on TensorFlow, one process of two threads
 #   convoy-server      Convoy, two workers of one thread and one server; fp32 and bf16
@@ -26,7 +29,7 @@
 #                      if the faster waited for the slower: what this machine has for two workers,
 #                      however fast they exchange
 #
-# Each runs at 32 and at 128 images a step and worker (Keras: a step), on random data. A round runs
+# Each runs at 32 and at 128 images a step and worker (Keras: a step), or at those of --batch. A round runs
 # all of them once, so that a slow phase of the machine slows all of them. Peers keep their images
 # as floats in memory, warm up for 20 steps (Keras: an epoch) and give the best of three loops.
 # Convoy reads bytes from a partitioned data set and gives images_per_second of its summary: the
@@ -47,12 +50,14 @@ source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 source "$root/Scripts/bench/peers/environments.sh"
 programs=$root/Scripts/bench/peers
 
-names=(torch-eager torch-fused torch-fused-bf16 mxnet keras convoy-server convoy-sharded
+names=(torch-eager torch-fused torch-fused-bf16 torch-compiled mxnet keras convoy-server convoy-sharded
     convoy-one convoy-alone convoy-apart)
 command_line="Scripts/bench/peers.sh${*:+ $*}"
 only=()
 rounds=3
 model=cnn
+input=
+batches=()
 loop_images=6000
 least_seconds=5
 wants_bf16=
@@ -70,8 +75,10 @@ while (($# > 0)); do
         shift
         continue
         ;;
-    --only | --rounds | --output | --model) (($# > 1)) || usage_error "$1: its value is missing" ;;
-    *) usage_error "$1: expected --model, --only, --rounds, --quick, --bf16 or --output" ;;
+    --only | --rounds | --output | --model | --input | --batch)
+        (($# > 1)) || usage_error "$1: its value is missing"
+        ;;
+    *) usage_error "$1: expected --model, --input, --batch, --only, --rounds, --quick, --bf16 or --output" ;;
     esac
     case $1 in
     --only)
@@ -84,16 +91,30 @@ while (($# > 0)); do
         ;;
     --output) output=$2 ;;
     --model)
-        [[ $2 =~ ^[a-z0-9-]+$ ]] || usage_error "--model: expected a built-in model, found $2"
+        [[ $2 =~ ^[a-z0-9-]+$ || -f $2 ]] ||
+            usage_error "--model: expected a built-in model or a model file, found $2"
         model=$2
+        ;;
+    --input)
+        [[ $2 =~ ^[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*$ ]] || usage_error "--input: expected CxHxW, found $2"
+        input=$2
+        ;;
+    --batch)
+        require_count --batch "$2"
+        batches+=("$2")
         ;;
     esac
     shift 2
 done
 
+((${#batches[@]} > 0)) || batches=(32 128)
+
 is_wanted() {
     local prefix
-    ((${#only[@]} > 0)) || return 0
+    if ((${#only[@]} == 0)); then
+        [[ $1 != torch-compiled ]]
+        return
+    fi
     for prefix in "${only[@]}"; do
         [[ $1 != "$prefix"* ]] || return 0
     done
@@ -124,7 +145,7 @@ for name in "${names[@]}"; do
     esac
     for precision in "${precisions[@]}"; do
         [[ " ${precisions_here[*]} " == *" $precision "* ]] || continue
-        for batch in 32 128; do cases+=("$name $precision $batch"); done
+        for batch in "${batches[@]}"; do cases+=("$name $precision $batch"); done
     done
 done
 
@@ -136,10 +157,16 @@ has_case() { [[ " ${cases[*]%% *} " == *" $1"* ]]; }
 for environment in torch keras mxnet; do
     if has_case "$environment"; then prepare_environment "$environment"; fi
 done
+prepare_convoy
+find_python || python=$(command -v python3) || fail "no python3, which writes the data set"
+# The graph with every composite written out, for PyTorch, and as the model file of Convoy.
+if [[ -z $input && $model != *1d && $model != inception-time && ! -f $model ]]; then input=3x32x32; fi
+"$convoy" models "$model" ${input:+--input "$input"} >"$directory/model.txt" ||
+    fail "convoy models $model" 64
+sed -n '/^input:/,$p' "$directory/model.txt" >"$directory/model.yaml"
+shape=$(sed -n 's/^input: \[\(.*\)\]$/\1/p' "$directory/model.yaml" | sed 's/, /x/g')
 if has_case convoy; then
-    prepare_convoy
-    find_python || python=$(command -v python3) || fail "no python3, which writes the data set"
-    "$python" "$programs/random_partitions.py" "$directory/data" 32768 256
+    "$python" "$programs/random_partitions.py" "$directory/data" 32768 256 "$shape"
 fi
 
 # Each of these functions measures once, and prints one line of JSON.
@@ -150,7 +177,8 @@ measure_torch() { # MODE BATCH
     [[ $1 != *bf16 ]] || ! is_emulated || images=1200
     for rank in 1 0; do
         start_child 120 "$directory/rank-$rank.out" env RANK=$rank WORLD_SIZE=2 \
-            "$cache/torch/bin/python" "$programs/torch_ddp.py" --mode "$1" --model "$model" \
+            "$cache/torch/bin/python" "$programs/torch_ddp.py" --mode "$1" \
+            --model "$directory/model.txt" \
             --batch "$2" --images "$images" "$meeting"
     done
     await_children || return
@@ -201,7 +229,7 @@ measure_convoy() { # NAME PRECISION BATCH
             local prefix=(taskset --cpu-list "$core")
             [[ $core != any ]] || prefix=()
             start_child 120 "$run_dir-$core.out" "${prefix[@]}" "$convoy" train \
-                --run-dir "$run_dir-$core" --data "partitions:$directory/data" --model "$model" \
+                --run-dir "$run_dir-$core" --data "partitions:$directory/data" --model "$directory/model.yaml" \
                 --workers "$workers" --threads 1 --servers "$servers" \
                 --virtual-workers "$workers" --batch-size $((workers * $3)) --precision "$2" \
                 --epochs 1000000 --steps "$steps" --checkpoint-every 1000000000
@@ -236,7 +264,7 @@ measure_convoy() { # NAME PRECISION BATCH
 measure() { # NAME PRECISION BATCH
     case $1 in
     torch-eager) measure_torch eager "$3" ;;
-    torch-fused*) measure_torch "channels-last-${1#torch-}" "$3" ;;
+    torch-fused* | torch-compiled) measure_torch "channels-last-${1#torch-}" "$3" ;;
     mxnet) measure_mxnet "$3" ;;
     keras) measure_keras "$3" ;;
     convoy-*) measure_convoy "$1" "$2" "$3" ;;

@@ -1,4 +1,4 @@
-"""Writes a partitioned data set of random 3 x 32 x 32 images: DIRECTORY TRAINING TEST [SIDE].
+"""Writes a partitioned data set of random images: DIRECTORY TRAINING TEST [SIDE|CxHxW].
 
 Plain Python: each partition is a safetensors file, an 8-byte length, a JSON header, the bytes.
 """
@@ -40,10 +40,11 @@ def write_partition(directory, name, count, shape, generator):
 
 
 def main():
-    """The arguments are the directory, the two record counts and the side of an image (32)."""
+    """The arguments are the directory, the two record counts, and the images' shape, or the side of
+    an image with three channels (32)."""
     directory, training_count, test_count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    side = int(sys.argv[4]) if len(sys.argv) > 4 else 32
-    shape = [3, side, side]
+    sizes = [int(size) for size in (sys.argv[4] if len(sys.argv) > 4 else "32").split("x")]
+    shape = sizes if len(sizes) == 3 else [3, sizes[0], sizes[0]]
     generator = random.Random(0)
     os.makedirs(directory, exist_ok=True)
     training = [

@@ -7,6 +7,7 @@ import sys
 TITLES = {
     "torch-eager": "PyTorch DDP, Gloo",
     "torch-fused": "PyTorch DDP, channels-last, fused Adam",
+    "torch-compiled": "PyTorch DDP, channels-last, fused Adam, torch.compile",
     "torch-fused-bf16": "PyTorch DDP, channels-last, fused Adam, bf16 autocast",
     "mxnet": "MXNet dist_sync, 1 server",
     "keras": "Keras, 1 process of 2 threads",

@@ -10,16 +10,14 @@ WARM_UP_STEP_COUNT = 20
 LOOP_COUNT = 3
 
 
-def parse_arguments(description, modes=(), models=()):
-    """Batch size, images a loop and, where there are several, mode and model; exits with 2 on
-    others."""
+def parse_arguments(description, modes=()):
+    """Batch size, images a loop and, where there are several, the mode; exits with 2 on others."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--batch", type=int, required=True, help="images a step and process")
     parser.add_argument("--images", type=int, default=6000, help="images a loop and process")
     if modes:
         parser.add_argument("--mode", choices=modes, required=True)
-    if models:
-        parser.add_argument("--model", choices=models, default=models[0])
+        parser.add_argument("--model", help="what convoy models prints of it, in a file")
     return parser.parse_known_args()
 
 
