@@ -7,7 +7,7 @@
 #
 #   shapes   150 steps on 1, 2, 3 and 5 workers, each with 1 and 2 threads and 0, 1 and 3 servers:
 #            all 24 runs have one weights_sha256
-#   kills    N steps (12000) on 3 workers and 2 servers with 25 kills (kill -9) at random moments
+#   kills    N steps (20000) on 3 workers and 2 servers with 25 kills (kill -9) at random moments
 #            over all roles, against an undisturbed run
 #   resumes  the same steps with three kills of everything at once, each followed by a resume with
 #            other numbers of workers and servers
@@ -23,7 +23,7 @@ bench=graphs
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
 
 names=(batch-norm group-norm depthwise series)
-steps=12000
+steps=20000
 only=()
 while (($# > 0)); do
     (($# > 1)) || usage_error "$1: its value is missing"
@@ -136,7 +136,7 @@ YAML
     echo "$name: ${#hashes[@]} cluster shapes, $different weights_sha256: ${hashes[0]}"
     ((different == 1)) || failed=1
     for kind in kills resumes; do
-        flags=(--kills 25 --kill-every 1.5)
+        flags=(--kills 25 --kill-every 1)
         if [[ $kind == resumes ]]; then flags=(--all-at-once --kills 3 --kill-every 8 --expect "$expect"); fi
         code=0
         "$root/Scripts/chaos.sh" "${flags[@]}" --run-dir "$directory/$name-$kind" -- \

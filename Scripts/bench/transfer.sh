@@ -44,7 +44,7 @@ source_data=/usr/share/datasets/fashion-mnist
 [[ -d $source_data ]] || fail "no $source_data; install dataset-fashion-mnist"
 
 # The two halves as IDX files; the labels of each are 0 to 4.
-"$python" - "$source_data" "$directory" <<'PYTHON'
+"$python" - "$source_data" "$directory/data" <<'PYTHON'
 import gzip, os, struct, sys
 
 source, target = sys.argv[1:]
@@ -94,11 +94,11 @@ for line in sys.stdin:
 print(total / int(sys.argv[1]))' "$steps"
 }
 
-train lower --data "idx:$directory/lower" --epochs "$epochs"
-train whole --data "idx:$directory/upper" --init "$directory/lower" --init-except 'fc.*' --steps 40
-train upper --data "idx:$directory/upper" --init "$directory/lower" --init-except 'fc.*' \
+train lower --data "idx:$directory/data/lower" --epochs "$epochs"
+train whole --data "idx:$directory/data/upper" --init "$directory/lower" --init-except 'fc.*' --steps 150
+train upper --data "idx:$directory/data/upper" --init "$directory/lower" --init-except 'fc.*' \
     "${frozen[@]}" --epochs "$epochs"
-"$convoy" features --checkpoint "$directory/lower" --node pool1 --data "idx:$directory/upper" \
+"$convoy" features --checkpoint "$directory/lower" --node pool3 --data "idx:$directory/data/upper" \
     --output "$directory/features" >&2
 sed -e '/transformations/d; /^data:/d; /^model:/d' "$directory/run.yaml" >"$directory/head.yaml"
 mv -- "$directory/head.yaml" "$directory/run.yaml"
@@ -141,6 +141,6 @@ awk -v h="$(summary "$directory/head" images_per_second)" \
     printf "head on features against frozen trunk: %.1f times the images/s\n", h / u }'
 if [[ -n $wants_torch ]]; then
     trunk=$(find "$directory/lower/checkpoints" -name model.safetensors | sort | tail -n 1)
-    "$cache/torch/bin/python" "$root/Scripts/bench/peers/torch_fashion.py" "$directory/upper" \
+    "$cache/torch/bin/python" "$root/Scripts/bench/peers/torch_fashion.py" "$directory/data/upper" \
         --classes 5 --epochs "$epochs" --warmup 0.5 --trunk "$trunk"
 fi

@@ -123,6 +123,29 @@ import Testing
         #expect(scenario.lines.contains { $0.hasPrefix("coordinator: end: step 4, exitCode 0") })
     }
 
+    /// All processes died after an evaluation that was the best so far, and before its checkpoint was
+    /// written. The resumed run finds the same weights the best again, and keeps them.
+    @Test func theBestAfterTheCheckpointIsFoundAgain() {
+        var known = CoordinatorMachine.Recovery()
+        for (step, count) in [(4, 3), (8, 10)] {
+            known.add(
+                .evaluated(
+                    EvaluationSummary(
+                        step: Step(step), recordCount: 20, correctCount: count, lossSum: 3,
+                        trainingSeconds: 0)))
+        }
+        known.mayHaveMembers = false
+        var scenario = Scenario([:])
+        var configuration = scenario.coordinator.configuration
+        configuration.startStep = Step(4)
+        configuration.totalSteps = Step(12)
+        scenario.coordinator = CoordinatorMachine(configuration, recovery: known)
+        for name in ["server-a", "worker-a", "worker-b"] { scenario.start(name, [:]) }
+        scenario.run(to: 12)
+        #expect(scenario.lines.contains("coordinator: write checkpoint of step 8"))
+        #expect(scenario.lines.contains { $0.hasPrefix("coordinator: end: step 12, exitCode 0") })
+    }
+
     /// The members have gone already: the successor waits no longer than a member needs to find a
     /// coordinator.
     @Test func aSuccessorThatFindsNobodyEndsWell() {

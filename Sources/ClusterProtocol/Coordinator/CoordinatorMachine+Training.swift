@@ -114,8 +114,11 @@ extension CoordinatorMachine {
         let plan = Plan(
             workers: workers.count, threads: workers.reduce(0) { $0 + $1.hello.threadCount },
             instructionSet: instructionSet ?? "generic", shardCount: shards.count)
+        // The coordinator before this one may have died before it kept the best weights, at which the
+        // shards still rest.
+        let isBest = restingStep != nil && restingStep == bestStep && bestStep != lastCheckpoint
         return [.began(plan), .journal(.limit(limit, trainingSeconds: Self.exactSeconds(training)))]
-            + announceLimit() + assign(rebalanced: true, isFresh: true)
+            + (isBest ? askForSnapshot() : []) + announceLimit() + assign(rebalanced: true, isFresh: true)
             + advance(now: now)
     }
 

@@ -404,6 +404,8 @@ public struct CoordinatorMachine: Sendable {
     var evaluated: Step?
     /// The number of test records that the best weights so far classified correctly.
     var bestCorrectCount = -1
+    /// The step of the best weights that the coordinator before this one found.
+    var bestStep: Step?
     /// What was decided from the evaluations.
     var course = EvaluationCourse()
     /// When lost messages were last asked for again.
@@ -453,10 +455,14 @@ public struct CoordinatorMachine: Sendable {
     }
 
     private mutating func recover(_ recovery: Recovery, now: Moment) {
+        var recovery = recovery
+        // Without members the run goes on from its checkpoint, and later evaluations are done again.
+        if !recovery.mayHaveMembers { recovery.goBack(to: configuration.startStep) }
         generation = recovery.generation
         placement = recovery.placement
         instructionSet = instructionSet ?? recovery.instructionSet
         bestCorrectCount = recovery.bestCorrectCount
+        bestStep = recovery.best?.step
         // Evaluations beyond the checkpoint are done again.
         evaluated = recovery.evaluated.map { min($0, configuration.startStep) }
         tally.lostMembers = recovery.lostMemberCount
@@ -467,8 +473,6 @@ public struct CoordinatorMachine: Sendable {
             hasNotedFlaw = true
         }
         course = recovery.course
-        // Without members the run goes on from its checkpoint, and later evaluations are done again.
-        if !recovery.mayHaveMembers { course.goBack(to: configuration.startStep) }
         if recovery.isComplete(steps: configuration.totalSteps, checkpoint: lastCheckpoint) {
             training = .seconds(recovery.trainingSeconds)
             workerCountAtEnd = recovery.workers.count

@@ -68,6 +68,14 @@ extension CoordinatorMachine {
             return finished == end && checkpoint == end
         }
 
+        /// Leaves out the evaluations after a step: the run goes on from its checkpoint, and they are
+        /// done again.
+        public mutating func goBack(to step: Step) {
+            evaluated = evaluated.map { min($0, step) }
+            course.goBack(to: step)
+            bests.removeAll { $0.step > step }
+        }
+
         /// Takes in one line of the journal.
         public mutating func add(_ entry: JournalEntry) {
             switch entry {
@@ -79,9 +87,7 @@ extension CoordinatorMachine {
                 members = []
                 workers = []
                 hosts = []
-                evaluated = evaluated.map { min($0, step) }
-                course.goBack(to: step)
-                bests.removeAll { $0.step > step }
+                goBack(to: step)
                 trainingSeconds = 0
                 countedFrom = step
             case .finished(let step, let exitCode): finished = exitCode == ExitCode.done ? step : nil

@@ -56,9 +56,14 @@ final class CheckpointFlow {
             return
         }
         let noted = BestCheckpoint.read(plan.settings.directory)
-        best = BestCheckpoint.newest(noted, plan.recovery, plan.store, hasAccuracy: hasAccuracy)
-        // The coordinator before this one may have died before it named the checkpoint.
-        if best?.step != noted?.step { nameBest() }
+        best = BestCheckpoint.newest(noted, plan.recovery, hasAccuracy: hasAccuracy)
+        // The coordinator before this one may have died before it named the checkpoint, or before the
+        // checkpoint was there.
+        if let best, best.step != noted?.step,
+            FileSystem.exists(plan.store.path(step: best.step))
+        {
+            nameBest()
+        }
     }
 
     /// Keeps a snapshot until the coordinator decides about it.

@@ -193,6 +193,7 @@ package final class CoordinatorProcess: Sendable {
         var countedFrom = start.step
         var known = resumption.known
         known.mayHaveMembers = settings.mayHaveMembers
+        if !known.mayHaveMembers { known.goBack(to: Step(start.step)) }
         if settings.mayHaveMembers {
             let count = try RunRecorder.stepCount(settings.directory)
             recordedCount = max(start.step, count)

@@ -216,17 +216,12 @@ final class NativeConvolution: NativeStage {
         }
         let gradientByteCount =
             sourceByteCount + outputGradient.byteCount + (scratch?.byteCount ?? 0)
-        var operations = [
-            NativeOperation(
-                isTrained ? "weight gradient" : "output gradient", isConvolution: true,
-                byteCount: gradientByteCount + weightSlot.elementCount * 4, finishes: true
-            ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
-        ]
+        let name = isTrained ? "weight gradient" : "output gradient"
         if let inputGradient, let packedTransposed, scratch != nil, isWide {
             // The gradient of the convolution's own output is there for one tile at a time.
             return [
                 NativeOperation(
-                    "weight, input gradient", isConvolution: true,
+                    "\(name), input gradient", isConvolution: true,
                     byteCount: gradientByteCount + inputGradient.byteCount
                         + packedTransposed.byteCount,
                     finishes: true
@@ -238,6 +233,12 @@ final class NativeConvolution: NativeStage {
                 }
             ]
         }
+        var operations = [
+            NativeOperation(
+                name, isConvolution: true,
+                byteCount: gradientByteCount + weightSlot.elementCount * 4, finishes: true
+            ) { [unowned self] tile in runWeightGradient(outputGradient, tile) }
+        ]
         if let inputGradient, let packedTransposed {
             operations.append(
                 NativeOperation(
@@ -259,23 +260,18 @@ final class NativeConvolution: NativeStage {
     ) {
         guard let flat = tiles.first?.gradient else { return }
         winograd.backward(
-            tiles,
-            NativeWinograd.Gradients(
-                input: { [unowned self] in padding.again($0) },
-                output: { [unowned self] tile in
-                    if hasReLU, pool == nil {
-                        convoy_relu_backward(
-                            outputGradient.at(tile), output.at(tile), outputChannels * plane)
-                    }
-                    return outputGradient.at(tile)
-                },
-                weights: flat + weightSlot.offset, bias: biasGradient(flat),
-                inputGradient: inputGradient.map { inputGradient in
-                    { [unowned self] in padding.target(inputGradient.at($0)) }
-                },
-                didFinish: { [unowned self] tile in
-                    if let inputGradient { padding.finish(inputGradient.at(tile)) }
-                }))
+            tiles, weights: flat + weightSlot.offset, bias: biasGradient(flat),
+            input: { padding.again($0) },
+            output: { tile in
+                if hasReLU, pool == nil {
+                    convoy_relu_backward(
+                        outputGradient.at(tile), output.at(tile), outputChannels * plane)
+                }
+                return outputGradient.at(tile)
+            }, inputGradient: { tile in inputGradient.map { padding.target($0.at(tile)) } },
+            didFinish: { tile in
+                if let inputGradient { padding.finish(inputGradient.at(tile)) }
+            })
     }
 
     private func runWeightGradient(_ outputGradient: LaneTensor, _ tile: NativeTile) {

@@ -49,8 +49,9 @@ public final class NativeEngine: GradientEngine {
             network: network, configuration: configuration, wideFrom: Self.wideWeightCount)
     }
 
-    /// Creates an engine with another bound for layers that are computed on several tiles at a time.
-    /// It changes no bit.
+    /// Creates an engine with another bound for layers that are computed on several tiles at a time,
+    /// for tests. It changes no bit of networks whose values have at most two readers; of others it
+    /// may change the order in which the parts of a value's gradient are added.
     package init(
         network: Network, configuration: EngineConfiguration, wideFrom: Int
     ) throws(BackendError) {

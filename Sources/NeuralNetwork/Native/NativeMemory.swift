@@ -4,16 +4,14 @@
 /// plan without memory is made by the same code; it is counted before there is memory for it.
 ///
 /// A value that the backward pass reads is kept for each tile, unless it belongs to the last
-/// segment, and that runs tile by tile: there a tile runs forward and back before the next one
-/// begins. The memory of a gradient that is kept for each tile is used again for another one, in a
-/// lower segment, once it was read.
+/// *stretch* of segments: there a tile, or a group of tiles, runs forward and back before the next one
+/// begins. The memory of a gradient that is kept is used again for another one, in a lower segment,
+/// once it was read.
 final class NativeMemory {
     /// The number of tiles of a group. Weights that are wider than a cache are read once a group.
     static let groupSize = 4
 
-    private let lastSegment: Int
-    /// The segments whose stages each run on a group of tiles before the next stage does.
-    private let wideSegments: Set<Int>
+    private let order: SegmentOrder
     private let hasMemory: Bool
     /// The number of tiles that there is memory for.
     private var tileCount = 0
@@ -29,12 +27,10 @@ final class NativeMemory {
     /// Creates the memory of a plan.
     ///
     /// - Parameters:
-    ///   - lastSegment: the index of the plan's last segment.
-    ///   - wideSegments: the segments whose stages run on groups of tiles.
+    ///   - order: the segments and the order in which they run.
     ///   - hasMemory: whether memory is allocated; otherwise it is only counted.
-    init(lastSegment: Int, wideSegments: Set<Int>, hasMemory: Bool) {
-        self.lastSegment = lastSegment
-        self.wideSegments = wideSegments
+    init(_ order: SegmentOrder, hasMemory: Bool) {
+        self.order = order
         self.hasMemory = hasMemory
     }
 
@@ -53,22 +49,30 @@ final class NativeMemory {
     func note(tables byteCount: Int) { otherByteCount += byteCount }
 
     /// Whether other tiles run between the forward and the backward pass of a tile.
-    var keepsTiles: Bool { segment < lastSegment || isWide }
+    var keepsTiles: Bool { order.slots(madeIn: segment) != .one }
 
     /// Whether stages of the segment run on groups of tiles.
-    var isWide: Bool { wideSegments.contains(segment) }
+    var isWide: Bool { order.isWide(segment) }
 
     /// Returns a tensor that the backward pass reads, with this number of elements.
-    func kept(_ elementCount: Int) -> LaneTensor { make(elementCount, isPerTile: keepsTiles) }
+    func kept(_ elementCount: Int) -> LaneTensor {
+        make(elementCount, order.slots(madeIn: segment))
+    }
 
-    /// Returns a tensor for a gradient that is made in a segment.
-    func gradient(_ elementCount: Int, isPerTile: Bool, segment: Int) -> LaneTensor {
+    /// Returns a tensor for a gradient that is made in a segment, and read last in another one or in
+    /// the same.
+    func gradient(_ elementCount: Int, readIn floor: Int, segment: Int) -> LaneTensor {
+        let slots = order.slots(madeIn: segment, readIn: floor)
         let place = idle.firstIndex {
-            isPerTile && $0.tensor.elementCount == elementCount && $0.segment > segment
+            slots != .one && $0.tensor.slots == slots && $0.tensor.elementCount == elementCount
+                && $0.segment > segment
         }
         if let place { return idle.remove(at: place).tensor }
-        return make(elementCount, isPerTile: isPerTile)
+        return make(elementCount, slots)
     }
+
+    /// Returns a tensor for a gradient that nothing reads.
+    func spare(_ elementCount: Int) -> LaneTensor { make(elementCount, .one) }
 
     /// Notes that a stage will read a gradient.
     func use(_ tensor: LaneTensor) { useCounts[ObjectIdentifier(tensor), default: 0] += 1 }
@@ -78,11 +82,11 @@ final class NativeMemory {
         let key = ObjectIdentifier(tensor)
         let left = (useCounts[key] ?? 1) - 1
         useCounts[key] = left
-        if left == 0, tensor.isPerTile { idle.append((tensor, segment)) }
+        if left == 0, tensor.slots != .one { idle.append((tensor, segment)) }
     }
 
-    private func make(_ elementCount: Int, isPerTile: Bool) -> LaneTensor {
-        let tensor = LaneTensor(elementCount, isPerTile: isPerTile, hasMemory: hasMemory)
+    private func make(_ elementCount: Int, _ slots: TileSlots) -> LaneTensor {
+        let tensor = LaneTensor(elementCount, slots: slots, hasMemory: hasMemory)
         tensors.append(tensor)
         return tensor
     }

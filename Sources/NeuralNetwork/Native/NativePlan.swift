@@ -21,8 +21,7 @@ final class NativePlan {
     /// The operations of each segment on a tile.
     let forwardOperations: [[Named]]
     let backwardOperations: [[Named]]
-    /// The number of tiles that each operation of a segment runs on before the next one does.
-    private let groupSizes: [Int]
+    private let order: SegmentOrder
     private let forwardBarriers: [[NativeBarrier]]
     private let backwardBarriers: [[NativeBarrier]]
     private let precision: Precision
@@ -85,9 +84,7 @@ final class NativePlan {
                 return operations.map { (entry.stage.node, $0) }
             }
         }
-        groupSizes = entries.indices.map {
-            planner.wideSegments.contains($0) ? NativeMemory.groupSize : 1
-        }
+        order = planner.order
         let backward = planner.planBackward(rounding)
         backwardOperations = backward.operations
         outputGradient = backward.outputGradient
@@ -225,9 +222,9 @@ final class NativePlan {
 
     /// Computes the gradients of a microbatch of at least one record.
     ///
-    /// Each segment but the last runs forward on all tiles before the next one begins. In the last
-    /// segment each tile, or each group of tiles, runs forward, through the loss and back. The other
-    /// segments then run back, in reverse order.
+    /// All tiles run forward through each stretch of segments but the last before the next one
+    /// begins. Through the last stretch each tile, or each group of tiles, runs forward, through the
+    /// loss and back. The other stretches then run back, in reverse order.
     /// - Parameters:
     ///   - images: row-major [count, C, H, W].
     ///   - pass: the tiles, the gradient and the callbacks.
@@ -239,24 +236,13 @@ final class NativePlan {
         reserve(tiles.count)
         let batch = NativeBarrier.Batch(
             count: tiles.reduce(0) { $0 + $1.count }, gradient: pass.gradient)
-        let last = forwardOperations.count - 1
+        let stretches = order.stretches
         var start = images
-        for segment in forwardOperations.indices {
-            for group in groups(tiles, segment) {
+        for stretch in stretches {
+            for group in groups(tiles, stretch) {
                 guard pass.isWanted() else { return false }
-                pass.willRun(segment, isForward: true)
-                if segment == 0 {
-                    for tile in group {
-                        takeImages(start, tile)
-                        start += tile.count * network.inputElementCount
-                    }
-                    pass.didRun()
-                }
-                for (_, operation) in forwardOperations[segment] {
-                    operation.run(group)
-                    pass.didRun()
-                }
-                guard segment == last else { continue }
+                for segment in stretch { runForward(segment, group, &start, pass) }
+                guard stretch == stretches.last else { continue }
                 for tile in group {
                     giveOutputs(tile)
                     pass.computeLoss(tile, self)
@@ -264,44 +250,80 @@ final class NativePlan {
                     if tile.isLast, let element = finalStatistics { pass.isFinal(element) }
                 }
                 pass.didRun()
-                runBackward(segment, group, pass)
+                for segment in stretch.reversed() { runBackward(segment, group, pass) }
             }
-            if segment < last {
-                for barrier in forwardBarriers[segment] { barrier.run(batch) }
-            }
+            guard stretch != stretches.last else { break }
+            for barrier in forwardBarriers[stretch.upperBound - 1] { barrier.run(batch) }
         }
-        for segment in (0..<last).reversed() {
-            for barrier in backwardBarriers[segment] { barrier.run(batch) }
-            if let element = finalElementsOfBarriers[segment] { pass.isFinal(element) }
-            for group in groups(tiles, segment) {
+        for stretch in stretches.dropLast().reversed() {
+            let end = stretch.upperBound - 1
+            for barrier in backwardBarriers[end] { barrier.run(batch) }
+            if let element = finalElementsOfBarriers[end] { pass.isFinal(element) }
+            for group in groups(tiles, stretch) {
                 guard pass.isWanted() else { return false }
-                runBackward(segment, group, pass)
+                for segment in stretch.reversed() { runBackward(segment, group, pass) }
             }
         }
         return true
     }
 
-    /// Returns the groups of tiles that a segment runs on.
+    /// Returns the groups of tiles that run through a stretch together.
     private func groups(
-        _ tiles: [NativeTile], _ segment: Int
+        _ tiles: [NativeTile], _ stretch: Range<Int>
     ) -> some Sequence<ArraySlice<NativeTile>> {
-        let size = groupSizes[segment]
-        return stride(from: 0, to: tiles.count, by: size).lazy.map {
-            tiles[$0..<min($0 + size, tiles.count)]
+        slices(tiles[...], of: order.groupSize(of: stretch))
+    }
+
+    /// Returns the tiles of a group that each operation of a segment runs on before the next one
+    /// does: all of them in a wide segment, otherwise one.
+    private func parts(
+        _ group: ArraySlice<NativeTile>, _ segment: Int
+    ) -> some Sequence<ArraySlice<NativeTile>> {
+        slices(group, of: order.isWide(segment) ? group.count : 1)
+    }
+
+    private func slices(
+        _ tiles: ArraySlice<NativeTile>, of size: Int
+    ) -> some Sequence<ArraySlice<NativeTile>> {
+        stride(from: tiles.startIndex, to: tiles.endIndex, by: size).lazy.map {
+            tiles[$0..<min($0 + size, tiles.endIndex)]
+        }
+    }
+
+    /// Runs a segment forward, and takes the images first where it is the first one.
+    private func runForward(
+        _ segment: Int, _ group: ArraySlice<NativeTile>, _ images: inout UnsafePointer<Float>,
+        _ pass: some NativePass
+    ) {
+        for tiles in parts(group, segment) {
+            pass.willRun(segment, isForward: true)
+            if segment == 0 {
+                for tile in tiles {
+                    takeImages(images, tile)
+                    images += tile.count * network.inputElementCount
+                }
+                pass.didRun()
+            }
+            for (_, operation) in forwardOperations[segment] {
+                operation.run(tiles)
+                pass.didRun()
+            }
         }
     }
 
     private func runBackward(
         _ segment: Int, _ group: ArraySlice<NativeTile>, _ pass: some NativePass
     ) {
-        pass.willRun(segment, isForward: false)
-        let isLast = group.last?.isLast ?? false
-        for (index, entry) in backwardOperations[segment].enumerated() {
-            entry.operation.run(group)
-            pass.didRun()
-            if isLast, let element = finalElements[segment][index] { pass.isFinal(element) }
+        for tiles in parts(group, segment) {
+            pass.willRun(segment, isForward: false)
+            let isLast = tiles.last?.isLast ?? false
+            for (index, entry) in backwardOperations[segment].enumerated() {
+                entry.operation.run(tiles)
+                pass.didRun()
+                if isLast, let element = finalElements[segment][index] { pass.isFinal(element) }
+            }
+            if segment == 0 { for tile in tiles { pass.didFinish(tile, self) } }
         }
-        if segment == 0 { for tile in group { pass.didFinish(tile, self) } }
     }
 }
 

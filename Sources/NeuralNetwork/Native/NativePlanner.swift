@@ -6,7 +6,7 @@
 /// inputs, and one more for the output of a batch normalisation.
 /// A *wide* segment holds a node whose weights exceed a cache. It begins with that node unless a node
 /// before it is wide too. Each of its stages runs on a group of tiles before the next stage does, so
-/// that the weights are read once a group.
+/// that the weights are read once a group. See ``SegmentOrder``.
 final class NativePlanner {
     /// A stage with its place in the order of work.
     struct Entry {
@@ -34,7 +34,7 @@ final class NativePlanner {
     private var segments: [Int]
     /// The segment of each node.
     private let homes: [Int]
-    let wideSegments: Set<Int>
+    let order: SegmentOrder
     /// Whether the gradient of each value is wanted.
     private var isWanted: [Bool]
     /// The tensor of each value.
@@ -63,6 +63,8 @@ final class NativePlanner {
         var readers = [[Node]](repeating: [], count: valueCount)
         var segments = [Int](repeating: 0, count: valueCount)
         var homes = [Int](repeating: 0, count: network.nodes.count)
+        var occupied: Set<Int> = []
+        var ends: Set<Int> = []
         var wideSegments: Set<Int> = []
         for node in network.nodes {
             if node.layer is Flatten { roots[node.output] = roots[node.inputs[0]] }
@@ -70,29 +72,33 @@ final class NativePlanner {
             if !(node.layer is Flatten) {
                 for input in Set(inputs) { readers[input].append(node) }
             }
-            let cut = node.layer is BatchNorm && !network.hasFrozenStatistics(node) ? 1 : 0
             var segment = inputs.map { segments[$0] }.max()!
             let weightCount = network.slot(.weight, of: node)?.elementCount ?? 0
             if weightCount >= wideFrom, !wideSegments.contains(segment) {
-                if segment > 0 || node.index > 0 { segment += 1 }
+                if occupied.contains(segment) { segment += 1 }
                 wideSegments.insert(segment)
             }
             homes[node.index] = segment
-            segments[node.output] = segment + cut
+            segments[node.output] = segment
+            if !(node.layer is Flatten) { occupied.insert(segment) }
+            if node.layer is BatchNorm, !network.hasFrozenStatistics(node) {
+                segments[node.output] += 1
+                ends.insert(segment)
+                occupied.insert(segment + 1)
+            }
         }
         self.roots = roots
         self.readers = readers
         self.segments = segments
         self.homes = homes
-        self.wideSegments = wideSegments
         isWanted = network.gradientsNeeded(ofImages: wantsImageGradient)
         let last = segments.max() ?? 0
         entries = Array(repeating: [], count: last + 1)
         forwardBarriers = Array(repeating: [], count: last)
         backwardBarriers = forwardBarriers
         tensors = Array(repeating: nil, count: valueCount)
-        memory = NativeMemory(
-            lastSegment: last, wideSegments: wideSegments, hasMemory: hasMemory)
+        order = SegmentOrder(count: last + 1, ends: ends, wide: wideSegments)
+        memory = NativeMemory(order, hasMemory: hasMemory)
         tensors[0] = memory.kept(network.inputElementCount)
         for node in network.nodes {
             if let moments = pending[node.index] { appendNormalize(moments, node) }
@@ -257,9 +263,7 @@ final class NativePlanner {
         var gradients: [Int: Gradient] = [:]
         let lastSegment = segmentCount - 1
         let outputGradient = memory.gradient(
-            network.outputElementCount,
-            isPerTile: floors[outputValue] < lastSegment || wideSegments.contains(lastSegment),
-            segment: lastSegment)
+            network.outputElementCount, readIn: floors[outputValue], segment: lastSegment)
         memory.use(outputGradient)
         gradients[outputValue] = Gradient(tensor: outputGradient, isShared: false)
         var operations: [[(node: Node, operation: NativeOperation)]] = Array(
@@ -271,9 +275,7 @@ final class NativePlanner {
                 network.isTrained(node) || entry.inputs.contains(where: { isWanted[$0] })
             else { continue }
             func fresh(_ value: Int, _ count: Int) -> LaneTensor {
-                memory.gradient(
-                    count, isPerTile: floors[value] < segment || wideSegments.contains(segment),
-                    segment: segment)
+                memory.gradient(count, readIn: min(floors[value], segment), segment: segment)
             }
             if here.isShared, entry.stage.changesOutputGradient {
                 let (from, copy) = (here.tensor, fresh(entry.output, here.tensor.elementCount))
@@ -295,7 +297,7 @@ final class NativePlanner {
                     let value = entry.inputs[input]
                     return fresh(value, self.elementCount(of: value))
                 },
-                spare: { self.memory.gradient($0, isPerTile: false, segment: segment) },
+                spare: { self.memory.spare($0) },
                 inputs: Array(repeating: nil, count: entry.inputs.count))
             operations[segment] += entry.stage.backward(&given).map { (node, $0) }
             let parts = given.inputs.compactMap(\.self)

@@ -26,8 +26,12 @@ struct NativeOperation {
     let byteCount: Int
     /// Whether the gradients of the node's tensors are final once this has run on the last tile.
     var finishes: Bool
-    private let runOne: ((NativeTile) -> Void)?
-    private let runAll: ((ArraySlice<NativeTile>) -> Void)?
+    private let work: Work
+
+    private enum Work {
+        case oneByOne((NativeTile) -> Void)
+        case together((ArraySlice<NativeTile>) -> Void)
+    }
 
     /// Creates an operation that runs on one tile after another.
     init(
@@ -38,8 +42,7 @@ struct NativeOperation {
         self.isConvolution = isConvolution
         self.byteCount = byteCount
         self.finishes = finishes
-        runOne = run
-        runAll = nil
+        work = .oneByOne(run)
     }
 
     /// Creates an operation that reads its weights once for all tiles that it is given. The bits are
@@ -52,15 +55,15 @@ struct NativeOperation {
         self.isConvolution = isConvolution
         self.byteCount = byteCount
         self.finishes = finishes
-        runOne = nil
-        self.runAll = runAll
+        work = .together(runAll)
     }
 
     /// Runs on tiles, in their order.
     func run(_ tiles: ArraySlice<NativeTile>) {
-        runAll?(tiles)
-        guard let runOne else { return }
-        for tile in tiles { runOne(tile) }
+        switch work {
+        case .oneByOne(let run): for tile in tiles { run(tile) }
+        case .together(let run): run(tiles)
+        }
     }
 }
 
@@ -79,24 +82,52 @@ struct NativeBarrier {
     let run: (Batch) -> Void
 }
 
-/// A lane tensor [elements, 8]: of one tile, or of every tile of a microbatch.
+/// The tiles of a microbatch that have memory of their own in a tensor.
+enum TileSlots {
+    /// All tiles share the memory.
+    case one
+    /// A group of tiles has memory, which the next group takes over.
+    case group
+    /// Every tile.
+    case every
+
+    /// Returns the number of tiles that there is memory for.
+    func count(tiles: Int) -> Int {
+        switch self {
+        case .one: 1
+        case .group: min(tiles, NativeMemory.groupSize)
+        case .every: tiles
+        }
+    }
+
+    /// Returns the place of a tile's memory.
+    func slot(of tile: NativeTile) -> Int {
+        switch self {
+        case .one: 0
+        case .group: tile.slot % NativeMemory.groupSize
+        case .every: tile.slot
+        }
+    }
+}
+
+/// A lane tensor [elements, 8]: of one tile, of a group of tiles, or of every tile of a microbatch.
 final class LaneTensor {
     /// The number of elements for one image.
     let elementCount: Int
-    /// Whether the tensor holds a value for each tile; otherwise all tiles share the memory.
-    let isPerTile: Bool
+    /// The tiles that have memory of their own.
+    let slots: TileSlots
     private var buffer: AlignedBuffer
 
     /// Creates a tensor of zeros. ``NativeMemory`` makes all tensors of a plan.
     ///
     /// A tensor with a value for each tile has no memory before ``reserve(_:)``: memory for one tile
     /// that is replaced by memory for several would stay in the heap.
-    init(_ elementCount: Int, isPerTile: Bool, hasMemory: Bool) {
+    init(_ elementCount: Int, slots: TileSlots, hasMemory: Bool) {
         self.elementCount = elementCount
-        self.isPerTile = isPerTile
+        self.slots = slots
         buffer = AlignedBuffer(
             byteCount: elementCount * AlignedBuffer.laneByteCount,
-            hasMemory: hasMemory && !isPerTile)
+            hasMemory: hasMemory && slots == .one)
     }
 
     /// The bytes of one tile.
@@ -107,22 +138,24 @@ final class LaneTensor {
 
     /// The bytes that are allocated for a number of tiles.
     func allocatedByteCount(tiles: Int) -> Int {
-        AlignedBuffer.allocatedByteCount(isPerTile ? byteCount * tiles : byteCount)
+        AlignedBuffer.allocatedByteCount(byteCount * slots.count(tiles: tiles))
     }
 
     /// Makes room for this number of tiles. What the tensor held is lost.
     func reserve(_ tiles: Int) {
-        if isPerTile { buffer = AlignedBuffer(byteCount: byteCount * tiles) }
+        if slots != .one {
+            buffer = AlignedBuffer(byteCount: byteCount * slots.count(tiles: tiles))
+        }
     }
 
     /// Returns the elements of a tile.
     func at(_ tile: NativeTile) -> UnsafeMutablePointer<Float> {
-        buffer.floats + (isPerTile ? tile.slot * floatCount : 0)
+        buffer.floats + slots.slot(of: tile) * floatCount
     }
 
     /// Returns the elements of a tile as integers.
     func integers(_ tile: NativeTile) -> UnsafeMutablePointer<Int32> {
-        buffer.integers + (isPerTile ? tile.slot * floatCount : 0)
+        buffer.integers + slots.slot(of: tile) * floatCount
     }
 }
 

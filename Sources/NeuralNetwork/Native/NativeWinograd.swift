@@ -185,27 +185,27 @@ final class NativeWinograd {
         }
     }
 
-    /// Where the gradients of a convolution come from and go to.
-    struct Gradients {
-        /// Returns the padded images of a tile, in lanes. It is called once a tile.
-        var input: (NativeTile) -> UnsafeMutablePointer<Float>
-        /// Returns the gradient of a tile of the convolution's output with the ReLU's mask applied,
-        /// or of the pool's output where the pool is computed here. It is called once a tile.
-        var output: (NativeTile) -> UnsafeMutablePointer<Float>
-        /// [outputs, channels, 3, 3], written with the last tile of a microbatch. Neither it nor the
-        /// bias's is written where nothing of the node is trained.
-        var weights: UnsafeMutablePointer<Float>
-        /// [outputs].
-        var bias: UnsafeMutablePointer<Float>
-        /// Returns where the gradient of a tile's padded input goes; nil where it is not wanted.
-        var inputGradient: ((NativeTile) -> UnsafeMutablePointer<Float>)?
-        /// Is called when the gradient of a tile's padded input is complete, before the next tile's
-        /// begins.
-        var didFinish: (NativeTile) -> Void
-    }
-
     /// Computes the gradients of tiles of images, in their order.
-    func backward(_ tiles: ArraySlice<NativeTile>, _ gradients: Gradients) {
+    ///
+    /// - Parameters:
+    ///   - tiles: the tiles. With the last one of a microbatch the gradient of the weights is written.
+    ///   - weights: the gradient of the weights, [outputs, channels, 3, 3]. Neither it nor the bias's is
+    ///     written where nothing of the node is trained.
+    ///   - bias: the gradient of the bias, [outputs].
+    ///   - input: returns the padded images of a tile, in lanes. It is called once a tile.
+    ///   - output: returns the gradient of a tile of the convolution's output with the ReLU's mask
+    ///     applied, or of the pool's output where the pool is computed here. It is called once a tile.
+    ///   - inputGradient: returns where the gradient of a tile's padded input goes; nil where it is not
+    ///     wanted.
+    ///   - didFinish: is called when the gradient of a tile's padded input is complete, before the next
+    ///     tile's begins.
+    func backward(
+        _ tiles: ArraySlice<NativeTile>, weights: UnsafeMutablePointer<Float>,
+        bias: UnsafeMutablePointer<Float>, input: (NativeTile) -> UnsafeMutablePointer<Float>,
+        output: (NativeTile) -> UnsafeMutablePointer<Float>,
+        inputGradient: (NativeTile) -> UnsafeMutablePointer<Float>?,
+        didFinish: (NativeTile) -> Void
+    ) {
         guard hasBackward else { return }
         var outputGradient: UnsafePointer<Float>?
         var source: UnsafePointer<Float>?
@@ -213,8 +213,8 @@ final class NativeWinograd {
             for number in batch {
                 let (tile, first, count) = block(number, of: tiles)
                 if first == 0 {
-                    outputGradient = UnsafePointer(gradients.output(tile))
-                    if weightGradientPoints != nil { source = UnsafePointer(gradients.input(tile)) }
+                    outputGradient = UnsafePointer(output(tile))
+                    if weightGradientPoints != nil { source = UnsafePointer(input(tile)) }
                 }
                 let slot = number - batch.lowerBound
                 if let choice {
@@ -231,21 +231,19 @@ final class NativeWinograd {
                 }
             }
             if let sums = weightGradientPoints {
-                addWeightGradient(tiles, batch, biasGradient: gradients.bias, to: sums)
+                addWeightGradient(tiles, batch, biasGradient: bias, to: sums)
             }
-            if let target = gradients.inputGradient {
-                addInputGradient(tiles, batch, to: target, gradients.didFinish)
-            }
+            addInputGradient(tiles, batch, to: inputGradient, didFinish)
         }
         if tiles.last?.isLast == true, let sums = weightGradientPoints {
             convoy_winograd_unpack_gradient(
-                sums.floats, shape.outputs * shape.channels, gradients.weights)
+                sums.floats, shape.outputs * shape.channels, weights)
         }
     }
 
     private func addInputGradient(
         _ tiles: ArraySlice<NativeTile>, _ batch: Range<Int>,
-        to target: (NativeTile) -> UnsafeMutablePointer<Float>, _ didFinish: (NativeTile) -> Void
+        to target: (NativeTile) -> UnsafeMutablePointer<Float>?, _ didFinish: (NativeTile) -> Void
     ) {
         guard let transposedWeights, let inputGradientPoints else { return }
         multiply(
@@ -253,7 +251,7 @@ final class NativeWinograd {
             to: inputGradientPoints)
         for number in batch {
             let (tile, first, count) = block(number, of: tiles)
-            let gradient = target(tile)
+            guard let gradient = target(tile) else { return }
             if first == 0 {
                 gradient.update(
                     repeating: 0,

@@ -28,15 +28,13 @@ package struct BestCheckpoint: Codable {
 
     /// Returns the best checkpoint that a resumed run begins with, or nil when none is known.
     ///
-    /// It is the one in the file, or the one in the journal if that is better and its checkpoint
-    /// exists. What early stopping found later is better.
+    /// It is the one in the file, or the one in the journal if that is better. Its checkpoint may be
+    /// still to be written. What early stopping found later is better.
     package static func newest(
-        _ noted: BestCheckpoint?, _ recovery: CoordinatorMachine.Recovery?,
-        _ store: CheckpointStore, hasAccuracy: Bool
+        _ noted: BestCheckpoint?, _ recovery: CoordinatorMachine.Recovery?, hasAccuracy: Bool
     ) -> BestCheckpoint? {
         let isJudged = recovery?.best?.judgement?.stopping != nil
         guard let journaled = recovery?.best.map({ BestCheckpoint($0, hasAccuracy: hasAccuracy) }),
-            FileSystem.exists(store.path(step: journaled.step)),
             noted.map({ isJudged || $0.accuracy ?? 0 < journaled.accuracy ?? 0 }) ?? true
         else { return noted }
         return journaled
