@@ -103,7 +103,7 @@ train() {
     rm -rf -- "$run"
     "$convoy" train --config "$directory/$1.run.yaml" --steps 150 --workers "$2" --threads "$3" \
         --servers "$4" --run-dir "$run" >"$run.out" 2>&1 || fail "$1: $(tail -n 2 "$run.out")"
-    sed -n 's/^weights_sha256 //p' "$run.out"
+    sed -n 's/^weights_sha256 //p' "$run.out" | grep -xE '[0-9a-f]{64}' || fail "$1: no weights_sha256"
 }
 
 failed=0
@@ -146,7 +146,8 @@ YAML
             sed "s/^/$name: $kind: /" || true
         if ((code != 0)); then
             tail -n 20 "$directory/chaos.out" >&2
-            exit 1
+            saved=$(mktemp -d) && mv -- "$directory/$name-$kind"* "$saved"
+            fail "$name: $kind: the files of the run are in $saved" 1
         fi
         [[ $kind == resumes ]] ||
             expect=$(sed -n 's/^seed .*weights_sha256 \([0-9a-f]*\)$/\1/p' "$directory/chaos.out")

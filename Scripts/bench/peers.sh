@@ -137,7 +137,7 @@ cases=()
 for name in "${names[@]}"; do
     is_wanted "$name" || continue
     # The other peers' programs have the network of the article alone.
-    [[ $model == cnn || $name != @(mxnet|keras) ]] || continue
+    [[ $model == cnn && ${input:-3x32x32} == 3x32x32 || $name != @(mxnet|keras) ]] || continue
     case $name in
     convoy-*) precisions=(fp32 bf16) ;;
     *-bf16) precisions=(bf16) ;;
@@ -148,6 +148,8 @@ for name in "${names[@]}"; do
         for batch in "${batches[@]}"; do cases+=("$name $precision $batch"); done
     done
 done
+
+((${#cases[@]} > 0)) || usage_error "--only ${only[*]}: nothing is measured with $model"
 
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=3
 # The peers use loopback, as Convoy does.

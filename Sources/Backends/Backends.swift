@@ -30,7 +30,9 @@ public enum Backends {
     }
 
     /// Returns a backend of this build, or nil.
-    private static func find(_ kind: BackendKind) -> (any Backend)? { all.first { $0.kind == kind } }
+    private static func find(_ kind: BackendKind) -> (any Backend)? {
+        all.first { $0.kind == kind }
+    }
 
     /// Returns the backend that a choice stands for in this build and on this host.
     ///

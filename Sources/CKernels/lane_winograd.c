@@ -6,8 +6,8 @@
 #define POINTS CONVOY_WINOGRAD_POINTS
 #define SIDE 4
 #define ROWS CONVOY_WINOGRAD_ROWS
-// The kernels of a layer from which on its points are packed in two passes.
-#define WIDE_LAYER (1 << 17)
+// The number of kernels from which on the points of a layer are packed in two passes.
+#define LARGE_LAYER (1 << 17)
 
 // The place of a tile: its first row and column, the number of its rows and columns inside the
 // image, and whether the next tile lies beside it and both lie wholly inside the image.
@@ -134,8 +134,8 @@ CONVOY_INLINE void pair_points(const float *weights, ptrdiff_t outputs, ptrdiff_
     weight_points(w, second);
 }
 
-// Wide layers are packed in two passes that compute the points twice, each of which writes one layout
-// in the order of its addresses: their memory is far larger than a cache. For others the loop over
+// Large layers are packed in two passes that compute the points twice. Each writes one layout in the
+// order of its addresses, since their memory is far larger than a cache. For others the loop over
 // the outputs is the inner one, so that outputs that follow one another fill the cache lines of the
 // exchanged points.
 CONVOY_INLINE void convoy_winograd_pack_body(const float *weights, ptrdiff_t outputs,
@@ -143,21 +143,21 @@ CONVOY_INLINE void convoy_winograd_pack_body(const float *weights, ptrdiff_t out
                                              float *transposed) {
     const ptrdiff_t point = convoy_winograd_packed_point(outputs, channels);
     const ptrdiff_t transposed_point = convoy_winograd_packed_point(channels, outputs);
-    const int is_wide = outputs * channels > WIDE_LAYER;
+    const int is_large = outputs * channels > LARGE_LAYER;
     lanes first[POINTS], second[POINTS];
-    for (ptrdiff_t o = 0; is_wide && o < outputs; o += ROWS) {
+    for (ptrdiff_t o = 0; is_large && o < outputs; o += ROWS) {
         for (ptrdiff_t c = 0; c < channels; c += 8) {
             pair_points(weights, outputs, channels, o, c, first, second);
             store_pairs(first, second, at_most(8, channels - c),
                         packed + o * channels + c * ROWS, point);
         }
     }
-    if (is_wide && !transposed) return;
+    if (is_large && !transposed) return;
     for (ptrdiff_t c = 0; c < channels; c += 8) {
         const ptrdiff_t left = at_most(8, channels - c);
         for (ptrdiff_t o = 0; o < outputs; o += ROWS) {
             pair_points(weights, outputs, channels, o, c, first, second);
-            if (!is_wide)
+            if (!is_large)
                 store_pairs(first, second, left, packed + o * channels + c * ROWS, point);
             if (transposed)
                 store_transposed(first, second, left, o + 1 < outputs, outputs,

@@ -67,8 +67,8 @@ CONVOY_INLINE void convoy_winograd_input_wide_body(const float *input,
 
 // MARK: products
 
-// Multiplies some pairs of rows of weights by `width` tiles, at least two. Of an odd number of tiles
-// the last but one is computed twice.
+// Multiplies some pairs of rows of weights by `width` tiles, at least two. Of an odd number of
+// tiles the last but one is computed twice.
 CONVOY_INLINE void wide_product_block(const float *weights, const float *from, ptrdiff_t depth,
                                       int width, int pairs, float *to, ptrdiff_t stored) {
     const int vectors = (width + 1) / 2;
@@ -108,11 +108,11 @@ CONVOY_INLINE void wide_product(const float *weights, const float *from, ptrdiff
                                 ptrdiff_t depth, int width, float *to) {
     ptrdiff_t o = 0;
     for (; o + 8 <= rows; o += 8)
-        wide_product_block(weights + o * depth, from, depth, width, 4, to + o * width * CONVOY_LANES,
-                           8);
+        wide_product_block(weights + o * depth, from, depth, width, 4,
+                           to + o * width * CONVOY_LANES, 8);
     for (; o < rows; o += ROWS)
-        wide_product_block(weights + o * depth, from, depth, width, 1, to + o * width * CONVOY_LANES,
-                           rows - o);
+        wide_product_block(weights + o * depth, from, depth, width, 1,
+                           to + o * width * CONVOY_LANES, rows - o);
 }
 
 CONVOY_INLINE void convoy_winograd_multiply_wide_body(const float *weights, const float *from,
@@ -365,9 +365,9 @@ CONVOY_INLINE void convoy_winograd_pooled_gradient_wide_body(
     }
 }
 
-// Computes B v B' of two tiles and adds it to the gradient of a channel of the input. The first tile
-// reaches four columns, and the second one the last two of these and two more. What the first tile
-// gives is added first.
+// Computes B v B' of two tiles and adds it to the gradient of a channel of the input. The first
+// tile reaches four columns, and the second one the last two of these and two more. What the first
+// tile gives is added first.
 CONVOY_INLINE void wide_input_gradient(const float *from, ptrdiff_t point, const place *at,
                                        ptrdiff_t width, float *gradient) {
     wide_lanes rows[SIDE][SIDE];

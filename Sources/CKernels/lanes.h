@@ -31,8 +31,8 @@ typedef int32_t wide_ints __attribute__((ext_vector_type(16), aligned(32)));
 #define convoy_highs(a, b)                                                                         \
     __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
 
-/// Defines the function NAME from NAME_body for every processor and for those with AVX2 and FMA, and
-/// from WIDE for those with AVX-512. All give the same bits.
+/// Defines the function NAME from NAME_body for every processor and for those with AVX2 and FMA,
+/// and from WIDE for those with AVX-512. All give the same bits.
 #if defined(__x86_64__)
 #define CONVOY_FAST_LANES __attribute__((target("avx2,fma")))
 #define CONVOY_WIDE_LANES                                                                          \

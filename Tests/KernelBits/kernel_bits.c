@@ -210,8 +210,8 @@ static void depthwise(void) {
 
 // MARK: Winograd
 
-// Channels, outputs, and height and width of the input with its padding. The widths leave over every
-// number of tiles.
+// Channels, outputs, and height and width of the input with its padding. The widths leave over
+// every number of tiles.
 static const ptrdiff_t winograd_shapes[][4] = {
     {8, 3, 6, 6},   {16, 17, 9, 12}, {24, 8, 7, 15},    {8, 12, 18, 18},
     {40, 5, 5, 34}, {32, 32, 10, 9}, {512, 260, 6, 6},
@@ -397,9 +397,9 @@ static void pooling(void) {
             add_floats(output, to);
             add(choice, to * 4);
         }
-        static const char *const names[] = {"convoy_lanes_max_pool", "convoy_lanes_max_pool_backward",
-                                            "convoy_lanes_average_pool",
-                                            "convoy_lanes_average_pool_backward"};
+        static const char *const names[] = {
+            "convoy_lanes_max_pool", "convoy_lanes_max_pool_backward", "convoy_lanes_average_pool",
+            "convoy_lanes_average_pool_backward"};
         end(names[kind]);
     }
     for (int is_backward = 0; is_backward < 2; is_backward++) {
@@ -443,8 +443,8 @@ static void normalizations(void) {
                 convoy_lanes_affine(x, i % 2 ? skip : 0, a, b, y, channels, positions, count,
                                     i / 2);
             } else if (kind == 2) {
-                convoy_lanes_norm_gradient_sums(y, i % 2 ? skip : 0, x, a, channels, positions, mean,
-                                                squares);
+                convoy_lanes_norm_gradient_sums(y, i % 2 ? skip : 0, x, a, channels, positions,
+                                                mean, squares);
             } else if (kind == 3) {
                 convoy_lanes_norm_gradient(skip, x, a, b, c, y, channels, positions, count);
             } else if (kind == 4) {
@@ -550,7 +550,8 @@ static void blocked(void) {
     CASE("convoy_relu_backward_bf16", convoy_relu_backward_bf16(small, halves(COUNT, 85), COUNT),
          small, COUNT * 2);
     CASE("convoy_scale", convoy_scale(values, numbers(COUNT, 86), COUNT), values, COUNT * 4);
-    CASE("convoy_scale_bf16", convoy_scale_bf16(small, numbers(COUNT, 86), COUNT), small, COUNT * 2);
+    CASE("convoy_scale_bf16", convoy_scale_bf16(small, numbers(COUNT, 86), COUNT), small,
+         COUNT * 2);
     CASE("convoy_dropout_mask", convoy_dropout_mask(values, COUNT, 7, 9, 1u << 22, 1.25f), values,
          COUNT * 4);
 #undef CASE

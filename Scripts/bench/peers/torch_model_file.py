@@ -17,6 +17,9 @@ ACTIVATIONS = {
 }  # fmt: skip
 
 
+WRITABLE = ("conv1d", "conv2d", "batch-norm", "group-norm", "layer-norm", "add", "dense")
+
+
 def _pair(value):
     return tuple(value) if isinstance(value, list) else (value, value)
 
@@ -75,7 +78,7 @@ class ModelFile(nn.Module):
         self.is_series = len(self.shape) == 3 and self.shape[1] == 1
         self.steps, self.layers = [], nn.ModuleList()
         last = "input"
-        readers = {}
+        readers, kinds = {}, {}
         for name, layer in zip(names, model["layers"], strict=True):
             ((kind, settings),) = layer.items()
             inputs = settings.get("from") or [last]
@@ -83,12 +86,15 @@ class ModelFile(nn.Module):
             for source in inputs:
                 readers[source] = readers.get(source, 0) + 1
             self.steps.append([kind, settings, name, inputs])
+            kinds[name] = kind
             last = name
         with torch.no_grad():
             x = torch.zeros(2, *self.shape)
             values = {"input": x.squeeze(2) if self.is_series else x}
             for kind, settings, name, inputs in self.steps:
-                alone = inputs[0] != "input" and readers[inputs[0]] == 1
+                # ReLU may write over its input where only it reads that, and the gradient of what
+                # made it does not.
+                alone = readers[inputs[0]] == 1 and kinds.get(inputs[0]) in WRITABLE
                 module = self._module(kind, settings, values[inputs[0]], alone)
                 self.layers.append(module)
                 values[name] = self._run(module, kind, [values[i].clone() for i in inputs])

@@ -22,8 +22,8 @@
 extern "C" {
 #endif
 
-/// The numbers of points and of rows of weights that are multiplied together, and the largest number
-/// of tiles in a call: with six, sums and factors fill the sixteen registers of AVX2.
+/// The number of points, that of rows of weights that are multiplied together, and the largest
+/// number of tiles in a call: with six, sums and factors fill the sixteen registers of AVX2.
 enum { CONVOY_WINOGRAD_POINTS = 16, CONVOY_WINOGRAD_ROWS = 2, CONVOY_WINOGRAD_TILES = 6 };
 
 /// Returns the number of floats from one point to the next where each point has `count` floats. The

@@ -192,8 +192,8 @@ extension CoordinatorMachine {
             + [.send(.shutdown(goodbye), to: peer)]
     }
 
-    /// Takes note that a member has failed. While the run gathers its members, the failure ends the
-    /// run.
+    /// Takes note that a member has failed. While the run gathers its members for the first time, the
+    /// failure ends the run.
     mutating func failed(_ peer: PeerIdentity, _ failure: Failure, now: Moment) -> [Action] {
         if case .gathering = phase, !configuration.membersRejoin {
             return end(exitCode: failure.exitCode, reason: failure.text)

@@ -1,6 +1,7 @@
 /// The code that computes gradients: what it can do on this host, and how its engines are made.
 ///
-/// A backend is a type that conforms, and a line in the list of the module `Backends`.
+/// A backend is a type that conforms, a line in the list of the module `Backends`, and a case in
+/// ``BackendKind`` and ``BackendChoice``.
 public protocol Backend: Sendable {
     /// The backend's name.
     var kind: BackendKind { get }

@@ -1,7 +1,7 @@
 /// The callbacks of one gradient computation. The engine calls them on the thread that computes.
 public struct GradientObserver {
     /// Returns whether the gradient is still wanted; on false the engine gives up. Engines ask
-    /// before each tile, or before each node if they have no tiles.
+    /// before each tile or group of tiles, or before each node if they have no tiles.
     public var isWanted: () -> Bool
     /// Receives the index of the first element of the flat gradient that is final, together with
     /// every element after it.

@@ -85,8 +85,8 @@ public final class NativeEngine: GradientEngine {
     }
 
     /// Computes the gradient of the summed loss, tile by tile; see ``GradientEngine``. It asks the
-    /// observer before each tile of each segment, and tells it what is final during the backward
-    /// passes of the last tile.
+    /// observer before each tile, or group of tiles, of each stretch of segments, and tells it what is
+    /// final during the backward passes of the last one.
     public func computeGradient(
         _ batch: MicrobatchView, epoch: Int, into gradient: UnsafeMutablePointer<Float>,
         _ observer: GradientObserver

@@ -21,7 +21,7 @@ public struct ComputeThreadMemory: Sendable, Hashable {
     /// - Parameters:
     ///   - network: the network that is computed.
     ///   - backend: the backend that computes it; see
-    ///     ``NeuralNetwork/Backends/engineByteCount(_:network:configuration:records:)``.
+    ///     ``Backends/Backends/engineByteCount(_:network:configuration:records:)``.
     ///   - configuration: the configuration of the engine.
     ///   - recordCount: the number of records in a microbatch.
     /// - Throws: `BackendError` for a network that the backend does not compute.
