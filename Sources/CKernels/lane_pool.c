@@ -22,8 +22,9 @@ CONVOY_INLINE void pool_one(const float *plane, const convoy_lane_pool *pool, pt
     for (ptrdiff_t r = rows.begin; r < rows.end; r++) {
         for (ptrdiff_t c = columns.begin; c < columns.end; c++) {
             const ptrdiff_t place = ((top + r) * pool->input_width + left + c) * CONVOY_LANES;
-            convoy_lane_take_maximum(&best, &where, (const lanes *)(plane + place),
-                                     (int32_t)(r * window_width + c));
+            const lanes value = *(const lanes *)(plane + place);
+            CONVOY_TAKE_MAXIMUM(best, where, value,
+                                (lane_ints)((int32_t)(r * window_width + c)));
         }
     }
     if (relu_mask) where = best <= 0 ? (lane_ints)(-1) : where;

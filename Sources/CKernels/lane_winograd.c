@@ -39,6 +39,24 @@ CONVOY_INLINE void tile_places(const convoy_winograd_shape *shape, ptrdiff_t fir
     }
 }
 
+// MARK: the maps, of one tile and of two
+
+#define VECTOR lanes
+#define INTS lane_ints
+#define MAP(name) name
+#include "winograd_maps.h"
+#undef VECTOR
+#undef INTS
+#undef MAP
+
+#define VECTOR wide_lanes
+#define INTS wide_ints
+#define MAP(name) wide_##name
+#include "winograd_maps.h"
+#undef VECTOR
+#undef INTS
+#undef MAP
+
 // MARK: weights
 
 // Computes G w G', with G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1), for eight kernels.
@@ -200,23 +218,18 @@ CONVOY_LANE_FUNCTION(convoy_winograd_unpack_gradient,
 
 // MARK: input
 
-// Computes B' d B, with B' = (1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1).
+// Computes B' d B.
 CONVOY_INLINE void input_points(const lanes d[POINTS], lanes v[POINTS]) {
-    lanes rows[POINTS];
+    lanes columns[SIDE][SIDE];
     CONVOY_UNROLL
     for (int x = 0; x < SIDE; x++) {
-        rows[x] = d[x] - d[2 * SIDE + x];
-        rows[SIDE + x] = d[SIDE + x] + d[2 * SIDE + x];
-        rows[2 * SIDE + x] = d[2 * SIDE + x] - d[SIDE + x];
-        rows[3 * SIDE + x] = d[SIDE + x] - d[3 * SIDE + x];
+        const lanes column[SIDE] = {d[x], d[SIDE + x], d[2 * SIDE + x], d[3 * SIDE + x]};
+        map_input(column, columns[x]);
     }
     CONVOY_UNROLL
     for (int y = 0; y < SIDE; y++) {
-        const lanes *r = rows + y * SIDE;
-        v[y * SIDE] = r[0] - r[2];
-        v[y * SIDE + 1] = r[1] + r[2];
-        v[y * SIDE + 2] = r[2] - r[1];
-        v[y * SIDE + 3] = r[1] - r[3];
+        const lanes row[SIDE] = {columns[0][y], columns[1][y], columns[2][y], columns[3][y]};
+        map_input(row, v + y * SIDE);
     }
 }
 
@@ -420,27 +433,6 @@ CONVOY_INLINE void convoy_winograd_multiply_gradient_body(const float *output_gr
 
 // MARK: output
 
-// Computes A' m A, with A' = (1 1 1 0; 0 1 -1 -1), and adds the bias. y[0] and y[1] are the upper
-// row, y[2] and y[3] the lower one.
-CONVOY_INLINE void output_values(const float *points, ptrdiff_t point, const float *bias,
-                                 lanes y[4]) {
-    const lanes b = (lanes)(*bias);
-    lanes top[SIDE], bottom[SIDE];
-    CONVOY_UNROLL
-    for (int x = 0; x < SIDE; x++) {
-        const lanes m0 = *(const lanes *)(points + x * point);
-        const lanes m1 = *(const lanes *)(points + (SIDE + x) * point);
-        const lanes m2 = *(const lanes *)(points + (2 * SIDE + x) * point);
-        const lanes m3 = *(const lanes *)(points + (3 * SIDE + x) * point);
-        top[x] = m0 + (m1 + m2);
-        bottom[x] = (m1 - m2) - m3;
-    }
-    y[0] = (top[0] + (top[1] + top[2])) + b;
-    y[1] = ((top[1] - top[2]) - top[3]) + b;
-    y[2] = (bottom[0] + (bottom[1] + bottom[2])) + b;
-    y[3] = ((bottom[1] - bottom[2]) - bottom[3]) + b;
-}
-
 // Writes the outputs of one tile of a channel, as far as they lie inside the image.
 CONVOY_INLINE void output_of_tile(const float *points, ptrdiff_t point, const float *bias,
                                   const place *at, ptrdiff_t width, int relu, float *output) {
@@ -469,23 +461,6 @@ CONVOY_INLINE void convoy_winograd_output_body(const float *points, const float 
     }
 }
 
-// Writes the maximum of one tile's outputs and its place.
-CONVOY_INLINE void pooled_output(const float *points, ptrdiff_t point, const float *bias, int relu,
-                                 float *output, int32_t *choice) {
-    lanes y[4];
-    output_values(points, point, bias, y);
-    lanes best = y[0];
-    lane_ints where = (lane_ints)(0);
-    CONVOY_UNROLL
-    for (int i = 1; i < 4; i++) convoy_lane_take_maximum(&best, &where, y + i, i);
-    if (relu) {
-        where = best <= 0 ? (lane_ints)(-1) : where;
-        best = best < 0 ? (lanes)(0.0f) : best;
-    }
-    *(lanes *)output = best;
-    *(lane_ints *)choice = where;
-}
-
 CONVOY_INLINE void convoy_winograd_output_pooled_body(const float *points, const float *bias,
                                                       const convoy_winograd_shape *shape,
                                                       ptrdiff_t first, ptrdiff_t count, int relu,
@@ -498,26 +473,6 @@ CONVOY_INLINE void convoy_winograd_output_pooled_body(const float *points, const
             pooled_output(points + (o * count + t) * CONVOY_LANES, point, bias + o, relu,
                           output + start + t * CONVOY_LANES, choice + start + t * CONVOY_LANES);
         }
-    }
-}
-
-// Computes A g A'.
-CONVOY_INLINE void gradient_points(const lanes g[4], float *points, ptrdiff_t point) {
-    lanes rows[SIDE][2];
-    CONVOY_UNROLL
-    for (int x = 0; x < 2; x++) {
-        rows[0][x] = g[x];
-        rows[1][x] = g[x] + g[2 + x];
-        rows[2][x] = g[x] - g[2 + x];
-        rows[3][x] = -g[2 + x];
-    }
-    CONVOY_UNROLL
-    for (int y = 0; y < SIDE; y++) {
-        float *to = points + y * SIDE * point;
-        *(lanes *)to = rows[y][0];
-        *(lanes *)(to + point) = rows[y][0] + rows[y][1];
-        *(lanes *)(to + 2 * point) = rows[y][0] - rows[y][1];
-        *(lanes *)(to + 3 * point) = -rows[y][1];
     }
 }
 
@@ -551,17 +506,6 @@ CONVOY_INLINE void convoy_winograd_output_gradient_body(const float *gradient,
     }
 }
 
-// Maps the gradient of one tile's maximum.
-CONVOY_INLINE void pooled_gradient(const float *gradient, const int32_t *choice, float *points,
-                                   ptrdiff_t point) {
-    const lanes value = *(const lanes *)gradient;
-    const lane_ints where = *(const lane_ints *)choice;
-    lanes g[4];
-    CONVOY_UNROLL
-    for (int i = 0; i < 4; i++) g[i] = where == (lane_ints)(i) ? value : (lanes)(0.0f);
-    gradient_points(g, points, point);
-}
-
 CONVOY_INLINE void convoy_winograd_pooled_gradient_body(const float *gradient,
                                                         const int32_t *choice,
                                                         const convoy_winograd_shape *shape,
@@ -582,40 +526,22 @@ CONVOY_INLINE void convoy_winograd_pooled_gradient_body(const float *gradient,
 CONVOY_INLINE void input_gradient_of_tile(const float *from, ptrdiff_t point, const place *at,
                                           ptrdiff_t width, float *gradient) {
     float *to = gradient + (at->row * width + at->column) * CONVOY_LANES;
-    lanes rows[POINTS], d[POINTS];
-    CONVOY_UNROLL
-    for (int x = 0; x < SIDE; x++) {
-        const lanes v0 = *(const lanes *)(from + x * point);
-        const lanes v1 = *(const lanes *)(from + (SIDE + x) * point);
-        const lanes v2 = *(const lanes *)(from + (2 * SIDE + x) * point);
-        const lanes v3 = *(const lanes *)(from + (3 * SIDE + x) * point);
-        rows[x] = v0;
-        rows[SIDE + x] = (v1 - v2) + v3;
-        rows[2 * SIDE + x] = (v1 + v2) - v0;
-        rows[3 * SIDE + x] = -v3;
-    }
-    CONVOY_UNROLL
-    for (int y = 0; y < SIDE; y++) {
-        const lanes *r = rows + y * SIDE;
-        d[y * SIDE] = r[0];
-        d[y * SIDE + 1] = (r[1] - r[2]) + r[3];
-        d[y * SIDE + 2] = (r[1] + r[2]) - r[0];
-        d[y * SIDE + 3] = -r[3];
-    }
+    lanes d[SIDE][SIDE];
+    input_gradient_values(from, point, d);
     if (at->rows == SIDE && at->columns == SIDE) {
         CONVOY_UNROLL
         for (int y = 0; y < SIDE; y++) {
             CONVOY_UNROLL
             for (int x = 0; x < SIDE; x++) {
                 lanes *cell = (lanes *)(to + (y * width + x) * CONVOY_LANES);
-                *cell = *cell + d[y * SIDE + x];
+                *cell = *cell + d[y][x];
             }
         }
     } else {
         for (int y = 0; y < at->rows; y++) {
             for (int x = 0; x < at->columns; x++) {
                 lanes *cell = (lanes *)(to + (y * width + x) * CONVOY_LANES);
-                *cell = *cell + d[y * SIDE + x];
+                *cell = *cell + d[y][x];
             }
         }
     }

@@ -12,32 +12,25 @@
 
 // MARK: input
 
-// Computes B' d B of two tiles; see input_points. The two tiles share two of their columns.
+// Computes B' d B of two tiles, which share two of their columns.
 CONVOY_INLINE void wide_input_points(const float *input, ptrdiff_t width, const place *at,
                                      wide_lanes v[POINTS]) {
     const float *from = input + (at->row * width + at->column) * CONVOY_LANES;
-    wide_lanes rows[SIDE][3];
+    wide_lanes columns[3][SIDE];
     CONVOY_UNROLL
     for (int x = 0; x < 3; x++) {
         wide_lanes d[SIDE];
         CONVOY_UNROLL
         for (int y = 0; y < SIDE; y++)
             d[y] = *(const wide_lanes *)(from + (y * width + 2 * x) * CONVOY_LANES);
-        rows[0][x] = d[0] - d[2];
-        rows[1][x] = d[1] + d[2];
-        rows[2][x] = d[2] - d[1];
-        rows[3][x] = d[1] - d[3];
+        wide_map_input(d, columns[x]);
     }
     CONVOY_UNROLL
     for (int y = 0; y < SIDE; y++) {
-        const wide_lanes r0 = convoy_lows(rows[y][0], rows[y][1]);
-        const wide_lanes r1 = convoy_highs(rows[y][0], rows[y][1]);
-        const wide_lanes r2 = convoy_lows(rows[y][1], rows[y][2]);
-        const wide_lanes r3 = convoy_highs(rows[y][1], rows[y][2]);
-        v[y * SIDE] = r0 - r2;
-        v[y * SIDE + 1] = r1 + r2;
-        v[y * SIDE + 2] = r2 - r1;
-        v[y * SIDE + 3] = r1 - r3;
+        const wide_lanes left = columns[0][y], middle = columns[1][y], right = columns[2][y];
+        const wide_lanes row[SIDE] = {convoy_lows(left, middle), convoy_highs(left, middle),
+                                      convoy_lows(middle, right), convoy_highs(middle, right)};
+        wide_map_input(row, v + y * SIDE);
     }
 }
 
@@ -200,26 +193,6 @@ CONVOY_INLINE void convoy_winograd_multiply_gradient_wide_body(const float *outp
 
 // MARK: output
 
-// Computes the outputs of two tiles; see output_values.
-CONVOY_INLINE void wide_output_values(const float *points, ptrdiff_t point, const float *bias,
-                                      wide_lanes y[4]) {
-    const wide_lanes b = (wide_lanes)(*bias);
-    wide_lanes top[SIDE], bottom[SIDE];
-    CONVOY_UNROLL
-    for (int x = 0; x < SIDE; x++) {
-        const wide_lanes m0 = *(const wide_lanes *)(points + x * point);
-        const wide_lanes m1 = *(const wide_lanes *)(points + (SIDE + x) * point);
-        const wide_lanes m2 = *(const wide_lanes *)(points + (2 * SIDE + x) * point);
-        const wide_lanes m3 = *(const wide_lanes *)(points + (3 * SIDE + x) * point);
-        top[x] = m0 + (m1 + m2);
-        bottom[x] = (m1 - m2) - m3;
-    }
-    y[0] = (top[0] + (top[1] + top[2])) + b;
-    y[1] = ((top[1] - top[2]) - top[3]) + b;
-    y[2] = (bottom[0] + (bottom[1] + bottom[2])) + b;
-    y[3] = ((bottom[1] - bottom[2]) - bottom[3]) + b;
-}
-
 CONVOY_INLINE void convoy_winograd_output_wide_body(const float *points, const float *bias,
                                                     const convoy_winograd_shape *shape,
                                                     ptrdiff_t first, ptrdiff_t count, int relu,
@@ -265,46 +238,12 @@ CONVOY_INLINE void convoy_winograd_output_pooled_wide_body(
         int32_t *place = choice + (o * tiles + first) * CONVOY_LANES;
         ptrdiff_t t = 0;
         for (; t + 2 <= count; t += 2) {
-            wide_lanes y[4];
-            wide_output_values(from + t * CONVOY_LANES, point, bias + o, y);
-            wide_lanes best = y[0];
-            wide_ints where = (wide_ints)(0);
-            CONVOY_UNROLL
-            for (int i = 1; i < 4; i++) {
-                const wide_ints wins = (y[i] > best) | (y[i] != y[i]);
-                best = wins ? y[i] : best;
-                where = wins ? (wide_ints)(i) : where;
-            }
-            if (relu) {
-                where = best <= 0 ? (wide_ints)(-1) : where;
-                best = best < 0 ? (wide_lanes)(0.0f) : best;
-            }
-            *(wide_lanes *)(to + t * CONVOY_LANES) = best;
-            *(wide_ints *)(place + t * CONVOY_LANES) = where;
+            wide_pooled_output(from + t * CONVOY_LANES, point, bias + o, relu,
+                               to + t * CONVOY_LANES, place + t * CONVOY_LANES);
         }
         if (t < count)
             pooled_output(from + t * CONVOY_LANES, point, bias + o, relu, to + t * CONVOY_LANES,
                           place + t * CONVOY_LANES);
-    }
-}
-
-// Computes A g A' of two tiles; see gradient_points.
-CONVOY_INLINE void wide_gradient_points(const wide_lanes g[4], float *points, ptrdiff_t point) {
-    wide_lanes rows[SIDE][2];
-    CONVOY_UNROLL
-    for (int x = 0; x < 2; x++) {
-        rows[0][x] = g[x];
-        rows[1][x] = g[x] + g[2 + x];
-        rows[2][x] = g[x] - g[2 + x];
-        rows[3][x] = -g[2 + x];
-    }
-    CONVOY_UNROLL
-    for (int y = 0; y < SIDE; y++) {
-        float *to = points + y * SIDE * point;
-        *(wide_lanes *)to = rows[y][0];
-        *(wide_lanes *)(to + point) = rows[y][0] + rows[y][1];
-        *(wide_lanes *)(to + 2 * point) = rows[y][0] - rows[y][1];
-        *(wide_lanes *)(to + 3 * point) = -rows[y][1];
     }
 }
 
@@ -351,13 +290,8 @@ CONVOY_INLINE void convoy_winograd_pooled_gradient_wide_body(
         float *to = points + o * count * CONVOY_LANES;
         ptrdiff_t t = 0;
         for (; t + 2 <= count; t += 2) {
-            const wide_lanes value = *(const wide_lanes *)(from + t * CONVOY_LANES);
-            const wide_ints where = *(const wide_ints *)(place + t * CONVOY_LANES);
-            wide_lanes g[4];
-            CONVOY_UNROLL
-            for (int i = 0; i < 4; i++)
-                g[i] = where == (wide_ints)(i) ? value : (wide_lanes)(0.0f);
-            wide_gradient_points(g, to + t * CONVOY_LANES, point);
+            wide_pooled_gradient(from + t * CONVOY_LANES, place + t * CONVOY_LANES,
+                                 to + t * CONVOY_LANES, point);
         }
         if (t < count)
             pooled_gradient(from + t * CONVOY_LANES, place + t * CONVOY_LANES,
@@ -370,28 +304,15 @@ CONVOY_INLINE void convoy_winograd_pooled_gradient_wide_body(
 // tile gives is added first.
 CONVOY_INLINE void wide_input_gradient(const float *from, ptrdiff_t point, const place *at,
                                        ptrdiff_t width, float *gradient) {
-    wide_lanes rows[SIDE][SIDE];
-    CONVOY_UNROLL
-    for (int x = 0; x < SIDE; x++) {
-        const wide_lanes v0 = *(const wide_lanes *)(from + x * point);
-        const wide_lanes v1 = *(const wide_lanes *)(from + (SIDE + x) * point);
-        const wide_lanes v2 = *(const wide_lanes *)(from + (2 * SIDE + x) * point);
-        const wide_lanes v3 = *(const wide_lanes *)(from + (3 * SIDE + x) * point);
-        rows[0][x] = v0;
-        rows[1][x] = (v1 - v2) + v3;
-        rows[2][x] = (v1 + v2) - v0;
-        rows[3][x] = -v3;
-    }
+    wide_lanes d[SIDE][SIDE];
+    wide_input_gradient_values(from, point, d);
     CONVOY_UNROLL
     for (int y = 0; y < SIDE; y++) {
-        const wide_lanes *r = rows[y];
-        const wide_lanes d0 = r[0], d1 = (r[1] - r[2]) + r[3];
-        const wide_lanes d2 = (r[1] + r[2]) - r[0], d3 = -r[3];
         wide_lanes *cells =
             (wide_lanes *)(gradient + ((at->row + y) * width + at->column) * CONVOY_LANES);
-        cells[0] = cells[0] + convoy_lows(d0, d1);
-        cells[1] = (cells[1] + convoy_lows(d2, d3)) + convoy_highs(d0, d1);
-        cells[2] = cells[2] + convoy_highs(d2, d3);
+        cells[0] = cells[0] + convoy_lows(d[y][0], d[y][1]);
+        cells[1] = (cells[1] + convoy_lows(d[y][2], d[y][3])) + convoy_highs(d[y][0], d[y][1]);
+        cells[2] = cells[2] + convoy_highs(d[y][2], d[y][3]);
     }
 }
 

@@ -95,12 +95,12 @@ CONVOY_INLINE void convoy_lane_transpose(loose_lanes v[8]) {
     }
 }
 
-/// Takes the next value of a window in each lane where it is larger or a NaN, and stores its place.
-CONVOY_INLINE void convoy_lane_take_maximum(lanes *best, lane_ints *where, const lanes *value,
-                                            int32_t place) {
-    const lane_ints wins = (*value > *best) | (*value != *value);
-    *best = wins ? *value : *best;
-    *where = wins ? (lane_ints)(place) : *where;
-}
+/// Takes the next value of a window in each lane where it is larger or a NaN, and notes its place.
+#define CONVOY_TAKE_MAXIMUM(best, where, value, place)                                             \
+    do {                                                                                           \
+        const __typeof__(where) wins = ((value) > (best)) | ((value) != (value));                  \
+        (best) = wins ? (value) : (best);                                                          \
+        (where) = wins ? (place) : (where);                                                        \
+    } while (0)
 
 #endif

@@ -83,6 +83,14 @@ extension Integration {
                 .sample(data, model: SampleData.graphModel, steps: 17), Self.shapes)
         }
 
+        /// Microbatches of three tiles, the last of them with two images.
+        @Test func wideLayersOnEveryCluster() throws {
+            var configuration = try RunConfiguration.sample(
+                data, model: SampleData.wideModel, steps: 7)
+            configuration.training.batchSize = 108
+            try compare(configuration, Self.fewShapes)
+        }
+
         @Test func graphsInBFloat16() throws {
             var configuration = try RunConfiguration.sample(
                 data, model: SampleData.graphModel, steps: 11)

@@ -16,16 +16,19 @@ extension Integration {
             data = try SampleData().write(to: directory)
         }
 
-        private func sample(steps: Int) throws -> RunConfiguration {
-            var configuration = try RunConfiguration.sample(
-                data, model: SampleData.graphModel, steps: steps)
+        private func sample(
+            _ model: String = SampleData.graphModel, steps: Int
+        ) throws -> RunConfiguration {
+            var configuration = try RunConfiguration.sample(data, model: model, steps: steps)
             configuration.training.checkpointEvery = 40
             return configuration
         }
 
         /// A worker, a server and the coordinator die one after another.
-        @Test func everyRoleIsKilled() throws {
-            let configuration = try sample(steps: RunConfiguration.endless)
+        @Test(arguments: [(SampleData.graphModel, 36), (SampleData.wideModel, 60)])
+        func everyRoleIsKilled(model: String, batchSize: Int) throws {
+            var configuration = try sample(model, steps: RunConfiguration.endless)
+            configuration.training.batchSize = batchSize
             let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")
             try run.kill(["worker", "server", "coordinator", "worker"], every: 80)
             try run.awaitSteps(80)

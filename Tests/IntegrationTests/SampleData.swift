@@ -62,6 +62,18 @@ struct SampleData {
 
         """
 
+    /// A model whose first dense layer has so many weights that it runs on several tiles at a time, in a
+    /// segment of its own.
+    static let wideModel = """
+        input: [1, 12, 12]
+        layers:
+          - conv2d: {filters: 4, kernel: 3, activation: relu}
+          - flatten
+          - dense: {units: 330, activation: relu}
+          - dense: {units: 4}
+
+        """
+
     /// Images read as series: one channel of their rows one after another.
     static let seriesModel = """
         input: [1, 12, 12]

@@ -22,8 +22,10 @@ final class CheckpointFlow {
     /// The checkpoints that wait for the ledger, by step, with the number of the request to sync
     /// it.
     private var awaitingLedger: [Int: (checkpoint: Checkpoint, request: Int)] = [:]
-    /// The best checkpoint; nil before the first evaluation.
-    private(set) var best: BestCheckpoint?
+    /// The best weights; nil before the first evaluation. Their checkpoint may be still to be written.
+    private var best: BestCheckpoint?
+    /// The best checkpoint that is on disk and in the file. It is kept until a better one is.
+    private(set) var named: BestCheckpoint?
     /// Whether early stopping says which checkpoint is the best.
     private let isJudged: Bool
     /// Whether test records can be right or wrong. Otherwise only early stopping finds a checkpoint
@@ -55,11 +57,11 @@ final class CheckpointFlow {
         guard plan.settings.isResuming, plan.recovery?.best != nil, hasAccuracy || isJudged else {
             return
         }
-        let noted = BestCheckpoint.read(plan.settings.directory)
-        best = BestCheckpoint.newest(noted, plan.recovery, hasAccuracy: hasAccuracy)
+        named = BestCheckpoint.read(plan.settings.directory)
+        best = BestCheckpoint.newest(named, plan.recovery, hasAccuracy: hasAccuracy)
         // The coordinator before this one may have died before it named the checkpoint, or before the
         // checkpoint was there.
-        if let best, best.step != noted?.step,
+        if let best, best.step != named?.step,
             FileSystem.exists(plan.store.path(step: best.step))
         {
             nameBest()
@@ -96,7 +98,7 @@ final class CheckpointFlow {
                     step: checkpoint.step, weightsSHA256: checkpoint.weightsSHA256,
                     failure: failure))
         }
-        if !writer.write(checkpoint, instructionSet: instructionSet, best: best?.step) {
+        if !writer.write(checkpoint, instructionSet: instructionSet, best: named?.step) {
             // The last checkpoint of the run is requested until it is written.
             exchange.takeAgain(step: checkpoint.step)
             log.warning("left a checkpoint out: the disk is too slow")
@@ -139,6 +141,8 @@ final class CheckpointFlow {
 
     /// Writes the name of the best checkpoint, which is on disk, to its file.
     private func nameBest() {
-        if let best { recorder.replace(bestPath, with: best.json) }
+        guard let best else { return }
+        named = best
+        recorder.replace(bestPath, with: best.json)
     }
 }

@@ -105,7 +105,7 @@ final class CheckpointWriter: Sendable {
     ///
     /// - Parameters:
     ///   - instructionSet: the instruction set that the workers settled on.
-    ///   - best: the step of the best checkpoint so far, which is not removed.
+    ///   - best: the step of the best checkpoint on disk, which is not removed.
     func write(_ checkpoint: Checkpoint, instructionSet: String, best: Int?) -> Bool {
         monitor.change { state in
             guard state.jobs.count < Self.maximumWaitingCount, !state.isClosed else { return false }

@@ -507,7 +507,7 @@ final class CoordinatorLoop {
         if end.goesOn {
             progress.note("nothing is frozen from step \(plan.material.plannedSteps) on")
         } else {
-            progress.end(end, summary, best: checkpoints.best)
+            progress.end(end, summary, best: checkpoints.named)
         }
         return end
     }

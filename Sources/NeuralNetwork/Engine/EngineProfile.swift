@@ -73,7 +73,7 @@ public protocol EngineProfile: AnyObject {
     ) -> BatchStatistics
 
     /// Runs only the convolutions of `tileCount` tiles, on the values that happen to lie in the
-    /// buffers, and adds their times to `times`.
+    /// buffers, in the groups of tiles of a step, and adds their times to `times`.
     ///
     /// The sum of these times is a lower bound for the step of any engine built from these
     /// convolutions.

@@ -23,6 +23,8 @@ final class NativeDense: NativeStage {
     private var keptTileCount = 0
     private var hasGradient = false
     private let isTrained: Bool
+    /// The bytes of the weights that are read for a tile of images.
+    private let weightByteCount: Int
     private let weightSlot: ParameterSlot
     private let biasSlot: ParameterSlot?
     private let inputCount: Int
@@ -44,6 +46,7 @@ final class NativeDense: NativeStage {
         biasSlot = network.slot(.bias, of: node)
         (inputCount, outputCount) = (node.inputElementCount, node.outputElementCount)
         weights = memory.buffer(byteCount: weightSlot.elementCount * 4)
+        weightByteCount = weights.byteCount / (memory.isWide ? NativeMemory.groupSize : 1)
         bias = memory.buffer(byteCount: outputCount * 4)
         let rowCount = isTrained ? Self.tilesTogether : 0
         inputRows = memory.buffer(laneCount: inputCount * rowCount)
@@ -71,7 +74,7 @@ final class NativeDense: NativeStage {
         [
             NativeOperation(
                 hasReLU ? "dense, ReLU" : "dense",
-                byteCount: input.byteCount + weights.byteCount + output.byteCount,
+                byteCount: input.byteCount + weightByteCount + output.byteCount,
                 runAll: { [unowned self] tiles in
                     forEachRows { first, count in
                         for tile in tiles { runForward(tile, first, count) }
@@ -116,7 +119,7 @@ final class NativeDense: NativeStage {
         if let inputGradient = gradients.input() {
             operations.append(
                 NativeOperation(
-                    "input gradient", byteCount: weights.byteCount + inputGradient.byteCount,
+                    "input gradient", byteCount: weightByteCount + inputGradient.byteCount,
                     runAll: { [unowned self] tiles in
                         forEachRows { first, count in
                             for tile in tiles {

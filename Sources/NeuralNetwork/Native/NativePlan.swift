@@ -21,7 +21,7 @@ final class NativePlan {
     /// The operations of each segment on a tile.
     let forwardOperations: [[Named]]
     let backwardOperations: [[Named]]
-    private let order: SegmentOrder
+    let order: SegmentOrder
     private let forwardBarriers: [[NativeBarrier]]
     private let backwardBarriers: [[NativeBarrier]]
     private let precision: Precision
@@ -239,7 +239,9 @@ final class NativePlan {
         let stretches = order.stretches
         var start = images
         for stretch in stretches {
-            for group in groups(tiles, stretch) {
+            var rest = tiles[...]
+            while !rest.isEmpty {
+                let group = Self.take(order.groupSize(of: stretch), of: &rest)
                 guard pass.isWanted() else { return false }
                 for segment in stretch { runForward(segment, group, &start, pass) }
                 guard stretch == stretches.last else { continue }
@@ -259,7 +261,9 @@ final class NativePlan {
             let end = stretch.upperBound - 1
             for barrier in backwardBarriers[end] { barrier.run(batch) }
             if let element = finalElementsOfBarriers[end] { pass.isFinal(element) }
-            for group in groups(tiles, stretch) {
+            var rest = tiles[...]
+            while !rest.isEmpty {
+                let group = Self.take(order.groupSize(of: stretch), of: &rest)
                 guard pass.isWanted() else { return false }
                 for segment in stretch.reversed() { runBackward(segment, group, pass) }
             }
@@ -267,27 +271,20 @@ final class NativePlan {
         return true
     }
 
-    /// Returns the groups of tiles that run through a stretch together.
-    private func groups(
-        _ tiles: [NativeTile], _ stretch: Range<Int>
-    ) -> some Sequence<ArraySlice<NativeTile>> {
-        slices(tiles[...], of: order.groupSize(of: stretch))
+    /// Removes and returns the tiles of a group that each operation of a segment runs on before the
+    /// next one does: all of them in a wide segment, otherwise the first one.
+    func takePart(
+        of group: inout ArraySlice<NativeTile>, _ segment: Int
+    ) -> ArraySlice<NativeTile> {
+        Self.take(order.isWide(segment) ? group.count : 1, of: &group)
     }
 
-    /// Returns the tiles of a group that each operation of a segment runs on before the next one
-    /// does: all of them in a wide segment, otherwise one.
-    private func parts(
-        _ group: ArraySlice<NativeTile>, _ segment: Int
-    ) -> some Sequence<ArraySlice<NativeTile>> {
-        slices(group, of: order.isWide(segment) ? group.count : 1)
-    }
-
-    private func slices(
-        _ tiles: ArraySlice<NativeTile>, of size: Int
-    ) -> some Sequence<ArraySlice<NativeTile>> {
-        stride(from: tiles.startIndex, to: tiles.endIndex, by: size).lazy.map {
-            tiles[$0..<min($0 + size, tiles.endIndex)]
-        }
+    /// Removes and returns the first tiles.
+    private static func take(
+        _ count: Int, of tiles: inout ArraySlice<NativeTile>
+    ) -> ArraySlice<NativeTile> {
+        defer { tiles = tiles.dropFirst(count) }
+        return tiles.prefix(count)
     }
 
     /// Runs a segment forward, and takes the images first where it is the first one.
@@ -295,7 +292,9 @@ final class NativePlan {
         _ segment: Int, _ group: ArraySlice<NativeTile>, _ images: inout UnsafePointer<Float>,
         _ pass: some NativePass
     ) {
-        for tiles in parts(group, segment) {
+        var rest = group
+        while !rest.isEmpty {
+            let tiles = takePart(of: &rest, segment)
             pass.willRun(segment, isForward: true)
             if segment == 0 {
                 for tile in tiles {
@@ -314,7 +313,9 @@ final class NativePlan {
     private func runBackward(
         _ segment: Int, _ group: ArraySlice<NativeTile>, _ pass: some NativePass
     ) {
-        for tiles in parts(group, segment) {
+        var rest = group
+        while !rest.isEmpty {
+            let tiles = takePart(of: &rest, segment)
             pass.willRun(segment, isForward: false)
             let isLast = tiles.last?.isLast ?? false
             for (index, entry) in backwardOperations[segment].enumerated() {

@@ -58,28 +58,40 @@ final class NativeProfile: EngineProfile {
     }
 
     func runConvolutions(tileCount: Int, clock: @escaping () -> Int64, times: inout [Int64]) {
-        plan.reserve(1)
+        plan.reserve(NativeMemory.groupSize)
         var gradient = [Float](repeating: 0, count: plan.network.parameters.elementCount)
         gradient.withUnsafeMutableBufferPointer { gradient in
             var stopwatch = Stopwatch(clock: clock)
-            for tileIndex in 0..<tileCount {
-                let tile = NativeTile(
-                    isFirst: tileIndex == 0, isLast: tileIndex == tileCount - 1,
-                    gradient: gradient.baseAddress)
-                let tiles = [tile][...]
-                func run(_ operations: [NativePlan.Named], first: Int) {
-                    for (index, entry) in operations.enumerated()
-                    where entry.operation.isConvolution {
-                        stopwatch.index = first + index
-                        entry.operation.run(tiles)
-                        stopwatch.lap(&times)
+            let tiles = (0..<tileCount).map { index in
+                NativeTile(
+                    slot: index % NativeMemory.groupSize, isFirst: index == 0,
+                    isLast: index == tileCount - 1, gradient: gradient.baseAddress)
+            }
+            func run(
+                _ operations: [NativePlan.Named], first: Int, _ tiles: ArraySlice<NativeTile>
+            ) {
+                for (index, entry) in operations.enumerated() where entry.operation.isConvolution {
+                    stopwatch.index = first + index
+                    entry.operation.run(tiles)
+                    stopwatch.lap(&times)
+                }
+            }
+            for start in stride(from: 0, to: tileCount, by: NativeMemory.groupSize) {
+                let group = tiles[start..<min(start + NativeMemory.groupSize, tileCount)]
+                for (segment, operations) in plan.forwardOperations.enumerated() {
+                    let first = firstForward[segment] + (segment == 0 ? 1 : 0)
+                    var rest = group
+                    while !rest.isEmpty {
+                        run(operations, first: first, plan.takePart(of: &rest, segment))
                     }
                 }
-                for (segment, operations) in plan.forwardOperations.enumerated() {
-                    run(operations, first: firstForward[segment] + (segment == 0 ? 1 : 0))
-                }
                 for (segment, operations) in plan.backwardOperations.enumerated().reversed() {
-                    run(operations, first: firstBackward[segment])
+                    var rest = group
+                    while !rest.isEmpty {
+                        run(
+                            operations, first: firstBackward[segment],
+                            plan.takePart(of: &rest, segment))
+                    }
                 }
             }
         }
