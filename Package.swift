@@ -55,9 +55,12 @@ let package = Package(
         .target(
             name: "Backends", dependencies: ["NeuralNetwork"] + (hasOneDNN ? ["OneDNNBackend"] : []),
             swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
+        .target(name: "Pictures", swiftSettings: strict),
         .target(
             name: "Partitions",
-            dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", "Checksums"],
+            dependencies: [
+                "Checksums", "CLinux", "CounterRandom", "CZlib", "Pictures", "SafeTensors", "Threads",
+            ],
             swiftSettings: strict),
 
         // The decisions of all processes of a cluster, apart from their execution.

@@ -1,0 +1,4 @@
+public struct PictureOptions: Sendable, Hashable {
+    public init() {}
+    public var canonicalText: String { "" }
+}
