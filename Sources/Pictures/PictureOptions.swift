@@ -1,4 +1,0 @@
-public struct PictureOptions: Sendable, Hashable {
-    public init() {}
-    public var canonicalText: String { "" }
-}
