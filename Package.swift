@@ -71,7 +71,6 @@ let package = Package(
         .target(
             name: "Backends", dependencies: ["NeuralNetwork"] + (hasOneDNN ? ["OneDNNBackend"] : []),
             swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
-        .target(name: "Pictures", swiftSettings: strict),
         .target(
             name: "Partitions",
             dependencies: [
