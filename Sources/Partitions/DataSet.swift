@@ -67,19 +67,54 @@ public final class DataSet: Sendable {
                 specification: specification, memoryLimitByteCount: memoryLimitByteCount)
         }
         let (files, description, plan) = try imported(specification, partitionCount)
+        return inMemory(files, description: description, plan: plan, specification: specification)
+    }
+
+    /// Creates a data set of training records in memory. It has no test records.
+    ///
+    /// - Parameters:
+    ///   - name: the name of the data set.
+    ///   - shape: the shape [C, H, W] of a record.
+    ///   - images: the records as bytes, [count, C, H, W].
+    ///   - labels: the labels, [count], each at least 0.
+    ///   - partitionCount: the number of partitions.
+    /// - Throws: `badSetting` when the partition count does not fit.
+    public static func inMemory(
+        name: String, shape: [Int], images: [UInt8], labels: [Int32], partitionCount: Int = 1
+    ) throws(DataError) -> DataSet {
+        let size = shape.reduce(1, *)
+        precondition(
+            images.count == labels.count * size,
+            "\(images.count) bytes, expected \(labels.count) records of \(shape)")
+        func table(_ images: [UInt8], _ labels: [Int32]) -> MemoryTable {
+            MemoryTable(bytes: images, labels: labels, recordByteCount: size, segments: [])
+        }
+        let plan = try ImportPlan(
+            SourceScan(
+                name: name, shape: shape, training: table(images, labels), test: table([], []),
+                isSpread: false),
+            partitionCount: partitionCount)
+        let files = try MemoryPartitions(plan)
+        return inMemory(
+            files, description: files.manifest.description, plan: plan,
+            specification: DataSpecification(scheme: "memory", location: name))
+    }
+
+    private static func inMemory(
+        _ files: MemoryPartitions, description: DataSetDescription, plan: ImportPlan,
+        specification: DataSpecification
+    ) -> DataSet {
         let origin = Lineage.Step.source(
             specification: specification.description, fingerprint: description.fingerprint)
-        func cut(_ split: DataSplit, _ segments: [SourceSegment]) -> [Partition] {
+        func cut(_ split: DataSplit) -> [Partition] {
             Partition.cut(
-                split, segments: segments, count: files.manifest.entries(split).count, origin: origin)
+                split, segments: (plan.table(split) as? MemoryTable)?.segments ?? [],
+                count: files.manifest.entries(split).count, origin: origin)
         }
-        let (training, test) = (plan.scan.training, plan.scan.test)
         let cache = PartitionCache(files: files, memoryLimitByteCount: .max)
         return DataSet(
-            specification: specification, description: description,
-            partitions: cut(.training, (training as? MemoryTable)?.segments ?? []),
-            testPartitions: cut(.test, (test as? MemoryTable)?.segments ?? []),
-            training: PartitionStore(cache: cache, split: .training),
+            specification: specification, description: description, partitions: cut(.training),
+            testPartitions: cut(.test), training: PartitionStore(cache: cache, split: .training),
             test: PartitionStore(cache: cache, split: .test))
     }
 
