@@ -57,7 +57,9 @@ let package = Package(
             swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
         .target(
             name: "Partitions",
-            dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", "Checksums"],
+            dependencies: [
+                "CKernels", "CounterRandom", "CZlib", "SafeTensors", "Threads", "Checksums",
+            ],
             swiftSettings: strict),
 
         // The decisions of all processes of a cluster, apart from their execution.

@@ -15,7 +15,7 @@ extension DataSource {
         transformations: [Transformation] = []
     ) throws(DataError) -> (description: DataSetDescription, partitionRecordCounts: [Int]) {
         let description = try describe(specification)
-        for transformation in transformations { try transformation.check(shape: description.shape) }
+        let transformed = try description.transformed(by: transformations)
         let counts: [Int]
         if case .partitions(let path) = specification {
             counts = try PartitionDirectory(path: path).manifest.entries(.training).map(\.records)
@@ -27,6 +27,6 @@ extension DataSource {
                 ).count
             }
         }
-        return (description.transformed(by: transformations), counts)
+        return (transformed, counts)
     }
 }

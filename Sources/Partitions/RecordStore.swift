@@ -11,6 +11,13 @@ protocol RecordStore: AnyObject, Sendable {
         labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError)
 
+    /// Calls `body` with the position and the stored image of each record, in order, and writes
+    /// labels [count] or targets [count, targetCount]. The image is valid during the call.
+    func visit(
+        _ records: UnsafeBufferPointer<UInt64>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
+    ) throws(DataError)
+
     /// Returns the stored bytes of the images, and the labels, of a range of records.
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32])
 
@@ -65,6 +72,18 @@ public final class MemoryStore: RecordStore {
                     bytes.baseAddress! + record * elementCount,
                     into: destination + position * elementCount, count: elementCount)
                 destinationLabels[position] = labels[record]
+            }
+        }
+    }
+
+    func visit(
+        _ records: UnsafeBufferPointer<UInt64>, labels destinationLabels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
+    ) {
+        images.withUnsafeBufferPointer { bytes in
+            for (position, record) in records.enumerated() {
+                destinationLabels[position] = labels[Int(record)]
+                body(position, UnsafeRawPointer(bytes.baseAddress! + Int(record) * elementCount))
             }
         }
     }
