@@ -9,14 +9,17 @@ struct Canvas<Element> {
     private(set) var pixels: UnsafeMutablePointer<Element>
     /// Memory for what is computed from the image.
     private(set) var spare: UnsafeMutablePointer<Element>
+    /// What resizes an image of bytes; nil for an image of floats.
+    let resizer: PictureResizer?
     private(set) var channels: Int
     private(set) var height: Int
     private(set) var width: Int
 
     init(
         pixels: UnsafeMutablePointer<Element>, spare: UnsafeMutablePointer<Element>,
-        channels: Int, height: Int, width: Int
+        resizer: PictureResizer? = nil, channels: Int = 0, height: Int = 0, width: Int = 0
     ) {
+        self.resizer = resizer
         self.pixels = pixels
         self.spare = spare
         self.channels = channels
@@ -103,10 +106,12 @@ struct Canvas<Element> {
         swap(channels: channels, height: newHeight, width: newWidth)
     }
 
-    /// Sets a part of the image, which must lie within it, to the same part of `source`, or to
+    /// Sets a part of the image, which must lie within it unless it is empty, to the same part of `source`, or to
     /// `zero` without a source.
-    func fill(_ rows: Range<Int>, _ columns: Range<Int>, from source: UnsafePointer<Element>?, zero: Element)
-    {
+    func fill(
+        _ rows: Range<Int>, _ columns: Range<Int>, from source: UnsafePointer<Element>?,
+        zero: Element
+    ) {
         for channel in 0..<channels {
             for y in rows {
                 let offset = (channel * height + y) * width + columns.lowerBound

@@ -114,11 +114,11 @@ private struct RecordImage {
         augmentation = batch.augmentation
         record = batch.records[position]
         bytes = Canvas(
-            pixels: scratch.bytes, spare: scratch.bytes + byteCount, channels: 0, height: 0, width: 0)
+            pixels: scratch.bytes, spare: scratch.bytes + byteCount, resizer: scratch.resizer)
         // The floats are computed in their final place where they fit into it.
         floats = Canvas(
             pixels: floatCount <= outputCount ? destination : scratch.floats + floatCount,
-            spare: scratch.floats, channels: 0, height: 0, width: 0)
+            spare: scratch.floats)
     }
 
     /// Returns what selects the random numbers of an entry; nil for a test record.

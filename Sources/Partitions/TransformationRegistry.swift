@@ -3,8 +3,25 @@ enum TransformationRegistry {
     /// All kinds, one line each, in the order of the documents' table.
     static let all: [any ImageTransformation.Type] = [
         RandomCrop.self,
+        RandomResizedCrop.self,
+        CenterCrop.self,
+        Resize.self,
         RandomHorizontalFlip.self,
+        AlternatingFlip.self,
+        RandomVerticalFlip.self,
+        Brightness.self,
+        Contrast.self,
+        Saturation.self,
+        Grey.self,
+        Cutout.self,
+        Mixup.self,
+        Cutmix.self,
+        Normalize.self,
         Standardize.self,
+        Jitter.self,
+        Scaling.self,
+        Shift.self,
+        ChannelDrop.self,
     ]
 
     /// The names in a run file.

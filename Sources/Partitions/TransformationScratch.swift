@@ -17,6 +17,8 @@ final class TransformationScratch: @unchecked Sendable {
     let bytes: UnsafeMutablePointer<UInt8>
     /// Two images of floats.
     let floats: UnsafeMutablePointer<Float>
+    /// What resizes images.
+    let resizer = PictureResizer()
     /// The images of all records as they are where records are mixed; bytes or floats.
     let staged: UnsafeMutableRawPointer
     /// The records in ascending order.
