@@ -2,13 +2,21 @@ import Partitions
 import StrictYAML
 
 extension Transformation {
-    /// Reads an entry of the run file's list of transformations.
+    /// Reads an entry of the run file's list of transformations: a name, or a name with settings.
     package init(_ value: StrictValue) throws(SettingsError) {
-        let entry = try value.mapping()
-        guard entry.keys.count == 1, let name = entry.keys.first else {
-            throw value.expected("one transformation, as in `- random-crop: {padding: 4}`")
+        let name: String
+        let settings: StrictMapping
+        if value.isScalar {
+            name = try value.string()
+            settings = StrictMapping(empty: value)
+        } else {
+            let entry = try value.mapping()
+            guard entry.keys.count == 1, let key = entry.keys.first else {
+                throw value.expected("one transformation, as in `- random-crop: {padding: 4}`")
+            }
+            name = key
+            settings = try entry.mapping(key)
         }
-        let settings = try entry.mapping(name)
         guard let kind = TransformationKind.all.first(where: { $0.name == name }) else {
             throw value.error(
                 StrictMapping.unknownText(
@@ -23,7 +31,6 @@ extension Transformation {
             }
         }
         try settings.finish()
-        try entry.finish()
         self = kind.transformation(given)
     }
 
