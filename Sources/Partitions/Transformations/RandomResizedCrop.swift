@@ -1,5 +1,6 @@
 import CKernels
 import CounterRandom
+import Pictures
 
 /// Cuts out a box of random area and aspect ratio at a random place, and resizes it to a size.
 ///
@@ -51,7 +52,7 @@ struct RandomResizedCrop: ImageTransformation {
         image.resize(box, height: size.height, width: size.width, filter)
     }
 
-    private typealias Box = PictureResizer.Box
+    private typealias Box = Pictures.Box
 
     private func draw(height: Int, width: Int, _ stream: RandomStream) -> Box {
         var random = stream

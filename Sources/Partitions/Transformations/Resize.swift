@@ -1,3 +1,5 @@
+import Pictures
+
 /// Resizes an image to a size, whatever its own shape is, with the bytes of PIL's `resize`.
 struct Resize: ImageTransformation {
     static let name = "resize"
