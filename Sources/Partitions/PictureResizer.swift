@@ -17,7 +17,20 @@ extension PictureFilter {
 ///
 /// Threading: one thread at a time.
 final class PictureResizer {
+    /// The longest side of a picture.
+    private static let longestSide = 65_535
+
     private let scratch = PictureScratch()
+
+    /// Throws `badSetting` for an image with a side that is too long; `name` is the
+    /// transformation's.
+    static func check(_ shape: [Int], name: String) throws(DataError) {
+        guard max(shape[1], shape[2]) <= longestSide else {
+            throw DataError(
+                .badSetting, file: name, what: "sides of the image",
+                expected: "at most \(longestSide)", found: "[\(shape[1]), \(shape[2])]")
+        }
+    }
 
     /// Resizes a box of a picture of the given shape into `destination`.
     func resize(

@@ -41,7 +41,8 @@ struct RandomResizedCrop: ImageTransformation {
     }
 
     func outputShape(of shape: [Int]) throws(DataError) -> [Int] {
-        size.map { [shape[0], $0.height, $0.width] } ?? shape
+        try PictureResizer.check(shape, name: Self.name)
+        return size.map { [shape[0], $0.height, $0.width] } ?? shape
     }
 
     func apply(to image: inout Canvas<UInt8>, _ key: RecordKey?) {

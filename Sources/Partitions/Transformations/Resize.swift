@@ -19,7 +19,8 @@ struct Resize: ImageTransformation {
     }
 
     func outputShape(of shape: [Int]) throws(DataError) -> [Int] {
-        [shape[0], size.height, size.width]
+        try PictureResizer.check(shape, name: Self.name)
+        return [shape[0], size.height, size.width]
     }
 
     func apply(to image: inout Canvas<UInt8>, _ key: RecordKey?) {
