@@ -13,7 +13,8 @@ public final class DataSet: Sendable {
     /// The description of the data behind the transformations.
     public let description: DataSetDescription
     /// The transformations that are applied, in this order, whenever a record is read.
-    public let transformations: [Transformation]
+    public var transformations: [Transformation] { pipeline.transformations }
+    let pipeline: TransformationPipeline
     /// The partitions of the training split, in record order.
     public let partitions: [Partition]
     /// The partitions of the test split.
@@ -26,13 +27,13 @@ public final class DataSet: Sendable {
 
     init(
         specification: DataSpecification, description: DataSetDescription,
-        transformations: [Transformation] = [], partitions: [Partition],
+        pipeline: TransformationPipeline? = nil, partitions: [Partition],
         testPartitions: [Partition],
         supply: (any PartitionSupply)? = nil, training: any RecordStore, test: any RecordStore
     ) {
         self.specification = specification
         self.description = description
-        self.transformations = transformations
+        self.pipeline = pipeline ?? TransformationPipeline(of: description)
         self.partitions = partitions
         self.testPartitions = testPartitions
         self.supply = supply
@@ -216,15 +217,17 @@ public final class DataSet: Sendable {
     /// Returns a data set of the same records behind further transformations. A transformation runs
     /// only when a record is read.
     ///
-    /// - Throws: `badSetting` when a transformation does not fit the images' shape.
+    /// - Throws: `badSetting` when a transformation does not fit what comes before it.
     public func transformed(by added: [Transformation]) throws(DataError) -> DataSet {
-        for transformation in added { try transformation.check(shape: description.shape) }
+        let pipeline = try TransformationPipeline(
+            transformations + added, shape: pipeline.inputShape,
+            elementType: description.elementType, hasLabels: description.targetCount == nil)
         return DataSet(
-            specification: specification, description: description.transformed(by: added),
-            transformations: transformations + added,
-            partitions: partitions.map { $0.transformed(by: added) },
+            specification: specification,
+            description: description.transformed(by: added, shape: pipeline.outputShape),
+            pipeline: pipeline, partitions: partitions.map { $0.transformed(by: added) },
             testPartitions: testPartitions.map {
-                $0.transformed(by: added.filter { !$0.isRandom })
+                $0.transformed(by: added.filter(\.actsOnTestRecords))
             },
             supply: supply, training: training, test: test)
     }
@@ -255,23 +258,36 @@ public final class DataSet: Sendable {
         images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>,
         targets: UnsafeMutablePointer<Float>? = nil
     ) throws(DataError) {
+        try gather(
+            split, records: records, augmentation: augmentation, images: images, labels: labels,
+            targets: targets, mixture: nil,
+            TransformationScratch(pipeline, capacity: records.count))
+    }
+
+    /// Reads records as the public method does, in the given scratch memory, and with second labels
+    /// where records are mixed.
+    func gather(
+        _ split: DataSplit, records: UnsafeBufferPointer<UInt64>, augmentation: AugmentationKey?,
+        images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, mixture: LabelMixture?,
+        _ scratch: TransformationScratch
+    ) throws(DataError) {
         let store = store(split)
         for record in records {
             precondition(
                 record < UInt64(store.recordCount),
                 "record \(record) of the \(split) split, expected below \(store.recordCount)")
         }
-        try store.gather(records, images: images, labels: labels, targets: targets)
-        guard !transformations.isEmpty else { return }
-        let key = split == .training ? augmentation : nil
-        for (position, record) in records.enumerated() {
-            var random = key?.stream(record: record)
-            for transformation in transformations {
-                transformation.apply(
-                    to: images + position * description.elementCount, shape: description.shape,
-                    random: &random)
-            }
+        if pipeline.isEmpty {
+            return try store.gather(records, images: images, labels: labels, targets: targets)
         }
+        let batch = TransformationPipeline.Batch(
+            records: records, augmentation: split == .training ? augmentation : nil, images: images,
+            labels: labels, mixture: mixture, scratch: scratch)
+        try store.visit(records, labels: labels, targets: targets) { position, image in
+            pipeline.start(image, position: position, of: batch)
+        }
+        pipeline.finish(batch)
     }
 
     /// Reads records in the given order into new arrays, for tools and tests.
