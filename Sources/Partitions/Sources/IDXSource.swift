@@ -6,46 +6,40 @@ import Glibc
 /// Format: a big-endian magic number (0x803 for images, 0x801 for labels), one 32-bit count for
 /// each dimension, then bytes.
 /// Source: LeCun, Cortes, Burges, "The MNIST database", section "File formats".
-struct IDXSource: ByteSource {
-    /// The directory into which Debian's package `dataset-fashion-mnist` puts its files.
-    static let fashionMNISTDirectory = "/usr/share/datasets/fashion-mnist"
+struct IDXSource: BytesSource {
+    static let scheme = "idx"
+    static let form = "idx:DIR"
+    static let summary = "IDX files in the format of MNIST"
 
     let name: String
-    let classCount: Int?
+    let classCount: Int? = nil
     private let directory: String
 
     /// Creates a source that reads from any directory. The labels decide the number of classes.
-    init(directory: String) {
-        self.directory = directory
-        let last = directory.split(separator: "/").last.map(String.init)
-        name = last ?? "idx"
-        classCount = nil
-    }
-
-    /// Creates a source that reads Debian's Fashion-MNIST, or a copy of it in another directory.
-    ///
-    /// - Throws: `missingPackage` when the directory cannot be read.
-    init(fashionMNISTIn directory: String) throws(DataError) {
-        guard access(directory, R_OK | X_OK) == 0 else {
-            throw DataError(
-                .missingPackage, file: directory, what: "Fashion-MNIST is not installed",
-                expected: "the files of Debian's package dataset-fashion-mnist",
-                found: "no directory",
-                advice: "run: apt-get install dataset-fashion-mnist")
-        }
-        self.directory = directory
-        name = "fashion-mnist"
-        classCount = 10
+    init(_ specification: DataSpecification) {
+        directory = specification.location
+        name = directory.split(separator: "/").last.map(String.init) ?? "idx"
     }
 
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
+        try IDXFiles(directory: directory).stream(split, mayLackTest: true)
+    }
+}
+
+/// The four IDX files of a directory.
+struct IDXFiles {
+    let directory: String
+
+    /// Opens a split for reading.
+    ///
+    /// - Parameter mayLackTest: whether a directory without test files has no test records.
+    func stream(_ split: DataSplit, mayLackTest: Bool) throws(DataError) -> any RecordStream {
         let prefix = split == .training ? "train" : "t10k"
-        // Fashion-MNIST has both splits. Any other directory may come without files for the test
-        // split.
-        if split == .test, classCount == nil, find("t10k-images", rank: 3) == nil,
+        if split == .test, mayLackTest, find("t10k-images", rank: 3) == nil,
             find("t10k-labels", rank: 1) == nil
         {
-            return EmptyRecordStream(shape: try stream(.training).shape, place: directory)
+            return EmptyRecordStream(
+                shape: try stream(.training, mayLackTest: true).shape, place: directory)
         }
         return try IDXRecordStream(
             images: ByteStream(path: locate("\(prefix)-images", rank: 3)),

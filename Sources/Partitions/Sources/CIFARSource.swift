@@ -5,16 +5,23 @@ import FoundationEssentials
 /// Every `data_batch_N.bin` in the directory is training data, in the order of N. `test_batch.bin`
 /// is the test split and may be missing.
 /// Source: Krizhevsky's page of the CIFAR-10 data set, section "Binary version".
-struct CIFARSource: ByteSource {
+struct CIFARSource: BytesSource {
+    static let scheme = "cifar10"
+    static let form = "cifar10:DIR"
+    static let summary = "CIFAR-10 in its binary form"
+
     let name = "cifar10"
     let classCount: Int? = 10
+    /// Source: Krizhevsky's page of the CIFAR-10 data set.
+    let classNames: [String]? = [
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    ]
     private let directory: String
 
-    /// Creates a source that reads from `directory`.
-    ///
-    /// - Parameter directory: the directory of the batch files, or the one that contains
-    ///   `cifar-10-batches-bin`.
-    init(directory: String) {
+    /// Creates the source. Its location is the directory of the batch files, or the one that contains
+    /// `cifar-10-batches-bin`.
+    init(_ specification: DataSpecification) {
+        let directory = specification.location
         let inner = "\(directory)/cifar-10-batches-bin"
         self.directory = FileManager.default.fileExists(atPath: inner) ? inner : directory
     }
