@@ -96,6 +96,8 @@ public protocol RecordTable: AnyObject, Sendable {
     func name(_ record: Int) -> String
     /// Returns the name of the series or of another whole that the record is a part of.
     func group(_ record: Int) -> String
+    /// Returns the rows of its series that the record is a window of; nil for a record that is whole.
+    func interval(_ record: Int) -> Range<Int>?
     /// Makes a reader of the records.
     func reader() -> any RecordReader
 }
@@ -105,6 +107,8 @@ extension RecordTable {
     public var targets: [Float] { [] }
     /// The record's own name: it is a whole.
     public func group(_ record: Int) -> String { name(record) }
+    /// Nil: it is a whole.
+    public func interval(_ record: Int) -> Range<Int>? { nil }
 }
 
 /// Decodes the records of a table, with memory of its own.
@@ -120,6 +124,10 @@ public protocol RecordReader: AnyObject {
     ///   reason.
     func read(_ record: Int, into elements: UnsafeMutableRawPointer) throws(DataError)
 
+    /// Returns the SHA-256 of what the record is made of; nil to take that of its elements. Copies have
+    /// equal digests.
+    func digest(_ record: Int) throws(DataError) -> [UInt8]?
+
     /// Returns the size [H, W] that the record had before it was brought to the set's shape; nil
     /// where records have no size of their own.
     func originalSize(_ record: Int) throws(DataError) -> (height: Int, width: Int)?
@@ -130,6 +138,8 @@ public protocol RecordReader: AnyObject {
 }
 
 extension RecordReader {
+    /// Nil: the elements decide.
+    public func digest(_ record: Int) throws(DataError) -> [UInt8]? { nil }
     /// Nil: the records have no size of their own.
     public func originalSize(_ record: Int) throws(DataError) -> (height: Int, width: Int)? { nil }
     /// None.
