@@ -11,6 +11,19 @@ let hasOneDNN =
     default: FileManager.default.fileExists(atPath: "/usr/include/oneapi/dnnl/dnnl.h")
     }
 
+// The decoders of pictures become part of the program, so that hosts need no packages for them and
+// all decode alike. Where an archive is missing, the shared library is used.
+let libraryDirectories = [
+    "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib",
+]
+func hasArchive(_ name: String) -> Bool {
+    libraryDirectories.contains { FileManager.default.fileExists(atPath: "\($0)/lib\(name).a") }
+}
+// WebP's archive of later versions refers to the one of sharpyuv.
+let pictureLibraries =
+    ["jpeg", "png16", "webp"].map { hasArchive($0) ? ":lib\($0).a" : $0 }
+    + (hasArchive("sharpyuv") ? [":libsharpyuv.a"] : []) + ["z", "m"]
+
 // CONVOY_WERROR=on turns warnings into errors, as CI does.
 let strict: [SwiftSetting] =
     Context.environment["CONVOY_WERROR"] == "on" ? [.unsafeFlags(["-warnings-as-errors"])] : []
@@ -37,11 +50,14 @@ let package = Package(
         .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
+        .target(
+            name: "CPictures", linkerSettings: pictureLibraries.map { .linkedLibrary($0) }),
 
         // Small modules that import no other Swift module of this package.
         .target(name: "CounterRandom", swiftSettings: strict),
         .target(name: "Threads", swiftSettings: strict),
         .target(name: "Checksums", dependencies: ["CCrypto"], swiftSettings: strict),
+        .target(name: "Pictures", dependencies: ["CPictures"], swiftSettings: strict),
         .target(name: "SafeTensors", swiftSettings: strict),
         .target(
             name: "StrictYAML", dependencies: [.product(name: "Yams", package: "Yams")],
@@ -57,7 +73,9 @@ let package = Package(
             swiftSettings: strict + (hasOneDNN ? [.define("CONVOY_ONEDNN")] : [])),
         .target(
             name: "Partitions",
-            dependencies: ["CounterRandom", "CZlib", "SafeTensors", "Threads", "Checksums"],
+            dependencies: [
+                "Checksums", "CLinux", "CounterRandom", "CZlib", "Pictures", "SafeTensors", "Threads",
+            ],
             swiftSettings: strict),
 
         // The decisions of all processes of a cluster, apart from their execution.
@@ -118,6 +136,7 @@ let package = Package(
             name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
         .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
+        .testTarget(name: "PicturesTests", dependencies: ["Pictures"], swiftSettings: strict),
         .testTarget(name: "SafeTensorsTests", dependencies: ["SafeTensors"], swiftSettings: strict),
         .testTarget(
             name: "PartitionsTests",

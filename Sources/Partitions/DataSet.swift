@@ -1,8 +1,7 @@
 /// An open data set: a training split cut into partitions, and a test split.
 ///
-/// Sources of bytes (IDX, CIFAR-10) are decoded into memory once and kept as bytes. Partitioned
-/// directories, and data sets with a `PartitionSupply`, are read partition by partition when their
-/// records are asked for.
+/// Every source is imported as partitions: sources of bytes (IDX, CIFAR-10) into memory, others into a
+/// cache on the disk. Partitions that are not in memory are read when their records are asked for.
 ///
 /// Threading: any number of threads may use a data set at once.
 public final class DataSet: Sendable {
@@ -17,8 +16,7 @@ public final class DataSet: Sendable {
     public let transformations: [Transformation]
     /// The partitions of the training split, in record order.
     public let partitions: [Partition]
-    /// The partitions of the test split: one for a source of bytes, otherwise those of the
-    /// manifest.
+    /// The partitions of the test split.
     public let testPartitions: [Partition]
     /// The supply that brings partitions from other hosts; nil when all data is on this host's
     /// disk.
@@ -45,44 +43,77 @@ public final class DataSet: Sendable {
     // MARK: Opening
 
     /// Opens a data set. A source of bytes is read into memory and checked; for a partitioned
-    /// directory only the manifest is read.
+    /// directory only the manifest is read; any other source is imported into the cache, unless it is
+    /// there.
     ///
     /// - Parameters:
     ///   - specification: the source of the data.
     ///   - partitionCount: the number of partitions of the training split. A partitioned directory
     ///     ignores it and has its own.
-    ///   - memoryLimitByteCount: the limit on partitions kept in memory, in bytes. It applies to a
-    ///     partitioned directory only.
+    ///   - memoryLimitByteCount: the limit on partitions kept in memory, in bytes. A source of bytes
+    ///     is in memory as a whole.
+    ///   - importer: imports what has to be decoded; nil for the user's cache.
     /// - Throws: `badSetting` when the partition count does not fit, and the reason when the data
     ///   is missing, unreadable or malformed.
     public static func open(
         _ specification: DataSpecification, partitionCount: Int,
-        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount
+        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount,
+        importer: DataImport? = nil
     ) throws(DataError) -> DataSet {
-        if case .partitions(let path) = specification {
+        if let path = try DataSource.partitionedPath(specification, partitionCount, importer) {
             let directory = try PartitionDirectory(path: path)
             return partitioned(
                 directory, description: directory.description, place: directory.path,
                 specification: specification, memoryLimitByteCount: memoryLimitByteCount)
         }
-        try check(partitionCount, recordCount: nil)
-        let source = try DataSource.byteSource(specification)
-        let training = try SplitReader(source, .training)
-        try check(partitionCount, recordCount: training.recordCount)
-        let (trainingSummary, trainingStore) = try training.load()
-        let (testSummary, testStore) = try SplitReader(source, .test).load()
-        let description = try DataSource.description(
-            source, training: trainingSummary, test: testSummary)
+        let (files, description, plan) = try imported(specification, partitionCount)
         let origin = Lineage.Step.source(
             specification: specification.description, fingerprint: description.fingerprint)
+        func cut(_ split: DataSplit, _ segments: [SourceSegment]) -> [Partition] {
+            Partition.cut(
+                split, segments: segments, count: files.manifest.entries(split).count, origin: origin)
+        }
+        let (training, test) = (plan.scan.training, plan.scan.test)
+        let cache = PartitionCache(files: files, memoryLimitByteCount: .max)
         return DataSet(
             specification: specification, description: description,
-            partitions: Partition.cut(
-                .training, segments: trainingSummary.segments, count: partitionCount, origin: origin
-            ),
-            testPartitions: Partition.cut(
-                .test, segments: testSummary.segments, count: 1, origin: origin),
-            training: trainingStore, test: testStore)
+            partitions: cut(.training, (training as? MemoryTable)?.segments ?? []),
+            testPartitions: cut(.test, (test as? MemoryTable)?.segments ?? []),
+            training: PartitionStore(cache: cache, split: .training),
+            test: PartitionStore(cache: cache, split: .test))
+    }
+
+    /// Imports a source of bytes into memory.
+    static func imported(
+        _ specification: DataSpecification, _ partitionCount: Int
+    ) throws(DataError) -> (
+        files: MemoryPartitions, description: DataSetDescription, plan: ImportPlan
+    ) {
+        try check(partitionCount, recordCount: nil)
+        let (scan, description) = try DataSource.bytesSource(specification).read()
+        let plan = try ImportPlan(scan, partitionCount: partitionCount)
+        return (try MemoryPartitions(plan), description, plan)
+    }
+
+    /// Opens a data set if nothing has to be imported for it: its partitions are in the cache, or it
+    /// needs none. Nil otherwise.
+    public static func openKnown(
+        _ specification: DataSpecification, partitionCount: Int,
+        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount, cache: DataCache?
+    ) throws(DataError) -> DataSet? {
+        guard specification.isCompiled else {
+            return try open(
+                specification, partitionCount: partitionCount,
+                memoryLimitByteCount: memoryLimitByteCount)
+        }
+        guard let cache,
+            let path = try DataImport(cache: cache).find(
+                specification, partitionCount: partitionCount)
+        else { return nil }
+        let directory = try PartitionDirectory(path: path)
+        return partitioned(
+            directory, description: directory.description, place: directory.path,
+            specification: specification, memoryLimitByteCount: memoryLimitByteCount)
     }
 
     /// Throws `badSetting` when the partition count is below 1 or, if that is known, above the

@@ -79,6 +79,19 @@ public struct DataSpecification: Sendable, Hashable, CustomStringConvertible {
         SourceRegistry.kind(scheme) ?? FashionMNISTSource.self
     }
 
+<<<<<<< HEAD
+=======
+    /// Creates the source.
+    ///
+    /// - Throws: `badSetting` when the options do not fit the source.
+    func source() throws(DataError) -> any RecordSource {
+        func make<Source: RecordSource>(_ type: Source.Type) throws(DataError) -> any RecordSource {
+            try Source(self)
+        }
+        return try make(kind)
+    }
+
+>>>>>>> own-core
     /// Whether the specification names a partitioned directory whose records are taken as they are.
     public var isPartitioned: Bool {
         scheme == PartitionsSource.scheme && options == SourceOptions()

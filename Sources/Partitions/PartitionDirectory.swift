@@ -28,7 +28,8 @@ struct PartitionDirectory: Sendable {
             name: manifest.name, shape: manifest.shape, classCount: manifest.classes,
             targetCount: manifest.targets, classHistogram: manifest.classHistogram,
             trainingCount: manifest.recordCount(.training), testCount: manifest.recordCount(.test),
-            elementType: manifest.dtype, fingerprint: hexadecimal(fingerprint))
+            elementType: manifest.dtype, fingerprint: hexadecimal(fingerprint),
+            classNames: manifest.classNames)
     }
 
     /// Opens a partition's file. The file must lie below the directory, also after links are

@@ -45,23 +45,23 @@ public struct FileList: Sendable {
         root.isEmpty ? name(index) : "\(root)/\(name(index))"
     }
 
+    private func wholePath(_ index: Int) -> [UInt8] {
+        (root.isEmpty ? [] : Array(root.utf8) + [0x2F]) + path(index)
+    }
+
     /// Opens a file for reading.
     ///
     /// - Throws: `unreadable`.
     public func open(_ index: Int) throws(DataError) -> SourceFile {
-        try SourceFile(
-            path: (root.isEmpty ? [] : Array(root.utf8) + [0x2F]) + path(index),
-            name: fullName(index))
+        try SourceFile(path: wholePath(index), name: fullName(index))
     }
 
-    /// Returns the paths whose whole text is `root`, with another list's files behind them.
-    func joined(_ other: FileList, prefix: String) -> FileList {
-        var copy = self
+    /// Appends the files of another list, by their whole paths.
+    mutating func append(_ other: FileList) {
         for index in 0..<other.count {
-            copy.append(Array("\(prefix)\(other.root)/".utf8) + other.path(index))
+            append(other.wholePath(index))
         }
-        copy.remarks += other.remarks
-        return copy
+        remarks += other.remarks
     }
 }
 
