@@ -79,8 +79,6 @@ public struct DataSpecification: Sendable, Hashable, CustomStringConvertible {
         SourceRegistry.kind(scheme) ?? FashionMNISTSource.self
     }
 
-<<<<<<< HEAD
-=======
     /// Creates the source.
     ///
     /// - Throws: `badSetting` when the options do not fit the source.
@@ -91,7 +89,6 @@ public struct DataSpecification: Sendable, Hashable, CustomStringConvertible {
         return try make(kind)
     }
 
->>>>>>> own-core
     /// Whether the specification names a partitioned directory whose records are taken as they are.
     public var isPartitioned: Bool {
         scheme == PartitionsSource.scheme && options == SourceOptions()

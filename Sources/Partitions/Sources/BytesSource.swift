@@ -59,11 +59,8 @@ protocol BytesSource: RecordSource {
     var classNames: [String]? { get }
     /// Opens a split for reading.
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream
-<<<<<<< HEAD
     /// Returns notes for the user, one line each.
     func remarks() throws(DataError) -> [String]
-=======
->>>>>>> own-core
 }
 
 extension BytesSource {
@@ -71,11 +68,8 @@ extension BytesSource {
 
     var classNames: [String]? { nil }
 
-<<<<<<< HEAD
     func remarks() throws(DataError) -> [String] { [] }
 
-=======
->>>>>>> own-core
     func files() throws(DataError) -> FileList {
         var names: [String] = []
         for split in DataSplit.allCases {
@@ -95,18 +89,11 @@ extension BytesSource {
         let (training, trainingTable) = try SplitReader(self, .training).load()
         let (test, testTable) = try SplitReader(self, .test).load()
         let description = try description(training: training, test: test)
-<<<<<<< HEAD
         var scan = SourceScan(
             name: name, shape: training.shape, classNames: classNames,
             classCount: description.classCount, training: trainingTable, test: testTable,
             isSpread: false)
         scan.remarks = try remarks()
-=======
-        let scan = SourceScan(
-            name: name, shape: training.shape, classNames: classNames,
-            classCount: description.classCount, training: trainingTable, test: testTable,
-            isSpread: false)
->>>>>>> own-core
         return (scan, description)
     }
 

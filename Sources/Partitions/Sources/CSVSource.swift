@@ -112,7 +112,9 @@ struct CSVSource: RecordSource {
             while try reader.next() {
                 if !plan.hasLayout { try plan.setLayout(reader, file: file.name) }
                 var side = index
-                if plan.usage != nil, let isTest = plan.isTest(reader.row, reader.bytes) { side = isTest ? 1 : 0 }
+                if plan.usage != nil, let isTest = plan.isTest(reader.row, reader.bytes) {
+                    side = isTest ? 1 : 0
+                }
                 try sides[side].add(reader, row: rowNumber, plan, &texts)
                 rowNumber += 1
             }

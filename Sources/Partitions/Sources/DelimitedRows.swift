@@ -114,7 +114,8 @@ struct DelimitedRow {
             }
             break
         }
-        isBlank = fields.count == 1 && fields[0].end == fields[0].start && bytes.count > start
+        isBlank =
+            fields.count == 1 && fields[0].end == fields[0].start && bytes.count > start
             && bytes[start] != quote
         for (number, first) in escaped { unescape(number, from: first, bytes) }
         return index

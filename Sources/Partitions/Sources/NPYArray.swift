@@ -34,12 +34,14 @@ struct NPYHeader {
     /// The offset of the first element.
     var dataOffset: Int
 
-    /// Reads the header of a file.
+    /// Reads the header of a file, or of a part of it.
     ///
+    /// - Parameter part: the bytes of the file that are the array; nil for the whole file.
     /// - Throws: `wrongMagic` for another format; `sizeMismatch` for a kind of array that is not
     ///   taken, and for a file whose length is not that of the array; `truncated`.
-    init(_ file: SourceFile) throws(DataError) {
-        let start = try file.bytes(at: 0, count: min(12, file.byteCount))
+    init(_ file: SourceFile, part: Range<Int>? = nil) throws(DataError) {
+        let part = part ?? 0..<file.byteCount
+        let start = try file.bytes(at: part.lowerBound, count: min(12, part.count))
         guard start.count == 12, start.starts(with: [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) else {
             throw Self.wrongMagic(start, file.name)
         }
@@ -50,12 +52,18 @@ struct NPYHeader {
         }
         let isLong = start[6] > 1
         let length = (0..<(isLong ? 4 : 2)).reduce(0) { $0 | Int(start[8 + $1]) << (8 * $1) }
-        dataOffset = (isLong ? 12 : 10) + length
+        let textOffset = isLong ? 12 : 10
         guard length <= Self.maximumByteCount else {
             throw DataError(
                 .sizeMismatch, file: file.name, what: "length of the NPY header",
                 expected: "at most \(Self.maximumByteCount) bytes", found: "\(length)")
         }
+        guard textOffset + length <= part.count else {
+            throw DataError(
+                .truncated, file: file.name, what: "NPY header", expected: "\(length) bytes",
+                found: "\(part.count - textOffset)", advice: "save the array again")
+        }
+        dataOffset = part.lowerBound + textOffset + length
         let text = try file.bytes(at: dataOffset - length, count: length)
         var parser = NPYDictionary(bytes: text, file: file.name)
         let fields = try parser.parse()
@@ -84,7 +92,7 @@ struct NPYHeader {
                 expected: "less than 2^63 bytes", found: "more")
         }
         if count == 0 { byteCount = 0 }
-        let found = file.byteCount - dataOffset
+        let found = part.upperBound - dataOffset
         guard byteCount == found else {
             throw DataError(
                 byteCount > found ? .truncated : .trailingBytes, file: file.name,
@@ -261,9 +269,9 @@ final class NPYArray: Sendable {
     let header: NPYHeader
     let file: SourceFile
 
-    /// Opens an array.
-    init(_ file: SourceFile) throws(DataError) {
-        header = try NPYHeader(file)
+    /// Opens an array that is a file or a part of it.
+    init(_ file: SourceFile, part: Range<Int>? = nil) throws(DataError) {
+        header = try NPYHeader(file, part: part)
         self.file = file
     }
 

@@ -10,9 +10,6 @@ struct NPYSource: RecordSource {
     static let form = "npy:DIR"
     static let summary = "NumPy arrays, for instance train_images.npy and train_labels.npy"
 
-    /// The largest number of elements of a record.
-    static let maximumElementCount = 1 << 28
-
     private let directory: String
     private let shape: [Int]?
     private let targetNames: [String]
@@ -30,13 +27,7 @@ struct NPYSource: RecordSource {
                 .badSetting, file: "data.series", what: "by and time",
                 expected: "neither, for an array has no columns", found: "one of them")
         }
-        if let shape {
-            guard shape.count == 3, shape.allSatisfy({ (1...65_535).contains($0) }) else {
-                throw DataError(
-                    .badSetting, file: "data.table.shape", what: "shape of a record",
-                    expected: "three numbers [C, H, W] from 1 to 65535", found: "\(shape)")
-            }
-        }
+        try NPYLayout.check(shape)
     }
 
     // MARK: Files
@@ -169,20 +160,8 @@ struct NPYSource: RecordSource {
             test: test?.table ?? EmptyTable())
     }
 
-    /// How the records of an array are stored.
-    private struct Layout: Hashable, CustomStringConvertible {
-        var shape: [Int]
-        var type: DataSetDescription.ElementType
-        /// Whether the channels come last in the array.
-        var isInterleaved = false
-
-        var description: String {
-            "\(type.rawValue) \(shape)" + (isInterleaved ? " with the channels last" : "")
-        }
-    }
-
     private struct Split {
-        var layout: Layout
+        var layout: NPYLayout
         var targetCount: Int?
         var table: any RecordTable
     }
@@ -238,50 +217,12 @@ struct NPYSource: RecordSource {
                 expected: "[\(count)] or [\(count), 1]", found: "\(dimensions)",
                 advice: "save y.argmax(1) in place of one-hot labels")
         }
-        let layout = try layout(elements)
+        let layout = try NPYLayout(
+            item: Array(elements.header.shape.dropFirst()), elements.header.element, shape,
+            file: elements.file.name)
         return Split(
             layout: layout, targetCount: targetCount,
-            table: NPYTable(
-                elements, labels: numbers, targets: values,
-                interleavedChannels: layout.isInterleaved ? layout.shape[0] : nil))
-    }
-
-    /// Decides the shape of the records.
-    private func layout(_ array: NPYArray) throws(DataError) -> Layout {
-        let item = Array(array.header.shape.dropFirst())
-        let type: DataSetDescription.ElementType = array.header.element == .uint8 ? .U8 : .F32
-        var layout = Layout(shape: item, type: type)
-        let channels = [1, 3, 4]
-        if let shape {
-            layout.shape = shape
-        } else {
-            switch item.count {
-            case 0: layout.shape = [1, 1, 1]
-            case 1: layout.shape = [item[0], 1, 1]
-            case 2: layout.shape = [1, item[0], item[1]]
-            case 3 where channels.contains(item[2]) && !channels.contains(item[0]):
-                layout.shape = [item[2], item[0], item[1]]
-                layout.isInterleaved = item[2] > 1
-            case 3: break
-            default: layout.shape = []
-            }
-        }
-        // Three numbers of 16 bits have a product of at most 48 bits.
-        guard layout.shape.count == 3, layout.shape.allSatisfy({ (1...65_535).contains($0) }),
-            layout.shape.reduce(1, *) == item.reduce(1, *)
-        else {
-            throw DataError(
-                .sizeMismatch, file: array.file.name, what: "shape of a record",
-                expected: shape.map { "\($0) elements as data.table.shape says" }
-                    ?? "at most three dimensions, each at most 65535",
-                found: "\(item)", advice: "give data.table.shape, for instance [1, 28, 28]")
-        }
-        guard layout.shape.reduce(1, *) <= Self.maximumElementCount else {
-            throw DataError(
-                .sizeMismatch, file: array.file.name, what: "elements of a record",
-                expected: "at most \(Self.maximumElementCount)", found: "\(item)")
-        }
-        return layout
+            table: NPYTable(elements, layout, labels: numbers, targets: values))
     }
 
     /// Cuts series into windows.
@@ -299,10 +240,10 @@ struct NPYSource: RecordSource {
         }
         let (channels, rows) = (dimensions.count == 2 ? 1 : dimensions[1], dimensions.last!)
         let length = options.length
-        guard channels <= 65_535, channels * length <= Self.maximumElementCount else {
+        guard channels <= 65_535, channels * length <= NPYLayout.maximumElementCount else {
             throw DataError(
                 .sizeMismatch, file: array.file.name, what: "elements of a window",
-                expected: "at most 65535 channels and \(Self.maximumElementCount) elements",
+                expected: "at most 65535 channels and \(NPYLayout.maximumElementCount) elements",
                 found: "\(channels) channels of \(length) rows")
         }
         guard targetCount != nil || isOne || labelCount == rows else {
@@ -315,7 +256,7 @@ struct NPYSource: RecordSource {
             labels: labels, hasRowLabels: targetCount == nil && !isOne, targets: targets,
             targetCount: targetCount ?? 0)
         return Split(
-            layout: Layout(shape: [channels, 1, length], type: .F32), targetCount: targetCount,
+            layout: NPYLayout(shape: [channels, 1, length], type: .F32), targetCount: targetCount,
             table: table)
     }
 
@@ -375,17 +316,13 @@ final class NPYTable: RecordTable {
     let labels: [Int32]
     let targets: [Float]
     private let array: NPYArray
-    private let interleavedChannels: Int?
+    private let layout: NPYLayout
 
-    /// Creates a table.
-    ///
-    /// - Parameter interleavedChannels: the number of channels if they come last in the array and
-    ///   first in a record.
-    init(_ array: NPYArray, labels: [Int32], targets: [Float], interleavedChannels: Int?) {
+    init(_ array: NPYArray, _ layout: NPYLayout, labels: [Int32], targets: [Float]) {
         self.array = array
         self.labels = labels
         self.targets = targets
-        self.interleavedChannels = interleavedChannels
+        self.layout = layout
     }
 
     var count: Int { array.header.shape[0] }
@@ -394,62 +331,17 @@ final class NPYTable: RecordTable {
 
     private final class Reader: RecordReader {
         private let table: NPYTable
-        private let count: Int
-        private let bytes: UnsafeMutableRawBufferPointer
-        private let floats: UnsafeMutablePointer<Float>?
+        private let decoder: NPYRecordDecoder
 
         init(_ table: NPYTable) {
             self.table = table
-            count = table.array.itemCount
-            let element = table.array.header.element
-            bytes = .allocate(byteCount: count * element.byteCount, alignment: 16)
-            floats =
-                element == .uint8 || table.interleavedChannels == nil ? nil : .allocate(capacity: count)
-        }
-
-        deinit {
-            bytes.deallocate()
-            floats?.deallocate()
+            decoder = NPYRecordDecoder(table.layout, table.array.header.element)
         }
 
         func read(_ record: Int, into elements: UnsafeMutableRawPointer) throws(DataError) {
-            let array = table.array
-            try array.read(record * count, into: bytes)
-            if array.header.element == .uint8 {
-                if let channels = table.interleavedChannels {
-                    Self.part(bytes.baseAddress!, channels, count, into: elements, of: UInt8.self)
-                } else {
-                    elements.copyMemory(from: bytes.baseAddress!, byteCount: count)
-                }
-                return
-            }
-            let target = floats ?? elements.assumingMemoryBound(to: Float.self)
-            if let flaw = array.convert(
-                UnsafeRawBufferPointer(bytes), into: target, count: count)
-            {
-                throw DataError(
-                    .badRecord, file: array.file.name,
-                    what: "record \(record), element \(flaw.index)", expected: flaw.expected,
-                    found: flaw.found)
-            }
-            if let floats, let channels = table.interleavedChannels {
-                Self.part(UnsafeMutableRawPointer(floats), channels, count, into: elements, of: Float.self)
-            }
-        }
-
-        /// Copies [pixels, channels] to [channels, pixels].
-        private static func part<Element>(
-            _ source: UnsafeMutableRawPointer, _ channels: Int, _ count: Int,
-            into target: UnsafeMutableRawPointer, of type: Element.Type
-        ) {
-            let from = source.assumingMemoryBound(to: type)
-            let to = target.assumingMemoryBound(to: type)
-            let pixels = count / channels
-            for channel in 0..<channels {
-                for pixel in 0..<pixels {
-                    to[channel * pixels + pixel] = from[pixel * channels + channel]
-                }
-            }
+            try decoder.read(
+                table.array, first: record * table.array.itemCount, into: elements,
+                what: "record \(record)")
         }
     }
 }
