@@ -59,12 +59,16 @@ protocol BytesSource: RecordSource {
     var classNames: [String]? { get }
     /// Opens a split for reading.
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream
+    /// Returns notes for the user, one line each.
+    func remarks() throws(DataError) -> [String]
 }
 
 extension BytesSource {
     static var isBytes: Bool { true }
 
     var classNames: [String]? { nil }
+
+    func remarks() throws(DataError) -> [String] { [] }
 
     func files() throws(DataError) -> FileList {
         var names: [String] = []
@@ -85,10 +89,11 @@ extension BytesSource {
         let (training, trainingTable) = try SplitReader(self, .training).load()
         let (test, testTable) = try SplitReader(self, .test).load()
         let description = try description(training: training, test: test)
-        let scan = SourceScan(
+        var scan = SourceScan(
             name: name, shape: training.shape, classNames: classNames,
             classCount: description.classCount, training: trainingTable, test: testTable,
             isSpread: false)
+        scan.remarks = try remarks()
         return (scan, description)
     }
 

@@ -1,7 +1,8 @@
 import Glibc
 
 /// The four IDX files of the MNIST family, plain or gzip. Both spellings of the names are accepted:
-/// `train-images-idx3-ubyte` and `train-images.idx3-ubyte`.
+/// `train-images-idx3-ubyte` and `train-images.idx3-ubyte`; and EMNIST's names, for instance
+/// `emnist-letters-train-images-idx3-ubyte`. EMNIST stores its images transposed, and they stay so.
 ///
 /// Format: a big-endian magic number (0x803 for images, 0x801 for labels), one 32-bit count for
 /// each dimension, then bytes.
@@ -9,46 +10,131 @@ import Glibc
 struct IDXSource: BytesSource {
     static let scheme = "idx"
     static let form = "idx:DIR"
-    static let summary = "IDX files in the format of MNIST"
+    static let summary = "IDX files in the format of MNIST or EMNIST"
 
     let name: String
-    let classCount: Int? = nil
+    let classCount: Int?
+    let classNames: [String]?
     private let directory: String
 
-    /// Creates a source that reads from any directory. The labels decide the number of classes.
+    /// Creates a source that reads from any directory. The labels decide the number of classes,
+    /// except for EMNIST.
     init(_ specification: DataSpecification) {
         directory = specification.location
         name = directory.split(separator: "/").last.map(String.init) ?? "idx"
+        let set = (try? IDXFiles(directory: directory))?.emnist
+        classNames = set?.classNames
+        classCount = classNames?.count
     }
 
     func stream(_ split: DataSplit) throws(DataError) -> any RecordStream {
         try IDXFiles(directory: directory).stream(split, mayLackTest: true)
+    }
+
+    func remarks() throws(DataError) -> [String] {
+        let files = try IDXFiles(directory: directory)
+        guard try files.countFromOne() else { return [] }
+        return ["\(directory): the labels count from 1, so 1 was taken from each"]
+    }
+}
+
+/// The sets of EMNIST, by the names of their files.
+///
+/// Source: Cohen, Afshar, Tapson, van Schaik, "EMNIST: an extension of MNIST to handwritten letters"
+/// (2017), table II and figure 2; the mapping files that lie beside the data.
+enum EMNISTSet: String, CaseIterable {
+    case balanced, byclass, bymerge, digits, letters, mnist
+
+    /// The characters of the labels, in order.
+    var classNames: [String] {
+        let digits = "0123456789"
+        let capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        let characters =
+            switch self {
+            case .digits, .mnist: digits
+            case .letters: capitals
+            case .byclass: digits + capitals + "abcdefghijklmnopqrstuvwxyz"
+            // Small letters that look like their capitals are one class with them.
+            case .balanced, .bymerge: digits + capitals + "abdefghnqrt"
+            }
+        return characters.map(String.init)
+    }
+
+    func prefix(_ split: DataSplit) -> String {
+        "emnist-\(rawValue)-\(split == .training ? "train" : "test")"
     }
 }
 
 /// The four IDX files of a directory.
 struct IDXFiles {
     let directory: String
+    /// The set of EMNIST whose files these are; nil for names like MNIST's.
+    let emnist: EMNISTSet?
+
+    /// Looks for the files.
+    ///
+    /// - Throws: `unreadable` when several sets of EMNIST lie in the directory.
+    init(directory: String) throws(DataError) {
+        let sets = EMNISTSet.allCases.filter {
+            Self.find(directory, "\($0.prefix(.training))-images", rank: 3) != nil
+        }
+        let isMNIST = Self.find(directory, "train-images", rank: 3) != nil
+        guard isMNIST || sets.count < 2 else {
+            throw DataError(
+                .unreadable, file: directory, what: "sets of EMNIST", expected: "one",
+                found: "\(sets.count): \(sets.map(\.rawValue).joined(separator: ", "))",
+                advice: "give a directory with the files of one set")
+        }
+        self.directory = directory
+        emnist = isMNIST ? nil : sets.first
+    }
+
+    private func prefix(_ split: DataSplit) -> String {
+        emnist?.prefix(split) ?? (split == .training ? "train" : "t10k")
+    }
 
     /// Opens a split for reading.
     ///
     /// - Parameter mayLackTest: whether a directory without test files has no test records.
     func stream(_ split: DataSplit, mayLackTest: Bool) throws(DataError) -> any RecordStream {
-        let prefix = split == .training ? "train" : "t10k"
-        if split == .test, mayLackTest, find("t10k-images", rank: 3) == nil,
-            find("t10k-labels", rank: 1) == nil
-        {
+        let prefix = prefix(split)
+        if split == .test, mayLackTest, lacksTest {
             return EmptyRecordStream(
                 shape: try stream(.training, mayLackTest: true).shape, place: directory)
         }
         return try IDXRecordStream(
             images: ByteStream(path: locate("\(prefix)-images", rank: 3)),
-            labels: ByteStream(path: locate("\(prefix)-labels", rank: 1)), mayBeEmpty: split == .test)
+            labels: ByteStream(path: locate("\(prefix)-labels", rank: 1)),
+            firstLabel: countFromOne() ? 1 : 0, mayBeEmpty: split == .test)
+    }
+
+    private var lacksTest: Bool {
+        let prefix = prefix(.test)
+        return Self.find(directory, "\(prefix)-images", rank: 3) == nil
+            && Self.find(directory, "\(prefix)-labels", rank: 1) == nil
+    }
+
+    /// Whether the labels count from 1: those of EMNIST's letters do, unless one of them is 0.
+    func countFromOne() throws(DataError) -> Bool {
+        guard emnist == .letters else { return false }
+        for split in DataSplit.allCases where split == .training || !lacksTest {
+            let labels = try ByteStream(path: locate("\(prefix(split))-labels", rank: 1))
+            _ = try labels.bytes(8, what: "IDX header")
+            let buffer = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: 64 << 10, alignment: 16)
+            defer { buffer.deallocate() }
+            while true {
+                let count = try labels.read(into: buffer)
+                if buffer[..<count].contains(0) { return false }
+                if count < buffer.count { break }
+            }
+        }
+        return true
     }
 
     /// Returns the path of the file with this stem, in any spelling, plain or gzip; nil when there
     /// is no such file.
-    private func find(_ stem: String, rank: Int) -> String? {
+    private static func find(_ directory: String, _ stem: String, rank: Int) -> String? {
         for separator in ["-", "."] {
             for ending in ["", ".gz"] {
                 let path = "\(directory)/\(stem)\(separator)idx\(rank)-ubyte\(ending)"
@@ -60,7 +146,7 @@ struct IDXFiles {
 
     /// Returns the path of the file with this stem, or throws `unreadable`.
     private func locate(_ stem: String, rank: Int) throws(DataError) -> String {
-        if let path = find(stem, rank: rank) { return path }
+        if let path = Self.find(directory, stem, rank: rank) { return path }
         try requireDirectory(directory, holding: "the IDX files of a data set")
         throw DataError(
             .unreadable, file: directory, what: "missing IDX file",
@@ -76,9 +162,13 @@ final class IDXRecordStream: RecordStream {
     let segments: [SourceSegment]
     private let images: ByteStream
     private let labels: ByteStream
+    private let firstLabel: UInt8
 
+    /// Reads and checks the headers.
+    ///
+    /// - Parameter firstLabel: the stored label of class 0.
     init(
-        images: ByteStream, labels: ByteStream, mayBeEmpty: Bool = false
+        images: ByteStream, labels: ByteStream, firstLabel: UInt8 = 0, mayBeEmpty: Bool = false
     ) throws(DataError) {
         let imageDimensions = try Self.dimensions(images, magic: 0x803, mayBeEmpty)
         let labelDimensions = try Self.dimensions(labels, magic: 0x801, mayBeEmpty)
@@ -92,6 +182,7 @@ final class IDXRecordStream: RecordStream {
         shape = [1, imageDimensions[1], imageDimensions[2]]
         self.images = images
         self.labels = labels
+        self.firstLabel = firstLabel
         segments = [
             SourceSegment(file: images.path, labelFile: labels.path, recordCount: recordCount)
         ]
@@ -154,7 +245,9 @@ final class IDXRecordStream: RecordStream {
         try self.labels.fill(
             UnsafeMutableRawBufferPointer(start: bytes, count: count), what: "labels")
         for index in 0..<count {
-            labels[index] = Int32(bytes.load(fromByteOffset: index, as: UInt8.self))
+            let label = bytes.load(fromByteOffset: index, as: UInt8.self)
+            // A label below the first one wraps around to one that is out of range.
+            labels[index] = Int32(label &- firstLabel)
         }
     }
 

@@ -174,6 +174,8 @@ public struct LabelRules: Sendable, Hashable {
     public var map: [String: String] = [:]
     /// The classes whose records are left out, by their names before the change.
     public var drop: [String] = []
+    /// Whether a source with fine and coarse labels gives the coarse ones.
+    public var isCoarse = false
 
     /// Creates rules that change nothing.
     public init() {}
@@ -181,6 +183,7 @@ public struct LabelRules: Sendable, Hashable {
     var canonicalText: String {
         let pairs = map.sorted { $0.key < $1.key }.map { quotedList([$0.key, $0.value]) }
         return "map [\(pairs.joined(separator: ", "))] drop \(quotedList(drop))"
+            + (isCoarse ? " coarse" : "")
     }
 }
 

@@ -3,7 +3,7 @@ public enum SourceRegistry {
     /// The kinds, in the order of the help texts.
     public static let all: [any RecordSource.Type] = [
         FashionMNISTSource.self, ImagesSource.self, IDXSource.self, CIFARSource.self,
-        PartitionsSource.self,
+        CIFAR100Source.self, NPYSource.self, CSVSource.self, TarSource.self, PartitionsSource.self,
     ]
 
     /// Returns the kind with this scheme; nil for an unknown one.
