@@ -142,7 +142,7 @@ let package = Package(
         .testTarget(
             name: "PartitionsTests",
             dependencies: [
-                "CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums", "TestSupport",
+                "CZlib", "CounterRandom", "Checksums", "Partitions", "Pictures", "SafeTensors", "TestSupport",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -183,7 +183,7 @@ public final class Trainer {
         let flat = places.flatMap { UnsafeBufferPointer(rebasing: all[$0]) }
         return try Model(
             material.network.unfrozen, weights: flat,
-            transformations: configuration.data.transformations,
+            input: ModelInput(configuration, material.data),
             loss: configuration.training.loss)
     }
 
