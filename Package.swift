@@ -122,7 +122,7 @@ let package = Package(
             name: "ReaderHarness",
             dependencies: [
                 "Buffers", "CZlib", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork",
-                "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "ZeroMQ",
+                "Partitions", "Pictures", "RunFiles", "SafeTensors", "StrictYAML", "ZeroMQ",
             ], path: "Tests/ReaderHarness", swiftSettings: strict),
         .testTarget(
             name: "ReaderTests", dependencies: ["ReaderHarness"], swiftSettings: strict),
@@ -137,7 +137,9 @@ let package = Package(
             name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
         .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
-        .testTarget(name: "PicturesTests", dependencies: ["Pictures"], swiftSettings: strict),
+        .testTarget(
+            name: "PicturesTests", dependencies: ["Checksums", "Pictures"], exclude: ["Golden"],
+            swiftSettings: strict),
         .testTarget(name: "SafeTensorsTests", dependencies: ["SafeTensors"], swiftSettings: strict),
         .testTarget(
             name: "PartitionsTests",

@@ -3,7 +3,8 @@
 #
 # Installs missing packages and runs every test on a release build; then the tests of NeuralNetwork
 # on a build without oneDNN, the bits of every C kernel on several processors
-# (Scripts/engines/kernels.sh), a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
+# (Scripts/engines/kernels.sh), the pixels of pictures beside Pillow's
+# (Scripts/engines/pictures.sh), a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
 # (Scripts/bench/intruders.sh), files of Keras there and back (Scripts/engines/weights.sh), and half
 # a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules
 # of .swift-format, and the scripts where shellcheck is installed. Flags, for instance
@@ -39,6 +40,9 @@ CONVOY_ONEDNN=off CONVOY_ONLY=NeuralNetwork swift test -c release \
 
 section "kernels"
 Scripts/engines/kernels.sh
+
+section "pictures"
+Scripts/engines/pictures.sh --quick
 
 section "hosts"
 Scripts/engines/hosts.sh --quick

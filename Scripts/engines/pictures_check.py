@@ -204,8 +204,8 @@ def write_pngs(directory: Path) -> list[Path]:
                         before.append((b"tRNS", struct.pack(">H", rows[0][0])))
                     elif kind == 2 and variant == 1:
                         before.append((b"tRNS", struct.pack(">3H", *rows[0][:3])))
-                    name = f"kind{kind}-{bits}bit-{'adam7' if interlaced else 'plain'}-{variant}.png"
-                    path = directory / name
+                    order = "adam7" if interlaced else "plain"
+                    path = directory / f"kind{kind}-{bits}bit-{order}-{variant}.png"
                     path.write_bytes(png(width, height, bits, kind, rows, interlaced, before, seed))
                     paths.append(path)
     return paths
@@ -302,8 +302,8 @@ def check_decoding(check: Check, paths: list[Path]) -> None:
             check.same(f"{path.name} {mode}", answer, reference(path, mode))
         with Image.open(path) as picture:
             line, _ = check.tool.ask(f"probe {path}")
-            width, height = picture.size
-            check.require(f"{path.name}: the probe", f"width {width} height {height} " in line, line)
+            sides = "width {} height {} ".format(*picture.size)
+            check.require(f"{path.name}: the probe", sides in line, line)
         if wide:
             check.refused(path.name, check.tool.decode(path, "L"), "grey PNG of 16 bits")
             with Image.open(path) as picture:
@@ -437,6 +437,12 @@ def check_bad_files(check: Check, picture: Image.Image) -> None:
     broken = bytearray(kinds["a.png"])
     broken[60] ^= 1
     refused("bit.png", bytes(broken), "error")
+    path = directory / "scans.jpg"
+    grey = picture.convert("L")
+    check.tool.ask(f"jpeg {grey.width} {grey.height} 1 90 1 1 2 0 0 {path}", grey.tobytes())
+    check.refused(path.name, check.tool.decode(path, "L"), "a JPEG of few scans")
+    check.refused("a bound of pixels", check.tool.decode(directory / "a.png", "L", most=3071),
+                  "expected at most 3071 pixels, found 64 by 48 pixels")
     path = directory / "png.jpg"
     path.write_bytes(kinds["a.png"])
     check.same("a PNG named .jpg", check.tool.decode(path, "RGB"), picture)

@@ -3,7 +3,7 @@ import Partitions
 import TestSupport
 import Testing
 
-/// Transformations of bytes against digests that Scripts/golden/pictures.py computed with Pillow.
+/// Transformations of bytes against digests that Scripts/golden/transformations.py computed with Pillow.
 @Suite struct PillowTests {
     private static func picture(_ shape: [Int]) -> [UInt8] {
         (0..<shape.reduce(1, *)).map { UInt8((31 * $0 * $0 + 17 * $0) / 8 % 256) }
