@@ -26,7 +26,8 @@ extension Setting {
             decides: .resolved { "\($1.data.partitionRecordCounts.count)" },
             "Pieces the training records are cut into; they decide the order of the records."),
         Setting(
-            "data.transformations", values: "list", example: "[{random-crop: {padding: 4}}]",
+            "data.transformations", values: "list of \(TransformationKind.names)",
+            example: "[{random-crop: {padding: 4}}]",
             decides: .resolved { configuration, _ in
                 TransformationText.encode(configuration.data.transformations)
             },
