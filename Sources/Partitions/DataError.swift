@@ -29,6 +29,10 @@ public struct DataError: Error, Sendable, Hashable, CustomStringConvertible {
         case labelOutOfRange
         /// A target is not a finite number.
         case badTarget
+        /// A record cannot be decoded. The policy for bad records decides whether it is left out.
+        case badRecord
+        /// A file was written to while it was imported.
+        case changed
         /// A split that needs records has none.
         case emptySet
         /// A manifest or catalog is malformed or contradicts itself.

@@ -1,8 +1,7 @@
 /// An open data set: a training split cut into partitions, and a test split.
 ///
-/// Sources of bytes (IDX, CIFAR-10) are decoded into memory once and kept as bytes. Partitioned
-/// directories, and data sets with a `PartitionSupply`, are read partition by partition when their
-/// records are asked for.
+/// Every source is imported as partitions: sources of bytes (IDX, CIFAR-10) into memory, others into a
+/// cache on the disk. Partitions that are not in memory are read when their records are asked for.
 ///
 /// Threading: any number of threads may use a data set at once.
 public final class DataSet: Sendable {
@@ -18,8 +17,7 @@ public final class DataSet: Sendable {
     let pipeline: TransformationPipeline
     /// The partitions of the training split, in record order.
     public let partitions: [Partition]
-    /// The partitions of the test split: one for a source of bytes, otherwise those of the
-    /// manifest.
+    /// The partitions of the test split.
     public let testPartitions: [Partition]
     /// The supply that brings partitions from other hosts; nil when all data is on this host's
     /// disk.
@@ -46,44 +44,112 @@ public final class DataSet: Sendable {
     // MARK: Opening
 
     /// Opens a data set. A source of bytes is read into memory and checked; for a partitioned
-    /// directory only the manifest is read.
+    /// directory only the manifest is read; any other source is imported into the cache, unless it is
+    /// there.
     ///
     /// - Parameters:
     ///   - specification: the source of the data.
     ///   - partitionCount: the number of partitions of the training split. A partitioned directory
     ///     ignores it and has its own.
-    ///   - memoryLimitByteCount: the limit on partitions kept in memory, in bytes. It applies to a
-    ///     partitioned directory only.
+    ///   - memoryLimitByteCount: the limit on partitions kept in memory, in bytes. A source of bytes
+    ///     is in memory as a whole.
+    ///   - importer: imports what has to be decoded; nil for the user's cache.
     /// - Throws: `badSetting` when the partition count does not fit, and the reason when the data
     ///   is missing, unreadable or malformed.
     public static func open(
         _ specification: DataSpecification, partitionCount: Int,
-        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount
+        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount,
+        importer: DataImport? = nil
     ) throws(DataError) -> DataSet {
-        if case .partitions(let path) = specification {
+        if let path = try DataSource.partitionedPath(specification, partitionCount, importer) {
             let directory = try PartitionDirectory(path: path)
             return partitioned(
                 directory, description: directory.description, place: directory.path,
                 specification: specification, memoryLimitByteCount: memoryLimitByteCount)
         }
-        try check(partitionCount, recordCount: nil)
-        let source = try DataSource.byteSource(specification)
-        let training = try SplitReader(source, .training)
-        try check(partitionCount, recordCount: training.recordCount)
-        let (trainingSummary, trainingStore) = try training.load()
-        let (testSummary, testStore) = try SplitReader(source, .test).load()
-        let description = try DataSource.description(
-            source, training: trainingSummary, test: testSummary)
+        let (files, description, plan) = try imported(specification, partitionCount)
+        return inMemory(files, description: description, plan: plan, specification: specification)
+    }
+
+    /// Creates a data set of training records in memory. It has no test records.
+    ///
+    /// - Parameters:
+    ///   - name: the name of the data set.
+    ///   - shape: the shape [C, H, W] of a record.
+    ///   - images: the records as bytes, [count, C, H, W].
+    ///   - labels: the labels, [count], each at least 0.
+    ///   - partitionCount: the number of partitions.
+    /// - Throws: `badSetting` when the partition count does not fit.
+    public static func inMemory(
+        name: String, shape: [Int], images: [UInt8], labels: [Int32], partitionCount: Int = 1
+    ) throws(DataError) -> DataSet {
+        let size = shape.reduce(1, *)
+        precondition(
+            images.count == labels.count * size,
+            "\(images.count) bytes, expected \(labels.count) records of \(shape)")
+        func table(_ images: [UInt8], _ labels: [Int32]) -> MemoryTable {
+            MemoryTable(bytes: images, labels: labels, recordByteCount: size, segments: [])
+        }
+        let plan = try ImportPlan(
+            SourceScan(
+                name: name, shape: shape, training: table(images, labels), test: table([], []),
+                isSpread: false),
+            partitionCount: partitionCount)
+        let files = try MemoryPartitions(plan)
+        return inMemory(
+            files, description: files.manifest.description, plan: plan,
+            specification: DataSpecification(scheme: "memory", location: name))
+    }
+
+    private static func inMemory(
+        _ files: MemoryPartitions, description: DataSetDescription, plan: ImportPlan,
+        specification: DataSpecification
+    ) -> DataSet {
         let origin = Lineage.Step.source(
             specification: specification.description, fingerprint: description.fingerprint)
+        func cut(_ split: DataSplit) -> [Partition] {
+            Partition.cut(
+                split, segments: (plan.table(split) as? MemoryTable)?.segments ?? [],
+                count: files.manifest.entries(split).count, origin: origin)
+        }
+        let cache = PartitionCache(files: files, memoryLimitByteCount: .max)
         return DataSet(
-            specification: specification, description: description,
-            partitions: Partition.cut(
-                .training, segments: trainingSummary.segments, count: partitionCount, origin: origin
-            ),
-            testPartitions: Partition.cut(
-                .test, segments: testSummary.segments, count: 1, origin: origin),
-            training: trainingStore, test: testStore)
+            specification: specification, description: description, partitions: cut(.training),
+            testPartitions: cut(.test), training: PartitionStore(cache: cache, split: .training),
+            test: PartitionStore(cache: cache, split: .test))
+    }
+
+    /// Imports a source of bytes into memory.
+    static func imported(
+        _ specification: DataSpecification, _ partitionCount: Int
+    ) throws(DataError) -> (
+        files: MemoryPartitions, description: DataSetDescription, plan: ImportPlan
+    ) {
+        try check(partitionCount, recordCount: nil)
+        let (scan, description) = try DataSource.bytesSource(specification).read()
+        let plan = try ImportPlan(scan, partitionCount: partitionCount)
+        return (try MemoryPartitions(plan), description, plan)
+    }
+
+    /// Opens a data set if nothing has to be imported for it: its partitions are in the cache, or it
+    /// needs none. Nil otherwise.
+    public static func openKnown(
+        _ specification: DataSpecification, partitionCount: Int,
+        memoryLimitByteCount: Int = DataSet.defaultMemoryLimitByteCount, cache: DataCache?
+    ) throws(DataError) -> DataSet? {
+        guard specification.isCompiled else {
+            return try open(
+                specification, partitionCount: partitionCount,
+                memoryLimitByteCount: memoryLimitByteCount)
+        }
+        guard let cache,
+            let path = try DataImport(cache: cache).find(
+                specification, partitionCount: partitionCount)
+        else { return nil }
+        let directory = try PartitionDirectory(path: path)
+        return partitioned(
+            directory, description: directory.description, place: directory.path,
+            specification: specification, memoryLimitByteCount: memoryLimitByteCount)
     }
 
     /// Throws `badSetting` when the partition count is below 1 or, if that is known, above the

@@ -27,6 +27,8 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
     public var testCount: Int
     /// The type in which the images are stored.
     public var elementType: ElementType
+    /// The names of the classes, in the order of the labels; nil where they are not known.
+    public var classNames: [String]?
     /// SHA-256 in hexadecimal of the decoded contents. Equal contents have equal fingerprints,
     /// whatever the files are called and however they are compressed. For a partitioned directory
     /// the fingerprint covers the manifest's checksums.
@@ -39,7 +41,7 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
     public init(
         name: String, shape: [Int], classCount: Int, targetCount: Int? = nil,
         classHistogram: [Int], trainingCount: Int, testCount: Int, elementType: ElementType,
-        fingerprint: String
+        fingerprint: String, classNames: [String]? = nil
     ) {
         self.name = name
         self.shape = shape
@@ -50,6 +52,7 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         self.testCount = testCount
         self.elementType = elementType
         self.fingerprint = fingerprint
+        self.classNames = classNames
     }
 
     /// The number of elements in one image, C · H · W.

@@ -1,64 +1,49 @@
-import Checksums
-
 /// Describes the contents of a source without keeping them.
 public enum DataSource {
-    /// Reads a source once, in constant memory, and checks it: sizes, ends of files, checksums of
-    /// compressed files and the range of every label.
+    /// Reads a source once and checks it: sizes, ends of files, checksums of compressed files and the
+    /// range of every label.
     ///
-    /// For a partitioned directory the manifest, every header and every label are read. The images
-    /// are not read; each reader checks them against their SHA-256.
+    /// A source that has to be decoded is imported into the cache, unless it is there. For a
+    /// partitioned directory the manifest, every header and every label are read. The images are not
+    /// read; each reader checks them against their SHA-256.
+    ///
+    /// - Parameters:
+    ///   - specification: the source of the data.
+    ///   - partitionCount: the number of partitions of the training split of an imported set.
+    ///   - importer: imports what has to be decoded; nil for the user's cache.
     public static func describe(
-        _ specification: DataSpecification
+        _ specification: DataSpecification, partitionCount: Int = 8, importer: DataImport? = nil
     ) throws(DataError) -> DataSetDescription {
-        if case .partitions(let directory) = specification {
-            let directory = try PartitionDirectory(path: directory)
+        if let path = try partitionedPath(specification, partitionCount, importer) {
+            let directory = try PartitionDirectory(path: path)
             for split in DataSplit.allCases {
                 for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
             }
             return directory.description
         }
-        let source = try byteSource(specification)
-        let training = try SplitReader(source, .training).scan()
-        let test = try SplitReader(source, .test).scan()
-        return try description(source, training: training, test: test)
+        return try bytesSource(specification).describe()
     }
 
-    /// Returns the reader of a source whose records are bytes. A partitioned directory is a
-    /// programming error.
-    static func byteSource(
+    /// Returns the partitioned directory with the records of a source, which is imported into the
+    /// cache where that is necessary; nil for a source of bytes.
+    static func partitionedPath(
+        _ specification: DataSpecification, _ partitionCount: Int, _ importer: DataImport?
+    ) throws(DataError) -> String? {
+        if specification.isPartitioned { return specification.location }
+        guard specification.isCompiled else { return nil }
+        guard let importer = importer ?? DataCache.standard.map({ DataImport(cache: $0) }) else {
+            throw DataCache.missing(specification)
+        }
+        return try importer.directory(specification, partitionCount: partitionCount)
+    }
+
+    /// Returns the reader of a source whose records are bytes.
+    static func bytesSource(
         _ specification: DataSpecification
-    ) throws(DataError) -> any ByteSource {
-        switch specification {
-        case .fashionMNIST: try IDXSource(fashionMNISTIn: IDXSource.fashionMNISTDirectory)
-        case .idx(let directory): IDXSource(directory: directory)
-        case .cifar10(let directory): CIFARSource(directory: directory)
-        case .partitions: preconditionFailure("a partitioned directory is no byte source")
+    ) throws(DataError) -> any BytesSource {
+        guard let source = try specification.source() as? any BytesSource else {
+            preconditionFailure("\(specification) is no source of bytes")
         }
-    }
-
-    /// Returns the description of a source after both splits have been read.
-    static func description(
-        _ source: any ByteSource, training: SplitSummary, test: SplitSummary
-    ) throws(DataError) -> DataSetDescription {
-        guard training.shape == test.shape else {
-            throw DataError(
-                .sizeMismatch, file: test.segments[0].file, what: "shape of the test images",
-                expected: "\(training.shape), as in \(training.segments[0].file)",
-                found: "\(test.shape)",
-                advice: "use the files of one data set")
-        }
-        var lines = ["convoy-data 1", "U8 \(training.shape)"]
-        for summary in [training, test] {
-            lines.append("\(summary.recordCount) \(summary.digests.joined(separator: " "))")
-        }
-        let fingerprint = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
-        let classCount =
-            source.classCount ?? max(1, training.histogram.count, test.histogram.count)
-        let unused = [Int](repeating: 0, count: classCount - training.histogram.count)
-        return DataSetDescription(
-            name: source.name, shape: training.shape,
-            classCount: classCount, classHistogram: training.histogram + unused,
-            trainingCount: training.recordCount, testCount: test.recordCount, elementType: .U8,
-            fingerprint: hexadecimal(fingerprint))
+        return source
     }
 }

@@ -6,18 +6,20 @@ extension DataSource {
     ///   - partitionCount: the number of partitions of the training split. A partitioned directory
     ///     ignores it and has its own.
     ///   - transformations: the transformations that the run applies.
+    ///   - importer: imports what has to be decoded; nil for the user's cache.
     /// - Returns: the description of the data behind the transformations, and the number of records
     ///   in each training partition.
     /// - Throws: what `describe(_:)` throws, and `badSetting` when a transformation or the
     ///   partition count does not fit.
     public static func survey(
         _ specification: DataSpecification, partitionCount: Int,
-        transformations: [Transformation] = []
+        transformations: [Transformation] = [], importer: DataImport? = nil
     ) throws(DataError) -> (description: DataSetDescription, partitionRecordCounts: [Int]) {
-        let description = try describe(specification)
+        let description = try describe(
+            specification, partitionCount: partitionCount, importer: importer)
         let transformed = try description.transformed(by: transformations)
         let counts: [Int]
-        if case .partitions(let path) = specification {
+        if let path = try partitionedPath(specification, partitionCount, importer) {
             counts = try PartitionDirectory(path: path).manifest.entries(.training).map(\.records)
         } else {
             try DataSet.check(partitionCount, recordCount: description.trainingCount)

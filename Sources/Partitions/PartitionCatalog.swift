@@ -68,6 +68,7 @@ public struct PartitionCatalog: Sendable, Codable, Hashable {
         try manifest.check(file: place)
         guard description.shape == manifest.shape, description.elementType == manifest.dtype,
             description.classCount == manifest.classes,
+            description.classNames == manifest.classNames,
             description.targetCount == manifest.targets,
             description.classHistogram == manifest.classHistogram,
             description.trainingCount == manifest.recordCount(.training),

@@ -1,15 +1,13 @@
 import Checksums
 import SafeTensors
 
-/// Provides a data set as partition files for other hosts. A source of bytes is cut into
-/// partitions, and their files are computed when they are asked for. For a partitioned directory
-/// the existing files are used.
+/// Provides a data set as partition files for other hosts.
 ///
-/// Memory: a source of bytes is held in memory as a whole, a partitioned directory not at all.
+/// Memory: a source of bytes is held in memory as a whole, any other not at all.
 /// Threading: one thread only.
 public final class PartitionExport {
     private enum Source {
-        case rendered([PartitionReference: PartitionRendering])
+        case memory(MemoryPartitions)
         case directory(PartitionDirectory)
     }
 
@@ -20,50 +18,27 @@ public final class PartitionExport {
     /// manifest's.
     private var checked: [PartitionReference: Int] = [:]
 
-    /// Opens a data set. For a source of bytes every partition is hashed; for a partitioned
-    /// directory only the manifest is read.
+    /// Opens a data set. A source of bytes is imported into memory, and another one into the cache; for
+    /// a partitioned directory only the manifest is read.
     ///
     /// - Parameters:
     ///   - specification: the source of the data.
     ///   - partitionCount: the number of partitions of the training split. A partitioned directory
     ///     ignores it and has its own.
+    ///   - importer: imports what has to be decoded; nil for the user's cache.
     public init(
-        _ specification: DataSpecification, partitionCount: Int
+        _ specification: DataSpecification, partitionCount: Int, importer: DataImport? = nil
     ) throws(DataError) {
-        if case .partitions(let path) = specification {
+        if let path = try DataSource.partitionedPath(specification, partitionCount, importer) {
             let directory = try PartitionDirectory(path: path)
             catalog = PartitionCatalog(
                 description: directory.description, manifest: directory.manifest)
             source = .directory(directory)
             return
         }
-        let dataSet = try DataSet.open(specification, partitionCount: partitionCount)
-        let description = dataSet.description
-        var renderings: [PartitionReference: PartitionRendering] = [:]
-        func entries(_ split: DataSplit, _ count: Int) throws(DataError)
-            -> [PartitionManifest.Entry]
-        {
-            var entries: [PartitionManifest.Entry] = []
-            for index in 0..<count {
-                let range = evenCut(
-                    count: description.recordCount(split), pieceCount: count, index: index)
-                let rendering = try PartitionRendering(dataSet, split, range)
-                renderings[PartitionReference(split, index)] = rendering
-                entries.append(
-                    try rendering.entry(file: PartitionRendering.fileName(split, index)) { _ in })
-            }
-            return entries
-        }
-        let testPieceCount = PartitionRendering.testPieceCount(
-            description, trainingPieceCount: partitionCount)
-        catalog = PartitionCatalog(
-            description: description,
-            manifest: PartitionManifest(
-                name: description.name, shape: description.shape, dtype: description.elementType,
-                classes: description.classCount, targets: description.targetCount,
-                training: try entries(.training, partitionCount),
-                test: try entries(.test, testPieceCount)))
-        source = .rendered(renderings)
+        let (files, description, _) = try DataSet.imported(specification, partitionCount)
+        catalog = PartitionCatalog(description: description, manifest: files.manifest)
+        source = .memory(files)
     }
 
     /// Returns the length of a partition's file in bytes.
@@ -72,7 +47,7 @@ public final class PartitionExport {
     ///   `checksumMismatch` when its contents are not those that the manifest names.
     public func byteCount(_ reference: PartitionReference) throws(DataError) -> Int {
         switch source {
-        case .rendered(let renderings): return renderings[reference]?.byteCount ?? 0
+        case .memory(let files): return files.bytes(reference).count
         case .directory(let directory):
             if let known = checked[reference] { return known }
             let count = try check(reference, of: directory)
@@ -94,7 +69,7 @@ public final class PartitionExport {
         let whole = 0..<(try byteCount(reference))
         let range = range.clamped(to: whole)
         switch source {
-        case .rendered(let renderings): return try renderings[reference]?.bytes(range) ?? []
+        case .memory(let files): return Array(files.bytes(reference)[range])
         case .directory(let directory):
             let file = try directory.reopen(reference)
             return try reading { () throws(SystemCallError) in

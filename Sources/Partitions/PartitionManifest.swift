@@ -40,12 +40,20 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
     public var dtype: DataSetDescription.ElementType
     /// The number of classes; 0, and may be left out, for records with targets.
     public var classes: Int
+    /// The names of the classes, in the order of the labels; nil, and may be left out, where they are
+    /// not known.
+    public var classNames: [String]?
     /// The number of targets of a record; nil for records with labels.
     public var targets: Int?
     /// The partitions of the training split, in record order.
     public var training: [Entry]
     /// The partitions of the test split, in record order.
     public var test: [Entry]
+
+    private enum CodingKeys: String, CodingKey {
+        case format, version, name, shape, dtype, classes, targets, training, test
+        case classNames = "class_names"
+    }
 
     /// Returns the entries of a split's partitions.
     public func entries(_ split: DataSplit) -> [Entry] { split == .training ? training : test }
@@ -60,12 +68,13 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
 
     init(
         name: String, shape: [Int], dtype: DataSetDescription.ElementType, classes: Int,
-        targets: Int? = nil, training: [Entry], test: [Entry]
+        classNames: [String]? = nil, targets: Int? = nil, training: [Entry], test: [Entry]
     ) {
         self.name = name
         self.shape = shape
         self.dtype = dtype
         self.classes = classes
+        self.classNames = classNames
         self.targets = targets
         self.training = training
         self.test = test
@@ -136,6 +145,12 @@ public struct PartitionManifest: Sendable, Codable, Hashable {
         } else {
             try require((1...65_536).contains(classes), "classes", "1 to 65536", "\(classes)")
         }
+        if let classNames {
+            try require(
+                classNames.count == classes && Set(classNames).count == classes
+                    && classNames.allSatisfy { !$0.isEmpty && $0.utf8.count <= 1024 },
+                "class_names", "\(classes) different names", "\(classNames.count) names")
+        }
         for split in DataSplit.allCases {
             var total = 0
             for entry in entries(split) {
@@ -175,6 +190,7 @@ extension PartitionManifest {
             shape: try fields.decode([Int].self, forKey: .shape),
             dtype: try fields.decode(DataSetDescription.ElementType.self, forKey: .dtype),
             classes: try fields.decodeIfPresent(Int.self, forKey: .classes) ?? 0,
+            classNames: try fields.decodeIfPresent([String].self, forKey: .classNames),
             targets: try fields.decodeIfPresent(Int.self, forKey: .targets),
             training: try fields.decode([Entry].self, forKey: .training),
             test: try fields.decode([Entry].self, forKey: .test))

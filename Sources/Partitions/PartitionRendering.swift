@@ -30,20 +30,7 @@ struct PartitionRendering {
         self.imageByteCount = imageByteCount
         let answerByteCount = 4 * (description.targetCount ?? 1)
         self.answerByteCount = answerByteCount
-        header = try tensors { () throws(SafeTensorsError) in
-            try SafeTensorsFile.encodedHeader(
-                [
-                    TensorOutline(
-                        name: description.targetCount == nil ? "labels" : "targets",
-                        dataType: description.targetCount == nil ? .I32 : .F32,
-                        shape: [records.count] + (description.targetCount.map { [$0] } ?? []),
-                        byteCount: answerByteCount * records.count),
-                    TensorOutline(
-                        name: "images", dataType: description.elementType == .U8 ? .U8 : .F32,
-                        shape: [records.count] + description.shape,
-                        byteCount: imageByteCount * records.count),
-                ], file: "memory")
-        }
+        header = try PartitionOutline(description).header(recordCount: records.count)
     }
 
     /// The length of the file in bytes.
@@ -118,10 +105,11 @@ struct PartitionRendering {
 
     /// Returns the number of partitions of the test split that makes its files about as large as
     /// those of the training split; 0 when the test split is empty.
-    static func testPieceCount(_ description: DataSetDescription, trainingPieceCount: Int) -> Int {
-        let (scaled, overflow) = trainingPieceCount.multipliedReportingOverflow(
-            by: description.testCount)
-        let count = overflow ? 1 : max(1, (scaled - 1) / description.trainingCount + 1)
-        return min(count, description.testCount)
+    static func testPieceCount(
+        trainingCount: Int, testCount: Int, trainingPieceCount: Int
+    ) -> Int {
+        let (scaled, overflow) = trainingPieceCount.multipliedReportingOverflow(by: testCount)
+        let count = overflow ? 1 : max(1, (scaled - 1) / trainingCount + 1)
+        return min(count, testCount)
     }
 }

@@ -32,10 +32,12 @@ public enum PartitionWriter {
         }
         try prepare(directory)
         let testPieceCount = PartitionRendering.testPieceCount(
-            description, trainingPieceCount: partitionCount)
+            trainingCount: description.trainingCount, testCount: description.testCount,
+            trainingPieceCount: partitionCount)
         let manifest = PartitionManifest(
             name: description.name, shape: description.shape, dtype: description.elementType,
-            classes: description.classCount, targets: description.targetCount,
+            classes: description.classCount, classNames: description.classNames,
+            targets: description.targetCount,
             training: try write(
                 .training, of: dataSet, count: partitionCount, directory: directory),
             test: try write(
@@ -94,7 +96,7 @@ public enum PartitionWriter {
 
     /// Writes the manifest under another name and renames it, so that it appears only when it is
     /// complete.
-    private static func write(
+    static func write(
         _ manifest: PartitionManifest, directory: String
     ) throws(DataError) {
         let encoder = JSONEncoder()

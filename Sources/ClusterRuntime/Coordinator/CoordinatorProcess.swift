@@ -142,7 +142,7 @@ package final class CoordinatorProcess: Sendable {
         let counts: [Int]
         do throws(DataError) {
             let data = settings.configuration.data
-            let specification = try DataSpecification(data.source)
+            let specification = try data.specification()
             (description, counts) = try DataSource.survey(
                 specification, partitionCount: data.partitions,
                 transformations: data.transformations)

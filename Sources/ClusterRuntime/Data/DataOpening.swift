@@ -40,7 +40,7 @@ struct DataOpening {
     ///   service cannot be reached.
     func open(_ adopt: (PartitionStream) -> Void) throws(RunError) -> DataSet {
         do throws(DataError) {
-            let specification = try DataSpecification(configuration.data.source)
+            let specification = try configuration.data.specification()
             if let local = try local(specification, adopt) { return local }
             let stream = stream(own: nil)
             adopt(stream)
@@ -80,13 +80,21 @@ struct DataOpening {
         guard !options.isAlwaysStreamed else { return nil }
         do throws(DataError) {
             try requireAllowed(specification)
-            guard case .partitions(let path) = specification else {
-                return try checked(
-                    DataSet.open(
-                        specification, partitionCount: configuration.data.partitions))
+            guard specification.isPartitioned else {
+                // What would have to be decoded first is streamed: one host decodes for all.
+                let known = try DataSet.openKnown(
+                    specification, partitionCount: configuration.data.partitions,
+                    cache: DataCache.standard)
+                guard let known else {
+                    throw DataError(
+                        .unreadable, file: "\(specification)", what: "decoded records",
+                        expected: "some in this host's cache", found: "none",
+                        advice: "the coordinator's host has them")
+                }
+                return try checked(known)
             }
             // Some of the directory's files may be missing or damaged. Those are fetched.
-            let own = try LocalPartitions(path: path)
+            let own = try LocalPartitions(path: specification.location)
             let stream = stream(own: own)
             let dataSet = try checked(
                 DataSet.open(own.catalog, specification: specification, supply: stream))
@@ -124,17 +132,19 @@ struct DataOpening {
 
     /// Checks that the data lies below one of the allowed directories, symbolic links resolved.
     private func requireAllowed(_ specification: DataSpecification) throws(DataError) {
-        guard !options.roots.isEmpty, let directory = specification.directory else { return }
-        let path = resolved(directory)
-        let isBelow = options.roots.contains { root in
-            guard let path, let root = resolved(root) else { return false }
-            return path == root || path.hasPrefix(root == "/" ? root : root + "/")
-        }
-        guard isBelow else {
-            throw DataError(
-                .forbiddenPath, file: directory, what: "place of the data",
-                expected: "a directory below \(options.roots.joined(separator: " or "))",
-                found: path ?? "none")
+        guard !options.roots.isEmpty else { return }
+        for directory in specification.places {
+            let path = resolved(directory)
+            let isBelow = options.roots.contains { root in
+                guard let path, let root = resolved(root) else { return false }
+                return path == root || path.hasPrefix(root == "/" ? root : root + "/")
+            }
+            guard isBelow else {
+                throw DataError(
+                    .forbiddenPath, file: directory, what: "place of the data",
+                    expected: "a directory below \(options.roots.joined(separator: " or "))",
+                    found: path ?? "none")
+            }
         }
     }
 

@@ -152,7 +152,7 @@ final class DataServiceLoop {
         if let export { return export }
         let data = material.configuration.data
         let partitions = try PartitionExport(
-            DataSpecification(data.source), partitionCount: data.partitions)
+            data.specification(), partitionCount: data.partitions)
         let found = try partitions.catalog.description.transformed(by: data.transformations)
         guard found.fingerprint == material.data.fingerprint else {
             throw DataError(

@@ -93,7 +93,7 @@ public final class Trainer {
         self.configuration = configuration
         do throws(DataError) {
             data = try DataSet.open(
-                DataSpecification(configuration.data.source),
+                configuration.data.specification(),
                 partitionCount: configuration.data.partitions)
             transformed = try data.transformed(by: configuration.data.transformations)
         } catch {

@@ -23,9 +23,18 @@ public struct RunConfiguration: Sendable, Hashable {
         /// The number of partitions of the training records. A partitioned directory keeps its own
         /// number.
         public var partitions = 8
+        /// What is done to the records before they are stored.
+        public var options = SourceOptions()
         /// The transformations of each training image, in order. Those that are not random also
         /// apply to test images.
         public var transformations: [Transformation] = []
+
+        /// Returns the source with its options.
+        ///
+        /// - Throws: `unknownSource` for a source of no known form.
+        public func specification() throws(DataError) -> DataSpecification {
+            try DataSpecification(source, options: options)
+        }
     }
 
     /// The settings of the section `training`.
@@ -212,8 +221,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// Makes relative paths absolute, so that the run can be resumed from another working
     /// directory.
     public mutating func makePathsAbsolute() {
-        if let specification = try? DataSpecification(data.source) {
-            data.source = "\(specification.with(directory: FileSystem.absolute))"
+        if let specification = try? data.specification().with(directory: FileSystem.absolute) {
+            data.source = "\(specification)"
+            data.options = specification.options
         }
         initial.file = initial.file.map(FileSystem.absolute)
     }

@@ -5,16 +5,23 @@ import FoundationEssentials
 /// Every `data_batch_N.bin` in the directory is training data, in the order of N. `test_batch.bin`
 /// is the test split and may be missing.
 /// Source: Krizhevsky's page of the CIFAR-10 data set, section "Binary version".
-struct CIFARSource: ByteSource {
+struct CIFARSource: BytesSource {
+    static let scheme = "cifar10"
+    static let form = "cifar10:DIR"
+    static let summary = "CIFAR-10 in its binary form"
+
     let name = "cifar10"
     let classCount: Int? = 10
+    /// Source: Krizhevsky's page of the CIFAR-10 data set.
+    let classNames: [String]? = [
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    ]
     private let directory: String
 
-    /// Creates a source that reads from `directory`.
-    ///
-    /// - Parameter directory: the directory of the batch files, or the one that contains
-    ///   `cifar-10-batches-bin`.
-    init(directory: String) {
+    /// Creates the source. Its location is the directory of the batch files, or the one that contains
+    /// `cifar-10-batches-bin`.
+    init(_ specification: DataSpecification) {
+        let directory = specification.location
         let inner = "\(directory)/cifar-10-batches-bin"
         self.directory = FileManager.default.fileExists(atPath: inner) ? inner : directory
     }
@@ -49,9 +56,10 @@ struct CIFARSource: ByteSource {
     }
 }
 
-/// Reads the records of several batch files, one file after the other.
+/// Reads the records of several batch files, one file after the other. A record is its label bytes
+/// and 3 x 32 x 32 image bytes.
 final class CIFARRecordStream: RecordStream {
-    static let recordByteCount = 1 + 3 * 32 * 32
+    private static let chunkRecordCount = 64
 
     let shape = [3, 32, 32]
     let recordCount: Int
@@ -59,18 +67,28 @@ final class CIFARRecordStream: RecordStream {
     private var streams: [ByteStream] = []
     private var segmentIndex = 0
     private var recordIndex = 0
+    private let labelByteCount: Int
+    private let labelOffset: Int
+    private let recordByteCount: Int
     private let buffer: UnsafeMutableRawBufferPointer
-    private static let chunkRecordCount = 64
 
-    init(paths: [String]) throws(DataError) {
+    /// Opens the files.
+    ///
+    /// - Parameters:
+    ///   - labelByteCount: the number of label bytes before an image.
+    ///   - labelOffset: the place of the label among them.
+    init(
+        paths: [String], labelByteCount: Int = 1, labelOffset: Int = 0
+    ) throws(DataError) {
+        let recordByteCount = labelByteCount + 3 * 32 * 32
         var segments: [SourceSegment] = []
         for path in paths {
             let stream = try ByteStream(path: path)
             let byteCount = stream.maximumByteCount
-            guard !stream.isCompressed, byteCount % Self.recordByteCount == 0 else {
+            guard !stream.isCompressed, byteCount % recordByteCount == 0 else {
                 throw DataError(
-                    .sizeMismatch, file: path, what: "size of a CIFAR-10 batch",
-                    expected: "a multiple of \(Self.recordByteCount) bytes",
+                    .sizeMismatch, file: path, what: "size of a batch of CIFAR records",
+                    expected: "a multiple of \(recordByteCount) bytes",
                     found: stream.isCompressed ? "a gzip file" : "\(byteCount) bytes",
                     advice: stream.isCompressed ? "unpack it" : "fetch the file again")
             }
@@ -80,12 +98,15 @@ final class CIFARRecordStream: RecordStream {
             }
             segments.append(
                 SourceSegment(
-                    file: path, labelFile: path, recordCount: byteCount / Self.recordByteCount))
+                    file: path, labelFile: path, recordCount: byteCount / recordByteCount))
             streams.append(stream)
         }
         self.segments = segments
+        self.labelByteCount = labelByteCount
+        self.labelOffset = labelOffset
+        self.recordByteCount = recordByteCount
         recordCount = segments.reduce(0) { $0 + $1.recordCount }
-        buffer = .allocate(byteCount: Self.chunkRecordCount * Self.recordByteCount, alignment: 16)
+        buffer = .allocate(byteCount: Self.chunkRecordCount * recordByteCount, alignment: 16)
     }
 
     deinit { buffer.deallocate() }
@@ -98,13 +119,14 @@ final class CIFARRecordStream: RecordStream {
             let left = segments[segmentIndex].recordCount - recordIndex
             let chunk = min(count - done, left, Self.chunkRecordCount)
             try streams[segmentIndex].fill(
-                UnsafeMutableRawBufferPointer(rebasing: buffer[..<(chunk * Self.recordByteCount)]),
+                UnsafeMutableRawBufferPointer(rebasing: buffer[..<(chunk * recordByteCount)]),
                 what: "records")
             for index in 0..<chunk {
-                let record = buffer.baseAddress! + index * Self.recordByteCount
-                labels[done + index] = Int32(record.load(as: UInt8.self))
+                let record = buffer.baseAddress! + index * recordByteCount
+                labels[done + index] = Int32(
+                    record.load(fromByteOffset: labelOffset, as: UInt8.self))
                 (images + (done + index) * imageByteCount).copyMemory(
-                    from: record + 1, byteCount: imageByteCount)
+                    from: record + labelByteCount, byteCount: imageByteCount)
             }
             done += chunk
             recordIndex += chunk

@@ -22,7 +22,7 @@ struct SplitReader {
     private let labelBound: Int
 
     /// Opens a split of a source.
-    init(_ source: any ByteSource, _ split: DataSplit) throws(DataError) {
+    init(_ source: any BytesSource, _ split: DataSplit) throws(DataError) {
         stream = try source.stream(split)
         labelBound = source.classCount ?? 256
     }
@@ -45,7 +45,7 @@ struct SplitReader {
     }
 
     /// Reads the whole split into memory.
-    func load() throws(DataError) -> (summary: SplitSummary, store: MemoryStore) {
+    func load() throws(DataError) -> (summary: SplitSummary, table: MemoryTable) {
         var result: Result<SplitSummary, DataError>?
         var labels: [Int32] = []
         let images = [UInt8](
@@ -67,7 +67,9 @@ struct SplitReader {
         }
         return (
             try result!.get(),
-            MemoryStore(images: images, labels: labels, elementCount: stream.imageByteCount)
+            MemoryTable(
+                bytes: images, labels: labels, recordByteCount: stream.imageByteCount,
+                segments: stream.segments)
         )
     }
 

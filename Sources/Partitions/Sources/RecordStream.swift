@@ -37,12 +37,3 @@ extension RecordStream {
     /// The number of bytes in one image.
     var imageByteCount: Int { shape.reduce(1, *) }
 }
-
-/// A source whose records are all bytes. It gives its name and classes and opens its splits.
-protocol ByteSource {
-    var name: String { get }
-    /// The number of classes; nil when the labels decide it.
-    var classCount: Int? { get }
-    /// Opens a split for reading.
-    func stream(_ split: DataSplit) throws(DataError) -> any RecordStream
-}
