@@ -6,7 +6,10 @@ import Testing
 /// Transformations of bytes against digests that Scripts/golden/transformations.py computed with Pillow.
 @Suite struct PillowTests {
     private static func picture(_ shape: [Int]) -> [UInt8] {
-        (0..<shape.reduce(1, *)).map { UInt8((31 * $0 * $0 + 17 * $0) / 8 % 256) }
+        (0..<shape.reduce(1, *)).map { (index: Int) -> UInt8 in
+            let number = 31 * index * index + 17 * index
+            return UInt8(number / 8 % 256)
+        }
     }
 
     private func digest(_ bytes: [UInt8]) -> String {

@@ -31,10 +31,6 @@ import Testing
         return list
     }
 
-    private func digest(_ images: [Float]) -> String {
-        images.withUnsafeBytes { hexadecimal(SHA256.hash(bufferPointer: $0)) }
-    }
-
     @Test func theOrderAndTheCutOfReadingChangeNothing() throws {
         let (directory, dataSet) = try StoredSample().open()
         let changed = try dataSet.transformed(by: Self.everything())

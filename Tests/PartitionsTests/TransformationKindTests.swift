@@ -141,11 +141,13 @@ import Testing
             try compare([made(name, ["factor": .range(0, 3)])]) { image, key, record in
                 var random = stream(key, record)
                 let factor = Float((Double(random.next32()) + 0.5) * 0x1p-32 * 3)
-                let bytes = image.map { $0.map { $0.map { Int(($0 * 255).rounded()) } } }
-                let grey = (0..<7).map { y in
+                let bytes: [[[Int]]] = image.map { plane in
+                    plane.map { row in row.map { Int(($0 * 255).rounded()) } }
+                }
+                let grey: [[Int]] = (0..<7).map { y in
                     (0..<9).map { x in
-                        (19595 * bytes[0][y][x] + 38470 * bytes[1][y][x] + 7471 * bytes[2][y][x]
-                            + 32768) >> 16
+                        let (red, green, blue) = (bytes[0][y][x], bytes[1][y][x], bytes[2][y][x])
+                        return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
                     }
                 }
                 let mean = Int(Double(grey.joined().reduce(0, +)) / 63 + 0.5)
@@ -168,7 +170,9 @@ import Testing
             image, key, record in
             var random = stream(key, record)
             let right = random.next(below: 13) - 6
-            return image.map { [(0..<40).map { x in $0[0][max(0, min(39, x - right))] }] }
+            return image.map { plane in
+                [(0..<40).map { x in plane[0][max(0, min(39, x - right))] }]
+            }
         }
         try compare([made("channel-drop", ["probability": .number(0.6)])], bytes: false, shape: shape) {
             image, key, record in

@@ -123,4 +123,20 @@ import Testing
         let list = try TransformationText.decode(text, file: "here")
         #expect(throws: DataError.self) { try TestPreparation(list, shape: [1, 8, 8]) }
     }
+
+    private static let article =
+        URL(filePath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().path
+        + "/Sources/ClusterRuntime/ClusterRuntime.docc/Data.md"
+
+    /// `CONVOY_REWRITE=1 swift test -c release --filter TransformationSettingsTests` writes it again.
+    @Test func theArticleHasTheTable() throws {
+        let found = String(decoding: try FileSystem.read(Self.article), as: UTF8.self)
+        let expected = try #require(TransformationTable.renewed(in: found))
+        if ProcessInfo.processInfo.environment["CONVOY_REWRITE"] == "1" {
+            try FileSystem.replace(Self.article, with: expected)
+        } else {
+            #expect(found == expected, "the article Data is not what the registry says")
+        }
+    }
 }

@@ -100,7 +100,8 @@ extension Setting {
             }
         ).withoutFlag,
         Setting(
-            "data.transformations", values: "list", example: "[{random-crop: {padding: 4}}]",
+            "data.transformations", values: "list of \(TransformationKind.names)",
+            example: "[{random-crop: {padding: 4}}]",
             decides: .resolved { configuration, _ in
                 TransformationText.encode(configuration.data.transformations)
             },
