@@ -74,7 +74,8 @@ let package = Package(
         .target(
             name: "Partitions",
             dependencies: [
-                "Checksums", "CLinux", "CounterRandom", "CZlib", "Pictures", "SafeTensors", "Threads",
+                "CKernels", "CLinux", "CounterRandom", "CZlib", "Checksums", "Pictures", "SafeTensors",
+                "Threads",
             ],
             swiftSettings: strict),
 

@@ -1,4 +1,4 @@
-"""Checks the Python package of Scripts/spark without a cluster.
+"""Checks the Python packages of Scripts/spark without a cluster.
 
     spark_check.py columns                   every kind of column, and bad ones
     spark_check.py directory IDX_DIR DIR     DIR has the records of IDX_DIR, in their order
@@ -12,10 +12,10 @@ import tempfile
 import numpy as np
 import pyarrow as pa
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "spark"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from convoy_spark.images import ImageFormat, decode_labels  # noqa: E402
-from convoy_spark.tensors import read_tensors, write_tensors  # noqa: E402
+from convoy_partitions.images import ImageFormat, decode_labels  # noqa: E402
+from convoy_partitions.tensors import read_tensors, write_tensors  # noqa: E402
 
 from fashion_parquet import read  # noqa: E402
 
@@ -35,6 +35,7 @@ def check_columns() -> None:
         (packed, pa.array([image.tobytes() for image in hwc], pa.large_binary())),
         (planar, pa.array(chw.reshape(3, -1).tolist(), pa.list_(pa.int32()))),
         (planar, pa.array(chw.reshape(3, -1).view(np.int8).tolist(), pa.list_(pa.int8()))),
+        (planar, pa.array(chw.reshape(3, -1).tolist(), pa.list_(pa.uint8(), 60))),
         (ImageFormat(), pa.array(chw.tolist())),
         (ImageFormat(layout="hwc"), pa.array(hwc.tolist())),
         (ImageFormat(), pa.array(structs)),

@@ -168,6 +168,13 @@ static struct convoy_weights weights_of(const struct side *side, int32_t filter,
     };
 }
 
+/// Pillow 13 runs the vertical pass first where that saves much; earlier versions never do. The two
+/// orders differ by a level here and there, for the first pass rounds to bytes.
+static bool is_vertical_first(const struct side *columns, const struct side *rows) {
+    const int64_t fewer_rows = rows->length - rows->new_length;
+    return fewer_rows > 0 && fewer_rows > 2 * (columns->length - columns->new_length);
+}
+
 /// The rows of the source that the window needs.
 struct rows {
     size_t first, count;
@@ -204,9 +211,11 @@ int convoy_resize_prepare(convoy_picture_scratch *scratch, const struct convoy_r
         const size_t line = (size_t)resize->width * channels + ROW_SLACK;
         has_memory = convoy_reserve(&scratch->line, ROW_GROUP * line) != NULL;
         if (has_memory && !keeps(&rows)) {
-            const size_t stride = (size_t)resize->column_count * channels;
-            const size_t count = rows_needed(scratch, &rows).count;
-            has_memory = convoy_reserve(&scratch->middle, stride * count) != NULL;
+            const size_t byte_count =
+                is_vertical_first(&columns, &rows)
+                    ? (size_t)resize->width * channels * (size_t)resize->row_count
+                    : (size_t)resize->column_count * channels * rows_needed(scratch, &rows).count;
+            has_memory = convoy_reserve(&scratch->middle, byte_count) != NULL;
         }
     }
     if (has_memory) return CONVOY_PICTURE_FINE;
@@ -229,31 +238,55 @@ static struct functions functions(void) {
     return (struct functions){convoy_horizontal_grey, convoy_horizontal_rgb, convoy_vertical_row};
 }
 
-/// Resizes rows of the source horizontally. A row that ends too near to the end of memory is copied
-/// first, for the functions read a few bytes beyond it.
-static void resize_rows(convoy_picture_scratch *scratch, const struct convoy_resize *resize,
-                        struct rows rows, uint8_t *out, size_t out_stride) {
+/// Pixels in memory: their first row, the first byte behind what may be read, and the distance of
+/// rows.
+struct pixels {
+    const uint8_t *begin, *end;
+    size_t stride;
+};
+
+/// Resizes rows horizontally. A row that ends too near to the end of memory is copied first, for the
+/// functions read a few bytes beyond it.
+static void run_horizontally(convoy_picture_scratch *scratch, const struct convoy_resize *resize,
+                             struct pixels from, size_t row_count, uint8_t *out,
+                             size_t out_stride) {
     const struct functions chosen = functions();
     convoy_horizontal *function = resize->channels == 1 ? chosen.grey : chosen.rgb;
     const struct side columns = columns_of(resize);
     const struct convoy_weights weights =
         weights_of(&columns, resize->filter, &scratch->columns, &scratch->column_weights);
     const size_t length = (size_t)resize->width * (size_t)resize->channels;
-    for (size_t row = 0; row < rows.count; row += ROW_GROUP) {
-        const uint8_t *from[ROW_GROUP];
-        uint8_t *to[ROW_GROUP];
+    for (size_t first = 0; first < row_count; first += ROW_GROUP) {
+        const uint8_t *rows[ROW_GROUP];
+        uint8_t *outs[ROW_GROUP];
         for (size_t r = 0; r < ROW_GROUP; r++) {
-            const size_t index = row + r < rows.count ? row + r : rows.count - 1;
-            from[r] = resize->source + (rows.first + index) * resize->stride;
-            to[r] = out + index * out_stride;
-            if ((size_t)(resize->end - from[r]) < length + ROW_SLACK) {
+            const size_t row = first + r < row_count ? first + r : row_count - 1;
+            rows[r] = from.begin + row * from.stride;
+            outs[r] = out + row * out_stride;
+            if ((size_t)(from.end - rows[r]) < length + ROW_SLACK) {
                 uint8_t *copy = scratch->line.bytes + r * (length + ROW_SLACK);
-                memcpy(copy, from[r], length);
+                memcpy(copy, rows[r], length);
                 memset(copy + length, 0, ROW_SLACK);
-                from[r] = copy;
+                rows[r] = copy;
             }
         }
-        function(from, to, &weights, resize->column_count);
+        function(rows, outs, &weights, resize->column_count);
+    }
+}
+
+/// Resizes rows of `byte_count` bytes vertically. `first` is the number of the first of `from` in
+/// the source.
+static void run_vertically(const convoy_picture_scratch *scratch,
+                           const struct convoy_resize *resize, struct pixels from, size_t first,
+                           size_t byte_count, uint8_t *out, size_t out_stride) {
+    const struct side rows = rows_of(resize);
+    const struct convoy_weights weights =
+        weights_of(&rows, resize->filter, &scratch->lines, &scratch->line_weights);
+    convoy_vertical *function = functions().vertical;
+    for (int32_t y = 0; y < resize->row_count; y++) {
+        const size_t row = (size_t)weights.taps[y].first - first;
+        function(from.begin + row * from.stride, from.stride, out + (size_t)y * out_stride,
+                 byte_count, &weights, y);
     }
 }
 
@@ -296,25 +329,25 @@ void convoy_resize_run(convoy_picture_scratch *scratch, const struct convoy_resi
         return;
     }
     const struct rows needed = rows_needed(scratch, &rows);
+    const struct pixels source = {resize->source + needed.first * resize->stride, resize->end,
+                                  resize->stride};
     if (keeps(&rows)) {
-        resize_rows(scratch, resize, needed, destination, stride);
-        return;
-    }
-    // Without a horizontal pass the rows are those of the source.
-    const uint8_t *middle = resize->source + needed.first * resize->stride +
-                            (size_t)columns.first * channels;
-    size_t middle_stride = resize->stride;
-    if (!keeps(&columns)) {
-        middle_stride = length;
-        resize_rows(scratch, resize, needed, scratch->middle.bytes, middle_stride);
-        middle = scratch->middle.bytes;
-    }
-    const struct convoy_weights weights =
-        weights_of(&rows, resize->filter, &scratch->lines, &scratch->line_weights);
-    convoy_vertical *vertical = functions().vertical;
-    for (int32_t y = 0; y < resize->row_count; y++) {
-        const uint8_t *from =
-            middle + ((size_t)weights.taps[y].first - needed.first) * middle_stride;
-        vertical(from, middle_stride, destination + (size_t)y * stride, length, &weights, y);
+        run_horizontally(scratch, resize, source, needed.count, destination, stride);
+    } else if (keeps(&columns)) {
+        const struct pixels window = {source.begin + (size_t)columns.first * channels, source.end,
+                                      source.stride};
+        run_vertically(scratch, resize, window, needed.first, length, destination, stride);
+    } else if (is_vertical_first(&columns, &rows)) {
+        const size_t width = (size_t)resize->width * channels;
+        uint8_t *middle = scratch->middle.bytes;
+        const size_t count = (size_t)resize->row_count;
+        run_vertically(scratch, resize, source, needed.first, width, middle, width);
+        const struct pixels lines = {middle, middle + count * width, width};
+        run_horizontally(scratch, resize, lines, count, destination, stride);
+    } else {
+        uint8_t *middle = scratch->middle.bytes;
+        run_horizontally(scratch, resize, source, needed.count, middle, length);
+        const struct pixels lines = {middle, middle + needed.count * length, length};
+        run_vertically(scratch, resize, lines, needed.first, length, destination, stride);
     }
 }

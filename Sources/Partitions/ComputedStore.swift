@@ -36,6 +36,16 @@ private final class ComputedStore: RecordStore {
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
         labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError) {
+        try visit(records, labels: labels, targets: targets) { position, image in
+            (images + position * elementCount).update(
+                from: image.assumingMemoryBound(to: Float.self), count: elementCount)
+        }
+    }
+
+    func visit(
+        _ records: UnsafeBufferPointer<UInt64>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
+    ) throws(DataError) {
         let size = source.description.elementCount
         var pixels = [Float](repeating: 0, count: min(records.count, Self.batch) * size)
         for start in stride(from: 0, to: records.count, by: Self.batch) {
@@ -49,7 +59,11 @@ private final class ComputedStore: RecordStore {
                 compute(DataSet.Images(pixels: pixels, count: here.count))
             }
             precondition(part.count == here.count * elementCount, "\(part.count) numbers")
-            (images + start * elementCount).update(from: part, count: part.count)
+            part.withUnsafeBytes { part in
+                for index in here.indices {
+                    body(start + index, part.baseAddress! + 4 * index * elementCount)
+                }
+            }
         }
     }
 

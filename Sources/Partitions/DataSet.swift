@@ -13,7 +13,8 @@ public final class DataSet: Sendable {
     /// The description of the data behind the transformations.
     public let description: DataSetDescription
     /// The transformations that are applied, in this order, whenever a record is read.
-    public let transformations: [Transformation]
+    public var transformations: [Transformation] { pipeline.transformations }
+    let pipeline: TransformationPipeline
     /// The partitions of the training split, in record order.
     public let partitions: [Partition]
     /// The partitions of the test split.
@@ -26,13 +27,13 @@ public final class DataSet: Sendable {
 
     init(
         specification: DataSpecification, description: DataSetDescription,
-        transformations: [Transformation] = [], partitions: [Partition],
+        pipeline: TransformationPipeline? = nil, partitions: [Partition],
         testPartitions: [Partition],
         supply: (any PartitionSupply)? = nil, training: any RecordStore, test: any RecordStore
     ) {
         self.specification = specification
         self.description = description
-        self.transformations = transformations
+        self.pipeline = pipeline ?? TransformationPipeline(of: description)
         self.partitions = partitions
         self.testPartitions = testPartitions
         self.supply = supply
@@ -67,19 +68,54 @@ public final class DataSet: Sendable {
                 specification: specification, memoryLimitByteCount: memoryLimitByteCount)
         }
         let (files, description, plan) = try imported(specification, partitionCount)
+        return inMemory(files, description: description, plan: plan, specification: specification)
+    }
+
+    /// Creates a data set of training records in memory. It has no test records.
+    ///
+    /// - Parameters:
+    ///   - name: the name of the data set.
+    ///   - shape: the shape [C, H, W] of a record.
+    ///   - images: the records as bytes, [count, C, H, W].
+    ///   - labels: the labels, [count], each at least 0.
+    ///   - partitionCount: the number of partitions.
+    /// - Throws: `badSetting` when the partition count does not fit.
+    public static func inMemory(
+        name: String, shape: [Int], images: [UInt8], labels: [Int32], partitionCount: Int = 1
+    ) throws(DataError) -> DataSet {
+        let size = shape.reduce(1, *)
+        precondition(
+            images.count == labels.count * size,
+            "\(images.count) bytes, expected \(labels.count) records of \(shape)")
+        func table(_ images: [UInt8], _ labels: [Int32]) -> MemoryTable {
+            MemoryTable(bytes: images, labels: labels, recordByteCount: size, segments: [])
+        }
+        let plan = try ImportPlan(
+            SourceScan(
+                name: name, shape: shape, training: table(images, labels), test: table([], []),
+                isSpread: false),
+            partitionCount: partitionCount)
+        let files = try MemoryPartitions(plan)
+        return inMemory(
+            files, description: files.manifest.description, plan: plan,
+            specification: DataSpecification(scheme: "memory", location: name))
+    }
+
+    private static func inMemory(
+        _ files: MemoryPartitions, description: DataSetDescription, plan: ImportPlan,
+        specification: DataSpecification
+    ) -> DataSet {
         let origin = Lineage.Step.source(
             specification: specification.description, fingerprint: description.fingerprint)
-        func cut(_ split: DataSplit, _ segments: [SourceSegment]) -> [Partition] {
+        func cut(_ split: DataSplit) -> [Partition] {
             Partition.cut(
-                split, segments: segments, count: files.manifest.entries(split).count, origin: origin)
+                split, segments: (plan.table(split) as? MemoryTable)?.segments ?? [],
+                count: files.manifest.entries(split).count, origin: origin)
         }
-        let (training, test) = (plan.scan.training, plan.scan.test)
         let cache = PartitionCache(files: files, memoryLimitByteCount: .max)
         return DataSet(
-            specification: specification, description: description,
-            partitions: cut(.training, (training as? MemoryTable)?.segments ?? []),
-            testPartitions: cut(.test, (test as? MemoryTable)?.segments ?? []),
-            training: PartitionStore(cache: cache, split: .training),
+            specification: specification, description: description, partitions: cut(.training),
+            testPartitions: cut(.test), training: PartitionStore(cache: cache, split: .training),
             test: PartitionStore(cache: cache, split: .test))
     }
 
@@ -181,15 +217,17 @@ public final class DataSet: Sendable {
     /// Returns a data set of the same records behind further transformations. A transformation runs
     /// only when a record is read.
     ///
-    /// - Throws: `badSetting` when a transformation does not fit the images' shape.
+    /// - Throws: `badSetting` when a transformation does not fit what comes before it.
     public func transformed(by added: [Transformation]) throws(DataError) -> DataSet {
-        for transformation in added { try transformation.check(shape: description.shape) }
+        let pipeline = try TransformationPipeline(
+            transformations + added, shape: pipeline.inputShape,
+            elementType: description.elementType, hasLabels: description.targetCount == nil)
         return DataSet(
-            specification: specification, description: description.transformed(by: added),
-            transformations: transformations + added,
-            partitions: partitions.map { $0.transformed(by: added) },
+            specification: specification,
+            description: description.transformed(by: added, shape: pipeline.outputShape),
+            pipeline: pipeline, partitions: partitions.map { $0.transformed(by: added) },
             testPartitions: testPartitions.map {
-                $0.transformed(by: added.filter { !$0.isRandom })
+                $0.transformed(by: added.filter(\.actsOnTestRecords))
             },
             supply: supply, training: training, test: test)
     }
@@ -220,23 +258,36 @@ public final class DataSet: Sendable {
         images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>,
         targets: UnsafeMutablePointer<Float>? = nil
     ) throws(DataError) {
+        try gather(
+            split, records: records, augmentation: augmentation, images: images, labels: labels,
+            targets: targets, mixture: nil,
+            TransformationScratch(pipeline, capacity: records.count))
+    }
+
+    /// Reads records as the public method does, in the given scratch memory, and with second labels
+    /// where records are mixed.
+    func gather(
+        _ split: DataSplit, records: UnsafeBufferPointer<UInt64>, augmentation: AugmentationKey?,
+        images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, mixture: LabelMixture?,
+        _ scratch: TransformationScratch
+    ) throws(DataError) {
         let store = store(split)
         for record in records {
             precondition(
                 record < UInt64(store.recordCount),
                 "record \(record) of the \(split) split, expected below \(store.recordCount)")
         }
-        try store.gather(records, images: images, labels: labels, targets: targets)
-        guard !transformations.isEmpty else { return }
-        let key = split == .training ? augmentation : nil
-        for (position, record) in records.enumerated() {
-            var random = key?.stream(record: record)
-            for transformation in transformations {
-                transformation.apply(
-                    to: images + position * description.elementCount, shape: description.shape,
-                    random: &random)
-            }
+        if pipeline.isEmpty {
+            return try store.gather(records, images: images, labels: labels, targets: targets)
         }
+        let batch = TransformationPipeline.Batch(
+            records: records, augmentation: split == .training ? augmentation : nil, images: images,
+            labels: labels, mixture: mixture, scratch: scratch)
+        try store.visit(records, labels: labels, targets: targets) { position, image in
+            pipeline.start(image, position: position, of: batch)
+        }
+        pipeline.finish(batch)
     }
 
     /// Reads records in the given order into new arrays, for tools and tests.

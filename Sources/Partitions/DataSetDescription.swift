@@ -63,11 +63,24 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         split == .training ? trainingCount : testCount
     }
 
-    /// Returns the description of this data behind `transformations`. Only the fingerprints differ.
-    public func transformed(by transformations: [Transformation]) -> DataSetDescription {
+    /// Returns the description of data as it is stored behind `transformations`. The fingerprints
+    /// differ, and the shape where a transformation changes it.
+    ///
+    /// - Throws: `badSetting` when a transformation does not fit what comes before it.
+    public func transformed(
+        by transformations: [Transformation]
+    ) throws(DataError) -> DataSetDescription {
+        let pipeline = try TransformationPipeline(
+            transformations, shape: shape, elementType: elementType, hasLabels: targetCount == nil)
+        return transformed(by: transformations, shape: pipeline.outputShape)
+    }
+
+    /// Returns the description of this data behind `transformations`, which make images of `shape`.
+    func transformed(by transformations: [Transformation], shape: [Int]) -> DataSetDescription {
         guard !transformations.isEmpty else { return self }
         var copy = self
         let names = transformations.map(\.canonicalText).joined(separator: "\n")
+        copy.shape = shape
         copy.sourceFingerprint = sourceFingerprint ?? fingerprint
         copy.fingerprint = hexadecimal(SHA256.hash(data: Array("\(fingerprint)\n\(names)".utf8)))
         return copy

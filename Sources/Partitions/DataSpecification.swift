@@ -55,9 +55,10 @@ public struct DataSpecification: Sendable, Hashable, CustomStringConvertible {
         self.init(scheme: kind.scheme, location: location, options: options)
     }
 
-    /// The place that the user gave: a directory, a file or a pattern; nil for a source that has a
-    /// place of its own.
-    public var directory: String? { location.isEmpty ? nil : location }
+    /// The places that the user gave: directories, files or patterns of files.
+    public var places: [String] {
+        (location.isEmpty ? [] : [location]) + options.union.flatMap(\.specification.places)
+    }
 
     /// Returns this specification with its place replaced by the result of `change`, also in the
     /// members of a union.

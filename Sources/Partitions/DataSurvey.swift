@@ -17,7 +17,7 @@ extension DataSource {
     ) throws(DataError) -> (description: DataSetDescription, partitionRecordCounts: [Int]) {
         let description = try describe(
             specification, partitionCount: partitionCount, importer: importer)
-        for transformation in transformations { try transformation.check(shape: description.shape) }
+        let transformed = try description.transformed(by: transformations)
         let counts: [Int]
         if let path = try partitionedPath(specification, partitionCount, importer) {
             counts = try PartitionDirectory(path: path).manifest.entries(.training).map(\.records)
@@ -29,6 +29,6 @@ extension DataSource {
                 ).count
             }
         }
-        return (description.transformed(by: transformations), counts)
+        return (transformed, counts)
     }
 }

@@ -15,6 +15,13 @@ public final class Microbatch: @unchecked Sendable {
     public let labels: UnsafeMutablePointer<Int32>
     /// The targets, [count, targetCount]; nil for records with labels.
     public let targets: UnsafeMutablePointer<Float>?
+    /// The second labels of mixed records, [count]. A record that is not mixed has its label twice.
+    public let secondLabels: UnsafeMutablePointer<Int32>
+    /// The weights of the labels of mixed records, [count], from 0 to 1; the second label has the
+    /// rest of 1.
+    public let labelWeights: UnsafeMutablePointer<Float>
+    /// Whether the records are mixed, so that `secondLabels` and `labelWeights` mean something.
+    public private(set) var isMixed = false
     /// The numbers of the records within the split, [count].
     public let records: UnsafeMutablePointer<UInt64>
     /// The number of records that the microbatch holds now.
@@ -23,6 +30,8 @@ public final class Microbatch: @unchecked Sendable {
     public private(set) var recordDigest: UInt64 = 0
     /// The index among the loader's buffers; -1 for a microbatch outside them.
     let ringIndex: Int
+    /// The memory in which images are transformed, made at the first load.
+    private var scratch: TransformationScratch?
 
     /// Creates an empty microbatch.
     ///
@@ -49,6 +58,10 @@ public final class Microbatch: @unchecked Sendable {
             targets.initialize(repeating: 0, count: capacity * targetCount)
             return targets
         }
+        secondLabels = .allocate(capacity: max(1, capacity))
+        secondLabels.initialize(repeating: 0, count: capacity)
+        labelWeights = .allocate(capacity: max(1, capacity))
+        labelWeights.initialize(repeating: 1, count: capacity)
         records = .allocate(capacity: max(1, capacity))
         records.initialize(repeating: 0, count: capacity)
     }
@@ -57,6 +70,8 @@ public final class Microbatch: @unchecked Sendable {
         images.deallocate()
         labels.deallocate()
         targets?.deallocate()
+        secondLabels.deallocate()
+        labelWeights.deallocate()
         records.deallocate()
     }
 
@@ -77,17 +92,31 @@ public final class Microbatch: @unchecked Sendable {
             "\(newRecords.count) records, expected at most \(capacity)")
         count = 0
         recordDigest = 0
+        isMixed = false
         var loaded = 0
         for record in newRecords {
             records[loaded] = record
             loaded += 1
         }
         let list = UnsafeBufferPointer(start: records, count: loaded)
+        let pipeline = dataSet.pipeline
+        precondition(
+            pipeline.outputShape == shape, "images of \(pipeline.outputShape), expected \(shape)")
+        let scratch = scratch(for: pipeline)
         try dataSet.gather(
             split, records: list, augmentation: augmentation, images: images, labels: labels,
-            targets: targets)
+            targets: targets, mixture: LabelMixture(labels: secondLabels, weights: labelWeights),
+            scratch)
+        isMixed = split == .training && augmentation != nil && pipeline.mixingStep != nil
         count = loaded
         recordDigest = Self.digest(of: list)
+    }
+
+    private func scratch(for pipeline: TransformationPipeline) -> TransformationScratch {
+        if let scratch, scratch.pipeline === pipeline { return scratch }
+        let made = TransformationScratch(pipeline, capacity: capacity)
+        scratch = made
+        return made
     }
 
     /// Returns a sum over the records that does not depend on their order. Equal sets of records

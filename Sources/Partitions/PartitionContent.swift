@@ -57,6 +57,11 @@ final class PartitionContent: Sendable {
         }
     }
 
+    /// Calls `body` with the stored image `index`.
+    func withImage(_ index: Int, byteCount: Int, _ body: (UnsafeRawPointer) -> Void) {
+        bytes.withUnsafeBytes { body($0.baseAddress! + imagesOffset + index * byteCount) }
+    }
+
     /// Returns the stored bytes of a range of images.
     func storedImages(_ range: Range<Int>, imageByteCount: Int) -> ArraySlice<UInt8> {
         let start = imagesOffset + range.lowerBound * imageByteCount

@@ -15,22 +15,7 @@ struct PartitionDirectory: Sendable {
     }
 
     /// The description of the data set. The fingerprint covers the manifest's checksums.
-    var description: DataSetDescription {
-        let answers = manifest.targets.map { "\($0) targets" } ?? "\(manifest.classes)"
-        var lines = ["convoy-partitions 1", "\(manifest.dtype) \(manifest.shape) \(answers)"]
-        for split in DataSplit.allCases {
-            for entry in manifest.entries(split) {
-                lines.append("\(split.rawValue) \(entry.records) \(entry.sha256)")
-            }
-        }
-        let fingerprint = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
-        return DataSetDescription(
-            name: manifest.name, shape: manifest.shape, classCount: manifest.classes,
-            targetCount: manifest.targets, classHistogram: manifest.classHistogram,
-            trainingCount: manifest.recordCount(.training), testCount: manifest.recordCount(.test),
-            elementType: manifest.dtype, fingerprint: hexadecimal(fingerprint),
-            classNames: manifest.classNames)
-    }
+    var description: DataSetDescription { manifest.description }
 
     /// Opens a partition's file. The file must lie below the directory, also after links are
     /// followed.
@@ -90,5 +75,25 @@ struct PartitionDirectory: Sendable {
             }
         }
         if let failure { throw failure }
+    }
+}
+
+extension PartitionManifest {
+    /// The description of the data set. The fingerprint covers the manifest's checksums.
+    var description: DataSetDescription {
+        let answers = targets.map { "\($0) targets" } ?? "\(classes)"
+        var lines = ["convoy-partitions 1", "\(dtype) \(shape) \(answers)"]
+        for split in DataSplit.allCases {
+            for entry in entries(split) {
+                lines.append("\(split.rawValue) \(entry.records) \(entry.sha256)")
+            }
+        }
+        let fingerprint = SHA256.hash(data: Array(lines.joined(separator: "\n").utf8))
+        return DataSetDescription(
+            name: name, shape: shape, classCount: classes,
+            targetCount: targets, classHistogram: classHistogram,
+            trainingCount: recordCount(.training), testCount: recordCount(.test),
+            elementType: dtype, fingerprint: hexadecimal(fingerprint),
+            classNames: classNames)
     }
 }

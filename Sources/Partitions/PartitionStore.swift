@@ -59,6 +59,34 @@ final class PartitionStore: RecordStore {
         }
     }
 
+    func visit(
+        _ records: UnsafeBufferPointer<UInt64>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
+    ) throws(DataError) {
+        let size = elementCount * elementType.byteCount
+        var current = -1
+        var access: PartitionCache.Access?
+        for (position, record) in records.enumerated() {
+            let partition = partition(of: Int(record))
+            if partition != current {
+                access = try cache.access(firstPartition + partition)
+                current = partition
+            }
+            let index = Int(record) - starts[partition]
+            switch access! {
+            case .memory(let content):
+                content.answers.write(
+                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
+                content.withImage(index, byteCount: size) { body(position, $0) }
+            case .file(let file, let layout, let known):
+                let bytes = try imageBytes(index, of: file, layout)
+                known.write(
+                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
+                bytes.withUnsafeBytes { body(position, $0.baseAddress!) }
+            }
+        }
+    }
+
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
         let size = elementCount * elementType.byteCount
         var images: [UInt8] = []

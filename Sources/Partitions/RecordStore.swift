@@ -11,6 +11,13 @@ protocol RecordStore: AnyObject, Sendable {
         labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError)
 
+    /// Calls `body` with the position and the stored image of each record, in order, and writes
+    /// labels [count] or targets [count, targetCount]. The image is valid during the call.
+    func visit(
+        _ records: UnsafeBufferPointer<UInt64>, labels: UnsafeMutablePointer<Int32>,
+        targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
+    ) throws(DataError)
+
     /// Returns the stored bytes of the images, and the labels, of a range of records.
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32])
 

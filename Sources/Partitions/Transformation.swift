@@ -1,155 +1,187 @@
-import CounterRandom
-
 /// A change of an image that is made each time the image is read; the result is not stored.
 ///
-/// Determinism: the random transformations draw from a stream of random numbers that (seed, epoch,
-/// record) selects, in the order in which they are listed. The result therefore does not depend on
-/// which process reads a record, when, or how often.
-public enum Transformation: Sendable, Codable, Hashable {
+/// Determinism: a random transformation draws from a stream of random numbers that (seed, epoch,
+/// record, place in the list) selects. The result therefore does not depend on which process reads
+/// a record, when, or how often.
+public struct Transformation: Sendable {
+    let kind: any ImageTransformation.Type
+    let values: TransformationValues
+
+    init(_ kind: any ImageTransformation.Type, _ given: [String: TransformationValue] = [:]) {
+        self.kind = kind
+        values = TransformationValues(given, for: kind.parameters)
+    }
+
+    /// Creates the transformation of that name, with the usual values of the parameters that are
+    /// not given.
+    ///
+    /// - Throws: `badSetting` for an unknown name or parameter, and for a value that the parameter
+    ///   cannot have.
+    public init(
+        _ name: String, _ given: [String: TransformationValue] = [:]
+    ) throws(DataError) {
+        guard let kind = TransformationRegistry.kind(named: name) else {
+            throw DataError(
+                .badSetting, file: "transformations", what: "name of a transformation",
+                expected: "one of \(TransformationRegistry.names.joined(separator: ", "))",
+                found: name)
+        }
+        for key in given.keys.sorted() where !kind.parameters.contains(where: { $0.name == key }) {
+            throw DataError(
+                .badSetting, file: name, what: "parameter",
+                expected: "one of \(kind.parameters.map(\.name).joined(separator: ", "))",
+                found: key)
+        }
+        self.init(kind, given)
+        try checkValues()
+    }
+
     /// (value - mean[c]) / deviation[c] for every channel c, on both splits.
-    case standardize(mean: [Float], deviation: [Float])
+    public static func standardize(mean: [Float], deviation: [Float]) -> Transformation {
+        Transformation(
+            Standardize.self, ["mean": .floats(mean), "deviation": .floats(deviation)])
+    }
+
     /// Swaps left and right with probability one half, on the training split only.
-    case randomHorizontalFlip
+    public static let randomHorizontalFlip = Transformation(RandomHorizontalFlip.self)
+
     /// Adds `padding` zeros on each side of the image and cuts out a window of the old size at a
     /// random place, on the training split only. Before `standardize` zero means black; after it
     /// zero means the mean.
-    case randomCrop(padding: Int)
+    public static func randomCrop(padding: Int) -> Transformation {
+        Transformation(RandomCrop.self, ["padding": .whole(padding)])
+    }
 
+    /// The name in a run file, for instance "random-crop".
+    public var name: String { kind.name }
     /// Whether the transformation draws random numbers.
-    public var isRandom: Bool {
-        switch self {
-        case .standardize: false
-        case .randomHorizontalFlip, .randomCrop: true
+    public var isRandom: Bool { kind.isRandom }
+    /// Whether the transformation also changes test records.
+    public var actsOnTestRecords: Bool { kind.actsOnTestRecords }
+    /// Whether records get a second label.
+    public var mixesLabels: Bool { kind is any MixingTransformation.Type }
+
+    /// The parameters and their values, in the order in which they are written. A parameter without
+    /// a value is left out.
+    package var settings: [(key: String, value: TransformationValue)] {
+        kind.parameters.compactMap { parameter in
+            values[parameter.name].map { (parameter.name, $0) }
         }
     }
 
     /// The transformation in words. Equal values give equal texts on every machine, because Swift
     /// prints floats exactly.
     var canonicalText: String {
-        switch self {
-        case .standardize(let mean, let deviation):
-            "standardize mean \(mean) deviation \(deviation)"
-        case .randomHorizontalFlip: "random-horizontal-flip"
-        case .randomCrop(let padding): "random-crop padding \(padding)"
-        }
+        ([name] + settings.map { "\($0.key) \($0.value)" }).joined(separator: " ")
     }
 
-    /// Throws `badSetting` when the transformation does not fit images of `shape`, [C, H, W].
-    func check(shape: [Int]) throws(DataError) {
-        switch self {
-        case .standardize(let mean, let deviation):
-            guard mean.count == shape[0], deviation.count == shape[0] else {
+    /// Throws `badSetting` when a parameter has a value that it cannot have, or none.
+    func checkValues() throws(DataError) {
+        for parameter in kind.parameters {
+            let value = values[parameter.name]
+            if value == nil && parameter.isOptional { continue }
+            guard let value, parameter.allows(value) else {
                 throw DataError(
-                    .badSetting, file: "standardize", what: "means and deviations",
-                    expected: "\(shape[0]) of each, one a channel",
-                    found: "\(mean.count) and \(deviation.count)")
-            }
-            guard deviation.allSatisfy({ $0.isFinite && $0 > 0 }), mean.allSatisfy(\.isFinite)
-            else {
-                throw DataError(
-                    .badSetting, file: "standardize", what: "means and deviations",
-                    expected: "finite, deviations above 0", found: "\(mean) and \(deviation)")
-            }
-        case .randomHorizontalFlip: return
-        case .randomCrop(let padding):
-            guard padding >= 0, padding <= min(shape[1], shape[2]) else {
-                throw DataError(
-                    .badSetting, file: "random crop", what: "padding",
-                    expected: "0 to \(min(shape[1], shape[2])), the image's side",
-                    found: "\(padding)")
+                    .badSetting, file: name, what: parameter.name,
+                    expected: parameter.requirement, found: value.map { "\($0)" } ?? "nothing")
             }
         }
     }
 
-    /// Changes an image in place as the images of test records are changed. A random transformation
-    /// leaves the image unchanged.
+    /// Returns what carries the transformation out.
     ///
-    /// - Parameters:
-    ///   - image: the elements [C, H, W] in row-major order.
-    ///   - shape: the shape [C, H, W].
-    public func applyWithoutChance(to image: inout [Float], shape: [Int]) {
-        precondition(
-            image.count == shape.reduce(1, *), "\(image.count) numbers, expected \(shape)")
-        var none: RandomStream?
-        image.withUnsafeMutableBufferPointer { pixels in
-            guard let start = pixels.baseAddress else { return }
-            apply(to: start, shape: shape, random: &none)
-        }
-    }
-
-    /// Changes `image`, [C, H, W], in place. Without random numbers a random transformation leaves
-    /// the image unchanged.
-    func apply(
-        to image: UnsafeMutablePointer<Float>, shape: [Int], random: inout RandomStream?
-    ) {
-        switch self {
-        case .standardize(let mean, let deviation):
-            let area = shape[1] * shape[2]
-            for channel in 0..<shape[0] {
-                let plane = image + channel * area
-                let (m, d) = (mean[channel], deviation[channel])
-                for index in 0..<area { plane[index] = (plane[index] - m) / d }
-            }
-        case .randomHorizontalFlip:
-            guard random != nil, random!.next32() & 1 == 1 else { return }
-            let width = shape[2]
-            for row in 0..<shape[0] * shape[1] {
-                var pixels = UnsafeMutableBufferPointer(start: image + row * width, count: width)
-                pixels.reverse()
-            }
-        case .randomCrop(let padding):
-            guard random != nil else { return }
-            let down = random!.next(below: 2 * padding + 1) - padding
-            let right = random!.next(below: 2 * padding + 1) - padding
-            shift(image, shape: shape, down: down, right: right)
-        }
-    }
-
-    /// Sets pixel [c, y, x] to old pixel [c, y + down, x + right], or to zero outside the image.
-    private func shift(
-        _ image: UnsafeMutablePointer<Float>, shape: [Int], down: Int, right: Int
-    ) {
-        let (height, width) = (shape[1], shape[2])
-        // Each source row must be read before it is overwritten: from the top when the source is
-        // below.
-        let rows = down >= 0 ? Array(0..<height) : (0..<height).reversed()
-        for channel in 0..<shape[0] {
-            let plane = image + channel * height * width
-            for y in rows {
-                let row = plane + y * width
-                guard (0..<height).contains(y + down) else {
-                    row.update(repeating: 0, count: width)
-                    continue
-                }
-                let source = plane + (y + down) * width
-                let kept = max(0, width - abs(right))
-                if right >= 0 {
-                    row.update(from: source + (width - kept), count: kept)
-                    (row + kept).update(repeating: 0, count: width - kept)
-                } else {
-                    (row + (width - kept)).update(from: source, count: kept)
-                    row.update(repeating: 0, count: width - kept)
-                }
-            }
-        }
+    /// - Throws: `badSetting` when a parameter has a value that it cannot have.
+    func operation() throws(DataError) -> any ImageTransformation {
+        try checkValues()
+        return kind.init(values)
     }
 }
 
-/// Selects the random numbers of one pass over the training data.
-public struct AugmentationKey: Sendable, Hashable {
-    /// The run's seed.
-    public var seed: UInt64
-    /// The number of the pass over the data, from 0.
-    public var epoch: Int
-
-    /// Creates a key.
-    public init(seed: UInt64, epoch: Int) {
-        self.seed = seed
-        self.epoch = epoch
+extension Transformation: Hashable {
+    /// Returns whether two transformations are of one kind and have equal values.
+    public static func == (left: Self, right: Self) -> Bool {
+        left.kind == right.kind && left.values == right.values
     }
 
-    /// Returns the stream of random numbers for one record.
-    func stream(record: UInt64) -> RandomStream {
-        RandomStream(seed: seed, purpose: .augmentation, UInt64(epoch), record)
+    /// Hashes the transformation.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(name)
+        hasher.combine(values)
+    }
+}
+
+extension Transformation: Codable {
+    private struct Key: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(_ text: String) { stringValue = text }
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    /// Reads `{"randomCrop": {"padding": 4}}`.
+    public init(from decoder: any Decoder) throws {
+        let outer = try decoder.container(keyedBy: Key.self)
+        guard outer.allKeys.count == 1, let key = outer.allKeys.first,
+            let kind = TransformationRegistry.kind(coded: key.stringValue)
+        else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "no known transformation"))
+        }
+        let inner = try outer.nestedContainer(keyedBy: Key.self, forKey: key)
+        var given: [String: TransformationValue] = [:]
+        for parameter in kind.parameters {
+            let key = Key(parameter.name)
+            guard inner.contains(key) else {
+                if parameter.fallback != nil || parameter.isOptional { continue }
+                throw DecodingError.keyNotFound(
+                    key, .init(codingPath: inner.codingPath, debugDescription: "no value"))
+            }
+            given[parameter.name] = try Self.value(of: parameter, key, in: inner)
+        }
+        if let strange = inner.allKeys.first(where: { key in
+            !kind.parameters.contains { $0.name == key.stringValue }
+        }) {
+            throw DecodingError.dataCorruptedError(
+                forKey: strange, in: inner, debugDescription: "no known parameter")
+        }
+        self.init(kind, given)
+    }
+
+    private static func value(
+        of parameter: TransformationParameter, _ key: Key, in container: KeyedDecodingContainer<Key>
+    ) throws -> TransformationValue {
+        switch parameter.kind {
+        case .whole: return .whole(try container.decode(Int.self, forKey: key))
+        case .number: return .number(try container.decode(Double.self, forKey: key))
+        case .floats: return .floats(try container.decode([Float].self, forKey: key))
+        case .word: return .word(try container.decode(String.self, forKey: key))
+        case .range:
+            let pair = try container.decode([Double].self, forKey: key)
+            if pair.count == 2 { return .range(pair[0], pair[1]) }
+        case .size:
+            let pair = try container.decode([Int].self, forKey: key)
+            if pair.count == 2 { return .size(height: pair[0], width: pair[1]) }
+        }
+        throw DecodingError.dataCorruptedError(
+            forKey: key, in: container, debugDescription: "expected two numbers")
+    }
+
+    /// Writes `{"randomCrop": {"padding": 4}}`.
+    public func encode(to encoder: any Encoder) throws {
+        var outer = encoder.container(keyedBy: Key.self)
+        var inner = outer.nestedContainer(keyedBy: Key.self, forKey: Key(kind.codingName))
+        for (name, value) in settings {
+            let key = Key(name)
+            switch value {
+            case .whole(let number): try inner.encode(number, forKey: key)
+            case .number(let number): try inner.encode(number, forKey: key)
+            case .floats(let numbers): try inner.encode(numbers, forKey: key)
+            case .range(let lower, let upper): try inner.encode([lower, upper], forKey: key)
+            case .size(let height, let width): try inner.encode([height, width], forKey: key)
+            case .word(let word): try inner.encode(word, forKey: key)
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure this build on this host.",
         subcommands: [
-            BenchStepCommand.self, BenchExchangeCommand.self, BenchExchangeWorkerCommand.self,
+            BenchStepCommand.self, BenchTransformationsCommand.self, BenchExchangeCommand.self,
+            BenchExchangeWorkerCommand.self,
         ])
 }

@@ -163,7 +163,8 @@ struct PredictCommand: ParsableCommand {
                     throw RunError(error)
                 }
             }
-            let found = try model.predict(images, computation)
+            let found = try model.predict(
+                images, shape: data.description.shape, computation)
             for (index, number) in numbers.enumerated() {
                 show(number, data.description.targetCount == nil ? labels[index] : nil, found[index])
             }

@@ -15,7 +15,7 @@ final class StepBenchMaterial {
     private let newWeights: FloatBuffer
     private let state: [FloatBuffer]
     private let rule: UpdateRule
-    private let store: MemoryStore
+    private let data: DataSet
     private let batch: Microbatch
     private let batchSize: Int
     private var source: [UInt8]
@@ -41,7 +41,13 @@ final class StepBenchMaterial {
         let images = (0..<recordCount * size).map { UInt8(truncatingIfNeeded: mix64(UInt64($0))) }
         let classCount = network.outputElementCount
         let labels = (0..<recordCount).map { Int32($0 % classCount) }
-        store = MemoryStore(images: images, labels: labels, elementCount: size)
+        do throws(DataError) {
+            data = try DataSet.inMemory(
+                name: "random", shape: network.specification.inputShape, images: images,
+                labels: labels)
+        } catch {
+            preconditionFailure("\(error)")
+        }
         batch = Microbatch(capacity: batchSize, shape: network.specification.inputShape)
         let elementCount = max(count * 4, batchSize * size) * 8
         source = [UInt8](repeating: 1, count: elementCount)
@@ -69,9 +75,13 @@ final class StepBenchMaterial {
         for index in 0..<batchSize {
             batch.records[index] = UInt64(((round * batchSize + index) &* 7919) % recordCount)
         }
-        store.gather(
-            UnsafeBufferPointer(start: batch.records, count: batchSize), images: batch.images,
-            labels: batch.labels)
+        do throws(DataError) {
+            try data.gather(
+                .training, records: UnsafeBufferPointer(start: batch.records, count: batchSize),
+                images: batch.images, labels: batch.labels)
+        } catch {
+            preconditionFailure("\(error)")
+        }
     }
 
     /// Updates the weights once with the optimizer.

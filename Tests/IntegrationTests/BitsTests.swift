@@ -111,6 +111,29 @@ extension Integration {
                 .sample(data, model: SampleData.seriesModel, steps: 11), Self.fewShapes)
         }
 
+        /// Images change their shape on the way, and each record is mixed with another one.
+        @Test func transformationsOnEveryCluster() throws {
+            var configuration = try RunConfiguration.sample(
+                data, model: SampleData.graphModel, steps: 17)
+            let plain = try SerialTrainer(configuration).weights(afterSteps: 17)
+            configuration.data.transformations = try [
+                Transformation("resize", ["size": .size(height: 16, width: 15)]),
+                Transformation(
+                    "random-resized-crop",
+                    ["size": .size(height: 12, width: 12), "scale": .range(0.4, 1)]),
+                .randomCrop(padding: 2), Transformation("alternating-flip"),
+                Transformation("brightness", ["factor": .range(0.7, 1.3)]),
+                Transformation("mixup", ["alpha": .number(0.5)]), Transformation("cutmix"),
+                Transformation("cutout", ["size": .whole(3)]),
+                Transformation("normalize", ["mean": .floats([0.4]), "std": .floats([0.2])]),
+                Transformation("jitter", ["sigma": .number(0.02)]),
+            ]
+            configuration.training.loss = .crossEntropy(
+                labelSmoothing: 0.1, classWeights: .each([1, 0.5, 2, 1]))
+            try compare(configuration, Self.shapes)
+            #expect(try SerialTrainer(configuration).weights(afterSteps: 17) != plain)
+        }
+
         @Test func momentumFromTheRunFile() throws {
             var configuration = try RunConfiguration.sample(data, steps: 17)
             configuration.optimizer = .sgd(

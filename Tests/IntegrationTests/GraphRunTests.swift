@@ -35,6 +35,20 @@ extension Integration {
             try run.endAsSerial(configuration)
         }
 
+        /// Members die while records are augmented and mixed.
+        @Test func mixedRecordsAreMixedAgain() throws {
+            var configuration = try sample(steps: RunConfiguration.endless)
+            configuration.data.transformations = try [
+                .randomCrop(padding: 2), Transformation("mixup", ["alpha": .number(0.5)]),
+                Transformation("cutmix"),
+                Transformation("normalize", ["mean": .floats([0.4]), "std": .floats([0.2])]),
+            ]
+            let run = try TrainRun(configuration.with(workers: 3, servers: 2), in: directory, "run")
+            try run.kill(["worker", "coordinator", "server"], every: 60)
+            try run.awaitSteps(60)
+            try run.endAsSerial(configuration)
+        }
+
         /// A run stops in the middle of an epoch, and goes on with other workers and servers. Its
         /// model is then evaluated as the run evaluated it.
         @Test func resumedInMidEpoch() throws {

@@ -26,7 +26,8 @@ struct SerialTrainer {
         self.configuration = configuration
         dataSet = try DataSet.open(
             DataSpecification(configuration.data.source),
-            partitionCount: configuration.data.partitions)
+            partitionCount: configuration.data.partitions
+        ).transformed(by: configuration.data.transformations)
         let description = dataSet.description
         network = try configuration.network(
             for: description.summary(partitionRecordCounts: dataSet.partitionRecordCounts))
@@ -216,11 +217,15 @@ struct SerialTrainer {
         let epoch = plan.epoch(ofStep: step)
         let order = plan.order(epoch: epoch, virtualWorker: virtualWorker)
         let range = plan.microbatchRange(step: step, virtualWorker: virtualWorker)
-        try batch.load(from: dataSet, .training, records: order[range])
+        try batch.load(
+            from: dataSet, .training, records: order[range],
+            augmentation: AugmentationKey(seed: plan.seed, epoch: epoch))
         var gradient = [Float](repeating: 0, count: network.parameters.elementCount)
         let statistics = engine.computeGradient(
             MicrobatchView(
                 images: batch.images, labels: batch.labels,
+                mixture: batch.isMixed
+                    ? MixedLabels(labels: batch.secondLabels, weights: batch.labelWeights) : nil,
                 targets: batch.targets.map { UnsafePointer($0) }, records: batch.records,
                 count: batch.count), epoch: epoch, into: &gradient)
         return (gradient, statistics.sampleCount, statistics.weightSum)

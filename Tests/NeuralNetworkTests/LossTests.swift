@@ -9,6 +9,9 @@ import Testing
     private struct Records {
         var labels: [Int32]
         var targets: [Float] = []
+        /// The second labels of mixed records, and the weights of their own labels.
+        var secondLabels: [Int32] = []
+        var labelWeights: [Float] = []
 
         /// Calls `body` with some of the records.
         func withView<Result>(
@@ -20,15 +23,24 @@ import Testing
             return images.withUnsafeBufferPointer { images in
                 labels.withUnsafeBufferPointer { labels in
                     targets.withUnsafeBufferPointer { targets in
-                        numbers.withUnsafeBufferPointer { numbers in
-                            let first = part.lowerBound
-                            return body(
-                                MicrobatchView(
-                                    images: images.baseAddress! + first * size,
-                                    labels: labels.baseAddress! + first,
-                                    targets: targets.isEmpty
-                                        ? nil : targets.baseAddress! + first * targetCount,
-                                    records: numbers.baseAddress! + first, count: part.count))
+                        secondLabels.withUnsafeBufferPointer { second in
+                            labelWeights.withUnsafeBufferPointer { weights in
+                                numbers.withUnsafeBufferPointer { numbers in
+                                    let first = part.lowerBound
+                                    return body(
+                                        MicrobatchView(
+                                            images: images.baseAddress! + first * size,
+                                            labels: labels.baseAddress! + first,
+                                            mixture: second.isEmpty
+                                                ? nil
+                                                : MixedLabels(
+                                                    labels: second.baseAddress! + first,
+                                                    weights: weights.baseAddress! + first),
+                                            targets: targets.isEmpty
+                                                ? nil : targets.baseAddress! + first * targetCount,
+                                            records: numbers.baseAddress! + first, count: part.count))
+                                }
+                            }
                         }
                     }
                 }
@@ -100,6 +112,64 @@ import Testing
         #expect(
             abs(statistics.meanLoss - expected) <= 1e-12 * (1 + expected),
             "\(statistics.meanLoss), expected \(expected)")
+    }
+
+    /// The loss and the records of a golden case of mixed records.
+    private static func mixed(
+        _ golden: GoldenCase
+    ) -> (loss: LossFunction, outputs: [Float], records: Records) {
+        let (count, classes) = (golden.count("count"), golden.count("classes"))
+        let both = GoldenNumbers.labels(count: 2 * count, classCount: classes)
+        let weights = golden.parameters["class-weights"]?.values("class-weights")
+        let loss = LossFunction.crossEntropy(
+            labelSmoothing: golden.number("smoothing"),
+            classWeights: weights.map { .each($0.map(Double.init)) } ?? .equal)
+        let outputs = GoldenNumbers.values(
+            "logits", count: count * classes, scale: Float(golden.number("scale")))
+        let records = Records(
+            labels: Array(both[..<count]), secondLabels: Array(both[count...]),
+            labelWeights: GoldenNumbers.values("mixing", count: count).map { ($0 + 1) / 2 })
+        return (loss, outputs, records)
+    }
+
+    /// Records with two labels: PyTorch's cross-entropy of probabilities.
+    @Test(arguments: GoldenCase.load("mixed_losses"))
+    func mixedRecordsMatchPyTorch(golden: GoldenCase) {
+        let (loss, outputs, records) = Self.mixed(golden)
+        let (statistics, gradient) = Self.evaluate(loss, outputs, records)
+        expectClose(
+            gradient, golden["gradient"], absolute: 2e-7, relative: 1e-6, golden.name)
+        let (sum, weightSum) = (golden.number("loss"), golden.number("weightSum"))
+        #expect(abs(statistics.lossSum - sum) <= 1e-12 * sum, "\(statistics.lossSum), \(sum)")
+        #expect(abs(statistics.weightSum - weightSum) <= 1e-12 * weightSum)
+        #expect(loss.isPossible(weightSum: statistics.weightSum, ofRecords: golden.count("count")))
+        #expect(Double(statistics.correctCount) == golden.number("correct"))
+        for tileSize in [1, 3] {
+            let (parts, pieces) = Self.evaluate(loss, outputs, records, tileSize: tileSize)
+            #expect(parts == statistics)
+            expectSameBits(pieces, gradient, "tiles of \(tileSize)")
+        }
+    }
+
+    /// A record that is mixed with nothing, or with one of its class, has the bits of a plain one.
+    @Test(arguments: GoldenCase.load("mixed_losses"))
+    func aMixtureOfOneLabelIsPlain(golden: GoldenCase) {
+        var (loss, outputs, records) = Self.mixed(golden)
+        let plain = Self.evaluate(loss, outputs, Records(labels: records.labels))
+        let others = records.secondLabels
+        records.secondLabels = records.labels
+        let equal = Self.evaluate(loss, outputs, records)
+        records.secondLabels = others
+        records.labelWeights = records.labels.map { _ in 1 }
+        let unmixed = Self.evaluate(loss, outputs, records)
+        for found in [equal, unmixed] {
+            #expect(found.0 == plain.0)
+            expectSameBits(found.1, plain.1, golden.name)
+        }
+    }
+
+    @Test func onlyCrossEntropyTakesTwoLabels() {
+        #expect(LossFunction.names.filter { LossFunction(named: $0)!.takesMixedLabels } == ["cross-entropy"])
     }
 
     @Test func nothingOfTheGoldenFileIsLeftOut() {
@@ -278,7 +348,7 @@ import Testing
 
     /// A network's gradient is the one that comes from the gradient of its outputs, on every
     /// backend.
-    @Test(arguments: Backends.available, ["cross-entropy", "mse", "bce"])
+    @Test(arguments: Backends.available, ["cross-entropy", "mixed", "mse", "bce"])
     func gradientsOfANetwork(backend: BackendKind, name: String) throws {
         let network = try Network(
             ModelSpecification(
@@ -292,7 +362,10 @@ import Testing
         var records = Records(labels: GoldenNumbers.labels(count: count, classCount: 4))
         var loss = LossFunction.crossEntropy(
             labelSmoothing: 0.1, classWeights: .each([0.25, 1, 2, 0.5]))
-        if name != "cross-entropy" {
+        if name == "mixed" {
+            records.secondLabels = GoldenNumbers.labels(count: 2 * count, classCount: 4).suffix(count)
+            records.labelWeights = GoldenNumbers.values("mixing", count: count).map { ($0 + 1) / 2 }
+        } else if name != "cross-entropy" {
             loss = try #require(LossFunction(named: name))
             records.targets = GoldenInput.values(count * 4, salt: 5).map { ($0 + 1) / 2 }
         }

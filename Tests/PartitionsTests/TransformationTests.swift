@@ -83,7 +83,7 @@ import Testing
             changed.partitions[1].lineage.steps
                 == dataSet.partitions[1].lineage.steps + steps.map { .transformation($0) })
         #expect(changed.description.fingerprint != dataSet.description.fingerprint)
-        let again = dataSet.description.transformed(by: [steps[0]]).transformed(by: [steps[1]])
+        let again = try dataSet.description.transformed(by: [steps[0]]).transformed(by: [steps[1]])
         #expect(again == changed.description)
         #expect(
             try dataSet.transformed(by: [steps[1]]).description.fingerprint

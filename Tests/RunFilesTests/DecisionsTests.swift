@@ -8,7 +8,8 @@ import Testing
 @Suite struct DecisionsTests {
     /// Every setting of a run file, with its key where it decides bits.
     private static let settings: [String: String?] = [
-        "source": "data.source", "partitions": "data.partitions",
+        // What the options make of the source is part of the data's fingerprint.
+        "source": "data.source", "options": nil, "partitions": "data.partitions",
         "transformations": "data.transformations", "epochs": nil, "steps": nil,
         "batchSize": "training.batch-size", "virtualWorkers": "training.virtual-workers",
         "seed": "training.seed", "precision": "training.precision",

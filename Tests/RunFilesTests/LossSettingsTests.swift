@@ -136,6 +136,21 @@ import Testing
         #expect(error?.kind == .configuration || error?.kind == .model)
     }
 
+    @Test(arguments: ["mse", "bce"])
+    func lossesOfTargetsHaveNoSecondLabels(name: String) throws {
+        var configuration = RunConfiguration()
+        configuration.training.loss = try #require(LossFunction(named: name))
+        configuration.data.transformations = [.randomHorizontalFlip, try Transformation("cutmix")]
+        var data = Self.data(targets: 3)
+        data.shape = [1, 28, 28]
+        let error = failure { try RunMaterial(configuration, data: data, backend: .reference) }
+        #expect(
+            error?.text
+                == "training.loss: cutmix in data.transformations gives a record two labels, which "
+                + "\(name) does not have; use cross-entropy, or leave cutmix out")
+        #expect(error?.kind == .configuration)
+    }
+
     /// A built-in model gets an output for each target.
     @Test func builtInModelsTakeTheTargets() throws {
         var data = Self.data(targets: 7)

@@ -7,7 +7,6 @@ and writes the manifest last. A task that runs twice therefore leaves nothing wr
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Callable, Iterator
 
@@ -16,8 +15,9 @@ import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, Row
 
-from .images import ImageFormat, decode_labels
-from .tensors import write_tensors
+from convoy_partitions.directory import FORMAT, write_manifest
+from convoy_partitions.images import ImageFormat, decode_labels
+from convoy_partitions.tensors import write_tensors
 
 _SCHEMA = (
     "partition long, file string, records long, histogram array<long>, sha256 string, "
@@ -67,8 +67,7 @@ def write_partitions(
     elif found > classes:
         raise ValueError(f"label column: expected 0 to {classes - 1}, found {found - 1}")
     manifest = {
-        "format": "convoy-partitions",
-        "version": 1,
+        **FORMAT,
         "name": name,
         "shape": list(shape),
         "dtype": dtype,
@@ -77,7 +76,10 @@ def write_partitions(
     for split, rows in pieces.items():
         manifest[split] = [_commit(row, split, number, directory, classes)
                            for number, row in enumerate(rows)]
-    _write_manifest(manifest, directory)
+    for leftover in os.listdir(directory):
+        if leftover.endswith(".tmp"):
+            os.unlink(os.path.join(directory, leftover))
+    write_manifest(manifest, directory)
     return manifest
 
 
@@ -159,16 +161,3 @@ def _commit(row: Row, split: str, number: int, directory: str, classes: int) -> 
     return {
         "file": file, "records": row.records, "histogram": histogram, "sha256": row.sha256,
     }
-
-
-def _write_manifest(manifest: dict, directory: str) -> None:
-    for leftover in os.listdir(directory):
-        if leftover.endswith(".tmp"):
-            os.unlink(os.path.join(directory, leftover))
-    path = os.path.join(directory, "manifest.json")
-    with open(path + ".tmp", "x", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(path + ".tmp", path)

@@ -14,9 +14,10 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, FloatType, IntegerType, StructType
 
-from .images import ImageFormat
+from convoy_partitions.images import ImageFormat
+from convoy_partitions.tensors import read_tensors, write_tensors
+
 from .processes import find_convoy
-from .tensors import read_tensors, write_tensors
 
 # A batch of Spark's is 10,000 rows unless spark.sql.execution.arrow.maxRecordsPerBatch says more.
 _SECONDS_A_BATCH = 600

@@ -132,17 +132,19 @@ struct DataOpening {
 
     /// Checks that the data lies below one of the allowed directories, symbolic links resolved.
     private func requireAllowed(_ specification: DataSpecification) throws(DataError) {
-        guard !options.roots.isEmpty, let directory = specification.directory else { return }
-        let path = resolved(directory)
-        let isBelow = options.roots.contains { root in
-            guard let path, let root = resolved(root) else { return false }
-            return path == root || path.hasPrefix(root == "/" ? root : root + "/")
-        }
-        guard isBelow else {
-            throw DataError(
-                .forbiddenPath, file: directory, what: "place of the data",
-                expected: "a directory below \(options.roots.joined(separator: " or "))",
-                found: path ?? "none")
+        guard !options.roots.isEmpty else { return }
+        for directory in specification.places {
+            let path = resolved(directory)
+            let isBelow = options.roots.contains { root in
+                guard let path, let root = resolved(root) else { return false }
+                return path == root || path.hasPrefix(root == "/" ? root : root + "/")
+            }
+            guard isBelow else {
+                throw DataError(
+                    .forbiddenPath, file: directory, what: "place of the data",
+                    expected: "a directory below \(options.roots.joined(separator: " or "))",
+                    found: path ?? "none")
+            }
         }
     }
 

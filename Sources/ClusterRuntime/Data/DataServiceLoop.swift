@@ -153,7 +153,7 @@ final class DataServiceLoop {
         let data = material.configuration.data
         let partitions = try PartitionExport(
             data.specification(), partitionCount: data.partitions)
-        let found = partitions.catalog.description.transformed(by: data.transformations)
+        let found = try partitions.catalog.description.transformed(by: data.transformations)
         guard found.fingerprint == material.data.fingerprint else {
             throw DataError(
                 .checksumMismatch, file: data.source, what: "fingerprint of the data set",

@@ -1,3 +1,18 @@
+/// The second labels of records that are mixed with others, in borrowed memory.
+public struct MixedLabels {
+    /// The second classes, [count], each in 0..<classes.
+    public let labels: UnsafePointer<Int32>
+    /// The weights of the records' own labels, [count], from 0 to 1; the second label has the rest
+    /// of 1.
+    public let weights: UnsafePointer<Float>
+
+    /// Creates a view of the second labels of a microbatch's records.
+    public init(labels: UnsafePointer<Int32>, weights: UnsafePointer<Float>) {
+        self.labels = labels
+        self.weights = weights
+    }
+}
+
 /// The records of a microbatch in borrowed memory, which is valid for the call that the view is
 /// passed to.
 public struct MicrobatchView {
@@ -6,6 +21,8 @@ public struct MicrobatchView {
     /// The classes, [count], each in 0..<classes. Data with targets has none, and its labels mean
     /// nothing.
     public let labels: UnsafePointer<Int32>
+    /// The second labels of records that are mixed with others; nil where each record has one label.
+    public let mixture: MixedLabels?
     /// The targets, row-major [count, outputs]; nil for data with labels.
     public let targets: UnsafePointer<Float>?
     /// The records' global numbers, [count]. They key dropout.
@@ -15,11 +32,12 @@ public struct MicrobatchView {
 
     /// Creates a view of `count` records.
     public init(
-        images: UnsafePointer<Float>, labels: UnsafePointer<Int32>,
+        images: UnsafePointer<Float>, labels: UnsafePointer<Int32>, mixture: MixedLabels? = nil,
         targets: UnsafePointer<Float>? = nil, records: UnsafePointer<UInt64>, count: Int
     ) {
         self.images = images
         self.labels = labels
+        self.mixture = mixture
         self.targets = targets
         self.records = records
         self.count = count

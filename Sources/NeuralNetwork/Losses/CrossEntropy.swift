@@ -4,11 +4,15 @@ import StrictYAML
 ///
 /// Math: with smoothing e, weights w, K classes and log-probabilities l, the loss of a record is
 /// -(1 - e) · w[label] · l[label] - e / K · Σ w[k] · l[k], and the record weighs w[label].
-/// Accuracy: a record is right when its first largest output is that of its label.
-/// Source: torch.nn.CrossEntropyLoss. It divides by the sum of weights of the records of one
-/// process; here the sum goes over the whole global batch.
+/// A record that is mixed with another one has two labels a and b, of weights m and 1 - m. Its loss
+/// is -(1 - e) · (m · w[a] · l[a] + (1 - m) · w[b] · l[b]) - e / K · Σ w[k] · l[k], and it weighs
+/// m · w[a] + (1 - m) · w[b].
+/// Accuracy: a record is right when its first largest output is that of its own label, the first.
+/// Source: torch.nn.CrossEntropyLoss, for two labels with probabilities as targets. It divides by the sum of weights of the records of one
+/// process, with probabilities by their number; here the sum goes over the whole global batch.
 struct CrossEntropy: Loss {
     static let name = "cross-entropy"
+    static let takesMixedLabels = true
 
     /// The share of the label that is spread over all classes, from 0 to below 1.
     var labelSmoothing = 0.0
@@ -62,8 +66,12 @@ struct CrossEntropy: Loss {
         case .balanced: preconditionFailure("class weights that were not resolved")
         }
         SoftmaxCrossEntropy.evaluate(
-            logits: outputs, labels: batch.labels + records.lowerBound, count: records.count,
-            classCount: outputCount, smoothing: labelSmoothing, weights: weights,
-            gradient: gradient, into: &statistics)
+            logits: outputs, labels: batch.labels + records.lowerBound,
+            mixture: batch.mixture.map {
+                MixedLabels(
+                    labels: $0.labels + records.lowerBound, weights: $0.weights + records.lowerBound)
+            },
+            count: records.count, classCount: outputCount, smoothing: labelSmoothing,
+            weights: weights, gradient: gradient, into: &statistics)
     }
 }

@@ -8,6 +8,8 @@ protocol Loss: Sendable, Hashable {
     static var needsTargets: Bool { get }
     /// Whether a record can be right or wrong.
     static var hasAccuracy: Bool { get }
+    /// Whether a record can have two labels, each with a weight.
+    static var takesMixedLabels: Bool { get }
 
     /// Reads the settings of this kind from the mapping in which `name` stands.
     init(reading settings: StrictMapping) throws(SettingsError)
@@ -32,6 +34,7 @@ protocol Loss: Sendable, Hashable {
 extension Loss {
     static var needsTargets: Bool { false }
     static var hasAccuracy: Bool { true }
+    static var takesMixedLabels: Bool { false }
     var settings: [(key: String, text: String)] { [] }
     var ofTestRecords: Self { self }
     var weighsEqually: Bool { true }

@@ -55,6 +55,8 @@ public struct LossFunction: Sendable, Hashable {
     public var needsTargets: Bool { type(of: loss).needsTargets }
     /// Whether a record can be right or wrong, so that there is an accuracy.
     public var hasAccuracy: Bool { type(of: loss).hasAccuracy }
+    /// Whether a record can have two labels, each with a weight, as mixup and cutmix make them.
+    public var takesMixedLabels: Bool { type(of: loss).takesMixedLabels }
     /// The loss of test records: without label smoothing and class weights.
     public var ofTestRecords: LossFunction { LossFunction(loss.ofTestRecords) }
 

@@ -9,7 +9,8 @@ public enum SoftmaxCrossEntropy {
     /// 0..<classCount is a programming error and stops the process.
     /// With `smoothing` e the label counts 1 - e, and e is spread over all classes, as in PyTorch:
     /// loss = log Σ exp(z) - (1 - e) · z[label] - e · mean of z. `weights` are empty, or one for
-    /// each class: see ``CrossEntropy``.
+    /// each class, and `mixture` holds second labels: see ``CrossEntropy``. A record whose own label
+    /// weighs 1, or whose labels are equal, is computed as one with one label.
     /// Math without it: loss = log Σ exp(z) - z[label]. gradient = softmax(z) - onehot(label),
     /// which is the gradient of the sum of the losses, not of their mean. `gradient` may be nil, or
     /// `logits` itself.
@@ -17,8 +18,9 @@ public enum SoftmaxCrossEntropy {
     /// decides no bit. The loss is added record by record, so cutting a batch into tiles changes
     /// nothing.
     public static func evaluate(
-        logits: UnsafePointer<Float>, labels: UnsafePointer<Int32>, count: Int, classCount: Int,
-        smoothing: Double = 0, weights: [Double] = [], gradient: UnsafeMutablePointer<Float>?,
+        logits: UnsafePointer<Float>, labels: UnsafePointer<Int32>, mixture: MixedLabels? = nil,
+        count: Int, classCount: Int, smoothing: Double = 0, weights: [Double] = [],
+        gradient: UnsafeMutablePointer<Float>?,
         into statistics: inout BatchStatistics
     ) {
         precondition(
@@ -28,6 +30,29 @@ public enum SoftmaxCrossEntropy {
             precondition(
                 labels[index] >= 0 && Int(labels[index]) < classCount,
                 "label \(labels[index]) of sample \(index) is outside 0..<\(classCount)")
+        }
+        if let mixture {
+            for index in 0..<count {
+                let row = index * classCount
+                let (gradient, second) = (gradient.map { $0 + row }, mixture.labels[index])
+                precondition(
+                    second >= 0 && Int(second) < classCount,
+                    "second label \(second) of sample \(index) is outside 0..<\(classCount)")
+                if second == labels[index] || mixture.weights[index] == 1 {
+                    evaluate(
+                        logits: logits + row, labels: labels + index, count: 1,
+                        classCount: classCount, smoothing: smoothing, weights: weights,
+                        gradient: gradient, into: &statistics)
+                } else {
+                    mix(
+                        logits + row,
+                        Pair(
+                            first: Int(labels[index]), second: Int(second),
+                            weight: Double(mixture.weights[index])),
+                        classCount, smoothing, weights, gradient, &statistics)
+                }
+            }
+            return
         }
         guard weights.isEmpty else {
             for index in 0..<count {
@@ -106,6 +131,54 @@ public enum SoftmaxCrossEntropy {
             let probability = convoy_exp(Double(logits[index]) - largest) / sum
             var change = labelShare * (probability - (index == label ? 1 : 0))
             if smoothing > 0 { change += share * (weightOfAll * probability - weights[index]) }
+            gradient[index] = Float(change)
+        }
+    }
+
+    /// The labels of a record that is mixed with another one.
+    private struct Pair {
+        let first: Int
+        let second: Int
+        /// The weight of the first label; the second one has the rest of 1.
+        let weight: Double
+    }
+
+    /// Adds the loss of one record with two labels, and writes the gradient of its logits.
+    private static func mix(
+        _ logits: UnsafePointer<Float>, _ pair: Pair, _ classCount: Int, _ smoothing: Double,
+        _ weights: [Double], _ gradient: UnsafeMutablePointer<Float>?,
+        _ statistics: inout BatchStatistics
+    ) {
+        func weight(_ index: Int) -> Double { weights.isEmpty ? 1 : weights[index] }
+        var best = 0
+        for index in 0..<classCount where logits[index] > logits[best] { best = index }
+        let largest = Double(logits[best])
+        var sum = 0.0
+        for index in 0..<classCount { sum += convoy_exp(Double(logits[index]) - largest) }
+        let logarithm = convoy_log(sum)
+        let own = pair.weight * weight(pair.first)
+        let other = (1 - pair.weight) * weight(pair.second)
+        let (ownShare, otherShare) = ((1 - smoothing) * own, (1 - smoothing) * other)
+        var loss =
+            ownShare * (logarithm - (Double(logits[pair.first]) - largest)) + otherShare
+            * (logarithm - (Double(logits[pair.second]) - largest))
+        let share = smoothing / Double(classCount)
+        var weightOfAll = 0.0
+        if smoothing > 0 {
+            for index in 0..<classCount {
+                weightOfAll += weight(index)
+                loss += share * weight(index) * (logarithm - (Double(logits[index]) - largest))
+            }
+        }
+        statistics.add(
+            loss: loss, weight: weights.isEmpty ? 1 : own + other, isCorrect: best == pair.first)
+        guard let gradient else { return }
+        for index in 0..<classCount {
+            let probability = convoy_exp(Double(logits[index]) - largest) / sum
+            var change = (ownShare + otherShare + share * weightOfAll) * probability
+            if index == pair.first { change -= ownShare }
+            if index == pair.second { change -= otherShare }
+            if smoothing > 0 { change -= share * weight(index) }
             gradient[index] = Float(change)
         }
     }

@@ -186,7 +186,7 @@ struct RecordSelection {
         switch rule.by {
         case .hash:
             isTest = try digests(table).map {
-                RecordKey.isAmong(RecordKey.number($0), first: rule.test)
+                RecordHash.isAmong(RecordHash.number($0), first: rule.test)
             }
         case .stratified:
             try requireLabels("split")
@@ -194,7 +194,7 @@ struct RecordSelection {
         case .group(let pattern): isTest = try grouped(table, pattern, rule.test)
         case .series:
             isTest = (0..<table.count).map {
-                RecordKey.isAmong(RecordKey.hash(table.group($0)), first: rule.test)
+                RecordHash.isAmong(RecordHash.hash(table.group($0)), first: rule.test)
             }
         case .time: isTest = try byTime(table, rule.test)
         }
@@ -211,7 +211,7 @@ struct RecordSelection {
     /// In each class the records with the smallest digests are test records: the share of the class,
     /// rounded.
     private func stratified(_ table: any RecordTable, _ share: Double) throws(DataError) -> [Bool?] {
-        let keys = try digests(table).map(RecordKey.number)
+        let keys = try digests(table).map(RecordHash.number)
         let labels = table.labels
         var isTest = [Bool?](repeating: false, count: table.count)
         for label in Set(labels).sorted() {
@@ -241,7 +241,7 @@ struct RecordSelection {
                     "one group that matches in the name of every record", "none in '\(name)'")
             }
             groups.insert(String(group))
-            isTest.append(RecordKey.isAmong(RecordKey.hash(String(group)), first: share))
+            isTest.append(RecordHash.isAmong(RecordHash.hash(String(group)), first: share))
         }
         guard groups.count > 1 else {
             throw bad(
@@ -277,7 +277,7 @@ struct RecordSelection {
             table,
             (0..<table.count).filter {
                 // The hash of the name is also the order of spreading, so another one decides here.
-                RecordKey.isAmong(RecordKey.hash("sample \(table.name($0))"), first: options.sample)
+                RecordHash.isAmong(RecordHash.hash("sample \(table.name($0))"), first: options.sample)
             })
     }
 }

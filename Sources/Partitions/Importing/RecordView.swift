@@ -128,14 +128,14 @@ extension RecordTable {
     /// leave the order of the others as it is.
     func spread() -> [Int] {
         let keys = (0..<count).map { record in
-            RecordKey.hash(name(record))
+            RecordHash.hash(name(record))
         }
         return keys.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
     }
 }
 
 /// Numbers that follow from the names and contents of records.
-enum RecordKey {
+enum RecordHash {
     /// A hash of a text: FNV-1a of 64 bits, then SplitMix64's finalizer.
     ///
     /// Source: Fowler, Noll, Vo, RFC 9923.

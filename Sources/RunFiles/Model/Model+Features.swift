@@ -46,14 +46,14 @@ extension Model {
         of data: DataSet, _ computation: Computation = Computation()
     ) throws(RunError) -> DataSet {
         let shape = network.specification.inputShape
-        guard data.description.shape == shape else {
-            throw .data(
-                "\(data.description.name): records: expected images of shape \(shape), as the "
-                    + "model's, found \(data.description.shape)")
-        }
         let transformed: DataSet
         do throws(DataError) { transformed = try data.transformed(by: transformations) } catch {
             throw RunError(error)
+        }
+        guard transformed.description.shape == shape else {
+            throw .data(
+                "\(data.description.name): records: expected images of shape \(shape), as the "
+                    + "model's, found \(transformed.description.shape)")
         }
         // Safety: the data set lets one call compute at a time.
         nonisolated(unsafe) let engine = try engine(computation)

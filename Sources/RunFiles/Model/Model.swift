@@ -175,21 +175,24 @@ public struct Model: Sendable {
     /// Predicts the classes of images.
     ///
     /// - Parameters:
-    ///   - images: the images, each [C, H, W] in row-major order and of the network's input size,
-    ///     before the model's transformations. Pixels range from 0 to 1.
+    ///   - images: the images, each [C, H, W] in row-major order, before the model's
+    ///     transformations. Pixels range from 0 to 1.
+    ///   - shape: the shape [C, H, W] of the images; nil for that of the network's input.
     ///   - computation: how to compute.
-    /// - Throws: `.data` for an image of another length; `.model` for a model whose loss is not
+    /// - Throws: `.data` for an image of another length, and for a shape that the transformations
+    ///   do not make that of the network's input; `.model` for a model whose loss is not
     ///   cross-entropy, since it has no classes; `.configuration` for a backend that is not
     ///   available.
     public func predict(
-        _ images: [[Float]], _ computation: Computation = Computation()
+        _ images: [[Float]], shape: [Int]? = nil, _ computation: Computation = Computation()
     ) throws(RunError) -> [Prediction] {
         guard !loss.needsTargets else {
             throw .model(
                 "expected a model of classes, found one that was trained with \(loss.name); "
                     + "convoy evaluate --logits writes its outputs")
         }
-        let shape = network.specification.inputShape
+        let shape = shape ?? network.specification.inputShape
+        let preparation = try preparation(shape: shape)
         let elementCount = shape.reduce(1, *)
         for (index, image) in images.enumerated() where image.count != elementCount {
             throw .data(
@@ -197,15 +200,31 @@ public struct Model: Sendable {
         }
         let engine = try engine(computation)
         return images.map { image in
-            var image = image
-            for transformation in transformations {
-                transformation.applyWithoutChance(to: &image, shape: shape)
-            }
-            let outputs = engine.outputs(images: image, count: 1)
+            let outputs = engine.outputs(images: preparation.prepared(image), count: 1)
             let probabilities = SoftmaxCrossEntropy.probabilities(outputs)
             let best = probabilities.indices.max { probabilities[$0] < probabilities[$1] } ?? 0
             return Prediction(label: best, probabilities: probabilities)
         }
+    }
+
+    /// Returns what makes the network's input of an image of the given shape, [C, H, W].
+    ///
+    /// - Throws: `.data` when the transformations do not fit, or do not make the shape of the
+    ///   network's input.
+    public func preparation(shape: [Int]) throws(RunError) -> TestPreparation {
+        let preparation: TestPreparation
+        do throws(DataError) {
+            preparation = try TestPreparation(transformations, shape: shape)
+        } catch {
+            throw RunError(error)
+        }
+        let expected = network.specification.inputShape
+        guard preparation.outputShape == expected else {
+            throw .data(
+                "images of shape \(shape): expected those that become \(expected), the network's "
+                    + "input, found \(preparation.outputShape)")
+        }
+        return preparation
     }
 
     /// The number of images that are computed together.
@@ -230,7 +249,11 @@ public struct Model: Sendable {
     ///
     /// - Throws: `.data` when the records do not fit the network.
     private func fitting(_ data: DataSet) throws(RunError) -> DataSet {
-        let description = data.description
+        let transformed: DataSet
+        do throws(DataError) { transformed = try data.transformed(by: transformations) } catch {
+            throw RunError(error)
+        }
+        let description = transformed.description
         guard description.testCount > 0 else {
             throw .data("\(description.name): test records: expected at least 1, found 0")
         }
@@ -248,8 +271,6 @@ public struct Model: Sendable {
                 "\(description.name): records: expected \(text(targetCount)), as the model's loss "
                     + "\(loss.name), found \(text(description.targetCount))")
         }
-        do throws(DataError) { return try data.transformed(by: transformations) } catch {
-            throw RunError(error)
-        }
+        return transformed
     }
 }

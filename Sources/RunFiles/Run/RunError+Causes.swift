@@ -11,7 +11,7 @@ extension RunError {
             case .unreadable, .missingPackage, .truncated, .trailingBytes, .truncatedCompression,
                 .corruptCompression, .badCompressionChecksum, .wrongMagic, .sizeMismatch,
                 .labelOutOfRange, .badTarget, .emptySet, .badManifest, .forbiddenPath,
-                .checksumMismatch, .badPartitionFile:
+                .checksumMismatch, .badPartitionFile, .badRecord, .changed:
                 .data
             case .badLedgerLine: .runDirectory
             case .unwritable: .storage

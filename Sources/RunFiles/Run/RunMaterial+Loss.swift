@@ -18,6 +18,17 @@ extension RunConfiguration {
                 "training.loss: \(loss.name) needs \(needed), but the records of \(data.name) "
                     + "have \(found); use \(others.joined(separator: " or "))")
         }
+        if let mixing = self.data.transformations.first(where: \.mixesLabels),
+            !loss.takesMixedLabels
+        {
+            let others = LossFunction.names.filter {
+                LossFunction(named: $0)?.takesMixedLabels == true
+            }
+            throw .configuration(
+                "training.loss: \(mixing.name) in data.transformations gives a record two labels, "
+                    + "which \(loss.name) does not have; use \(others.joined(separator: " or ")), or "
+                    + "leave \(mixing.name) out")
+        }
         do throws(LossError) {
             return try loss.resolved(
                 classHistogram: data.classHistogram, outputCount: network.outputElementCount)
@@ -31,7 +42,8 @@ extension Microbatch {
     /// The records as the engines take them.
     package var view: MicrobatchView {
         MicrobatchView(
-            images: images, labels: labels, targets: targets.map { UnsafePointer($0) },
-            records: records, count: count)
+            images: images, labels: labels,
+            mixture: isMixed ? MixedLabels(labels: secondLabels, weights: labelWeights) : nil,
+            targets: targets.map { UnsafePointer($0) }, records: records, count: count)
     }
 }

@@ -26,6 +26,80 @@ extension Setting {
             decides: .resolved { "\($1.data.partitionRecordCounts.count)" },
             "Pieces the training records are cut into; they decide the order of the records."),
         Setting(
+            "data.image", flag: "image-size", values: "HxW, or a mapping",
+            example: "{size: [64, 64], channels: 3, filter: bilinear, fit: crop}",
+            """
+            What pictures are brought to before they are stored; the flag takes the size alone, such as \
+            64x64.
+            """,
+            text: { $0.data.options.image.yaml.map { .inline($0) } },
+            read: { $1.data.options.image = try ImageOptions(reading: $0) }),
+        Setting(
+            "data.table", values: "mapping", example: "{label: class, separator: \";\"}",
+            "The columns of tables: label or targets, columns, shape [C, H, W] and separator.",
+            text: { $0.data.options.table.yaml.map { .inline($0) } },
+            read: { $1.data.options.table = try TableOptions(reading: $0) }
+        ).withoutFlag,
+        Setting(
+            "data.series", values: "mapping", example: "{length: 128, stride: 64, by: machine}",
+            """
+            Windows that long series are cut into: length, stride, by (the column that names the \
+            series), time, gap and label-at (last, majority).
+            """,
+            text: { $0.data.options.series.map { .inline($0.yaml) } },
+            read: { value, configuration in
+                configuration.data.options.series = try SeriesOptions(
+                    reading: value, table: &configuration.data.options.table)
+            }
+        ).withoutFlag,
+        Setting(
+            "data.labels", values: "mapping", example: "{map: {scratch: defect}, drop: [unknown]}",
+            "Classes that get another name, or whose records are left out.",
+            text: { $0.data.options.labels.yaml.map { .inline($0) } },
+            read: { $1.data.options.labels = try LabelRules(reading: $0) }
+        ).withoutFlag,
+        Setting(
+            "data.filter", values: "mapping",
+            example: "{labels: [ok, defect], min-size: [64, 64], unique: true}",
+            "The records that are kept: by class, by size, or the first of several equal ones.",
+            text: { $0.data.options.filter.yaml.map { .inline($0) } },
+            read: { $1.data.options.filter = try RecordFilter(reading: $0) }
+        ).withoutFlag,
+        Setting(
+            "data.split", values: "share above 0 and below 1, or a mapping",
+            example: "{test: 0.2, by: hash}",
+            """
+            The share of the training records that becomes test records; in the run file by says hash, \
+            stratified, series or time, and group is a regular expression on the record's name.
+            """,
+            text: { $0.data.options.split.map { .inline($0.yaml) } },
+            read: { $1.data.options.split = try SplitRule(reading: $0) }),
+        Setting(
+            "data.sample", values: "share above 0 and at most 1",
+            "The share of the training records that is used.",
+            text: { $0.data.options.sample == 1 ? nil : .inline("\($0.data.options.sample)") },
+            read: { value, configuration in
+                configuration.data.options.sample = try value.double("above 0 and at most 1") {
+                    $0 > 0 && $0 <= 1
+                }
+            }),
+        Setting(
+            "data.union", values: "list",
+            example: "[{source: \"images:line1\"}, {source: \"images:line2\", weight: 2}]",
+            """
+            Several sources as one set, in place of data.source; weight is how many times an epoch has \
+            each record.
+            """,
+            text: {
+                $0.data.options.union.isEmpty
+                    ? nil : .block($0.data.options.union.map { "- \($0.yaml)" })
+            },
+            read: { value, configuration in
+                configuration.data.options.union = try value.list().map(UnionMember.init)
+                configuration.data.source = "union"
+            }
+        ).withoutFlag,
+        Setting(
             "data.transformations", values: "list", example: "[{random-crop: {padding: 4}}]",
             decides: .resolved { configuration, _ in
                 TransformationText.encode(configuration.data.transformations)
@@ -130,7 +204,7 @@ extension Setting {
     }
 
     private static func patternText(_ patterns: [String]) -> String {
-        "[\(patterns.map(YAMLText.quoted).joined(separator: ", "))]"
+        YAMLText.list(patterns)
     }
 
     /// Returns a setting that is a list of patterns of names. Its flag may be repeated.

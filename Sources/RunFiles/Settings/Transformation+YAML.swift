@@ -2,44 +2,81 @@ import Partitions
 import StrictYAML
 
 extension Transformation {
-    /// Reads an entry of the run file's list of transformations.
+    /// Reads an entry of the run file's list of transformations: a name, or a name with settings.
     package init(_ value: StrictValue) throws(SettingsError) {
-        let entry = try value.mapping()
-        guard entry.keys.count == 1, let kind = entry.keys.first else {
-            throw value.expected("one transformation, as in `- random-crop: {padding: 4}`")
-        }
-        let settings = try entry.mapping(kind)
-        switch kind {
-        case "standardize":
-            var numbers: [[Float]] = []
-            for key in ["mean", "deviation"] {
-                var list: [Float] = []
-                for number in try settings.list(key, required: true) {
-                    list.append(Float(try number.double()))
-                }
-                numbers.append(list)
+        let name: String
+        let settings: StrictMapping
+        if value.isScalar {
+            name = try value.string()
+            settings = StrictMapping(empty: value)
+        } else {
+            let entry = try value.mapping()
+            guard entry.keys.count == 1, let key = entry.keys.first else {
+                throw value.expected("one transformation, as in `- random-crop: {padding: 4}`")
             }
-            self = .standardize(mean: numbers[0], deviation: numbers[1])
-        case "random-horizontal-flip": self = .randomHorizontalFlip
-        case "random-crop":
-            self = .randomCrop(padding: try settings.integer("padding", in: 1...64))
-        default:
+            name = key
+            settings = try entry.mapping(key)
+        }
+        guard let kind = TransformationKind.all.first(where: { $0.name == name }) else {
             throw value.error(
                 StrictMapping.unknownText(
-                    "transformation", kind,
-                    allowed: ["standardize", "random-horizontal-flip", "random-crop"]))
+                    "transformation", name, allowed: TransformationKind.all.map(\.name)))
+        }
+        var given: [String: TransformationValue] = [:]
+        for parameter in kind.parameters {
+            if let value = settings.value(parameter.name) {
+                given[parameter.name] = try TransformationValue(value, for: parameter)
+            } else if parameter.fallback == nil && !parameter.isOptional {
+                throw settings.error("is required here, but missing", key: parameter.name)
+            }
         }
         try settings.finish()
-        try entry.finish()
+        self = kind.transformation(given)
     }
 
     /// The entry of the run file's list.
     package var yaml: String {
-        switch self {
-        case .standardize(let mean, let deviation):
-            "standardize: {mean: \(mean), deviation: \(deviation)}"
-        case .randomHorizontalFlip: "random-horizontal-flip: {}"
-        case .randomCrop(let padding): "random-crop: {padding: \(padding)}"
+        let settings = settings.map { "\($0.key): \($0.value)" }
+        return "\(name): {\(settings.joined(separator: ", "))}"
+    }
+}
+
+extension TransformationValue {
+    /// Reads the value of a parameter.
+    fileprivate init(
+        _ value: StrictValue, for parameter: TransformationParameter
+    ) throws(SettingsError) {
+        let found: TransformationValue
+        switch parameter.kind {
+        case .whole(let limits): found = .whole(try value.integer(in: limits))
+        case .number(let limits):
+            found = .number(
+                try value.double("from \(limits.lowerBound) to \(limits.upperBound)") {
+                    limits.contains($0)
+                })
+        case .floats:
+            var numbers: [Float] = []
+            for number in try value.list() { numbers.append(Float(try number.double())) }
+            found = .floats(numbers)
+        case .range:
+            guard value.isList, let list = try? value.list(), list.count == 2 else {
+                throw value.expected(parameter.requirement)
+            }
+            found = .range(try list[0].double(), try list[1].double())
+        case .size:
+            let limits = TransformationParameter.sizeLimits
+            guard value.isList else {
+                let side = try value.integer(in: limits)
+                found = .size(height: side, width: side)
+                break
+            }
+            let list = try value.list()
+            guard list.count == 2 else { throw value.expected(parameter.requirement) }
+            found = .size(
+                height: try list[0].integer(in: limits), width: try list[1].integer(in: limits))
+        case .word(let words): found = .word(try value.oneOf(words))
         }
+        guard parameter.allows(found) else { throw value.expected(parameter.requirement) }
+        self = found
     }
 }

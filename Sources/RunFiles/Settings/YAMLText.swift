@@ -21,6 +21,11 @@ package enum YAMLText {
         return result + "\""
     }
 
+    /// Returns a list of double-quoted scalars.
+    package static func list(_ texts: [String]) -> String {
+        "[\(texts.map(quoted).joined(separator: ", "))]"
+    }
+
     /// Returns the result of ``quoted(_:)`` without its quotation marks if the text does not need
     /// them.
     package static func plain(_ text: String) -> String {

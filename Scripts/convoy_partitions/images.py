@@ -31,15 +31,17 @@ class ImageFormat:
 
     def decode(self, column: pa.Array) -> np.ndarray:
         """The images of a column, as [N, C, H, W]."""
+        if isinstance(column, pa.ExtensionArray):
+            column = column.storage
         if column.null_count > 0:
             raise ValueError(f"image column: expected no nulls, found {column.null_count}")
         kind = column.type
         if pa.types.is_struct(kind):
             images = _image_structs(column)
         elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            images = self._arranged(_binary_rows(column))
-        elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            images = self._arranged(_list_rows(column))
+            images = self.arranged(_binary_rows(column))
+        elif _is_list(kind):
+            images = self.arranged(list_rows(column))
         else:
             raise ValueError(f"image column: expected binary, array or struct, found {kind}")
         if self.shape is not None and images.shape[1:] != self.shape:
@@ -48,7 +50,7 @@ class ImageFormat:
             )
         return np.ascontiguousarray(images)
 
-    def _arranged(self, rows: np.ndarray) -> np.ndarray:
+    def arranged(self, rows: np.ndarray) -> np.ndarray:
         """[N, values] or nested [N, H, W], [N, a, b, c] as [N, C, H, W]."""
         if rows.ndim == 2:
             if self.shape is None:
@@ -78,10 +80,16 @@ def _binary_rows(column: pa.Array) -> np.ndarray:
     return pixels.reshape(count, -1)
 
 
-def _list_rows(column: pa.Array) -> np.ndarray:
-    """[N, a, b, ...] of arrays that are nested regularly."""
+def _is_list(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def list_rows(column: pa.Array) -> np.ndarray:
+    """[N, a, b, ...] of arrays that are nested regularly; [N] of plain numbers."""
     dimensions = [len(column)]
-    while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+    while _is_list(column.type):
         if column.null_count > 0:
             raise ValueError("image column: expected no nulls, found one inside an array")
         dimensions.append(_equal(pc.list_value_length(column).to_numpy(), "values"))
@@ -91,16 +99,19 @@ def _list_rows(column: pa.Array) -> np.ndarray:
     if pa.types.is_floating(column.type):
         values = column.to_numpy(zero_copy_only=False).astype(np.float32)
     elif pa.types.is_integer(column.type):
-        wide = column.to_numpy(zero_copy_only=False)
-        # Spark's ByteType is signed, so that a byte above 127 is a negative number there.
-        if pa.types.is_int8(column.type):
-            values = wide.view(np.uint8)
-        else:
-            _require_bytes(wide)
-            values = wide.astype(np.uint8)
+        values = pixel_values(column.to_numpy(zero_copy_only=False))
     else:
         raise ValueError(f"image column: expected arrays of numbers, found {column.type}")
     return values.reshape(dimensions)
+
+
+def pixel_values(values: np.ndarray) -> np.ndarray:
+    """Whole numbers as uint8."""
+    # Spark's ByteType is signed, so that a byte above 127 is a negative number there.
+    if values.dtype == np.int8:
+        return values.view(np.uint8)
+    _require_bytes(values)
+    return values.astype(np.uint8)
 
 
 def _require_bytes(values: np.ndarray) -> None:
