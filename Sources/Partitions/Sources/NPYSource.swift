@@ -1,8 +1,9 @@
 import FoundationEssentials
 
 /// Arrays of NumPy in a directory: `train_images.npy` and `train_labels.npy`, and perhaps
-/// `test_images.npy` and `test_labels.npy`. Other names in use are taken too: `x_train` and `y_train`,
-/// `train_x` and `train_y`, and `images` and `labels`, or `x` and `y`, for a set that is not divided.
+/// `test_images.npy` and `test_labels.npy`. Other names in use are taken too: `x_train` and
+/// `y_train`, `train_x` and `train_y`, and `images` and `labels`, or `x` and `y`, for a set that is
+/// not divided.
 ///
 /// Bytes stay bytes; all other types become single-precision numbers.
 struct NPYSource: RecordSource {
