@@ -15,13 +15,18 @@ public enum DataSource {
         _ specification: DataSpecification, partitionCount: Int = 8, importer: DataImport? = nil
     ) throws(DataError) -> DataSetDescription {
         if let path = try partitionedPath(specification, partitionCount, importer) {
-            let directory = try PartitionDirectory(path: path)
-            for split in DataSplit.allCases {
-                for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
-            }
-            return directory.description
+            return try inspected(path).description
         }
         return try bytesSource(specification).describe()
+    }
+
+    /// Opens a partitioned directory after every header and every label was checked.
+    static func inspected(_ path: String) throws(DataError) -> PartitionDirectory {
+        let directory = try PartitionDirectory(path: path)
+        for split in DataSplit.allCases {
+            for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
+        }
+        return directory
     }
 
     /// Returns the partitioned directory with the records of a source, which is imported into the

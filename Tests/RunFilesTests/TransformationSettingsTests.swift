@@ -132,7 +132,7 @@ import Testing
     /// `CONVOY_REWRITE=1 swift test -c release --filter TransformationSettingsTests` writes it again.
     @Test func theArticleHasTheTable() throws {
         let found = String(decoding: try FileSystem.read(Self.article), as: UTF8.self)
-        let expected = try #require(TransformationTable.renewed(in: found))
+        let expected = try #require(DataTables.renewed(in: found))
         if ProcessInfo.processInfo.environment["CONVOY_REWRITE"] == "1" {
             try FileSystem.replace(Self.article, with: expected)
         } else {

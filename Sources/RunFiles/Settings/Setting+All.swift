@@ -79,9 +79,12 @@ extension Setting {
             "The share of the training records that is used.",
             text: { $0.data.options.sample == 1 ? nil : .inline("\($0.data.options.sample)") },
             read: { value, configuration in
-                configuration.data.options.sample = try value.double("above 0 and at most 1") {
+                let keys = value.isMapping ? try value.mapping() : nil
+                let share = try keys?.requiredValue("fraction") ?? value
+                configuration.data.options.sample = try share.double("above 0 and at most 1") {
                     $0 > 0 && $0 <= 1
                 }
+                try keys?.finish()
             }),
         Setting(
             "data.union", values: "list",
