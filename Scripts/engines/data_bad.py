@@ -178,7 +178,7 @@ PICTURES = [
         8, 8, zlib.compress(bytes(30)))), ("pixels", "data", "truncated", "ends"), "bad.png"),
     Case("PNG bomb", file("ok/bad.png", png_bomb), ("pixels",), "bad.png"),
     Case("JPEG of 65,500 x 65,500", file(BAD, huge_jpeg), ("pixels",), BAD),
-    Case("JPEG of 1,000 scans", file(BAD, scan_bomb), ("scans",), BAD),
+    Case("JPEG of 1,000 scans", file(BAD, scan_bomb), ("scans", "progression"), BAD),
     Case("GIF named .jpg", file(BAD, lambda: picture("GIF", mode="L")), ("GIF", "JPEG"), BAD),
     Case("HEIC named .jpg", file(BAD, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500)),
          ("HEIC", "JPEG"), BAD),
