@@ -21,7 +21,8 @@ import Testing
 
     /// A data set whose records all are the picture.
     private func open(_ shape: [Int]) throws -> (TemporaryDirectory, DataSet) {
-        try StoredSample(shape: shape, counts: [2], testCount: 1, picture: Self.picture(shape)).open()
+        try StoredSample(shape: shape, counts: [2], testCount: 1, picture: Self.picture(shape))
+            .open()
     }
 
     @Test(arguments: [
@@ -32,7 +33,9 @@ import Testing
         let (directory, dataSet) = try open([channels, 23, 17])
         var all: [UInt8] = []
         for factor in [0.0, 0.3, 0.5, 0.8, 1.0, 1.2, 1.75, 3.1] {
-            let changed = try dataSet.transformed(by: [made(name, ["factor": .range(factor, factor)])])
+            let changed = try dataSet.transformed(by: [
+                made(name, ["factor": .range(factor, factor)])
+            ])
             let key = AugmentationKey(seed: 4, epoch: 0)
             all += bytes(try changed.gather(.training, records: [0], augmentation: key).images)
         }
@@ -60,7 +63,11 @@ import Testing
         var all: [UInt8] = []
         for (height, width) in [(23, 17), (10, 12), (40, 31), (1, 1), (23, 5), (64, 17)] {
             let preparation = try TestPreparation(
-                [made("resize", ["size": .size(height: height, width: width), "filter": .word(filter)])],
+                [
+                    made(
+                        "resize",
+                        ["size": .size(height: height, width: width), "filter": .word(filter)])
+                ],
                 shape: [3, 23, 17])
             #expect(preparation.outputShape == [3, height, width])
             all += bytes(preparation.prepared(bytes: Self.picture([3, 23, 17])))
