@@ -164,7 +164,8 @@ let package = Package(
         .testTarget(
             name: "RunFilesTests",
             dependencies: [
-                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles",
+                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "Pictures",
+                "RunFiles",
                 "SafeTensors", "TestSupport", "Threads",
             ], swiftSettings: strict),
         .testTarget(

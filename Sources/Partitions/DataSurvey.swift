@@ -15,7 +15,6 @@ extension DataSource {
         _ specification: DataSpecification, partitionCount: Int,
         transformations: [Transformation] = [], importer: DataImport? = nil
     ) throws(DataError) -> (description: DataSetDescription, partitionRecordCounts: [Int]) {
-        let path = try partitionedPath(specification, partitionCount, importer)
         if let path = try partitionedPath(specification, partitionCount, importer) {
             let directory = try inspected(path)
             return (

@@ -157,7 +157,11 @@ struct PictureFolder {
             #expect(set.description.trainingCount == 18)
             #expect(set.description.classHistogram == [9, 9])
             let all = try set.stored(.training, range: 0..<18)
-            #expect(Set((0..<18).map { Array(all.images[$0 * 24..<($0 + 1) * 24]) }).count == 18)
+            var different: Set<[UInt8]> = []
+            for record in 0..<18 {
+                different.insert(Array(all.images[record * 24..<(record + 1) * 24]))
+            }
+            #expect(different.count == 18)
         }
         let directory = try folder.importer().directory(
             folder.specification { $0.image.badRecords = .skip(count: 2) }, partitionCount: 2)

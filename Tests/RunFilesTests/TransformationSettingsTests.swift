@@ -89,7 +89,7 @@ import Testing
             "[0].random-crop.padding: expected a whole number from 0 to 64"
         ),
         ("random-crop: {}", "[0].random-crop.padding: is required here, but missing"),
-        ("random-crop: {padding: 4, fill: 1}", "[0].random-crop: unknown key \"fill\""),
+        ("random-crop: {padding: 4, fill: 1}", "[0].random-crop.fill: unknown key \"fill\""),
         ("brightness: {factor: 1}", "factor: expected two numbers [A, B] with 0.0 ≤ A ≤ B ≤ 100.0"),
         ("brightness: {factor: [1]}", "factor: expected two numbers"),
         ("brightness: {factor: [2, 1]}", "factor: expected two numbers"),

@@ -99,7 +99,7 @@ extension Setting {
             },
             read: { value, configuration in
                 configuration.data.options.union = try value.list().map(UnionMember.init)
-                configuration.data.source = "union"
+                if !configuration.data.options.union.isEmpty { configuration.data.source = "union" }
             }
         ).withoutFlag,
         Setting(
