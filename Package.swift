@@ -184,8 +184,8 @@ let package = Package(
             dependencies: [
                 "Backends", "Buffers", "CKernels", "Checksums", "ClusterHosts", "ClusterProtocol",
                 "ClusterRuntime",
-                "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "TestSupport",
-                "Threads", "ZeroMQ", "convoy",
+                "CounterRandom", "NeuralNetwork", "Partitions", "Pictures", "RunFiles", "SafeTensors",
+                "TestSupport", "Threads", "ZeroMQ", "convoy",
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests",

@@ -20,6 +20,17 @@ public enum DataSource {
         return try bytesSource(specification).describe()
     }
 
+    /// Returns what a user should know of the records of an imported source, one line each: pictures
+    /// that are taken otherwise than they look, files and records that were left out.
+    public static func remarks(
+        _ specification: DataSpecification, partitionCount: Int, importer: DataImport? = nil
+    ) throws(DataError) -> [String] {
+        guard specification.isCompiled,
+            let path = try partitionedPath(specification, partitionCount, importer)
+        else { return [] }
+        return DataImport.facts(path)?.remarks ?? []
+    }
+
     /// Opens a partitioned directory after every header and every label was checked.
     static func inspected(_ path: String) throws(DataError) -> PartitionDirectory {
         let directory = try PartitionDirectory(path: path)

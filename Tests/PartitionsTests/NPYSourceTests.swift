@@ -347,6 +347,44 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         #expect(error([4, 1, 2, 3], length: 1)?.kind == .sizeMismatch)
     }
 
+    /// A folder is a class, and a file is a series of any length.
+    @Test func seriesLieInFolders() throws {
+        func series(_ count: Int, _ first: Int, channels: Int = 2) -> [UInt8] {
+            npy(
+                "<f8", [channels, count],
+                (0..<channels * count).flatMap { Double(first + $0).bitPattern.littleEndianBytes })
+        }
+        let directory = try TemporaryDirectory()
+        try directory.write(series(5, 0), "train/ok/b.npy")
+        try directory.write(series(2, 100), "train/ok/a.npy")
+        try directory.write(series(4, 200), "train/bad/a.npy")
+        try directory.write([1], "train/bad/note.txt")
+        try directory.write(series(3, 300), "test/ok/c.npy")
+        func read() throws -> ScannedSource {
+            try ScannedSource("npy:\(directory.path)") {
+                $0.series = SeriesOptions(length: 3, stride: 1)
+            }
+        }
+        let source = try read()
+        let table = source.scan.training
+        #expect(source.scan.shape == [2, 1, 3] && source.scan.classNames == ["bad", "ok"])
+        #expect(table.labels == [0, 0, 1, 1, 1] && source.scan.test.labels == [1])
+        #expect(try source.floats(1) == [201, 202, 203, 205, 206, 207])
+        #expect(try source.floats(4) == [2, 3, 4, 7, 8, 9])
+        #expect(try source.floats(0, .test) == [300, 301, 302, 303, 304, 305])
+        #expect(table.name(4) == "train/ok/b.npy@2" && table.group(4) == "train/ok/b.npy")
+        #expect(table.interval(4) == 2..<5)
+        #expect(
+            source.scan.remarks == [
+                "\(directory.path): 1 series are shorter than a window of 3 rows and are left out"
+            ])
+        try directory.write(series(4, 0, channels: 3), "train/ok/c.npy")
+        #expect(dataError { try read() }?.what == "channels of a series")
+        try directory.write(series(4, 0), "train/ok/c.npy")
+        try directory.write(series(4, 0), "test/new/c.npy")
+        #expect(dataError { try read() }?.found == "'new'")
+    }
+
     // MARK: Any bytes
 
     /// For any bytes, reading returns or throws; it never traps.

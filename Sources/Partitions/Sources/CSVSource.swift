@@ -287,12 +287,8 @@ struct LineNumbers {
 
     /// Returns the line of a row.
     subscript(_ row: Int) -> Int {
-        var (low, high) = (0, rows.count)
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if rows[middle] <= row { low = middle } else { high = middle }
-        }
-        return lines[low] + row - rows[low]
+        let index = rows.lastPlace(notAbove: row)
+        return lines[index] + row - rows[index]
     }
 }
 
