@@ -3,7 +3,8 @@ import Partitions
 import TestSupport
 import Testing
 
-/// Transformations of bytes against digests that Scripts/golden/transformations.py computed with Pillow.
+/// Transformations of bytes against digests of Pillow's, by
+/// Scripts/golden/transformations.py.
 @Suite struct PillowTests {
     private static func picture(_ shape: [Int]) -> [UInt8] {
         (0..<shape.reduce(1, *)).map { (index: Int) -> UInt8 in
