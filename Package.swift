@@ -113,8 +113,8 @@ let package = Package(
             name: "convoy",
             dependencies: [
                 "Backends", "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
-                "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "Threads", "ZeroMQ", logging,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "Threads", "ZeroMQ",
+                logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
         // Every function that reads foreign bytes, as a closure, for tests and for the fuzzer.

@@ -60,6 +60,9 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
     /// The number of elements in one image, C · H · W.
     public var elementCount: Int { shape.reduce(1, *) }
 
+    /// Returns the name of a label: that of its class, or its number.
+    public func className(_ label: Int32) -> String { RecordListing.className(label, classNames) }
+
     /// Returns the number of records in a split.
     public func recordCount(_ split: DataSplit) -> Int {
         split == .training ? trainingCount : testCount

@@ -53,7 +53,10 @@ struct PartitionDirectory: Sendable {
     }
 
     /// Checks the header, length, and labels or targets of a partition's file without reading its images.
-    func inspect(_ entry: PartitionManifest.Entry) throws(DataError) {
+    func inspect(_ entry: PartitionManifest.Entry) throws(DataError) { _ = try answers(entry) }
+
+    /// Returns the labels or targets of a partition, after checking its file without reading its images.
+    func answers(_ entry: PartitionManifest.Entry) throws(DataError) -> RecordAnswers {
         let file = try open(entry)
         let header = try tensors { () throws(SafeTensorsError) in
             try SafeTensorsFile.readHeader(file)
@@ -68,13 +71,12 @@ struct PartitionDirectory: Sendable {
                 expected: "\(layout.answers.count) bytes",
                 found: "\(bytes.count)")
         }
-        var failure: DataError?
-        bytes.withUnsafeBytes { buffer in
-            do throws(DataError) { _ = try manifest.answers(buffer, entry, file: file.path) } catch {
-                failure = error
+        let answers = bytes.withUnsafeBytes { buffer in
+            Result { () throws(DataError) in
+                try manifest.answers(buffer, entry, file: file.path)
             }
         }
-        if let failure { throw failure }
+        return try answers.get()
     }
 }
 

@@ -64,8 +64,7 @@ struct EvaluateCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Option(help: "Data set: \(DataSpecification.forms).")
-    var data: String
+    @OptionGroup var data: DataSourceFlags
 
     @Option(
         help: """
@@ -76,11 +75,12 @@ struct EvaluateCommand: ParsableCommand {
 
     func run() throws {
         try Terminal.run { () throws(RunError) -> Int in
+            let source = try data.source()
             let computation = try model.computation()
             let model = try model.load()
             var outputs: [Float] = []
             var labels: [Int32] = []
-            let data = try ModelOptions.open(data: data)
+            let data = try source.open()
             let found = try model.evaluate(data, computation) {
                 guard logits != nil else { return }
                 outputs += $0
