@@ -142,7 +142,8 @@ let package = Package(
         .testTarget(
             name: "PartitionsTests",
             dependencies: [
-                "CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums", "TestSupport",
+                "CLinux", "CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums",
+                "TestSupport",
             ],
             swiftSettings: strict),
         .testTarget(

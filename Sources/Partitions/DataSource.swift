@@ -15,7 +15,8 @@ public enum DataSource {
         _ specification: DataSpecification, partitionCount: Int = 8, importer: DataImport? = nil
     ) throws(DataError) -> DataSetDescription {
         if let path = try partitionedPath(specification, partitionCount, importer) {
-            let directory = try PartitionDirectory(path: path)
+            let directory = try PartitionDirectory(
+                path: path, isCached: specification.isCompiled)
             for split in DataSplit.allCases {
                 for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
             }

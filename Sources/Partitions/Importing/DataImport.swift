@@ -159,6 +159,7 @@ public struct DataImport: Sendable {
         // Whoever waits for the lock finds the set now. After a failure the file has to stay, or two
         // processes would hold locks of two files.
         unlink("\(path).lock")
+        cache.makeRoom(sparing: key)
         return path
     }
 
