@@ -144,7 +144,8 @@ let package = Package(
         .testTarget(
             name: "PartitionsTests",
             dependencies: [
-                "CZlib", "CounterRandom", "Checksums", "Partitions", "Pictures", "SafeTensors", "TestSupport",
+                "CLinux", "CZlib", "CounterRandom", "Checksums", "Partitions", "Pictures", "SafeTensors",
+                "TestSupport",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -15,7 +15,7 @@ public enum DataSource {
         _ specification: DataSpecification, partitionCount: Int = 8, importer: DataImport? = nil
     ) throws(DataError) -> DataSetDescription {
         if let path = try partitionedPath(specification, partitionCount, importer) {
-            return try inspected(path).description
+            return try inspected(path, specification).description
         }
         return try bytesSource(specification).describe()
     }
@@ -32,8 +32,10 @@ public enum DataSource {
     }
 
     /// Opens a partitioned directory after every header and every label was checked.
-    static func inspected(_ path: String) throws(DataError) -> PartitionDirectory {
-        let directory = try PartitionDirectory(path: path)
+    static func inspected(
+        _ path: String, _ specification: DataSpecification
+    ) throws(DataError) -> PartitionDirectory {
+        let directory = try PartitionDirectory(path: path, isCached: specification.isCompiled)
         for split in DataSplit.allCases {
             for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
         }

@@ -16,7 +16,7 @@ extension DataSource {
         transformations: [Transformation] = [], importer: DataImport? = nil
     ) throws(DataError) -> (description: DataSetDescription, partitionRecordCounts: [Int]) {
         if let path = try partitionedPath(specification, partitionCount, importer) {
-            let directory = try inspected(path)
+            let directory = try inspected(path, specification)
             return (
                 try directory.description.transformed(by: transformations),
                 directory.manifest.entries(.training).map(\.records)
