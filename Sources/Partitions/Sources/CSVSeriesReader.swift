@@ -60,6 +60,12 @@ struct CSVSeriesReader {
             sides += files.count == 1 ? parts : [parts[index]]
             try file.requireUnchanged()
         }
+        // A bad row that no window has would go unnoticed.
+        for side in sides {
+            for stretch in side.rows.stretches where stretch.rows.count < options.length {
+                if let bad = side.rows.firstBad(in: stretch.rows) { throw bad }
+            }
+        }
         let classes = plan.targets.isEmpty ? try texts.classes() : nil
         let tables = sides.map { side in
             SeriesWindows(
