@@ -117,7 +117,9 @@ for ((turn = 0; turn < turns; turn++)); do
     give_turn
 done
 
-median() { sort -n "$directory/$1" | awk '{ lines[NR] = $1 } END { print lines[int((NR + 1) / 2)] }'; }
+median() {
+    sort -n "$directory/$1" | awk '{ lines[NR] = $1 } END { print lines[int((NR + 1) / 2)] }'
+}
 row() { # TEXT NAME
     awk -v text="$1" -v ours="$(median "$2-ours")" -v pillow="$(median "$2-pillow")" \
         'BEGIN { printf "%-44s %10.0f %10.0f %8.2f\n", text, ours, pillow, ours / pillow }'

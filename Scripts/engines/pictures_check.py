@@ -241,6 +241,9 @@ def write_jpegs(tool: Tool, directory: Path, name: str, picture: Image.Image) ->
         ("420-restart-progressive", 2, 2, 1, 2, 0, picture), ("ycck", 1, 1, 0, 0, 0, four),
         ("ycck-420", 2, 2, 1, 0, 0, four), ("arithmetic", 2, 2, 0, 0, 1, picture),
     ):
+        # Pillow reads arithmetic codes only where the whole file fits into its buffer.
+        if arithmetic and width * height > 10000:
+            continue
         channels = len(source.getbands())
         line, _ = tool.ask(
             f"jpeg {width} {height} {channels} 75 {across} {down} {progressive} {restart} "
@@ -472,7 +475,7 @@ def main() -> None:
     check_alpha(check, paths)
     resized = [directory / "drawn-420.jpg", directory / "odd-grey.png", directory / "thin-rgb.png",
                directory / "least-rgb.png", directory / "small-lossy-90.webp"]
-    check_resizing(check, resized + given + (paths[::7] if given else []), 7)
+    check_resizing(check, resized + given + (paths[::37] if given else []), 7)
     check_fit(check, [drawn(50, 50, 1), drawn(101, 67, 2), drawn(66, 101, 3), drawn(7, 224, 4),
                       drawn(224, 33, 5), drawn(3, 2, 6)])
     check_turning(check, drawn(21, 13, 8))

@@ -125,7 +125,7 @@ struct RecordSelection {
             }
             names = left
         }
-        try keep(newLabel: { numbers[Int($0)] }) { _, _ in true }
+        try keep(newLabel: { numbers[Int($0)] }, { _, _ in true })
         scan.classNames = names
         scan.classCount = names.count
     }

@@ -120,7 +120,7 @@ public struct DataLineage: Sendable, Codable {
                         specification, files, partitionCount: partitionCount)
             }
             try addPartitions(
-                isWhole ? selected : nil, directory, partition, specification, partitionCount)
+                isWhole ? selected : nil, files, directory, partition, specification, partitionCount)
         }
         for transformation in transformations {
             steps.append(
@@ -215,7 +215,7 @@ public struct DataLineage: Sendable, Codable {
     // MARK: Partitions
 
     private mutating func addPartitions(
-        _ scan: SourceScan?, _ directory: String?, _ partition: Int?,
+        _ scan: SourceScan?, _ files: FileList, _ directory: String?, _ partition: Int?,
         _ specification: DataSpecification, _ partitionCount: Int
     ) throws(DataError) {
         if let partition { try Self.check(partition, below: partitionCount) }
@@ -239,14 +239,14 @@ public struct DataLineage: Sendable, Codable {
                 steps.append(
                     Step(
                         step: "decode",
-                        detail: "\(skipped) records that cannot be decoded are left out, "
+                        detail: "left out because they cannot be decoded: \(skipped), "
                             + "bad-records \(specification.options.image.badRecords)",
                         training: manifest.recordCount(.training),
                         test: manifest.recordCount(.test)))
             }
         }
         guard let partition, let plan else { return }
-        piece = Self.piece(partition, of: plan, records: training[partition], sha256)
+        piece = Self.piece(partition, of: plan, files, records: training[partition], sha256)
     }
 
     private static func check(_ partition: Int, below count: Int) throws(DataError) {
@@ -258,15 +258,19 @@ public struct DataLineage: Sendable, Codable {
     }
 
     private static func piece(
-        _ partition: Int, of plan: ImportPlan, records count: Int, _ sha256: String?
+        _ partition: Int, of plan: ImportPlan, _ list: FileList, records count: Int,
+        _ sha256: String?
     ) -> Piece {
         let records = plan.training[partition]
         let table = plan.table(.training)
         var files: [File] = []
         var places: [String: Int] = [:]
+        let known = Set((0..<list.count).lazy.map(list.name))
         for record in records {
             let name = table.name(record)
-            let file = name.lastIndex(of: "#").map { String(name[..<$0]) } ?? name
+            // The number of a record within its file stands behind the last "#".
+            let end = known.contains(name) ? nil : name.lastIndex(of: "#")
+            let file = end.map { String(name[..<$0]) } ?? name
             if let place = places[file] {
                 files[place].records += 1
             } else {

@@ -280,25 +280,22 @@ public struct DataSetReport: Sendable, Codable {
         }
         if copies.across > 0 {
             warnings.append(
-                "\(copies.across) test records are copies of training records, so the test results "
+                "test records that are copies of training records: \(copies.across), so the test results "
                     + "are too good; filter: {unique: true} leaves copies out")
         }
         if copies.conflicts > 0 {
             warnings.append(
-                "\(copies.conflicts) groups of equal records have different labels; look at the "
+                "groups of equal records with different labels: \(copies.conflicts); look at the "
                     + "examples of copies")
         }
         if copies.training > 0, !isRepeated, copies.training * 100 >= training.records {
             warnings.append(
-                "\(copies.training) training records are copies of others; filter: {unique: true} "
-                    + "leaves them out")
+                "training records that are copies of others: \(copies.training); filter: {unique: "
+                    + "true} leaves them out")
         }
         for (index, channel) in channels.enumerated() where channel.std == 0 {
             warnings.append(
                 "channel \(index) has one value everywhere; normalize would divide by 0")
-        }
-        if !corrupt.isEmpty {
-            warnings.append("\(corrupt.count) records cannot be decoded and are left out")
         }
         return warnings
     }
