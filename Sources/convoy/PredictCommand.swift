@@ -166,7 +166,8 @@ struct PredictCommand: ParsableCommand {
 
     private func show(_ number: Int, _ label: Int32?, _ found: Model.Prediction, _ model: Model) {
         let list = found.probabilities.map { JSONText.number($0) }.joined(separator: ",")
-        let name = model.input.classNames == nil
+        let name =
+            model.input.classNames == nil
             ? "" : "\"name\":\(JSONText.string(model.input.name(ofClass: found.label))),"
         Terminal.show(
             "{\"record\":\(number),\"class\":\(found.label),\(name)"

@@ -51,8 +51,10 @@ extension Integration {
         private func expected(_ configuration: RunConfiguration, steps: Int) throws -> String {
             let own = DataImport(cache: DataCache(directory: "\(directory.path)/own"), threadCount: 1)
             var plain = configuration
-            plain.data.source = "partitions:" + (try own.directory(
-                configuration.data.specification(), partitionCount: configuration.data.partitions))
+            plain.data.source =
+                "partitions:"
+                + (try own.directory(
+                    configuration.data.specification(), partitionCount: configuration.data.partitions))
             plain.data.options = SourceOptions()
             return try SerialTrainer(plain).weights(afterSteps: steps)
         }
@@ -147,8 +149,10 @@ extension Integration {
             try write(count: 10)
             var plain = try configuration(steps: 3)
             let own = DataImport(cache: DataCache(directory: "\(directory.path)/own"))
-            plain.data.source = "partitions:" + (try own.directory(
-                plain.data.specification(), partitionCount: 5))
+            plain.data.source =
+                "partitions:"
+                + (try own.directory(
+                    plain.data.specification(), partitionCount: 5))
             plain.data.options = SourceOptions()
             let trainer = try Trainer(plain)
             let model = try trainer.model()

@@ -26,10 +26,11 @@ final class StreamedRun {
         records = RunRecords("\(directory.path)/\(name)")
         endpoint = "tcp://127.0.0.1:\(try TCP.freePort())"
         let logs = "\(directory.path)/\(name)"
-        coordinator = try Command([
-            "coordinator", "--config", file, "--run-dir", records.directory.path,
-            "--listen", endpoint, "--log-file", "\(logs)-coordinator-1.jsonl",
-        ], environment: environment)
+        coordinator = try Command(
+            [
+                "coordinator", "--config", file, "--run-dir", records.directory.path,
+                "--listen", endpoint, "--log-file", "\(logs)-coordinator-1.jsonl",
+            ], environment: environment)
         server = try Command([
             "server", "--coordinator", endpoint, "--log-file", "\(logs)-server.jsonl",
         ])

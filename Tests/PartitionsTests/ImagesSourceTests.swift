@@ -76,7 +76,8 @@ struct PictureFolder {
         #expect(set.description.classNames == ["a", "a-b", "b"])
         #expect(set.description.classHistogram == [3, 1, 3])
         #expect(set.description.shape == [1, 4, 6])
-        let facts = try #require(DataImport.facts(folder.importer().directory(folder.specification(), partitionCount: 1)))
+        let facts = try #require(
+            DataImport.facts(folder.importer().directory(folder.specification(), partitionCount: 1)))
         #expect(facts.remarks.contains { $0.contains("1 *.txt") && $0.contains("1 hidden") })
     }
 
