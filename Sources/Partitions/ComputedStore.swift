@@ -31,6 +31,7 @@ private final class ComputedStore: RecordStore {
     }
 
     var recordCount: Int { source.description.recordCount(split) }
+    var isReadFromFiles: Bool { source.isReadFromFiles }
 
     func gather(
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
@@ -65,6 +66,10 @@ private final class ComputedStore: RecordStore {
                 }
             }
         }
+    }
+
+    func announce(_ records: UnsafeBufferPointer<UInt64>) {
+        source.announce(split, records: records)
     }
 
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {

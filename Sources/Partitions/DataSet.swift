@@ -5,7 +5,7 @@
 ///
 /// Threading: any number of threads may use a data set at once.
 public final class DataSet: Sendable {
-    /// The default limit on partitions kept in memory, in bytes.
+    /// The default limit on partitions kept in memory, in bytes: 192 MiB.
     public static let defaultMemoryLimitByteCount = 192 << 20
 
     /// The source of the data, as the user wrote it.
@@ -62,7 +62,8 @@ public final class DataSet: Sendable {
         importer: DataImport? = nil
     ) throws(DataError) -> DataSet {
         if let path = try DataSource.partitionedPath(specification, partitionCount, importer) {
-            let directory = try PartitionDirectory(path: path)
+            let directory = try PartitionDirectory(
+                path: path, isCached: specification.isCompiled)
             return partitioned(
                 directory, description: directory.description, place: directory.path,
                 specification: specification, memoryLimitByteCount: memoryLimitByteCount)
@@ -150,7 +151,7 @@ public final class DataSet: Sendable {
             let path = try DataImport(cache: cache).find(
                 specification, partitionCount: partitionCount)
         else { return nil }
-        let directory = try PartitionDirectory(path: path)
+        let directory = try PartitionDirectory(path: path, isCached: true)
         return partitioned(
             directory, description: directory.description, place: directory.path,
             specification: specification, memoryLimitByteCount: memoryLimitByteCount)
@@ -245,6 +246,8 @@ public final class DataSet: Sendable {
     ///
     /// Shapes: `images` [count, C, H, W], `labels` [count], `targets` [count, targetCount].
     /// Pixels stored as bytes become value / 255 by true division; stored floats stay unchanged.
+    /// A data set that mixes records is read for training by `Microbatch`, which has second labels;
+    /// here it is a programming error.
     ///
     /// - Parameters:
     ///   - split: the split to read from.
@@ -292,6 +295,20 @@ public final class DataSet: Sendable {
             pipeline.start(image, position: position, of: batch)
         }
         pipeline.finish(batch)
+    }
+
+    /// The number of bytes of a record's image as it is stored.
+    var storedImageByteCount: Int {
+        pipeline.inputShape.reduce(1, *) * description.elementType.byteCount
+    }
+
+    /// Whether some training records are read from files.
+    var isReadFromFiles: Bool { training.isReadFromFiles }
+
+    /// Announces that these records will be read soon. Where they are on a disk, the system begins to
+    /// read them into its cache; nothing waits for it, and no result depends on it.
+    func announce(_ split: DataSplit, records: UnsafeBufferPointer<UInt64>) {
+        store(split).announce(records)
     }
 
     /// Reads records in the given order into new arrays, for tools and tests.

@@ -1,3 +1,4 @@
+import Synchronization
 import Threads
 
 /// The state that the loader's thread and its callers share.
@@ -45,9 +46,20 @@ final class LoaderCore: Sendable {
     private let orders: OrderCache
     private let buffers: [Microbatch]
     private let monitor: Monitor<State>
+    /// The number of steps that records are announced ahead of the microbatch read last.
+    private let stepsAhead: Int
+    /// The last step that was announced for each virtual worker; only the loader's thread uses it.
+    private let announced: Mutex<[Int]>
+
+    /// The bytes of records that are announced and not yet read, about.
+    private static let announcedByteCount = 8 << 20
 
     init(dataSet: DataSet, plan: BatchPlan, bufferCount: Int) {
         self.dataSet = dataSet
+        // The ring holds about two microbatches for each virtual worker of this process.
+        let share = (bufferCount + 1) / 2 * plan.microbatchCapacity * dataSet.storedImageByteCount
+        stepsAhead = min(64, max(2, Self.announcedByteCount / max(1, share)))
+        announced = Mutex(Array(repeating: -1, count: plan.virtualWorkerCount))
         orders = OrderCache(plan: plan)
         buffers = (0..<bufferCount).map {
             Microbatch(
@@ -133,6 +145,24 @@ final class LoaderCore: Sendable {
                 isGood = false
             }
             monitor.change { $0.slots[index] = isGood ? .ready(key) : .free }
+            if isGood { announce(after: key) }
+        }
+    }
+
+    /// Announces the records of the steps after a microbatch, as far as that has not been done.
+    private func announce(after key: Key) {
+        guard dataSet.isReadFromFiles else { return }
+        let last = key.step + stepsAhead
+        let known = announced.withLock { announced in
+            defer { announced[key.virtualWorker] = last }
+            return announced[key.virtualWorker]
+        }
+        // After a loss, steps are computed again.
+        let first = known > last ? key.step + 1 : max(key.step + 1, known + 1)
+        for step in first..<last + 1 {
+            orders.records(step: step, virtualWorker: key.virtualWorker).withUnsafeBufferPointer {
+                dataSet.announce(.training, records: $0)
+            }
         }
     }
 

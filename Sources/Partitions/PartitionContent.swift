@@ -9,6 +9,10 @@ final class PartitionContent: Sendable {
     let layout: PartitionManifest.Layout
     /// Whether the partition can be loaded again from a disk after it was dropped from memory.
     let isOnDisk: Bool
+    /// What the system said of the file; nil for bytes from elsewhere.
+    let stamp: ReadOnlyFile.Stamp?
+    /// The SHA-256 of the file in hexadecimal.
+    let sha256: String
 
     /// Checks a partition's file against its manifest.
     ///
@@ -39,6 +43,8 @@ final class PartitionContent: Sendable {
         self.bytes = bytes
         self.layout = layout
         isOnDisk = supplied.isOnDisk
+        stamp = supplied.stamp
+        sha256 = entry.sha256
         imagesOffset = layout.images.lowerBound
     }
 

@@ -6,10 +6,15 @@ import SafeTensors
 struct PartitionDirectory: Sendable {
     let path: String
     let manifest: PartitionManifest
+    /// Keeps a set of the cache from being removed; nil for any other directory.
+    private let claim: SetClaim?
 
     /// Opens a directory and reads its manifest.
-    init(path: String) throws(DataError) {
+    ///
+    /// - Parameter isCached: whether the directory lies in the cache of imported sets.
+    init(path: String, isCached: Bool = false) throws(DataError) {
         self.path = path
+        claim = isCached ? SetClaim(path, isExclusive: false) : nil
         try requireDirectory(path, holding: PartitionManifest.fileName)
         manifest = try PartitionManifest.read(path: "\(path)/\(PartitionManifest.fileName)")
     }
@@ -62,21 +67,7 @@ struct PartitionDirectory: Sendable {
             try SafeTensorsFile.readHeader(file)
         }
         let layout = try manifest.layout(header, entry, file: file.path)
-        let bytes = try reading { () throws(SystemCallError) in
-            try file.bytes(at: layout.answers.lowerBound, byteCount: layout.answers.count)
-        }
-        guard bytes.count == layout.answers.count else {
-            throw DataError(
-                .truncated, file: file.path, what: "labels or targets",
-                expected: "\(layout.answers.count) bytes",
-                found: "\(bytes.count)")
-        }
-        let answers = bytes.withUnsafeBytes { buffer in
-            Result { () throws(DataError) in
-                try manifest.answers(buffer, entry, file: file.path)
-            }
-        }
-        return try answers.get()
+        return try manifest.answers(file, layout, entry)
     }
 }
 

@@ -1,4 +1,3 @@
-import Checksums
 import SafeTensors
 
 /// Provides a data set as partition files for other hosts.
@@ -30,7 +29,8 @@ public final class PartitionExport {
         _ specification: DataSpecification, partitionCount: Int, importer: DataImport? = nil
     ) throws(DataError) {
         if let path = try DataSource.partitionedPath(specification, partitionCount, importer) {
-            let directory = try PartitionDirectory(path: path)
+            let directory = try PartitionDirectory(
+                path: path, isCached: specification.isCompiled)
             catalog = PartitionCatalog(
                 description: directory.description, manifest: directory.manifest)
             source = .directory(directory)
@@ -85,17 +85,7 @@ public final class PartitionExport {
     ) throws(DataError) -> Int {
         let entry = directory.manifest.entry(reference)
         let file = try directory.open(entry)
-        var hash = SHA256()
-        var offset = 0
-        while offset < file.byteCount {
-            let slice = try reading { () throws(SystemCallError) in
-                try file.bytes(at: offset, byteCount: PartitionRendering.sliceByteCount)
-            }
-            guard !slice.isEmpty else { break }
-            hash.update(data: slice)
-            offset += slice.count
-        }
-        let found = hexadecimal(hash.finalize())
+        let found = try file.sha256()
         guard found == entry.sha256 else { throw entry.mismatch(file: file.path, found: found) }
         return file.byteCount
     }

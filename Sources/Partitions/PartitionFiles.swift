@@ -7,7 +7,12 @@ protocol PartitionFiles: Sendable {
     var manifest: PartitionManifest { get }
     /// Returns a whole file after comparing it with its entry's SHA-256.
     func load(_ reference: PartitionReference) throws(DataError) -> SuppliedPartition
-    /// Opens a file that was loaded before and is on a disk.
+    /// Opens the file on a disk and returns what `check` makes of it; nil where no disk keeps the
+    /// partition. A file that `check` refuses is brought again where that is possible.
+    func checked<Value>(
+        _ reference: PartitionReference, _ check: (ReadOnlyFile) throws(DataError) -> Value
+    ) throws(DataError) -> Value?
+    /// Opens a file that was loaded or checked before and is on a disk.
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile
 }
 
@@ -19,6 +24,8 @@ public struct SuppliedPartition: Sendable {
     public let name: String
     /// Whether the bytes can be read again without the network.
     public let isOnDisk: Bool
+    /// What the system said of the file; nil for bytes from elsewhere.
+    var stamp: ReadOnlyFile.Stamp?
 
     /// Creates a value from its parts.
     public init(bytes: [UInt8], name: String, isOnDisk: Bool) {
@@ -36,7 +43,15 @@ extension PartitionDirectory: PartitionFiles {
             try file.bytes(at: 0, byteCount: file.byteCount)
         }
         try manifest.verify(bytes, entry, file: file.path)
-        return SuppliedPartition(bytes: bytes, name: file.path, isOnDisk: true)
+        var supplied = SuppliedPartition(bytes: bytes, name: file.path, isOnDisk: true)
+        supplied.stamp = file.stamp
+        return supplied
+    }
+
+    func checked<Value>(
+        _ reference: PartitionReference, _ check: (ReadOnlyFile) throws(DataError) -> Value
+    ) throws(DataError) -> Value? {
+        try check(open(manifest.entry(reference)))
     }
 
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile {

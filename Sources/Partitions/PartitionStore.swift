@@ -1,4 +1,5 @@
 import SafeTensors
+import Synchronization
 
 /// The records of one split of a partitioned data set.
 final class PartitionStore: RecordStore {
@@ -12,6 +13,10 @@ final class PartitionStore: RecordStore {
     private let elementType: DataSetDescription.ElementType
     /// The number of targets of a record; 0 for records with labels.
     private let targetCount: Int
+    /// The number of bytes of a stored image.
+    private let imageByteCount: Int
+    /// Memory for single images, as much as calls used at once so far.
+    private let buffers = Mutex<[[UInt8]]>([])
 
     init(cache: PartitionCache, split: DataSplit) {
         let manifest = cache.files.manifest
@@ -23,39 +28,20 @@ final class PartitionStore: RecordStore {
         recordCount = starts.last!
         elementCount = manifest.elementCount
         elementType = manifest.dtype
+        imageByteCount = manifest.elementCount * manifest.dtype.byteCount
         targetCount = manifest.targets ?? 0
     }
+
+    var isReadFromFiles: Bool { cache.hasFiles }
 
     func gather(
         _ records: UnsafeBufferPointer<UInt64>, images: UnsafeMutablePointer<Float>,
         labels: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Float>?
     ) throws(DataError) {
-        var current = -1
-        var access: PartitionCache.Access?
-        for (position, record) in records.enumerated() {
-            let partition = partition(of: Int(record))
-            if partition != current {
-                access = try cache.access(firstPartition + partition)
-                current = partition
-            }
-            let index = Int(record) - starts[partition]
-            let destination = images + position * elementCount
-            switch access! {
-            case .memory(let content):
-                content.image(
-                    index, elementCount: elementCount, type: elementType, into: destination)
-                content.answers.write(
-                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
-            case .file(let file, let layout, let known):
-                let bytes = try imageBytes(index, of: file, layout)
-                bytes.withUnsafeBytes {
-                    decodeImage(
-                        $0.baseAddress!, elementCount: elementCount, type: elementType,
-                        into: destination)
-                }
-                known.write(
-                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
-            }
+        try visit(records, labels: labels, targets: targets) { position, image in
+            decodeImage(
+                image, elementCount: elementCount, type: elementType,
+                into: images + position * elementCount)
         }
     }
 
@@ -63,7 +49,10 @@ final class PartitionStore: RecordStore {
         _ records: UnsafeBufferPointer<UInt64>, labels: UnsafeMutablePointer<Int32>,
         targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
     ) throws(DataError) {
-        let size = elementCount * elementType.byteCount
+        announce(records)
+        // Memory for an image from a file, used again by the next call.
+        var image = buffers.withLock { $0.popLast() } ?? [UInt8](repeating: 0, count: imageByteCount)
+        defer { buffers.withLock { $0.append(image) } }
         var current = -1
         var access: PartitionCache.Access?
         for (position, record) in records.enumerated() {
@@ -73,33 +62,62 @@ final class PartitionStore: RecordStore {
                 current = partition
             }
             let index = Int(record) - starts[partition]
+            let answers: RecordAnswers
             switch access! {
             case .memory(let content):
-                content.answers.write(
-                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
-                content.withImage(index, byteCount: size) { body(position, $0) }
-            case .file(let file, let layout, let known):
-                let bytes = try imageBytes(index, of: file, layout)
-                known.write(
-                    index, to: position, labels: labels, targets: targets, targetCount: targetCount)
-                bytes.withUnsafeBytes { body(position, $0.baseAddress!) }
+                answers = content.answers
+                content.withImage(index, byteCount: imageByteCount) { body(position, $0) }
+            case .file(let open):
+                answers = open.partition.answers
+                access = try read(index, 1, of: partition, open, into: &image)
+                image.withUnsafeBytes { body(position, $0.baseAddress!) }
             }
+            answers.write(
+                index, to: position, labels: labels, targets: targets, targetCount: targetCount)
         }
     }
 
+    func announce(_ records: UnsafeBufferPointer<UInt64>) {
+        guard cache.hasFiles else { return }
+        var current = -1
+        var open: OpenPartition?
+        // Records that lie side by side in a file are announced as one stretch.
+        var stretch = 0..<0
+        for record in records {
+            let partition = partition(of: Int(record))
+            if partition != current {
+                open?.file.willNeed(stretch)
+                stretch = 0..<0
+                open = cache.openPartition(firstPartition + partition)
+                current = partition
+            }
+            guard let open else { continue }
+            let place = open.place(
+                Int(record) - starts[partition], imageByteCount: imageByteCount)
+            if stretch.upperBound == place.lowerBound {
+                stretch = stretch.lowerBound..<place.upperBound
+            } else {
+                open.file.willNeed(stretch)
+                stretch = place
+            }
+        }
+        open?.file.willNeed(stretch)
+    }
+
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
-        let size = elementCount * elementType.byteCount
         var images: [UInt8] = []
         var labels: [Int32] = []
-        images.reserveCapacity(range.count * size)
+        images.reserveCapacity(range.count * imageByteCount)
         for (partition, local) in pieces(range) {
             switch try cache.access(firstPartition + partition) {
             case .memory(let content):
-                images += content.storedImages(local, imageByteCount: size)
+                images += content.storedImages(local, imageByteCount: imageByteCount)
                 labels += content.answers.labels(local)
-            case .file(let file, let layout, let known):
-                for index in local { images += try imageBytes(index, of: file, layout) }
-                labels += known.labels(local)
+            case .file(let open):
+                var part = [UInt8](repeating: 0, count: local.count * imageByteCount)
+                try read(local.lowerBound, local.count, of: partition, open, into: &part)
+                images += part
+                labels += open.partition.answers.labels(local)
             }
         }
         return (images, labels)
@@ -110,7 +128,7 @@ final class PartitionStore: RecordStore {
         for (partition, local) in pieces(range) {
             switch try cache.access(firstPartition + partition) {
             case .memory(let content): labels += content.answers.labels(local)
-            case .file(_, _, let known): labels += known.labels(local)
+            case .file(let open): labels += open.partition.answers.labels(local)
             }
         }
         return labels
@@ -122,8 +140,8 @@ final class PartitionStore: RecordStore {
             switch try cache.access(firstPartition + partition) {
             case .memory(let content):
                 targets += content.answers.targets(local, targetCount: targetCount)
-            case .file(_, _, let known):
-                targets += known.targets(local, targetCount: targetCount)
+            case .file(let open):
+                targets += open.partition.answers.targets(local, targetCount: targetCount)
             }
         }
         return targets
@@ -140,22 +158,42 @@ final class PartitionStore: RecordStore {
         }
     }
 
-    /// Returns the stored bytes of image `index` of a partition's file.
-    private func imageBytes(
-        _ index: Int, of file: ReadOnlyFile, _ layout: PartitionManifest.Layout
-    ) throws(DataError) -> [UInt8] {
-        let size = elementCount * elementType.byteCount
-        let bytes = try reading { () throws(SystemCallError) in
-            try file.bytes(at: layout.images.lowerBound + index * size, byteCount: size)
+    /// Reads stored images from `index` on, `count` of them, into the whole of `bytes`. A file that
+    /// was written to since it was compared with its SHA-256 is compared again.
+    ///
+    /// - Returns: the way to read the partition from now on.
+    /// - Throws: what is wrong with the file now; `changed` for one that changes all the time.
+    @discardableResult
+    private func read(
+        _ index: Int, _ count: Int, of partition: Int, _ open: OpenPartition,
+        into bytes: inout [UInt8]
+    ) throws(DataError) -> PartitionCache.Access {
+        var open = open
+        for _ in 0..<Self.maximumAttemptCount {
+            var result: Result<Bool, DataError> = .success(false)
+            bytes.withUnsafeMutableBytes { buffer in
+                do throws(DataError) {
+                    let isGood = try open.read(index, imageByteCount: imageByteCount, into: buffer)
+                    result = .success(isGood)
+                } catch {
+                    result = .failure(error)
+                }
+            }
+            if try result.get() { return .file(open) }
+            cache.forget(firstPartition + partition, open.partition)
+            switch try cache.access(firstPartition + partition) {
+            case .memory(let content):
+                let images = index..<index + count
+                bytes = Array(content.storedImages(images, imageByteCount: imageByteCount))
+                return .memory(content)
+            case .file(let again): open = again
+            }
         }
-        guard bytes.count == size else {
-            throw DataError(
-                .truncated, file: file.path, what: "image \(index)", expected: "\(size) bytes",
-                found: "\(bytes.count)",
-                advice: "the file changed while it was in use; copy it again")
-        }
-        return bytes
+        throw CheckedPartition.changed(open.file.path)
     }
+
+    /// The number of attempts to read from a file that is written to.
+    private static let maximumAttemptCount = 3
 
     /// Returns the last partition that starts at or before `record`; that partition is not empty.
     private func partition(of record: Int) -> Int {

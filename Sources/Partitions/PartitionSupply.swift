@@ -10,6 +10,12 @@ public protocol PartitionSupply: AnyObject, Sendable {
     /// Returns the path of a partition's file on this host's disk. A file that has disappeared is
     /// fetched again.
     func path(_ reference: PartitionReference) throws(DataError) -> String
+    /// Waits until a partition is on this host's disk, and returns what `check` makes of the file at
+    /// that path. A file that `check` refuses is brought again. Nil where no disk keeps partitions;
+    /// they are then only to be had by `partition(_:)`.
+    func checked<Value>(
+        _ reference: PartitionReference, _ check: (String) throws(DataError) -> Value
+    ) throws(DataError) -> Value?
     /// Waits until these partitions are on this host, or until it is certain that they cannot be
     /// kept here.
     ///
@@ -22,6 +28,13 @@ public protocol PartitionSupply: AnyObject, Sendable {
     func expect(_ references: [PartitionReference])
 }
 
+extension PartitionSupply {
+    /// Nil: without another rule, no disk keeps partitions.
+    public func checked<Value>(
+        _ reference: PartitionReference, _ check: (String) throws(DataError) -> Value
+    ) throws(DataError) -> Value? { nil }
+}
+
 /// A supply seen as the files of a partitioned data set.
 struct SuppliedFiles: PartitionFiles {
     let manifest: PartitionManifest
@@ -29,6 +42,14 @@ struct SuppliedFiles: PartitionFiles {
 
     func load(_ reference: PartitionReference) throws(DataError) -> SuppliedPartition {
         try supply.partition(reference)
+    }
+
+    func checked<Value>(
+        _ reference: PartitionReference, _ check: (ReadOnlyFile) throws(DataError) -> Value
+    ) throws(DataError) -> Value? {
+        try supply.checked(reference) { (path) throws(DataError) in
+            try check(try reading { () throws(SystemCallError) in try ReadOnlyFile(path: path) })
+        }
     }
 
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile {

@@ -12,7 +12,7 @@ public enum PartitionVerifier {
 
     /// Compares every file with the manifest: SHA-256, header, labels and histogram.
     ///
-    /// Memory: one partition at a time.
+    /// Memory: the labels or targets of one partition.
     ///
     /// - Throws: the first disagreement, or the reason when a file cannot be read.
     public static func verify(directory path: String) throws(DataError) -> Report {
@@ -22,9 +22,9 @@ public enum PartitionVerifier {
         for split in DataSplit.allCases {
             for index in directory.manifest.entries(split).indices {
                 let reference = PartitionReference(split, index)
-                byteCount += try PartitionContent(
-                    directory.load(reference), reference, manifest: directory.manifest
-                ).byteCount
+                let file = try directory.open(directory.manifest.entry(reference))
+                _ = try CheckedPartition(file, reference, manifest: directory.manifest)
+                byteCount += file.byteCount
                 partitionCount += 1
             }
         }

@@ -3,6 +3,8 @@
 /// Threading: any number of threads may use a store at once.
 protocol RecordStore: AnyObject, Sendable {
     var recordCount: Int { get }
+    /// Whether some records are read from files when they are asked for.
+    var isReadFromFiles: Bool { get }
 
     /// Writes the images of `records` as Float [count, C, H, W], and their labels [count] or
     /// targets [count, targetCount].
@@ -18,6 +20,9 @@ protocol RecordStore: AnyObject, Sendable {
         targets: UnsafeMutablePointer<Float>?, _ body: (Int, UnsafeRawPointer) -> Void
     ) throws(DataError)
 
+    /// Announces that these records will be read soon, so that a disk may begin. Nothing waits.
+    func announce(_ records: UnsafeBufferPointer<UInt64>)
+
     /// Returns the stored bytes of the images, and the labels, of a range of records.
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32])
 
@@ -30,6 +35,10 @@ protocol RecordStore: AnyObject, Sendable {
 }
 
 extension RecordStore {
+    var isReadFromFiles: Bool { false }
+
+    func announce(_ records: UnsafeBufferPointer<UInt64>) {}
+
     func targets(_ range: Range<Int>) throws(DataError) -> [Float] { [] }
 }
 

@@ -19,6 +19,12 @@ struct DataFlags: ParsableArguments {
     @Option(help: "Bytes of streamed partitions to keep.")
     var cacheBytes: Int = PartitionDiskCache.defaultByteLimit
 
+    @Option(
+        help: ArgumentHelp(
+            "Bytes of partitions that a worker keeps in memory; it reads the others as it goes.",
+            valueName: "bytes"))
+    var dataMemory: Int = DataSet.defaultMemoryLimitByteCount
+
     /// Refuses flags that contradict one another or are out of range.
     private func check() throws(RunError) {
         if streamData, !dataRoot.isEmpty {
@@ -28,6 +34,9 @@ struct DataFlags: ParsableArguments {
         }
         guard cacheBytes >= 1 << 20 else {
             throw .usage("--cache-bytes: expected at least 1048576 (1 MiB), found \(cacheBytes)")
+        }
+        guard dataMemory >= 0 else {
+            throw .usage("--data-memory: expected at least 0 bytes, found \(dataMemory)")
         }
         if let cache, cache.isEmpty { throw .usage("--cache: expected a directory, found nothing") }
     }
@@ -42,6 +51,9 @@ struct DataFlags: ParsableArguments {
         if cacheBytes != PartitionDiskCache.defaultByteLimit {
             arguments += ["--cache-bytes", "\(cacheBytes)"]
         }
+        if dataMemory != DataSet.defaultMemoryLimitByteCount {
+            arguments += ["--data-memory", "\(dataMemory)"]
+        }
         return arguments
     }
 
@@ -53,6 +65,7 @@ struct DataFlags: ParsableArguments {
         options.roots = dataRoot
         options.cacheDirectory = cache ?? Self.defaultCache
         options.cacheByteLimit = cacheBytes
+        options.memoryByteLimit = dataMemory
         return options
     }
 

@@ -62,6 +62,27 @@ extension Integration {
             #expect(few.exitCode == 64 && few.errors.contains("--cache-bytes"), "\(few)")
         }
 
+        /// A worker that keeps no partition in memory reads its own directory, or what was streamed,
+        /// and ends with the bits of one that keeps all.
+        @Test func dataLargerThanMemory() throws {
+            let data = try SampleData().write(to: directory)
+            let partitioned = "\(directory.path)/partitioned"
+            let made = try Command.run([
+                "partition", "--data", data, "--partitions", "5", "--output", partitioned,
+            ])
+            try #require(made.exitCode == 0, "\(made)")
+            let configuration = try RunConfiguration.sample("partitions:\(partitioned)", steps: 13)
+                .with(workers: 2, servers: 1)
+            let expected = try SerialTrainer(configuration).weights(afterSteps: 13)
+            for (name, flags) in [("own", []), ("streamed", ["--stream-data", "--cache", cache])] {
+                let run = try TrainRun(
+                    configuration, in: directory, name, flags: flags + ["--data-memory", "0"])
+                #expect(try run.weights() == expected, "\(name)")
+            }
+            let none = try Command.run(["train", "--data-memory", "-1"])
+            #expect(none.exitCode == 64 && none.errors.contains("--data-memory"), "\(none)")
+        }
+
         /// Another data set of equal path and shape is reported and not used.
         @Test func otherData() throws {
             let data = try SampleData().write(to: directory)

@@ -53,6 +53,7 @@ final class ComputeCore: Sendable {
     /// Receives results, on a compute thread.
     private let report: @Sendable (ComputePool.Result) -> Void
     private let times = Mutex(ComputeTimes())
+    private let waits = Mutex(DataWaits())
     private let currentStep = Atomic(0)
     /// The virtual workers of the current step that were finished since such ones were last handed
     /// to the loader.
@@ -100,6 +101,17 @@ final class ComputeCore: Sendable {
         times.withLock { times in
             defer { times = ComputeTimes() }
             return times
+        }
+    }
+
+    /// Returns the waits of the epoch before the one that a step belongs to, once; nil when that step
+    /// belongs to the same epoch or nothing was computed.
+    func takeWaits(before step: Step?) -> DataWaits? {
+        let epoch = step.map { material.batchPlan.epoch(ofStep: $0.value) }
+        return waits.withLock { waits in
+            guard let known = waits.epoch, known != epoch else { return nil }
+            defer { waits = DataWaits() }
+            return waits
         }
     }
 
@@ -192,6 +204,10 @@ final class ComputeCore: Sendable {
             times.virtualWorkerCount += 1
             times.computeNanoseconds += end - loaded
             times.inputNanoseconds += loaded - begin
+        }
+        let epoch = material.batchPlan.epoch(ofStep: task.step.value)
+        waits.withLock {
+            $0.add(task.step, of: epoch, input: loaded - begin, compute: end - loaded)
         }
         hand(virtualWorker, of: task, sum, totals, finalFrom: 0)
         prefetch(after: task.step, virtualWorker)

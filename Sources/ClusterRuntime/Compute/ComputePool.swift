@@ -87,6 +87,10 @@ final class ComputePool: Sendable {
     /// Returns the times since the last call.
     func takeTimes() -> ComputeTimes { core.takeTimes() }
 
+    /// Returns the waits for data of an epoch that ended before this step, once; nil for the present
+    /// epoch, whatever it is, at the end of the work.
+    func takeWaits(before step: Step?) -> DataWaits? { core.takeWaits(before: step) }
+
     /// Ends the threads after the work in hand, and waits for them.
     func stop() {
         core.stop()

@@ -16,6 +16,8 @@ package struct DataOptions: Sendable {
     package var cacheDirectory: String?
     /// The limit on the size of the cache, in bytes.
     package var cacheByteLimit = PartitionDiskCache.defaultByteLimit
+    /// The limit on partitions kept in memory, in bytes.
+    package var memoryByteLimit = DataSet.defaultMemoryLimitByteCount
 
     /// Creates options that allow every directory and have no cache.
     package init() {}
@@ -47,7 +49,9 @@ struct DataOpening {
             let catalog = try stream.catalog()
             source.log.info("the data is streamed from the coordinator")
             return try checked(
-                DataSet.open(catalog, specification: specification, supply: stream))
+                DataSet.open(
+                    catalog, specification: specification, supply: stream,
+                    memoryLimitByteCount: options.memoryByteLimit))
         } catch {
             throw RunError(error)
         }
@@ -84,7 +88,7 @@ struct DataOpening {
                 // What would have to be decoded first is streamed: one host decodes for all.
                 let known = try DataSet.openKnown(
                     specification, partitionCount: configuration.data.partitions,
-                    cache: DataCache.standard)
+                    memoryLimitByteCount: options.memoryByteLimit, cache: DataCache.standard)
                 guard let known else {
                     throw DataError(
                         .unreadable, file: "\(specification)", what: "decoded records",
@@ -97,7 +101,9 @@ struct DataOpening {
             let own = try LocalPartitions(path: specification.location)
             let stream = stream(own: own)
             let dataSet = try checked(
-                DataSet.open(own.catalog, specification: specification, supply: stream))
+                DataSet.open(
+                    own.catalog, specification: specification, supply: stream,
+                    memoryLimitByteCount: options.memoryByteLimit))
             adopt(stream)
             return dataSet
         } catch {

@@ -1,4 +1,5 @@
 import ClusterProtocol
+import Glibc
 import Logging
 import Partitions
 import RunFiles
@@ -127,10 +128,38 @@ final class PartitionStream: PartitionSupply {
             }
             try bring([reference])
         }
-        throw DataError(
+        throw notFound(reference)
+    }
+
+    /// The error for a partition that is never found as it was stored.
+    private func notFound(_ reference: PartitionReference) -> DataError {
+        DataError(
             .checksumMismatch, file: cache?.directory ?? "\(reference)", what: "\(reference)",
             expected: "to be found as it was stored", found: "something else each time",
             advice: "give a larger --cache-bytes, or check the disk")
+    }
+
+    func checked<Value>(
+        _ reference: PartitionReference, _ check: (String) throws(DataError) -> Value
+    ) throws(DataError) -> Value? {
+        let sha256 = try catalog().sha256(reference)
+        for _ in 0..<Self.maximumAttemptCount {
+            if let path = ownPath(reference) {
+                do throws(DataError) { return try check(path) } catch {
+                    refuseOwn(reference, error)
+                }
+            }
+            if let path = cache?.find(sha256) {
+                do throws(DataError) { return try check(path) } catch {
+                    // Another process may have removed the file in the meantime.
+                    if access(path, F_OK) == 0 { refuseCached(reference, sha256, "\(error)") }
+                }
+            }
+            guard monitor.change({ $0.isDiskUsable }) else { return nil }
+            monitor.change { _ = $0.here.remove(reference) }
+            try bring([reference])
+        }
+        throw notFound(reference)
     }
 
     func path(_ reference: PartitionReference) throws(DataError) -> String {
@@ -204,15 +233,20 @@ final class PartitionStream: PartitionSupply {
     private func ownPartition(_ reference: PartitionReference) -> SuppliedPartition? {
         guard let own, !monitor.change({ $0.notOwn.contains(reference) }) else { return nil }
         do throws(DataError) { return try own.load(reference) } catch {
-            monitor.change { state in
-                state.notOwn.insert(reference)
-                state.here.remove(reference)
-            }
-            source.log.warning(
-                "a partition of the data directory cannot be used; it is fetched",
-                metadata: [LogKey.errorDetail: "\(error)"])
+            refuseOwn(reference, error)
             return nil
         }
+    }
+
+    /// Takes note that a partition of the own directory cannot be used.
+    private func refuseOwn(_ reference: PartitionReference, _ error: DataError) {
+        monitor.change { state in
+            state.notOwn.insert(reference)
+            state.here.remove(reference)
+        }
+        source.log.warning(
+            "a partition of the data directory cannot be used; it is fetched",
+            metadata: [LogKey.errorDetail: "\(error)"])
     }
 
     /// Returns a partition from the cache; nil when the cache lacks it. A damaged file is removed.
@@ -234,6 +268,15 @@ final class PartitionStream: PartitionSupply {
         } catch {
             detail = "\(error)"
         }
+        refuseCached(reference, sha256, detail)
+        return nil
+    }
+
+    /// Removes a damaged partition from the cache.
+    private func refuseCached(
+        _ reference: PartitionReference, _ sha256: String, _ detail: String
+    ) {
+        guard let cache else { return }
         cache.remove(sha256)
         monitor.change { state in
             state.here.remove(reference)
@@ -245,6 +288,5 @@ final class PartitionStream: PartitionSupply {
                 LogKey.path: "\(cache.path(sha256))", LogKey.partition: "\(reference)",
                 LogKey.errorDetail: "\(detail)",
             ])
-        return nil
     }
 }

@@ -266,7 +266,8 @@ final class MemberLoop {
                 material, links: links,
                 compute: .init(
                     dataSet: dataSet, frozen: prepared.frozen, threadCount: settings.threadCount,
-                    makeEngine: settings.makeEngine, report: { mailbox.post(.computed($0)) }))
+                    makeEngine: settings.makeEngine, report: { mailbox.post(.computed($0)) },
+                    log: log))
         }
         let ready = Ready(
             dataFingerprint: prepared.dataSet?.description.fingerprint,

@@ -1,5 +1,6 @@
 import Buffers
 import ClusterProtocol
+import Logging
 import Partitions
 import RunFiles
 import ZeroMQ
@@ -21,6 +22,7 @@ final class WorkerRuntime {
         var makeEngine: EngineMaker?
         /// Receives results, on a compute thread.
         var report: @Sendable (ComputePool.Result) -> Void
+        var log: Logger
     }
 
     private let material: RunMaterial
@@ -59,6 +61,7 @@ final class WorkerRuntime {
     /// Ends the compute threads and closes all connections.
     func close() {
         pool?.stop()
+        tellWaits(before: nil)
         pool = nil
         links.close()
     }
@@ -96,6 +99,7 @@ final class WorkerRuntime {
             sums = [:]
         case .compute(let step, let nodes):
             guard let training = weights.training(at: step) else { return }
+            tellWaits(before: step)
             pool?.compute(step: step, nodes: nodes, weights: training)
         case .contribute(let contribution):
             try contribute(contribution)
@@ -222,6 +226,12 @@ final class WorkerRuntime {
     }
 
     // MARK: Speed
+
+    /// Logs how long the compute threads waited for data in the epoch that has ended.
+    private func tellWaits(before step: Step?) {
+        guard let waits = pool?.takeWaits(before: step) else { return }
+        compute.log.info("waited for data", metadata: waits.metadata)
+    }
 
     /// Returns a heartbeat with the times since the last call.
     func takeHeartbeat(generation: Generation, step: Step) -> Heartbeat {

@@ -6,22 +6,41 @@ import SafeTensors
 /// The place on this host's disk where imported data sets lie: a directory for each, named by a key
 /// that follows from the contents of the source's files, its options and the decoders.
 ///
-/// A directory appears whole or not at all. Several processes may use a cache at once.
+/// A directory appears whole or not at all. Several processes may use a cache at once. When an import
+/// makes the cache larger than its limit, the sets that were not used for longest are removed, but
+/// never one that a process has open.
 public struct DataCache: Sendable {
+    /// The default limit on the size of the cache, in bytes: 50 GiB.
+    public static let defaultByteLimit = 50 << 30
+    /// The environment variable that gives another limit, in bytes.
+    public static let byteLimitVariable = "CONVOY_DATA_CACHE_BYTES"
+
     /// The directory of the cache.
     public let directory: String
+    /// The limit on the size of all sets, in bytes. A set that is larger by itself stays until the
+    /// next import.
+    public let byteLimit: Int
 
     /// Creates a cache in a directory, which need not exist yet.
-    public init(directory: String) { self.directory = directory }
+    public init(directory: String, byteLimit: Int = defaultByteLimit) {
+        self.directory = directory
+        self.byteLimit = byteLimit
+    }
 
     /// The user's cache: `convoy/data` below `XDG_CACHE_HOME`, or below `~/.cache` where that is not
-    /// set; nil without a home directory.
+    /// set; nil without a home directory. `CONVOY_DATA_CACHE_BYTES` may give its limit; a text that is
+    /// no number of at least 0 is ignored.
     public static var standard: DataCache? {
         func variable(_ name: String) -> String? {
             getenv(name).map { String(cString: $0) }.flatMap { $0.hasPrefix("/") ? $0 : nil }
         }
         let base = variable("XDG_CACHE_HOME") ?? variable("HOME").map { "\($0)/.cache" }
-        return base.map { DataCache(directory: "\($0)/convoy/data") }
+        let limit = getenv(byteLimitVariable).flatMap { Int(String(cString: $0)) }
+        return base.map {
+            DataCache(
+                directory: "\($0)/convoy/data",
+                byteLimit: limit.flatMap { $0 >= 0 ? $0 : nil } ?? defaultByteLimit)
+        }
     }
 
     /// The error for a host without a cache.

@@ -176,6 +176,7 @@ public struct DataImport: Sendable {
         // processes would hold locks of two files.
         unlink("\(path).lock")
         completion?(facts)
+        cache.makeRoom(sparing: key)
         return path
     }
 

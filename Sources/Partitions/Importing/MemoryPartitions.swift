@@ -53,6 +53,10 @@ final class MemoryPartitions: PartitionFiles {
             bytes: bytes(reference), name: manifest.entry(reference).file, isOnDisk: false)
     }
 
+    func checked<Value>(
+        _ reference: PartitionReference, _ check: (ReadOnlyFile) throws(DataError) -> Value
+    ) throws(DataError) -> Value? { nil }
+
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile {
         preconditionFailure("\(reference) is in memory and was never dropped from it")
     }

@@ -194,6 +194,10 @@ struct RecordSelection {
                 "\(scan.test.count) of them")
         }
         let table = scan.training
+        if rule.by == .hash || rule.by == .stratified, table.count > 0, table.interval(0) != nil {
+            // Windows that overlap would be on both sides.
+            throw bad("split", "split of windows", "by: series or by: time", rule.canonicalText)
+        }
         var isTest: [Bool?]
         switch rule.by {
         case .hash:

@@ -1,0 +1,39 @@
+import ClusterProtocol
+import Logging
+import RunFiles
+
+/// The time that the compute threads of a worker waited for data, or read it themselves, in an epoch.
+///
+/// The first step that a worker computes in an epoch stands alone: partitions are then loaded or
+/// compared with their SHA-256.
+struct DataWaits: Sendable {
+    /// The epoch; nil before its first step.
+    private(set) var epoch: Int?
+    private var firstStep: Step?
+    private var firstNanoseconds: Int64 = 0
+    private var inputNanoseconds: Int64 = 0
+    private var computeNanoseconds: Int64 = 0
+
+    /// Adds the times of a virtual worker in a step, in nanoseconds.
+    mutating func add(_ step: Step, of epoch: Int, input: Int64, compute: Int64) {
+        if self.epoch == nil { (self.epoch, firstStep) = (epoch, step) }
+        if step == firstStep {
+            firstNanoseconds += input
+        } else {
+            inputNanoseconds += input
+            computeNanoseconds += compute
+        }
+    }
+
+    /// The waits as values of a line in the log. Times of several threads are added up.
+    var metadata: Logger.Metadata {
+        let total = Double(max(1, inputNanoseconds + computeNanoseconds))
+        let percent = (Double(inputNanoseconds) / total * 10_000).rounded() / 100
+        return [
+            LogKey.epoch: "\(epoch ?? 0)",
+            LogKey.dataWait: "\(inputNanoseconds / 1_000_000)",
+            LogKey.dataWaitPercent: "\(percent)",
+            LogKey.dataFirstWait: "\(firstNanoseconds / 1_000_000)",
+        ]
+    }
+}
