@@ -89,7 +89,11 @@ public final class DataSet: Sendable {
             images.count == labels.count * size,
             "\(images.count) bytes, expected \(labels.count) records of \(shape)")
         func table(_ images: [UInt8], _ labels: [Int32]) -> MemoryTable {
-            MemoryTable(bytes: images, labels: labels, recordByteCount: size, segments: [])
+            MemoryTable(
+                bytes: images, labels: labels, recordByteCount: size,
+                segments: [
+                    SourceSegment(file: name, labelFile: name, recordCount: labels.count)
+                ])
         }
         let plan = try ImportPlan(
             SourceScan(

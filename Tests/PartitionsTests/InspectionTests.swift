@@ -124,7 +124,7 @@ import Testing
                 == (try set.stored(.training, range: 0..<9)).labels)
         let lineage = try DataLineage(
             specification("partitions:\(output)"), partitionCount: 8, partition: 1)
-        #expect(lineage.training == [4, 5] && lineage.test == [2], "\(lineage)")
+        #expect(lineage.training == [5, 4] && lineage.test == [2], "\(lineage)")
         #expect(lineage.steps.isEmpty)
         #expect(lineage.piece?.files.map(\.name) == ["training-00001.safetensors"])
         #expect(lineage.piece?.sha256?.count == 64)
@@ -188,7 +188,7 @@ import Testing
         #expect(
             lineage.inputs.map(\.training) == [9, 9] && lineage.inputs.map(\.weight) == [1, 2])
         #expect(lineage.steps.map(\.step) == ["spread", "union"])
-        #expect(lineage.training == [13, 14] && lineage.test == [1])
+        #expect(lineage.training == [14, 13] && lineage.test == [1])
     }
 
     // MARK: Report
