@@ -34,27 +34,6 @@ struct ModelOptions: ParsableArguments {
 
     /// Reads the model.
     func load() throws(RunError) -> Model { try Model(contentsOf: checkpoint, isAveraged: ema) }
-
-    /// Opens a data set.
-    ///
-    /// - Parameters:
-    ///   - data: the specification.
-    ///   - partitionCount: the number of partitions of the training records.
-    /// - Throws: `.usage` for a specification that is not valid; `.data` for data that cannot be
-    ///   opened.
-    static func open(
-        data: String, partitionCount: Int = 1
-    ) throws(RunError) -> DataSet {
-        let specification: DataSpecification
-        do throws(DataError) { specification = try DataSpecification(data) } catch {
-            throw .usage("--data: \(error)")
-        }
-        do throws(DataError) {
-            return try DataSet.open(specification, partitionCount: partitionCount)
-        } catch {
-            throw RunError(error)
-        }
-    }
 }
 
 /// The command `convoy evaluate`, which computes loss and accuracy on the test records.

@@ -34,25 +34,32 @@ struct PredictCommand: ParsableCommand {
     @Option(help: "So many classes a file, the most probable first.")
     var top: Int = 3
 
-    @Option(help: "In place of files, a data set: \(DataSpecification.forms).")
-    var data: String?
+    /// A data set in place of files.
+    @OptionGroup var source: DataSourceFlags
 
     @Option(help: "With --data the number of a test record, from 0; may be given several times.")
     var record: [Int] = []
 
     func run() throws {
         try Terminal.run { () throws(RunError) -> Int in
-            guard files.isEmpty != (data == nil) else {
+            let hasData = source.data != nil || source.options.config != nil
+            guard files.isEmpty == hasData else {
                 throw .usage(
                     "expected picture files, or --data with --record, found "
                         + (files.isEmpty ? "neither" : "both"))
             }
             guard top >= 1 else { throw .usage("--top: expected at least 1, found \(top)") }
-            guard data != nil || record.isEmpty else { throw .usage("--record goes with --data") }
+            guard hasData != record.isEmpty else {
+                throw .usage("--data and --record go together: a data set, and numbers of its records")
+            }
+            guard hasData || source.options.imageSize == nil else {
+                throw .usage("--image-size goes with --data: the checkpoint says what files become")
+            }
             let computation = try model.computation()
             let model = try model.load()
-            if let data { return try predictRecords(of: data, model, computation) }
-            return try predictFiles(model, computation)
+            return try hasData
+                ? predictRecords(of: source.source().open(), model, computation)
+                : predictFiles(model, computation)
         }
     }
 
@@ -136,9 +143,8 @@ struct PredictCommand: ParsableCommand {
     // MARK: Records
 
     private func predictRecords(
-        of data: String, _ model: Model, _ computation: Model.Computation
+        of data: DataSet, _ model: Model, _ computation: Model.Computation
     ) throws(RunError) -> Int {
-        let data = try ModelOptions.open(data: data)
         // The records before the first one that does not exist are shown.
         let range = 0..<data.description.testCount
         let numbers = Array(record.prefix { range.contains($0) })
