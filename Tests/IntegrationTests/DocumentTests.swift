@@ -64,7 +64,7 @@ import Testing
     private static let commands = [
         "train", "coordinator", "server", "worker", "evaluate", "predict", "features", "models", "partition",
         "data list", "data inspect", "data explain", "data take", "verify", "launch", "stop", "monitor",
-        "status", "doctor", "keygen", "bench step", "bench exchange",
+        "status", "doctor", "keygen", "bench step", "bench exchange", "bench transformations",
     ]
 
     /// The flags that a text names.
@@ -76,6 +76,8 @@ import Testing
     private static let foreign: Set = [
         "filter", "skip-build", "build-tests", "static-swift-stdlib", "product", "scratch-path",
         "package-path", "batch", "signal", "build-arg", "entrypoint", "master", "now", "no-kill",
+        // GNU tar's.
+        "sort", "hard-dereference", "sparse",
         // The example in <doc:Extending>.
         "warm-up-steps",
     ]

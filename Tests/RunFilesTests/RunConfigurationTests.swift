@@ -57,7 +57,7 @@ import Testing
               series: {length: 16, stride: 4, by: machine, time: t, gap: 0.5, label-at: majority}
               labels: {map: {scratch: defect}, drop: [unknown]}
               filter: {labels: [ok], min-size: [4, 5], unique: true}
-              split: {test: 0.25, group: "m(\\d+)"}
+              split: {test: 0.25, group: 'm(\\d+)'}
               sample: {fraction: 0.5}
               union: []
               transformations:
