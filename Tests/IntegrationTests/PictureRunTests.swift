@@ -39,7 +39,7 @@ extension Integration {
                   partitions: 5
                   image: {size: 12, channels: 1, filter: bicubic, fit: crop}
                   split: {test: 0.25, by: hash}
-                  transformations: [{random-crop: {padding: 2}}, alternating-flip]
+                  transformations: [{random-crop: {padding: 2}}, alternating-flip, {normalize: {mean: [0.45], std: [0.25]}}]
                 training: {steps: \(steps), epochs: 100, batch-size: 16}
                 """
             var configuration = try RunConfiguration.parse(text, fileName: "pictures.yaml")
@@ -109,7 +109,7 @@ extension Integration {
 
         @Test func filesArePredicted() throws {
             try write()
-            let configuration = try configuration(steps: 60).with(workers: 2, servers: 0)
+            let configuration = try configuration(steps: 200).with(workers: 2, servers: 0)
             let run = try TrainRun(
                 configuration, in: directory, "run", environment: environment)
             _ = try run.weights()
