@@ -113,8 +113,8 @@ let package = Package(
             name: "convoy",
             dependencies: [
                 "Backends", "Buffers", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "CounterRandom",
-                "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "Threads", "ZeroMQ", logging,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "Threads", "ZeroMQ",
+                logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
         // Every function that reads foreign bytes, as a closure, for tests and for the fuzzer.
@@ -122,7 +122,7 @@ let package = Package(
             name: "ReaderHarness",
             dependencies: [
                 "Buffers", "CZlib", "ClusterHosts", "ClusterProtocol", "ClusterRuntime", "NeuralNetwork",
-                "Partitions", "RunFiles", "SafeTensors", "StrictYAML", "ZeroMQ",
+                "Partitions", "Pictures", "RunFiles", "SafeTensors", "StrictYAML", "ZeroMQ",
             ], path: "Tests/ReaderHarness", swiftSettings: strict),
         .testTarget(
             name: "ReaderTests", dependencies: ["ReaderHarness"], swiftSettings: strict),
@@ -137,12 +137,14 @@ let package = Package(
             name: "CounterRandomTests", dependencies: ["CounterRandom"], swiftSettings: strict),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
         .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
-        .testTarget(name: "PicturesTests", dependencies: ["Pictures"], swiftSettings: strict),
+        .testTarget(
+            name: "PicturesTests", dependencies: ["Checksums", "Pictures"], exclude: ["Golden"],
+            swiftSettings: strict),
         .testTarget(name: "SafeTensorsTests", dependencies: ["SafeTensors"], swiftSettings: strict),
         .testTarget(
             name: "PartitionsTests",
             dependencies: [
-                "CLinux", "CZlib", "CounterRandom", "Partitions", "SafeTensors", "Checksums",
+                "CLinux", "CZlib", "CounterRandom", "Checksums", "Partitions", "Pictures", "SafeTensors",
                 "TestSupport",
             ],
             swiftSettings: strict),
@@ -163,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "RunFilesTests",
             dependencies: [
-                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles",
+                "Buffers", "ClusterProtocol", "CounterRandom", "NeuralNetwork", "Partitions", "Pictures",
+                "RunFiles",
                 "SafeTensors", "TestSupport", "Threads",
             ], swiftSettings: strict),
         .testTarget(
@@ -183,8 +186,8 @@ let package = Package(
             dependencies: [
                 "Backends", "Buffers", "CKernels", "Checksums", "ClusterHosts", "ClusterProtocol",
                 "ClusterRuntime",
-                "CounterRandom", "NeuralNetwork", "Partitions", "RunFiles", "SafeTensors", "TestSupport",
-                "Threads", "ZeroMQ", "convoy",
+                "CounterRandom", "NeuralNetwork", "Partitions", "Pictures", "RunFiles", "SafeTensors",
+                "TestSupport", "Threads", "ZeroMQ", "convoy",
             ], swiftSettings: strict),
         .testTarget(
             name: "ClusterSimulationTests",

@@ -6,8 +6,8 @@
 #   gunpoint       a hand's path with and without a gun: 50 + 150 series of 150 values, 2 classes
 #   basicmotions   accelerometer and gyroscope of a watch: 40 + 40 series of 6 x 100 values, 4 classes
 #   italypowerdemand   a day's power demand: 67 + 1029 series of 24 values, 2 classes
-# with train_x.npy, test_x.npy (float32 [N, channels, time]), train_y.npy, test_y.npy (int32 [N], from
-# 0) and classes.txt, a class a line. Then:   convoy train --config Cluster/trace.yaml
+# with train_x.npy, test_x.npy (float32 [N, channels, 1, time]), train_y.npy, test_y.npy (int32 [N],
+# from 0) and classes.txt, a class a line. Then:   convoy train --config Cluster/trace.yaml
 #
 # Trace comes from the package tslearn 0.10.0 (0.4 MB), the others from aeon 1.6.0 (6 MB), both on
 # PyPI; nothing of them is executed. The series are those of the UCR and UEA archives
@@ -18,7 +18,7 @@ set -euo pipefail
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/fetch-wheel.sh" fetch-series
 
 directory=${1:-data/series}
-checksum=cbd31850501f9cc02c7fdc00395622b42aa4b1e103d8f0b7ea47fddb501ed93b
+checksum=e1f52ec3778a97ec46e096390c3d578777315b6332d3ec78a95e64df112200c5
 sets="trace, gunpoint, basicmotions and italypowerdemand"
 
 if ! start_directory "$directory" "$checksum"; then
@@ -92,7 +92,7 @@ def read_ts(text):
         labels.append(classes.index(label))
         values += [number for row in rows for number in row]
     ((channels, length),) = shapes
-    return classes, (len(labels), channels, length), values, labels
+    return classes, (len(labels), channels, 1, length), values, labels
 
 
 with zipfile.ZipFile(tslearn) as wheel:
@@ -100,10 +100,10 @@ with zipfile.ZipFile(tslearn) as wheel:
 with zipfile.ZipFile(io.BytesIO(cached)) as archive:
     splits = []
     for split in ("train", "test"):
-        # [N, time, 1], which has the order of [N, 1, time]; classes count from 1.
+        # [N, time, 1], which has the order of [N, 1, 1, time]; classes count from 1.
         (count, length, _), values = read_npy(archive.read(f"X_{split}.npy"))
         _, labels = read_npy(archive.read(f"y_{split}.npy"))
-        splits.append((split, (count, 1, length), values, [label - 1 for label in labels]))
+        splits.append((split, (count, 1, 1, length), values, [label - 1 for label in labels]))
     write("trace", ["1", "2", "3", "4"], splits)
 
 with zipfile.ZipFile(aeon) as wheel:

@@ -7,13 +7,17 @@
 #   libzmq3-dev            ZeroMQ, what processes talk over
 #   libdnnl-dev            oneDNN, the fast compute backend
 #   libssl-dev             SHA-256 (libcrypto)
+#   libjpeg-dev            reads JPEG pictures
+#   libpng-dev             reads and writes PNG pictures
+#   libwebp-dev            reads WebP pictures
 #   pkg-config             finds libraries for the Swift package manager
 #   zlib1g-dev             reads gzip data sets
 #   dataset-fashion-mnist  the data set of a run without arguments
 set -euo pipefail
 
 swift_page=https://www.swift.org/install/linux
-packages=(libzmq3-dev libdnnl-dev libssl-dev pkg-config zlib1g-dev dataset-fashion-mnist)
+packages=(libzmq3-dev libdnnl-dev libssl-dev libjpeg-dev libpng-dev libwebp-dev pkg-config zlib1g-dev
+    dataset-fashion-mnist)
 required_swift=6.1
 
 fail() {

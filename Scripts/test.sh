@@ -3,11 +3,13 @@
 #
 # Installs missing packages and runs every test on a release build; then the tests of NeuralNetwork
 # on a build without oneDNN, the bits of every C kernel on several processors
-# (Scripts/engines/kernels.sh), a run on four hosts (Scripts/engines/hosts.sh), a run with intruders
-# (Scripts/bench/intruders.sh), files of Keras there and back (Scripts/engines/weights.sh), and half
-# a minute of fuzzing (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules
-# of .swift-format, and the scripts where shellcheck is installed. Flags, for instance
-# --filter ZeroMQTests, go to the first run of tests.
+# (Scripts/engines/kernels.sh), the pixels of pictures beside Pillow's
+# (Scripts/engines/pictures.sh), own data beside what other tools read (Scripts/engines/data.sh), a run
+# on four hosts (Scripts/engines/hosts.sh), a run with intruders (Scripts/bench/intruders.sh), files of
+# Keras there and back (Scripts/engines/weights.sh), and half a minute of fuzzing
+# (Scripts/bench/fuzz.sh). With CI=true warnings are errors. Also checks the rules of .swift-format,
+# and the scripts where shellcheck is installed. Flags, for instance --filter ZeroMQTests, go to the
+# first run of tests.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -39,6 +41,12 @@ CONVOY_ONEDNN=off CONVOY_ONLY=NeuralNetwork swift test -c release \
 
 section "kernels"
 Scripts/engines/kernels.sh
+
+section "pictures"
+Scripts/engines/pictures.sh --quick
+
+section "data"
+CONVOY=.build/release/convoy Scripts/engines/data.sh --quick
 
 section "hosts"
 Scripts/engines/hosts.sh --quick

@@ -12,7 +12,7 @@
 #   --only NAME    trace, gunpoint, basicmotions or italypowerdemand; may be repeated
 #   --quick        one seed and few epochs: to see whether all runs, not to quote; compares nothing
 #
-# CONVOY=PROGRAM measures that program and builds nothing. Takes some half an hour on 2 cores.
+# CONVOY=PROGRAM measures that program and builds nothing. Takes some ten minutes on 2 cores.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
 set -euo pipefail
 
@@ -28,7 +28,7 @@ extra=()
 while (($# > 0)); do
     if [[ $1 == --quick ]]; then
         seeds=1
-        extra=(--epochs 3)
+        extra=(--epochs 6)
         shift
         continue
     fi

@@ -11,7 +11,7 @@
 #   --data DIR     where the pictures are, or are put (data/solar)
 #   --epochs N     in place of those of Cluster/solar.yaml
 #   --no-torch     leaves PyTorch out
-#   --quick        one seed, two epochs: to see whether all runs, not to quote; compares nothing
+#   --quick        one seed, three epochs: to see whether all runs, not to quote; compares nothing
 #
 # CONVOY=PROGRAM measures that program and builds nothing.
 # shellcheck disable=SC2034,SC2154 # common.sh reads what is set here, and sets what is read
@@ -37,7 +37,7 @@ while (($# > 0)); do
         continue
         ;;
     --quick)
-        is_quick=yes seeds=1 epochs=2
+        is_quick=yes seeds=1 epochs=3
         shift
         continue
         ;;

@@ -83,7 +83,9 @@ class HDF5Source:
                 pixels = values.astype(np.float32)
             require_finite(pixels, self.path, what, first)
         elif values.dtype.kind in "iub":
-            pixels = values.astype(np.uint8) if values.dtype.kind == "b" else values
+            # Truth values are 0 and 1; signed bytes are what they say, other than Spark's.
+            narrow = {"b": np.uint8, "i": np.int64}.get(values.dtype.kind, values.dtype)
+            pixels = values.astype(narrow)
             try:
                 pixels = pixel_values(pixels)
             except ValueError as error:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401  (registers WebP)
 
 from .refusal import Refusal, first_line
 
@@ -22,6 +22,8 @@ LARGEST_FILE = 1 << 28
 MOST_PIXELS = 1 << 26
 _ORIENTATION = 274
 
+# Formats are registered before threads ask for them.
+Image.preinit()
 # The limits here are those that count.
 Image.MAX_IMAGE_PIXELS = None
 warnings.simplefilter("ignore")

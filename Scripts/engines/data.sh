@@ -51,7 +51,7 @@ torch_python() {
     (
         # shellcheck disable=SC2034 # environments.sh reads it
         bench=data
-        # shellcheck source=Scripts/bench/peers/environments.sh
+        # shellcheck source=Scripts/bench/peers/environments.sh disable=SC1091
         source "$root/Scripts/bench/peers/environments.sh"
         prepare_environment torch >&2
         echo "$cache/torch/bin/python"

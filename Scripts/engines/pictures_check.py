@@ -204,8 +204,8 @@ def write_pngs(directory: Path) -> list[Path]:
                         before.append((b"tRNS", struct.pack(">H", rows[0][0])))
                     elif kind == 2 and variant == 1:
                         before.append((b"tRNS", struct.pack(">3H", *rows[0][:3])))
-                    name = f"kind{kind}-{bits}bit-{'adam7' if interlaced else 'plain'}-{variant}.png"
-                    path = directory / name
+                    order = "adam7" if interlaced else "plain"
+                    path = directory / f"kind{kind}-{bits}bit-{order}-{variant}.png"
                     path.write_bytes(png(width, height, bits, kind, rows, interlaced, before, seed))
                     paths.append(path)
     return paths
@@ -241,6 +241,9 @@ def write_jpegs(tool: Tool, directory: Path, name: str, picture: Image.Image) ->
         ("420-restart-progressive", 2, 2, 1, 2, 0, picture), ("ycck", 1, 1, 0, 0, 0, four),
         ("ycck-420", 2, 2, 1, 0, 0, four), ("arithmetic", 2, 2, 0, 0, 1, picture),
     ):
+        # Pillow reads arithmetic codes only where the whole file fits into its buffer.
+        if arithmetic and width * height > 10000:
+            continue
         channels = len(source.getbands())
         line, _ = tool.ask(
             f"jpeg {width} {height} {channels} 75 {across} {down} {progressive} {restart} "
@@ -302,8 +305,8 @@ def check_decoding(check: Check, paths: list[Path]) -> None:
             check.same(f"{path.name} {mode}", answer, reference(path, mode))
         with Image.open(path) as picture:
             line, _ = check.tool.ask(f"probe {path}")
-            width, height = picture.size
-            check.require(f"{path.name}: the probe", f"width {width} height {height} " in line, line)
+            sides = "width {} height {} ".format(*picture.size)
+            check.require(f"{path.name}: the probe", sides in line, line)
         if wide:
             check.refused(path.name, check.tool.decode(path, "L"), "grey PNG of 16 bits")
             with Image.open(path) as picture:
@@ -437,6 +440,12 @@ def check_bad_files(check: Check, picture: Image.Image) -> None:
     broken = bytearray(kinds["a.png"])
     broken[60] ^= 1
     refused("bit.png", bytes(broken), "error")
+    path = directory / "scans.jpg"
+    grey = picture.convert("L")
+    check.tool.ask(f"jpeg {grey.width} {grey.height} 1 90 1 1 2 0 0 {path}", grey.tobytes())
+    check.refused(path.name, check.tool.decode(path, "L"), "a JPEG of few scans")
+    check.refused("a bound of pixels", check.tool.decode(directory / "a.png", "L", most=3071),
+                  "expected at most 3071 pixels, found 64 by 48 pixels")
     path = directory / "png.jpg"
     path.write_bytes(kinds["a.png"])
     check.same("a PNG named .jpg", check.tool.decode(path, "RGB"), picture)
@@ -466,7 +475,7 @@ def main() -> None:
     check_alpha(check, paths)
     resized = [directory / "drawn-420.jpg", directory / "odd-grey.png", directory / "thin-rgb.png",
                directory / "least-rgb.png", directory / "small-lossy-90.webp"]
-    check_resizing(check, resized + given + (paths[::7] if given else []), 7)
+    check_resizing(check, resized + given + (paths[::37] if given else []), 7)
     check_fit(check, [drawn(50, 50, 1), drawn(101, 67, 2), drawn(66, 101, 3), drawn(7, 224, 4),
                       drawn(224, 33, 5), drawn(3, 2, 6)])
     check_turning(check, drawn(21, 13, 8))

@@ -15,7 +15,7 @@ void convoy_rgb_row(const uint8_t *rgb, uint8_t *out, size_t count, int32_t chan
         memcpy(out, rgb, 3 * count);
         return;
     }
-    for (size_t x = 0; x < count; x++) out[x] = convoy_grey(rgb[3 * x], rgb[3 * x + 1], rgb[3 * x + 2]);
+    for (size_t x = 0; x < count; x++, rgb += 3) out[x] = convoy_grey(rgb[0], rgb[1], rgb[2]);
 }
 
 static void write_colour(uint8_t *out, size_t x, const uint8_t rgb[3], int32_t channels) {

@@ -191,8 +191,8 @@ static void read_header(struct reader *reader) {
     }
 }
 
-/// Runs `body` until it returns or escapes. The reader belongs to the caller: setjmp leaves undefined
-/// what changes in the variables of the function that calls it.
+/// Runs `body` until it returns or escapes. The reader belongs to the caller, for setjmp leaves
+/// undefined what changes in the variables of the function that calls it.
 static int run(struct reader *reader, void (*body)(struct reader *)) {
     if (setjmp(reader->escape) == 0) body(reader);
     if (reader->is_created) jpeg_destroy_decompress(&reader->jpeg);

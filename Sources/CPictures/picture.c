@@ -75,7 +75,7 @@ int convoy_check_size(const struct convoy_picture_facts *facts, int64_t maximum_
     convoy_fail(failure, CONVOY_PICTURE_TOO_LARGE, -1, expected, "%lld by %lld pixels",
                 (long long)facts->width, (long long)facts->height);
     return convoy_advise(failure, is_long ? "make the picture smaller"
-                                          : "make the picture smaller, or raise the limit of pixels");
+                                          : "make it smaller, or raise the limit of pixels");
 }
 
 int convoy_reserve_pixels(convoy_picture_scratch *scratch, const struct convoy_picture_facts *facts,

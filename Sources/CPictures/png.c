@@ -115,8 +115,8 @@ static void read_header(struct reader *reader) {
     facts->orientation = orientation(reader->source);
 }
 
-/// Runs `body` until it returns or escapes. The reader belongs to the caller: setjmp leaves undefined
-/// what changes in the variables of the function that calls it.
+/// Runs `body` until it returns or escapes. The reader belongs to the caller, for setjmp leaves
+/// undefined what changes in the variables of the function that calls it.
 static int run(struct reader *reader, void (*body)(struct reader *)) {
     if (setjmp(reader->escape) == 0) body(reader);
     png_destroy_read_struct(&reader->png, &reader->info, NULL);

@@ -245,8 +245,8 @@ struct pixels {
     size_t stride;
 };
 
-/// Resizes rows horizontally. A row that ends too near to the end of memory is copied first, for the
-/// functions read a few bytes beyond it.
+/// Resizes rows horizontally. A row that ends too near to the end of memory is copied first, for
+/// the functions read a few bytes beyond it.
 static void run_horizontally(convoy_picture_scratch *scratch, const struct convoy_resize *resize,
                              struct pixels from, size_t row_count, uint8_t *out,
                              size_t out_stride) {

@@ -38,8 +38,8 @@ struct convoy_weights {
 /// Resizes ROW_GROUP rows of pixels horizontally. Rows may be equal, and then the outputs are too.
 typedef void convoy_horizontal(const uint8_t *const rows[ROW_GROUP], uint8_t *const out[ROW_GROUP],
                                const struct convoy_weights *weights, int32_t count);
-/// Computes one row of `byte_count` bytes from rows at distances of `stride`, of which `from` is the
-/// first one that place `place` of the weights needs.
+/// Computes one row of `byte_count` bytes from rows at distances of `stride`, of which `from` is
+/// the first one that place `place` of the weights needs.
 typedef void convoy_vertical(const uint8_t *from, size_t stride, uint8_t *out, size_t byte_count,
                              const struct convoy_weights *weights, int32_t place);
 

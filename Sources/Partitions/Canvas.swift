@@ -106,8 +106,8 @@ struct Canvas<Element> {
         swap(channels: channels, height: newHeight, width: newWidth)
     }
 
-    /// Sets a part of the image, which must lie within it unless it is empty, to the same part of `source`, or to
-    /// `zero` without a source.
+    /// Sets a part of the image, which must lie within it unless it is empty, to the same part of
+    /// `source`, or to `zero` without a source.
     func fill(
         _ rows: Range<Int>, _ columns: Range<Int>, from source: UnsafePointer<Element>?,
         zero: Element

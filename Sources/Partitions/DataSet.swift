@@ -242,6 +242,8 @@ public final class DataSet: Sendable {
     ///
     /// Shapes: `images` [count, C, H, W], `labels` [count], `targets` [count, targetCount].
     /// Pixels stored as bytes become value / 255 by true division; stored floats stay unchanged.
+    /// A data set that mixes records is read for training by `Microbatch`, which has second labels;
+    /// here it is a programming error.
     ///
     /// - Parameters:
     ///   - split: the split to read from.

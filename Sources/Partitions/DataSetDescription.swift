@@ -36,6 +36,8 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
     /// The fingerprint before the last call of `transformed(by:)`; nil when `fingerprint` covers no
     /// transformation.
     public private(set) var sourceFingerprint: String?
+    /// The shape [C, H, W] before any transformation; nil when it is the same as `shape`.
+    public private(set) var storedShape: [Int]?
 
     /// Creates the description of a data set without transformations.
     public init(
@@ -57,6 +59,9 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
 
     /// The number of elements in one image, C · H · W.
     public var elementCount: Int { shape.reduce(1, *) }
+
+    /// Returns the name of a label: that of its class, or its number.
+    public func className(_ label: Int32) -> String { RecordListing.className(label, classNames) }
 
     /// Returns the number of records in a split.
     public func recordCount(_ split: DataSplit) -> Int {
@@ -80,6 +85,7 @@ public struct DataSetDescription: Sendable, Codable, Hashable {
         guard !transformations.isEmpty else { return self }
         var copy = self
         let names = transformations.map(\.canonicalText).joined(separator: "\n")
+        if shape != copy.shape { copy.storedShape = storedShape ?? copy.shape }
         copy.shape = shape
         copy.sourceFingerprint = sourceFingerprint ?? fingerprint
         copy.fingerprint = hexadecimal(SHA256.hash(data: Array("\(fingerprint)\n\(names)".utf8)))

@@ -15,14 +15,31 @@ public enum DataSource {
         _ specification: DataSpecification, partitionCount: Int = 8, importer: DataImport? = nil
     ) throws(DataError) -> DataSetDescription {
         if let path = try partitionedPath(specification, partitionCount, importer) {
-            let directory = try PartitionDirectory(
-                path: path, isCached: specification.isCompiled)
-            for split in DataSplit.allCases {
-                for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
-            }
-            return directory.description
+            return try inspected(path, specification).description
         }
         return try bytesSource(specification).describe()
+    }
+
+    /// Returns what a user should know of the records of an imported source, one line each: pictures
+    /// that are taken otherwise than they look, files and records that were left out.
+    public static func remarks(
+        _ specification: DataSpecification, partitionCount: Int, importer: DataImport? = nil
+    ) throws(DataError) -> [String] {
+        guard specification.isCompiled,
+            let path = try partitionedPath(specification, partitionCount, importer)
+        else { return [] }
+        return DataImport.facts(path)?.remarks ?? []
+    }
+
+    /// Opens a partitioned directory after every header and every label was checked.
+    static func inspected(
+        _ path: String, _ specification: DataSpecification
+    ) throws(DataError) -> PartitionDirectory {
+        let directory = try PartitionDirectory(path: path, isCached: specification.isCompiled)
+        for split in DataSplit.allCases {
+            for entry in directory.manifest.entries(split) { try directory.inspect(entry) }
+        }
+        return directory
     }
 
     /// Returns the partitioned directory with the records of a source, which is imported into the

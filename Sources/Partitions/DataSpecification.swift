@@ -87,6 +87,11 @@ public struct DataSpecification: Sendable, Hashable, CustomStringConvertible {
         func make<Source: RecordSource>(_ type: Source.Type) throws(DataError) -> any RecordSource {
             try Source(self)
         }
+        guard !options.labels.isCoarse || scheme == CIFAR100Source.scheme else {
+            throw DataError(
+                .badSetting, file: "data.labels.coarse", what: "coarse labels",
+                expected: "the source \(CIFAR100Source.form)", found: "\(self)")
+        }
         return try make(kind)
     }
 

@@ -15,19 +15,18 @@ extension DataSource {
         _ specification: DataSpecification, partitionCount: Int,
         transformations: [Transformation] = [], importer: DataImport? = nil
     ) throws(DataError) -> (description: DataSetDescription, partitionRecordCounts: [Int]) {
-        let description = try describe(
-            specification, partitionCount: partitionCount, importer: importer)
-        let transformed = try description.transformed(by: transformations)
-        let counts: [Int]
         if let path = try partitionedPath(specification, partitionCount, importer) {
-            counts = try PartitionDirectory(path: path).manifest.entries(.training).map(\.records)
-        } else {
-            try DataSet.check(partitionCount, recordCount: description.trainingCount)
-            counts = (0..<partitionCount).map {
-                evenCut(
-                    count: description.trainingCount, pieceCount: partitionCount, index: $0
-                ).count
-            }
+            let directory = try inspected(path, specification)
+            return (
+                try directory.description.transformed(by: transformations),
+                directory.manifest.entries(.training).map(\.records)
+            )
+        }
+        let description = try bytesSource(specification).describe()
+        let transformed = try description.transformed(by: transformations)
+        try DataSet.check(partitionCount, recordCount: description.trainingCount)
+        let counts = (0..<partitionCount).map {
+            evenCut(count: description.trainingCount, pieceCount: partitionCount, index: $0).count
         }
         return (transformed, counts)
     }

@@ -101,7 +101,8 @@ public final class Microbatch: @unchecked Sendable {
         let list = UnsafeBufferPointer(start: records, count: loaded)
         let pipeline = dataSet.pipeline
         precondition(
-            pipeline.outputShape == shape, "images of \(pipeline.outputShape), expected \(shape)")
+            pipeline.outputCount == shape.reduce(1, *),
+            "images of \(pipeline.outputShape), expected \(shape)")
         let scratch = scratch(for: pipeline)
         try dataSet.gather(
             split, records: list, augmentation: augmentation, images: images, labels: labels,

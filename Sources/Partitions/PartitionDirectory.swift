@@ -58,13 +58,16 @@ struct PartitionDirectory: Sendable {
     }
 
     /// Checks the header, length, and labels or targets of a partition's file without reading its images.
-    func inspect(_ entry: PartitionManifest.Entry) throws(DataError) {
+    func inspect(_ entry: PartitionManifest.Entry) throws(DataError) { _ = try answers(entry) }
+
+    /// Returns the labels or targets of a partition, after checking its file without reading its images.
+    func answers(_ entry: PartitionManifest.Entry) throws(DataError) -> RecordAnswers {
         let file = try open(entry)
         let header = try tensors { () throws(SafeTensorsError) in
             try SafeTensorsFile.readHeader(file)
         }
         let layout = try manifest.layout(header, entry, file: file.path)
-        _ = try manifest.answers(file, layout, entry)
+        return try manifest.answers(file, layout, entry)
     }
 }
 

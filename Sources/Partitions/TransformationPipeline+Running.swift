@@ -109,7 +109,9 @@ private struct RecordImage {
 
     init(_ batch: TransformationPipeline.Batch, _ position: Int, outputCount: Int) {
         let scratch = batch.scratch
-        let (byteCount, floatCount) = (scratch.pipeline.byteCapacity, scratch.pipeline.floatCapacity)
+        let (byteCount, floatCount) = (
+            scratch.pipeline.byteCapacity, scratch.pipeline.floatCapacity
+        )
         destination = batch.images + position * outputCount
         augmentation = batch.augmentation
         record = batch.records[position]
@@ -163,6 +165,8 @@ private struct RecordImage {
 
     /// Copies the image to its final place unless it is there.
     func deliver() {
-        if floats.pixels != destination { destination.update(from: floats.pixels, count: floats.count) }
+        if floats.pixels != destination {
+            destination.update(from: floats.pixels, count: floats.count)
+        }
     }
 }

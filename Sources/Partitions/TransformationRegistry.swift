@@ -43,6 +43,9 @@ package struct TransformationKind: Sendable {
     /// All kinds, in the order of the documents' table.
     package static let all = TransformationRegistry.all.map(TransformationKind.init)
 
+    /// The names of all kinds in a run file, with commas.
+    package static var names: String { TransformationRegistry.names.joined(separator: ", ") }
+
     private let type: any ImageTransformation.Type
 
     private init(_ type: any ImageTransformation.Type) { self.type = type }

@@ -9,6 +9,7 @@ public struct Facts: Sendable, Hashable {
         case webp
     }
 
+    /// The format that the file's first bytes show; its name plays no part.
     public let format: Format
     /// Pixels of a row of the file, before it is turned, cropped or resized.
     public let width: Int
@@ -23,7 +24,9 @@ public struct Facts: Sendable, Hashable {
     public let orientation: Int
     /// Whether the file has an alpha channel or transparent colours.
     public let hasAlpha: Bool
+    /// Whether the file's pixels are numbers of colours.
     public let hasPalette: Bool
+    /// Whether the file is a JPEG of four inks.
     public let isCMYK: Bool
     /// Whether the file is a progressive JPEG or an interlaced PNG.
     public let isProgressive: Bool

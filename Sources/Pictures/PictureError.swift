@@ -3,6 +3,7 @@ import CPictures
 /// The reason why a picture cannot be used. The description is one line, without the file's name,
 /// which the caller adds.
 public struct PictureError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The kind of an error, for code that reacts to some kinds.
     public enum Kind: Sendable, Hashable, CaseIterable {
         /// The file has no bytes.
         case empty
@@ -28,8 +29,11 @@ public struct PictureError: Error, Sendable, Hashable, CustomStringConvertible {
         case badOption
     }
 
+    /// The kind of the error.
     public let kind: Kind
+    /// The thing that was expected.
     public let expected: String
+    /// The thing that was found.
     public let found: String
     /// The place in the file, in bytes, where it is known.
     public let offset: Int?

@@ -31,6 +31,7 @@ public struct PictureOptions: Sendable, Hashable {
         case crop
     }
 
+    /// What becomes of a picture whose EXIF says that it lies on its side or its head.
     public enum Orientation: String, Sendable, Hashable, CaseIterable {
         /// The picture stays as it is stored, as Pillow and torchvision have it.
         case ignore
@@ -38,6 +39,7 @@ public struct PictureOptions: Sendable, Hashable {
         case apply
     }
 
+    /// What becomes of transparent pixels.
     public enum Alpha: String, Sendable, Hashable, CaseIterable {
         /// Alpha is left out, as Pillow's `convert("RGB")` does; hidden colours show.
         case drop
@@ -47,9 +49,10 @@ public struct PictureOptions: Sendable, Hashable {
         case white
     }
 
-    /// What becomes of grey PNGs of 16 bits. All other pictures of 16 bits keep the upper eight bits
-    /// of each number, as Pillow has it.
+    /// What becomes of grey PNGs of 16 bits. All other pictures of 16 bits keep the upper eight of
+    /// each number, as Pillow has it.
     public enum SixteenBit: String, Sendable, Hashable, CaseIterable {
+        /// The file is an error.
         case refuse
         /// The upper eight bits are kept.
         case scale
@@ -57,12 +60,14 @@ public struct PictureOptions: Sendable, Hashable {
         case clip
     }
 
+    /// Sides in pixels.
     public struct Size: Sendable, Hashable {
         /// From 1 to 65,535.
         public var height: Int
         /// From 1 to 65,535.
         public var width: Int
 
+        /// Makes a size from its sides.
         public init(height: Int, width: Int) {
             self.height = height
             self.width = width
@@ -77,15 +82,21 @@ public struct PictureOptions: Sendable, Hashable {
     public var size: Size?
     /// 1 (grey) or 3 (RGB); nil is 1 for a grey file and 3 for any other.
     public var channels: Int?
+    /// The filter of resizing.
     public var filter: PictureFilter
+    /// How a picture is brought to the size.
     public var fit: Fit
+    /// Whether a picture is turned as its EXIF says.
     public var orientation: Orientation
+    /// What becomes of transparent pixels.
     public var alpha: Alpha
+    /// What becomes of grey PNGs of 16 bits.
     public var sixteenBit: SixteenBit
-    /// Files with more pixels are refused before they are decoded. Decoding takes at most 25 bytes of
-    /// memory for each pixel that is allowed.
+    /// Files with more pixels are refused before they are decoded. Decoding takes at most 30 bytes
+    /// of memory for each pixel that is allowed, and a progressive JPEG at least 64 MiB.
     public var maximumPixelCount: Int
 
+    /// Makes options. By default pictures are what Pillow's `convert` makes of them.
     public init(
         size: Size? = nil, channels: Int? = nil, filter: PictureFilter = .bilinear,
         fit: Fit = .stretch, orientation: Orientation = .ignore, alpha: Alpha = .drop,

@@ -6,7 +6,9 @@ import CPictures
 ///
 /// Threads: any number of threads may decode at once, each with a scratch of its own.
 public enum Pictures {
-    /// The versions of the libraries and of the code that decide pixels. Part of the key of a cache.
+    /// The versions of the libraries and of the code that decide pixels.
+    ///
+    /// It belongs into the key of each cache of decoded pictures.
     public static let decoderVersion: String =
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { text in
             convoy_picture_versions(text.baseAddress, text.count)
@@ -87,11 +89,16 @@ public enum Pictures {
 
     /// A box of whole pixels within a picture.
     public struct Box: Sendable, Hashable {
+        /// Rows above the box.
         public var top: Int
+        /// Columns left of the box.
         public var left: Int
+        /// Rows of the box, at least 1.
         public var height: Int
+        /// Columns of the box, at least 1.
         public var width: Int
 
+        /// Makes a box from its first row and column and its sides.
         public init(top: Int, left: Int, height: Int, width: Int) {
             self.top = top
             self.left = left
@@ -100,7 +107,7 @@ public enum Pictures {
         }
     }
 
-    /// Crops a planar picture to a box and resizes the box, as Pillow's `crop` and then `resize` do.
+    /// Crops a planar picture to a box and resizes the box: Pillow's `crop`, then its `resize`.
     ///
     /// - Parameters:
     ///   - source: bytes in shape [channels, height, width].

@@ -11,8 +11,8 @@ struct BenchTransformationsCommand: ParsableCommand {
         commandName: "transformations",
         abstract: "What the transformations of a run file cost on one core.",
         discussion: """
-            Each line adds an entry to the list. Times are the least of many rounds, in microseconds \
-            a record; the first line only scales the bytes.
+            Each line adds an entry to the list. Times are the least of many rounds, in \
+            microseconds a record; the first line only scales the bytes.
             """)
 
     @Option(help: "A run file (YAML) with data.transformations.")

@@ -20,7 +20,8 @@ struct Convoy: ParsableCommand {
         version: "convoy 0.1.0",
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, ServerCommand.self, WorkerCommand.self,
-            EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, VerifyCommand.self,
+            EvaluateCommand.self, PredictCommand.self, PartitionCommand.self, DataCommand.self,
+            VerifyCommand.self,
             ModelsCommand.self, FeaturesCommand.self, LaunchCommand.self, StopCommand.self,
             MonitorCommand.self, StatusCommand.self,
             DoctorCommand.self, KeygenCommand.self, BenchCommand.self, HostCommand.self,

@@ -64,8 +64,7 @@ struct EvaluateCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Option(help: "Data set: \(DataSpecification.forms).")
-    var data: String
+    @OptionGroup var data: DataSourceFlags
 
     @Option(
         help: """
@@ -76,11 +75,12 @@ struct EvaluateCommand: ParsableCommand {
 
     func run() throws {
         try Terminal.run { () throws(RunError) -> Int in
+            let source = try data.source()
             let computation = try model.computation()
             let model = try model.load()
             var outputs: [Float] = []
             var labels: [Int32] = []
-            let data = try ModelOptions.open(data: data)
+            let data = try source.open()
             let found = try model.evaluate(data, computation) {
                 guard logits != nil else { return }
                 outputs += $0
@@ -129,58 +129,5 @@ struct EvaluateCommand: ParsableCommand {
         } catch {
             throw RunError(error)
         }
-    }
-}
-
-/// The command `convoy predict`, which predicts the classes of single test records.
-struct PredictCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "predict", abstract: "Classes of single test records, with probabilities.")
-
-    @OptionGroup var model: ModelOptions
-
-    @Option(help: "Data set: \(DataSpecification.forms).")
-    var data: String
-
-    @Option(help: "Number of a test record, from 0; may be given several times.")
-    var record: [Int]
-
-    func run() throws {
-        try Terminal.run { () throws(RunError) -> Int in
-            let computation = try model.computation()
-            let model = try model.load()
-            let data = try ModelOptions.open(data: data)
-            // The records before the first one that does not exist are shown.
-            let range = 0..<data.description.testCount
-            let numbers = Array(record.prefix { range.contains($0) })
-            var (images, labels) = ([[Float]](), [Int32]())
-            for number in numbers {
-                do throws(DataError) {
-                    let found = try data.gather(.test, records: [number])
-                    images.append(found.images)
-                    labels += found.labels
-                } catch {
-                    throw RunError(error)
-                }
-            }
-            let found = try model.predict(
-                images, shape: data.description.shape, computation)
-            for (index, number) in numbers.enumerated() {
-                show(number, data.description.targetCount == nil ? labels[index] : nil, found[index])
-            }
-            if numbers.count < record.count {
-                throw .usage(
-                    "--record: expected 0 to \(range.count - 1), found \(record[numbers.count])")
-            }
-            return ExitCode.done
-        }
-    }
-
-    private func show(_ number: Int, _ label: Int32?, _ found: Model.Prediction) {
-        let list = found.probabilities.map { JSONText.number($0) }.joined(separator: ",")
-        Terminal.show(
-            "{\"record\":\(number),\"class\":\(found.label),"
-                + "\"probability\":\(JSONText.number(found.probability)),"
-                + "\"label\":\(label.map { "\($0)" } ?? "null"),\"probabilities\":[\(list)]}")
     }
 }

@@ -21,24 +21,25 @@ struct FeaturesCommand: ParsableCommand {
     @Option(help: "The node whose outputs are kept; convoy models lists the nodes.")
     var node: String
 
-    @Option(help: "Data set: \(DataSpecification.forms).")
-    var data: String
+    @OptionGroup var data: DataSourceFlags
 
     @Option(help: "A directory that does not exist yet, or is empty.")
     var output: String
 
     @Option(help: "Pieces the training records are cut into; a partitioned directory keeps its own.")
-    var partitions: Int = RunConfiguration().data.partitions
+    var partitions: Int?
 
     func run() throws {
         try Terminal.run { () throws(RunError) -> Int in
+            let chosen = try data.source()
+            let partitions = partitions ?? chosen.configuration.data.partitions
             guard partitions >= 1 else {
                 throw .usage("--partitions: expected at least 1, found \(partitions)")
             }
             let computation = try model.computation()
             let whole = try model.load()
             let trunk = try whole.trunk(to: node)
-            let source = try ModelOptions.open(data: data, partitionCount: partitions)
+            let source = try chosen.open(partitionCount: partitions)
             let features = try trunk.features(of: source, computation)
             let manifest: PartitionManifest
             do throws(DataError) {

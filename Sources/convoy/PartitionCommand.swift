@@ -8,23 +8,31 @@ import RunFiles
 struct PartitionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "partition",
-        abstract: "Write a data set as a directory of partitions with a manifest.")
+        abstract: "Write a data set as a directory of partitions with a manifest.",
+        discussion: """
+            For instance:
+              convoy partition --data images:photos --image-size 64x64 --partitions 8 --output parts
+            """)
 
-    @Option(help: "Data set: \(DataSpecification.forms).")
-    var data: String
+    @OptionGroup var data: DataSourceFlags
 
-    @Option(help: "Pieces the training records are cut into.")
-    var partitions: Int
+    @Option(help: "Pieces the training records are cut into; may be left out with --config.")
+    var partitions: Int?
 
     @Option(help: "A directory that does not exist yet, or is empty.")
     var output: String
 
     func run() throws {
         try Terminal.run { () throws(RunError) -> Int in
+            let source = try data.source()
+            guard partitions != nil || source.hasFile else {
+                throw .usage("expected --partitions N, or --config FILE")
+            }
+            let partitions = partitions ?? source.configuration.data.partitions
             guard partitions >= 1 else {
                 throw .usage("--partitions: expected at least 1, found \(partitions)")
             }
-            let dataSet = try ModelOptions.open(data: data, partitionCount: partitions)
+            let dataSet = try source.open(partitionCount: partitions)
             do throws(DataError) {
                 let manifest = try PartitionWriter.write(
                     dataSet, partitionCount: partitions, directory: output)

@@ -4,6 +4,7 @@ import ClusterProtocol
 import ClusterRuntime
 import FoundationEssentials
 import Glibc
+import Partitions
 import RunFiles
 
 /// The command `convoy train`, which trains on this machine with several processes.
@@ -50,6 +51,7 @@ struct TrainCommand: ParsableCommand {
             }
             let configuration = try options.configuration(over: base)
             try configuration.requireInstructions()
+            try importData(of: configuration)
             var settings = LocalLauncher.Settings(
                 executable: try Executable.path(), configuration: configuration,
                 directory: directory, isResuming: resume != nil,
@@ -63,6 +65,23 @@ struct TrainCommand: ParsableCommand {
                 Screen.show("  \($0)\n")
             }
             return try launcher.run()
+        }
+    }
+
+    /// Imports the data where that is necessary, with a line of progress. The processes of the run
+    /// find it in the cache.
+    private func importData(of configuration: RunConfiguration) throws(RunError) {
+        let data = configuration.data
+        let specification: DataSpecification
+        do throws(DataError) { specification = try data.specification() } catch {
+            throw RunError(error)
+        }
+        try ImportDisplay.importing(specification) { (importer) throws(RunError) in
+            do throws(DataError) {
+                _ = try importer?.directory(specification, partitionCount: data.partitions)
+            } catch {
+                throw RunError(error)
+            }
         }
     }
 

@@ -63,7 +63,8 @@ import Testing
 
     private static let commands = [
         "train", "coordinator", "server", "worker", "evaluate", "predict", "features", "models", "partition",
-        "verify", "launch", "stop", "monitor", "status", "doctor", "keygen", "bench step", "bench exchange",
+        "data list", "data inspect", "data explain", "data take", "verify", "launch", "stop", "monitor",
+        "status", "doctor", "keygen", "bench step", "bench exchange",
     ]
 
     /// The flags that a text names.

@@ -1,6 +1,7 @@
 import ClusterRuntime
 import Glibc
 import NeuralNetwork
+import Partitions
 import RunFiles
 import TestSupport
 import Testing

@@ -116,12 +116,13 @@ struct TrainRun {
     /// Starts the run; its directory is `directory/name`.
     init(
         _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String,
-        flags: [String] = []
+        flags: [String] = [], environment: [String: String] = [:]
     ) throws {
         let file = try directory.write(configuration.yaml, "\(name).yaml")
         let path = "\(directory.path)/\(name)"
         records = RunRecords(path)
-        command = try Command(["train", "--config", file, "--run-dir", path] + flags)
+        command = try Command(
+            ["train", "--config", file, "--run-dir", path] + flags, environment: environment)
     }
 
     /// Starts the run with as many processes and threads as `shape` says, under a name that tells

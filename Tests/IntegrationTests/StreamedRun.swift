@@ -17,7 +17,8 @@ final class StreamedRun {
     private var coordinatorCount = 1
 
     init(
-        _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String
+        _ configuration: RunConfiguration, in directory: TemporaryDirectory, _ name: String,
+        environment: [String: String] = [:]
     ) throws {
         self.directory = directory
         self.name = name
@@ -28,7 +29,7 @@ final class StreamedRun {
         coordinator = try Command([
             "coordinator", "--config", file, "--run-dir", records.directory.path,
             "--listen", endpoint, "--log-file", "\(logs)-coordinator-1.jsonl",
-        ])
+        ], environment: environment)
         server = try Command([
             "server", "--coordinator", endpoint, "--log-file", "\(logs)-server.jsonl",
         ])
@@ -38,11 +39,14 @@ final class StreamedRun {
     /// Starts a worker.
     ///
     /// - Parameter shell: commands that run before the worker, in their own mount namespace.
-    func startWorker(_ flags: [String], shell: String? = nil) throws {
+    func startWorker(
+        _ flags: [String], shell: String? = nil, environment: [String: String] = [:]
+    ) throws {
         let log = "\(directory.path)/\(name)-worker-\(workers.count).jsonl"
         workers.append(
             try Command(
-                ["worker", "--coordinator", endpoint, "--log-file", log] + flags, shell: shell))
+                ["worker", "--coordinator", endpoint, "--log-file", log] + flags, shell: shell,
+                environment: environment))
     }
 
     /// Starts a successor of the killed coordinator.

@@ -34,6 +34,35 @@ import Testing
         }
     }
 
+    /// The network's input has another shape than the stored images; a prediction is told theirs.
+    @Test func imagesOfAnotherShape() throws {
+        var configuration = try RunConfiguration.sample(data, steps: 9)
+        let size = TransformationValue.size(height: 15, width: 14)
+        configuration.data.transformations = try [
+            Transformation("resize", ["size": size, "filter": .word("bicubic")]),
+            Transformation("random-resized-crop", ["size": .size(height: 12, width: 12)]),
+            Transformation("mixup"),
+        ]
+        let trainer = try Trainer(configuration, threadCount: 2)
+        try trainer.train()
+        let model = try trainer.model()
+        #expect(model.weightsSHA256 == (try SerialTrainer(configuration).weights(afterSteps: 9)))
+        var labels: [Int] = []
+        _ = try model.evaluate(trainer.data) { outputs, _ in
+            for start in stride(from: 0, to: outputs.count, by: 4) {
+                let row = Array(outputs[start..<start + 4])
+                labels.append(row.indices.max { row[$0] < row[$1] } ?? 0)
+            }
+        }
+        let images = try (0..<5).map { try trainer.data.gather(.test, records: [$0]).images }
+        #expect(try model.predict(images, shape: [1, 12, 12]).map(\.label) == Array(labels[..<5]))
+        // Images of the shape that a crop takes as a whole are resized, too.
+        let large = [[Float](repeating: 0.5, count: 40 * 30)]
+        #expect(try model.predict(large, shape: [1, 40, 30]).count == 1)
+        configuration.data.transformations.removeLast(2)
+        #expect(failure { try Trainer(configuration) }?.kind == .model)
+    }
+
     /// With random transformations the trainer must equal `convoy train`, because the serial
     /// trainer has none.
     @Test func augmentedLikeARun() throws {

@@ -14,6 +14,7 @@
 #include "lane_elementwise_kernels.h"
 #include "lane_kernels.h"
 #include "normalization_kernels.h"
+#include "pixel_kernels.h"
 #include "winograd_kernels.h"
 
 // MARK: numbers and hashes
@@ -644,6 +645,57 @@ static void learning(void) {
     end("convoy_softmax_cross_entropy");
 }
 
+// MARK: bytes of images
+
+static uint8_t *pixels(size_t count, uint32_t seed) {
+    uint8_t *bytes = zeros(count);
+    for (size_t i = 0; i < count; i++) bytes[i] = (uint8_t)mixed((uint32_t)i * 40503u + seed);
+    return bytes;
+}
+
+static void images(void) {
+    enum { COUNT = 3 * 41 * 37, WIDTH = 37 };
+    const uint8_t *first = pixels(COUNT, 121), *second = pixels(COUNT, 122);
+    uint8_t *bytes = zeros(COUNT);
+    float *floats = empty(COUNT);
+    begin();
+    convoy_bytes_to_floats(floats, first, COUNT, numbers(256, 123));
+    add_floats(floats, COUNT);
+    end("convoy_bytes_to_floats");
+    begin();
+    for (int i = 0; i < 40; i++) {
+        convoy_bytes_stretch(bytes, first, COUNT, i * 6, (float)i * 0.083f);
+        add(bytes, COUNT);
+    }
+    end("convoy_bytes_stretch");
+    begin();
+    for (int i = 0; i < 40; i++) {
+        convoy_bytes_stretch_each(bytes, first, second, COUNT, (float)i * 0.083f);
+        add(bytes, COUNT);
+    }
+    end("convoy_bytes_stretch_each");
+    begin();
+    convoy_bytes_grey(bytes, first, second, first + COUNT / 2, COUNT / 2);
+    add(bytes, COUNT / 2);
+    end("convoy_bytes_grey");
+    begin();
+    for (int i = 0; i < 90; i++) {
+        const uint64_t sum = convoy_bytes_sum(first, i * 47);
+        add(&sum, sizeof(sum));
+    }
+    end("convoy_bytes_sum");
+    begin();
+    for (uint32_t i = 0; i < 40; i++) {
+        convoy_bytes_mix(bytes, first, second, COUNT, i * 65536u / 39u);
+        add(bytes, COUNT);
+    }
+    end("convoy_bytes_mix");
+    begin();
+    convoy_bytes_mirror(bytes, first, COUNT / WIDTH, WIDTH);
+    add(bytes, COUNT);
+    end("convoy_bytes_mirror");
+}
+
 int main(int count, char **arguments) {
     if (count > 1) {
         const int level = atoi(arguments[1]);
@@ -663,5 +715,6 @@ int main(int count, char **arguments) {
     blocked();
     elementwise();
     learning();
+    images();
     return 0;
 }

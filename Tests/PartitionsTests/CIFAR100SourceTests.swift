@@ -46,6 +46,14 @@ import Testing
         #expect(try ScannedSource("cifar100:\(directory.path)").scan.test.count == 0)
     }
 
+    @Test func otherSourcesHaveNoCoarseLabels() throws {
+        var options = SourceOptions()
+        options.labels.isCoarse = true
+        let specification = try DataSpecification("cifar10:/nowhere", options: options)
+        let error = dataError { try DataSource.describe(specification) }
+        #expect(error?.kind == .badSetting && error?.file == "data.labels.coarse")
+    }
+
     @Test func flawsAreNamed() throws {
         let directory = try directory()
         var bytes = records(count: 5, salt: 2)

@@ -12,8 +12,10 @@ import Testing
         let sample = IDXSample()
         for (split, count) in [("train", 23), ("test", 7)] where split == "train" || test {
             let labels = sample.labels(count)
-            let shifted = labels.prefix(8) + labels.dropFirst(8).map { $0 + firstLabel }
-            for (kind, rank, bytes) in [("images", 3, sample.images(count)), ("labels", 1, shifted)] {
+            let shifted = Array(labels.prefix(8)) + labels.dropFirst(8).map { $0 + firstLabel }
+            for (kind, rank, bytes) in [
+                ("images", 3, sample.images(count)), ("labels", 1, shifted),
+            ] {
                 let name = "emnist-\(set)-\(split)-\(kind)-idx\(rank)-ubyte"
                 try directory.write(
                     compressing ? gzipped(bytes) : bytes, compressing ? name + ".gz" : name)

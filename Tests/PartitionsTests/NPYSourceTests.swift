@@ -35,7 +35,9 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         return source
     }
 
-    private func bytes(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 * 7) } }
+    private func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: $0 * 7) }
+    }
     private let labels = npy("<i8", [4], [2, 0, 1, 2].flatMap { Int64($0).littleEndianBytes })
 
     // MARK: Shapes
@@ -82,25 +84,28 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         }
         #expect(error?.kind == .sizeMismatch)
         let five = npy("|u1", [4, 1, 2, 2, 3], bytes(48))
-        #expect(dataError { try self.source(["x.npy": five, "y.npy": labels]) }?.kind == .sizeMismatch)
+        #expect(
+            dataError { try self.source(["x.npy": five, "y.npy": labels]) }?.kind == .sizeMismatch)
     }
 
     // MARK: Types
 
     /// The value of each type is NumPy's `astype("float32")`.
-    @Test(arguments: [
-        ("|b1", [0, 1, 1, 0], [0, 1, 1, 0]), ("|i1", [0xFF, 0x80, 0x7F, 0], [-1, -128, 127, 0]),
-        ("<u2", [1, 0, 0xFF, 0xFF, 0, 1, 0, 0], [1, 65_535, 256, 0]),
-        ("<i2", [1, 0, 0xFF, 0xFF, 0, 0x80, 0, 0], [1, -1, -32_768, 0]),
-        ("<f2", [0, 0x3C, 0, 0xC0, 1, 0, 0xFF, 0x7B], [1, -2, 0x1p-24, 65_504]),
-    ] as [(String, [UInt8], [Float])])
+    @Test(
+        arguments: [
+            ("|b1", [0, 1, 1, 0], [0, 1, 1, 0]),
+            ("|i1", [0xFF, 0x80, 0x7F, 0], [-1, -128, 127, 0]),
+            ("<u2", [1, 0, 0xFF, 0xFF, 0, 1, 0, 0], [1, 65_535, 256, 0]),
+            ("<i2", [1, 0, 0xFF, 0xFF, 0, 0x80, 0, 0], [1, -1, -32_768, 0]),
+            ("<f2", [0, 0x3C, 0, 0xC0, 1, 0, 0xFF, 0x7B], [1, -2, 0x1p-24, 65_504]),
+        ] as [(String, [UInt8], [Float])])
     func smallTypesAreConverted(type: String, data: [UInt8], values: [Float]) throws {
         let source = try source(["x.npy": npy(type, [4], data), "y.npy": labels])
         #expect(try (0..<4).map { try source.floats($0)[0] } == values)
     }
 
     @Test func wideTypesAreConverted() throws {
-        let doubles = [0.1, -1e38, 1e-320, 5].flatMap { $0.bitPattern.littleEndianBytes }
+        let doubles = [0.1, -1e38, 1e-310, 5].flatMap { $0.bitPattern.littleEndianBytes }
         let source = try source(["x.npy": npy("<f8", [4], doubles), "y.npy": labels])
         #expect(try (0..<4).map { try source.floats($0)[0] } == [0.1, -1e38, 0, 5])
         for (type, byteCount) in [("<i4", 4), ("<u4", 4), ("<i8", 8), ("<u8", 8)] {
@@ -118,7 +123,9 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
     func numbersThatAreNotFiniteAreNamed(value: Float) throws {
         var values = [Float](repeating: 1, count: 12)
         values[7] = value
-        let source = try source(["x.npy": npy("<f4", [4, 3], values.littleEndian), "y.npy": labels])
+        let source = try source([
+            "x.npy": npy("<f4", [4, 3], values.littleEndian), "y.npy": labels,
+        ])
         #expect(try source.floats(1) == [1, 1, 1])
         let error = dataError { try source.floats(2) }
         #expect(error?.kind == .badRecord && error?.what == "record 2, element 1")
@@ -183,13 +190,15 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         #expect(error.map { kinds.contains($0.kind) } == true, "\(String(describing: error))")
     }
 
-    @Test(arguments: [
-        ([], "a file of 0 bytes"), ([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 30), "zip"),
-        ([0x80, 4] + [UInt8](repeating: 0, count: 30), "pickle"),
-        ([UInt8](repeating: 65, count: 30), "another format"),
-        ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 9, 0, 0, 0, 0, 0], "9.0"),
-        ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 2, 0, 0xFF, 0xFF, 0xFF, 0xFF], "4294967295"),
-    ] as [([UInt8], String)])
+    @Test(
+        arguments: [
+            ([], "a file of 0 bytes"),
+            ([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 30), "zip"),
+            ([0x80, 4] + [UInt8](repeating: 0, count: 30), "pickle"),
+            ([UInt8](repeating: 65, count: 30), "another format"),
+            ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 9, 0, 0, 0, 0, 0], "9.0"),
+            ([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 2, 0, 0xFF, 0xFF, 0xFF, 0xFF], "4294967295"),
+        ] as [([UInt8], String)])
     func otherFormatsAreNamed(bytes: [UInt8], found: String) throws {
         let error = dataError { try source(["x.npy": bytes, "y.npy": labels]) }
         #expect(error?.found.contains(found) == true, "\(String(describing: error))")
@@ -218,7 +227,8 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         func error(_ files: [String: [UInt8]]) -> DataError? { dataError { try source(files) } }
         #expect(error(["data.npz": [1]])?.advice == "unpack it there with unzip")
         #expect(error(["x_train.npy": x])?.what == "partner of x_train.npy")
-        #expect(error(["x.npy": x, "y.npy": labels, "x_test.npy": x])?.what == "partner of x_test.npy")
+        #expect(
+            error(["x.npy": x, "y.npy": labels, "x_test.npy": x])?.what == "partner of x_test.npy")
         #expect(
             error(["x_train.npy": x, "train_x.npy": x, "y_train.npy": labels])?.found
                 == "train_x.npy and x_train.npy")
@@ -228,8 +238,11 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
             "y_test.npy": labels,
         ])
         #expect(other?.kind == .sizeMismatch)
-        #expect(error(["x.npy": npy("|u1", [0, 2], []), "y.npy": npy("|u1", [0], [])])?.kind == .emptySet)
-        #expect(error(["x.npy": npy("|u1", [3, 2], bytes(6)), "y.npy": labels])?.kind == .sizeMismatch)
+        #expect(
+            error(["x.npy": npy("|u1", [0, 2], []), "y.npy": npy("|u1", [0], [])])?.kind
+                == .emptySet)
+        #expect(
+            error(["x.npy": npy("|u1", [3, 2], bytes(6)), "y.npy": labels])?.kind == .sizeMismatch)
     }
 
     // MARK: Labels and targets
@@ -248,10 +261,11 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         }
     }
 
-    @Test(arguments: [
-        ("|i1", [0, 0xFF, 0, 0]), ("<i2", [0, 0, 0, 0x80, 0, 0, 0, 0]),
-        ("<u4", [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
-    ] as [(String, [UInt8])])
+    @Test(
+        arguments: [
+            ("|i1", [0, 0xFF, 0, 0]), ("<i2", [0, 0, 0, 0x80, 0, 0, 0, 0]),
+            ("<u4", [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ] as [(String, [UInt8])])
     func labelsOutOfRangeAreNamed(type: String, data: [UInt8]) throws {
         let error = dataError {
             try source(["x.npy": npy("|u1", [4, 2], bytes(8)), "y.npy": npy(type, [4], data)])
@@ -262,7 +276,8 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
     @Test func labelsOfOtherFormsAreRefused() throws {
         let x = npy("|u1", [4, 2], bytes(8))
         let floats = npy("<f4", [4], [Float](repeating: 1, count: 4).littleEndian)
-        #expect(dataError { try source(["x.npy": x, "y.npy": floats]) }?.what == "type of the labels")
+        #expect(
+            dataError { try source(["x.npy": x, "y.npy": floats]) }?.what == "type of the labels")
         let oneHot = npy("|u1", [4, 3], [UInt8](repeating: 0, count: 12))
         let error = dataError { try source(["x.npy": x, "y.npy": oneHot]) }
         #expect(error?.advice == "save y.argmax(1) in place of one-hot labels")
@@ -274,9 +289,12 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         let y = npy("<f4", [4, 2], values.littleEndian)
         let named = try source(["train_x.npy": x, "train_targets.npy": y])
         #expect(named.scan.targetCount == 2 && named.scan.training.targets == values)
-        let chosen = try source(["x.npy": x, "y.npy": y]) { $0.table.targets = ["width", "height"] }
+        let chosen = try source(["x.npy": x, "y.npy": y]) {
+            $0.table.targets = ["width", "height"]
+        }
         #expect(chosen.scan.training.targets == values && chosen.scan.training.labels.isEmpty)
-        #expect(dataError { try source(["x.npy": x, "y.npy": y]) { $0.table.targets = ["a"] } } != nil)
+        #expect(
+            dataError { try source(["x.npy": x, "y.npy": y]) { $0.table.targets = ["a"] } } != nil)
         let bad = npy("<f4", [4, 2], [1, 2, 3, .nan, 5, 6, 7, 8].littleEndian)
         let error = dataError { try source(["train_x.npy": x, "train_targets.npy": bad]) }
         #expect(error?.kind == .badTarget && error?.what == "target of record 1")
@@ -289,7 +307,9 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         let rowLabels = (0..<28).map { UInt8($0 % 3) }
         for hasRowLabels in [false, true] {
             let y = hasRowLabels ? npy("|u1", [4, 7], rowLabels) : labels
-            let source = try source(["x.npy": npy("<f4", [4, 2, 7], values.littleEndian), "y.npy": y]) {
+            let source = try source([
+                "x.npy": npy("<f4", [4, 2, 7], values.littleEndian), "y.npy": y,
+            ]) {
                 $0.series = SeriesOptions(length: 3, stride: 2)
             }
             let table = source.scan.training
@@ -300,19 +320,23 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
                     (start..<start + 3).map { Float((series * 2 + channel) * 7 + $0) }
                 }
                 #expect(try source.floats(record) == expected)
-                #expect(table.group(record) == "x.npy#\(series)" && table.interval(record) == start..<start + 3)
+                #expect(
+                    table.group(record) == "x.npy#\(series)"
+                        && table.interval(record) == start..<start + 3)
                 #expect(table.name(record) == "x.npy#\(series)@\(start)")
                 #expect(
                     table.labels[record]
-                        == (hasRowLabels ? Int32((series * 7 + start + 2) % 3) : [2, 0, 1, 2][series]))
+                        == (hasRowLabels
+                            ? Int32((series * 7 + start + 2) % 3) : [2, 0, 1, 2][series]))
             }
         }
     }
 
     @Test func seriesThatDoNotFitAreRefused() throws {
         func error(_ shape: [Int], length: Int) -> DataError? {
-            dataError {
-                try source(["x.npy": npy("|u1", shape, bytes(shape.reduce(1, *))), "y.npy": labels]) {
+            let x = npy("|u1", shape, bytes(shape.reduce(1, *)))
+            return dataError {
+                try source(["x.npy": x, "y.npy": labels]) {
                     $0.series = SeriesOptions(length: length)
                 }
             }
@@ -321,6 +345,44 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         #expect(error([4, 7], length: 8)?.kind == .emptySet)
         #expect(error([4], length: 1)?.kind == .sizeMismatch)
         #expect(error([4, 1, 2, 3], length: 1)?.kind == .sizeMismatch)
+    }
+
+    /// A folder is a class, and a file is a series of any length.
+    @Test func seriesLieInFolders() throws {
+        func series(_ count: Int, _ first: Int, channels: Int = 2) -> [UInt8] {
+            npy(
+                "<f8", [channels, count],
+                (0..<channels * count).flatMap { Double(first + $0).bitPattern.littleEndianBytes })
+        }
+        let directory = try TemporaryDirectory()
+        try directory.write(series(5, 0), "train/ok/b.npy")
+        try directory.write(series(2, 100), "train/ok/a.npy")
+        try directory.write(series(4, 200), "train/bad/a.npy")
+        try directory.write([1], "train/bad/note.txt")
+        try directory.write(series(3, 300), "test/ok/c.npy")
+        func read() throws -> ScannedSource {
+            try ScannedSource("npy:\(directory.path)") {
+                $0.series = SeriesOptions(length: 3, stride: 1)
+            }
+        }
+        let source = try read()
+        let table = source.scan.training
+        #expect(source.scan.shape == [2, 1, 3] && source.scan.classNames == ["bad", "ok"])
+        #expect(table.labels == [0, 0, 1, 1, 1] && source.scan.test.labels == [1])
+        #expect(try source.floats(1) == [201, 202, 203, 205, 206, 207])
+        #expect(try source.floats(4) == [2, 3, 4, 7, 8, 9])
+        #expect(try source.floats(0, .test) == [300, 301, 302, 303, 304, 305])
+        #expect(table.name(4) == "train/ok/b.npy@2" && table.group(4) == "train/ok/b.npy")
+        #expect(table.interval(4) == 2..<5)
+        #expect(
+            source.scan.remarks == [
+                "\(directory.path): 1 series are shorter than a window of 3 rows and are left out"
+            ])
+        try directory.write(series(4, 0, channels: 3), "train/ok/c.npy")
+        #expect(dataError { try read() }?.what == "channels of a series")
+        try directory.write(series(4, 0), "train/ok/c.npy")
+        try directory.write(series(4, 0), "test/new/c.npy")
+        #expect(dataError { try read() }?.found == "'new'")
     }
 
     // MARK: Any bytes

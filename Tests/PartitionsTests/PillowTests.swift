@@ -3,10 +3,14 @@ import Partitions
 import TestSupport
 import Testing
 
-/// Transformations of bytes against digests that Scripts/golden/pictures.py computed with Pillow.
+/// Transformations of bytes against digests of Pillow's, by
+/// Scripts/golden/transformations.py.
 @Suite struct PillowTests {
     private static func picture(_ shape: [Int]) -> [UInt8] {
-        (0..<shape.reduce(1, *)).map { UInt8((31 * $0 * $0 + 17 * $0) / 8 % 256) }
+        (0..<shape.reduce(1, *)).map { (index: Int) -> UInt8 in
+            let number = 31 * index * index + 17 * index
+            return UInt8(number / 8 % 256)
+        }
     }
 
     private func digest(_ bytes: [UInt8]) -> String {
@@ -18,7 +22,8 @@ import Testing
 
     /// A data set whose records all are the picture.
     private func open(_ shape: [Int]) throws -> (TemporaryDirectory, DataSet) {
-        try StoredSample(shape: shape, counts: [2], testCount: 1, picture: Self.picture(shape)).open()
+        try StoredSample(shape: shape, counts: [2], testCount: 1, picture: Self.picture(shape))
+            .open()
     }
 
     @Test(arguments: [
@@ -29,7 +34,9 @@ import Testing
         let (directory, dataSet) = try open([channels, 23, 17])
         var all: [UInt8] = []
         for factor in [0.0, 0.3, 0.5, 0.8, 1.0, 1.2, 1.75, 3.1] {
-            let changed = try dataSet.transformed(by: [made(name, ["factor": .range(factor, factor)])])
+            let changed = try dataSet.transformed(by: [
+                made(name, ["factor": .range(factor, factor)])
+            ])
             let key = AugmentationKey(seed: 4, epoch: 0)
             all += bytes(try changed.gather(.training, records: [0], augmentation: key).images)
         }
@@ -57,7 +64,11 @@ import Testing
         var all: [UInt8] = []
         for (height, width) in [(23, 17), (10, 12), (40, 31), (1, 1), (23, 5), (64, 17)] {
             let preparation = try TestPreparation(
-                [made("resize", ["size": .size(height: height, width: width), "filter": .word(filter)])],
+                [
+                    made(
+                        "resize",
+                        ["size": .size(height: height, width: width), "filter": .word(filter)])
+                ],
                 shape: [3, 23, 17])
             #expect(preparation.outputShape == [3, height, width])
             all += bytes(preparation.prepared(bytes: Self.picture([3, 23, 17])))

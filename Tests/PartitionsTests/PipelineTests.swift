@@ -15,24 +15,25 @@ import Testing
             .randomCrop(padding: 2), .randomHorizontalFlip, try made("alternating-flip"),
             try made("random-vertical-flip"), try made("brightness", ["factor": .range(0.6, 1.4)]),
             try made("contrast", ["factor": .range(0.6, 1.4)]),
-            try made("saturation", ["factor": .range(0.6, 1.4)]), try made("cutout", ["size": .whole(3)]),
+            try made("saturation", ["factor": .range(0.6, 1.4)]),
+            try made("cutout", ["size": .whole(3)]),
             try made("resize", ["size": .size(height: 9, width: 10)]),
             try made("center-crop", ["size": .size(height: 7, width: 8)]),
-            try made("normalize", ["mean": .floats([0.5, 0.4, 0.3]), "std": .floats([0.2, 0.2, 0.3])]),
-            try made("shift", ["max": .whole(2)]), try made("channel-drop", ["probability": .number(0.2)]),
-            try made("scaling", ["sigma": .number(0.1)]), try made("jitter", ["sigma": .number(0.05)]),
+            try made(
+                "normalize", ["mean": .floats([0.5, 0.4, 0.3]), "std": .floats([0.2, 0.2, 0.3])]),
+            try made("shift", ["max": .whole(2)]),
+            try made("channel-drop", ["probability": .number(0.2)]),
+            try made("scaling", ["sigma": .number(0.1)]),
+            try made("jitter", ["sigma": .number(0.05)]),
         ]
     }
 
     /// The list with entries that mix records in its middle.
     private static func everythingMixed() throws -> [Transformation] {
         var list = try everything()
-        list.insert(contentsOf: [try made("mixup", ["alpha": .number(0.4)]), try made("cutmix")], at: 9)
+        list.insert(
+            contentsOf: [try made("mixup", ["alpha": .number(0.4)]), try made("cutmix")], at: 9)
         return list
-    }
-
-    private func digest(_ images: [Float]) -> String {
-        images.withUnsafeBytes { hexadecimal(SHA256.hash(bufferPointer: $0)) }
     }
 
     @Test func theOrderAndTheCutOfReadingChangeNothing() throws {
@@ -56,7 +57,8 @@ import Testing
         let steps = try Self.everything().reduce(dataSet) { try $0.transformed(by: [$1]) }
         #expect(try steps.gather(.training, records: all, augmentation: key).images == images)
         for other in [AugmentationKey(seed: 6, epoch: 2), AugmentationKey(seed: 5, epoch: 3)] {
-            #expect(try changed.gather(.training, records: all, augmentation: other).images != images)
+            #expect(
+                try changed.gather(.training, records: all, augmentation: other).images != images)
         }
         _ = directory
     }
@@ -73,7 +75,8 @@ import Testing
         let crop = Transformation.randomCrop(padding: 3)
         let nothing = try made("cutout", ["size": .whole(1)])
         let still = try made("brightness", ["factor": .range(1, 1)])
-        #expect(try images([still, crop]) == images([try made("jitter", ["sigma": .number(0)]), crop]))
+        #expect(
+            try images([still, crop]) == images([try made("jitter", ["sigma": .number(0)]), crop]))
         #expect(try images([crop, still]) == images([crop]))
         #expect(try images([still, crop]) != images([crop]))
         #expect(try images([crop, nothing]) != images([crop]))
@@ -313,7 +316,10 @@ import Testing
             ),
             (
                 bytes,
-                [try made("center-crop", ["size": .size(height: 3, width: 3)]), .randomCrop(padding: 4)],
+                [
+                    try made("center-crop", ["size": .size(height: 3, width: 3)]),
+                    .randomCrop(padding: 4),
+                ],
                 "random-crop: padding: expected 0 to 3, the image's side, found 4"
             ),
             (
@@ -355,23 +361,33 @@ import Testing
             dataError { try made("rotate") }?.description.hasPrefix(
                 "transformations: name of a transformation: expected one of random-crop, ") == true)
         let cases: [(String, [String: TransformationValue], String)] = [
-            ("random-crop", [:], "random-crop: padding: expected a whole number from 0 to 64, found nothing"),
+            (
+                "random-crop", [:],
+                "random-crop: padding: expected a whole number from 0 to 64, found nothing"
+            ),
             ("random-crop", ["padding": .whole(65)], "found 65"),
             ("random-crop", ["padding": .number(1)], "found 1.0"),
-            ("cutout", ["sides": .whole(3)], "cutout: parameter: expected one of size, found sides"),
+            (
+                "cutout", ["sides": .whole(3)],
+                "cutout: parameter: expected one of size, found sides"
+            ),
             ("brightness", ["factor": .range(1, 0.5)], "found [1.0, 0.5]"),
             ("brightness", ["factor": .range(-1, 0.5)], "found [-1.0, 0.5]"),
             ("mixup", ["alpha": .number(.nan)], "found nan"),
             ("mixup", ["alpha": .number(0)], "found 0.0"),
             ("resize", ["size": .size(height: 0, width: 1)], "found [0, 1]"),
-            ("resize", ["size": .size(height: 1, width: 1), "filter": .word("lanczos")], "found lanczos"),
+            (
+                "resize", ["size": .size(height: 1, width: 1), "filter": .word("lanczos")],
+                "found lanczos"
+            ),
             ("normalize", ["mean": .floats([.infinity]), "std": .floats([1])], "found [inf]"),
             ("normalize", ["mean": .floats([]), "std": .floats([1])], "found []"),
         ]
         for (name, values, problem) in cases {
             let found = dataError { try made(name, values) }
             #expect(found?.kind == .badSetting)
-            #expect(found?.description.hasSuffix(problem) == true, "\(found?.description ?? "none")")
+            #expect(
+                found?.description.hasSuffix(problem) == true, "\(found?.description ?? "none")")
         }
     }
 }

@@ -19,8 +19,8 @@ import Testing
         return source
     }
 
-    /// Windows are those of NumPy's `sliding_window_view(x, length)[::stride]`, which are all starts
-    /// from 0 to the last that fits, in steps of the stride.
+    /// Windows are those of NumPy's `sliding_window_view(x, length)[::stride]`, which are all
+    /// starts from 0 to the last that fits, in steps of the stride.
     @Test func windowsAreThoseOfNumPy() throws {
         var random = RandomStream(seed: 5, purpose: .simulation)
         for _ in 0..<60 {
@@ -148,7 +148,8 @@ import Testing
         let error = dataError { try source("x,label\n1,0\n", length: length) }
         #expect(error?.kind == .badSetting)
         #expect(
-            dataError { try source("x,label\n1,0\n", length: 1, stride: length == -1 ? 0 : -3) }?.kind
+            dataError { try source("x,label\n1,0\n", length: 1, stride: length == -1 ? 0 : -3) }?
+                .kind
                 == .badSetting)
     }
 

@@ -47,8 +47,9 @@ struct StoredSample {
                     bytes: records.flatMap(bytes))
                 : SafeTensor(
                     name: "images", shape: [count] + shape, floats: records.flatMap(floats))
+            // The wider type comes first.
             let file = try SafeTensorsFile.encode(tensors: [
-                images, SafeTensor(name: "labels", shape: [count], int32s: records.map(label)),
+                SafeTensor(name: "labels", shape: [count], int32s: records.map(label)), images,
             ])
             try directory.write(file, "part-\(index).safetensors")
             var histogram = [Int](repeating: 0, count: classCount)

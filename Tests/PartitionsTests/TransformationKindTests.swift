@@ -102,7 +102,8 @@ import Testing
     @Test(arguments: [true, false])
     func cutout(bytes: Bool) throws {
         for size in [1, 4, 5, 30] {
-            try compare([made("cutout", ["size": .whole(size)])], bytes: bytes) { image, key, record in
+            try compare([made("cutout", ["size": .whole(size)])], bytes: bytes) {
+                image, key, record in
                 var random = stream(key, record)
                 let top = random.next(below: 7) - size / 2
                 let left = random.next(below: 9) - size / 2
@@ -141,11 +142,13 @@ import Testing
             try compare([made(name, ["factor": .range(0, 3)])]) { image, key, record in
                 var random = stream(key, record)
                 let factor = Float((Double(random.next32()) + 0.5) * 0x1p-32 * 3)
-                let bytes = image.map { $0.map { $0.map { Int(($0 * 255).rounded()) } } }
-                let grey = (0..<7).map { y in
+                let bytes: [[[Int]]] = image.map { plane in
+                    plane.map { row in row.map { Int(($0 * 255).rounded()) } }
+                }
+                let grey: [[Int]] = (0..<7).map { y in
                     (0..<9).map { x in
-                        (19595 * bytes[0][y][x] + 38470 * bytes[1][y][x] + 7471 * bytes[2][y][x]
-                            + 32768) >> 16
+                        let (red, green, blue) = (bytes[0][y][x], bytes[1][y][x], bytes[2][y][x])
+                        return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
                     }
                 }
                 let mean = Int(Double(grey.joined().reduce(0, +)) / 63 + 0.5)
@@ -168,9 +171,13 @@ import Testing
             image, key, record in
             var random = stream(key, record)
             let right = random.next(below: 13) - 6
-            return image.map { [(0..<40).map { x in $0[0][max(0, min(39, x - right))] }] }
+            return image.map { plane in
+                [(0..<40).map { x in plane[0][max(0, min(39, x - right))] }]
+            }
         }
-        try compare([made("channel-drop", ["probability": .number(0.6)])], bytes: false, shape: shape) {
+        try compare(
+            [made("channel-drop", ["probability": .number(0.6)])], bytes: false, shape: shape
+        ) {
             image, key, record in
             var random = stream(key, record)
             let isDropped = (0..<3).map { _ in random.nextUniform() < 0.6 }
@@ -217,7 +224,8 @@ import Testing
             "filter": .word("bicubic"),
         ]
         var boxes: Set<[Int]> = []
-        try compare([made("random-resized-crop", values)], shape: [2, 12, 14]) { image, key, record in
+        try compare([made("random-resized-crop", values)], shape: [2, 12, 14]) {
+            image, key, record in
             var random = stream(key, record)
             func uniform() -> Double { (Double(random.next32()) + 0.5) * 0x1p-32 }
             var box: [Int]?
@@ -296,7 +304,8 @@ import Testing
 
     /// Zeros after a normalisation are the mean, and before it black.
     @Test func whereZerosStandDependsOnTheOrder() throws {
-        let normal = Transformation.standardize(mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25])
+        let normal = Transformation.standardize(
+            mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25])
         for isFirst in [true, false] {
             let cutout = try made("cutout", ["size": .whole(64)])
             try compare(isFirst ? [cutout, normal] : [normal, cutout]) { image, _, _ in

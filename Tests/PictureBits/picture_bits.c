@@ -1,4 +1,5 @@
-// A small program over Sources/CPictures for Scripts/engines/pictures.sh and Scripts/bench/pictures.sh.
+// A small program over Sources/CPictures, for Scripts/engines/pictures.sh and for
+// Scripts/bench/pictures.sh.
 //
 //   picture_bits                                 reads commands, a line each, and answers each
 //   picture_bits speed FILES SIZE                decodes and resizes the files of a list
@@ -8,8 +9,10 @@
 //   probe FILE
 //   decode CHANNELS FILTER FIT ORIENTATION ALPHA SIXTEEN HEIGHT WIDTH PLANAR MOST_PIXELS FILE
 //   box CHANNELS FILTER TOP LEFT BOX_HEIGHT BOX_WIDTH HEIGHT WIDTH FILE
-//   jpeg WIDTH HEIGHT CHANNELS QUALITY ACROSS DOWN PROGRESSIVE RESTART ARITHMETIC FILE, then pixels
-// An answer is "ok HEIGHT WIDTH CHANNELS", a newline and the bytes, or "error TROUBLE OFFSET: TEXT".
+//   jpeg WIDTH HEIGHT CHANNELS QUALITY ACROSS DOWN PROGRESSIVE RESTART ARITHMETIC FILE, then the
+//     pixels; PROGRESSIVE 2 writes 631 scans
+// An answer is "ok HEIGHT WIDTH CHANNELS", a newline and the bytes, or else
+// "error TROUBLE OFFSET: TEXT".
 #include "convoy_pictures.h"
 
 #include <stdio.h>
@@ -114,10 +117,30 @@ static void resize_box(convoy_picture_scratch *scratch, const int *n, const char
     free(bytes);
 }
 
+/// Fills in scans of a grey picture, each with one more bit of one coefficient. Returns their
+/// count.
+static int many_scans(jpeg_scan_info *scans) {
+    int count = 0;
+    scans[count++] = (jpeg_scan_info){.comps_in_scan = 1};
+    for (int place = 1; place < 64; place++) {
+        for (int bit = 9; bit >= 0; bit--) {
+            scans[count++] = (jpeg_scan_info){
+                .comps_in_scan = 1,
+                .Ss = place,
+                .Se = place,
+                .Ah = bit == 9 ? 0 : bit + 1,
+                .Al = bit,
+            };
+        }
+    }
+    return count;
+}
+
 static void write_jpeg(const int *n, const char *path) {
     const size_t row = (size_t)n[0] * (size_t)n[2];
-    uint8_t *pixels = malloc(row * (size_t)n[1]);
-    if (fread(pixels, 1, row * (size_t)n[1], stdin) != row * (size_t)n[1]) die("pixels are missing");
+    const size_t count = row * (size_t)n[1];
+    uint8_t *pixels = malloc(count);
+    if (fread(pixels, 1, count, stdin) != count) die("pixels are missing");
     FILE *file = fopen(path, "wb");
     if (file == NULL) die(path);
     struct jpeg_compress_struct jpeg;
@@ -136,7 +159,12 @@ static void write_jpeg(const int *n, const char *path) {
     jpeg.comp_info[0].v_samp_factor = n[5];
     jpeg.restart_interval = (unsigned)n[7];
     jpeg.arith_code = n[8] != 0;
-    if (n[6]) jpeg_simple_progression(&jpeg);
+    jpeg_scan_info scans[1 + 63 * 10];
+    if (n[6] == 1) jpeg_simple_progression(&jpeg);
+    if (n[6] == 2) {
+        jpeg.num_scans = many_scans(scans);
+        jpeg.scan_info = scans;
+    }
     jpeg_start_compress(&jpeg, TRUE);
     while (jpeg.next_scanline < jpeg.image_height) {
         JSAMPROW line = pixels + jpeg.next_scanline * row;

@@ -1,5 +1,6 @@
 import ClusterRuntime
 import Partitions
+import Pictures
 import RunFiles
 import SafeTensors
 
@@ -110,6 +111,25 @@ extension Reader {
                     return .taken
                 }
             }
+        },
+        Reader(
+            "picture", "Pictures: a JPEG, PNG or WebP, decoded and resized", seeds: Seeds.picture
+        ) { bytes in
+            var options = PictureOptions(
+                size: .init(height: 5, width: 7), channels: 3, orientation: .apply,
+                sixteenBit: .scale, maximumPixelCount: 1 << 16)
+            let picture = try Pictures.decode(bytes, options)
+            let facts = try ReaderFlaw.reread("picture") { try Pictures.probe(bytes) }
+            try ReaderFlaw.require(
+                [facts.width, facts.height],
+                equals: [picture.facts.width, picture.facts.height], "sides")
+            options.channels = 1
+            options.fit = .crop
+            options.filter = .bicubic
+            options.alpha = .white
+            let grey = try ReaderFlaw.reread("picture") { try Pictures.decode(bytes, options) }
+            try ReaderFlaw.require(grey.pixels.count, equals: 5 * 7, "count of pixels")
+            return .taken
         },
         Reader(
             "model", "CheckpointReader: a model with its weights", seeds: Seeds.model

@@ -51,7 +51,7 @@ package struct Reader: Sendable {
 
     /// All readers, ordered by name.
     package static let all: [Reader] =
-        (Reader.ofMessages + ofFiles + ofSettings + ofRecords + machines)
+        (Reader.ofMessages + ofFiles + ofSettings + ofSources + ofRecords + machines)
         .sorted { $0.name < $1.name }
 }
 

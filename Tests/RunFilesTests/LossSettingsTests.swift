@@ -1,5 +1,6 @@
 import ClusterProtocol
 import NeuralNetwork
+import Partitions
 import RunFiles
 import TestSupport
 import Testing

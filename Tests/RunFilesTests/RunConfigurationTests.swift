@@ -2,6 +2,7 @@ import ClusterProtocol
 import CounterRandom
 import NeuralNetwork
 import Partitions
+import Pictures
 import RunFiles
 import TestSupport
 import Testing
@@ -49,6 +50,16 @@ import Testing
             data:
               source: idx:images
               partitions: 3
+              image: {size: [8, 9], channels: 1, filter: box, fit: crop, orientation: apply,
+                alpha: white, sixteen-bit: scale, bad-records: skip 2.5%, allow-empty: true,
+                maximum-pixels: 1000}
+              table: {label: state, targets: [], columns: [x, y], shape: [2, 1, 1], separator: ";"}
+              series: {length: 16, stride: 4, by: machine, time: t, gap: 0.5, label-at: majority}
+              labels: {map: {scratch: defect}, drop: [unknown]}
+              filter: {labels: [ok], min-size: [4, 5], unique: true}
+              split: {test: 0.25, group: "m(\\d+)"}
+              sample: {fraction: 0.5}
+              union: []
               transformations:
                 - standardize: {mean: [0.5], deviation: [0.25]}
                 - random-horizontal-flip: {}
@@ -73,6 +84,30 @@ import Testing
             """
         let read = try parse(text)
         #expect(read.data.source == "idx:images" && read.data.partitions == 3)
+        var options = SourceOptions()
+        options.image.picture = PictureOptions(
+            size: .init(height: 8, width: 9), channels: 1, filter: .box, fit: .crop,
+            orientation: .apply, alpha: .white, sixteenBit: .scale, maximumPixelCount: 1000)
+        options.image.badRecords = .skipPercent(2.5)
+        options.image.allowsEmptyClasses = true
+        options.table.label = "state"
+        options.table.columns = ["x", "y"]
+        options.table.shape = [2, 1, 1]
+        options.table.separator = ";"
+        options.series = SeriesOptions(length: 16, stride: 4)
+        options.series?.by = "machine"
+        options.series?.time = "t"
+        options.series?.gap = 0.5
+        options.series?.labelAt = .majority
+        options.labels.map = ["scratch": "defect"]
+        options.labels.drop = ["unknown"]
+        options.filter.labels = ["ok"]
+        options.filter.minimumHeight = 4
+        options.filter.minimumWidth = 5
+        options.filter.isUnique = true
+        options.split = SplitRule(test: 0.25, by: .group(#"m(\d+)"#))
+        options.sample = 0.5
+        #expect(read.data.options == options)
         #expect(
             read.data.transformations == [
                 .standardize(mean: [0.5], deviation: [0.25]), .randomHorizontalFlip,
@@ -117,6 +152,52 @@ import Testing
         for setting in Setting.all where !setting.key.hasPrefix("optimizer.") {
             let name = setting.key.split(separator: ".").last ?? ""
             #expect(text.contains("\(name):"), "the run file of this test lacks \(setting.key)")
+        }
+    }
+
+    /// A union takes the place of the source, and its members have options of their own.
+    @Test func unionsAreRead() throws {
+        let text = """
+            data:
+              image: 64x32
+              split: 0.1
+              union:
+                - {source: "images:line1"}
+                - {source: "csv:line2.csv", weight: 3, table: {label: state}, series: {length: 8}}
+            """
+        var read = try parse(text)
+        #expect(try read.data.specification().description == "union")
+        #expect(read.data.options.image.picture.size == .init(height: 64, width: 32))
+        #expect(read.data.options.split == SplitRule(test: 0.1))
+        let members = read.data.options.union
+        #expect(members.map(\.weight) == [1, 3])
+        #expect(members[1].specification.options.table.label == "state")
+        #expect(members[1].specification.options.series == SeriesOptions(length: 8))
+        #expect(try parse(read.yaml) == read)
+        read.makePathsAbsolute()
+        #expect(read.data.options.union[0].specification.location.hasPrefix("/"))
+        #expect(try parse(read.yaml) == read)
+    }
+
+    @Test(
+        arguments: [
+            ("data: {image: {size: 0}}", "image.size: expected a size such as 64"),
+            ("data: {image: {size: [1]}}", "image.size: expected [height, width]"),
+            ("data: {image: {channels: 2}}", "image.channels: expected one of 1, 3"),
+            ("data: {image: {bad-records: some}}", "expected fail, skip N or skip P%"),
+            ("data: {split: 1}", "split: expected a number above 0 and below 1"),
+            ("data: {split: {test: 0.5, by: x}}", "split.by: expected one of hash"),
+            ("data: {sample: 0}", "sample: expected a number above 0 and at most 1"),
+            ("data: {series: {stride: 4}}", "series.length: is required here, but missing"),
+            ("data: {union: [{source: nothing}]}", "expected one of fashion-mnist, images:DIR"),
+            ("data: {filter: {labls: [a]}}", "did you mean \"labels\"?"),
+        ])
+    func badDataOptions(_ text: String, problem: String) {
+        do {
+            _ = try parse(text)
+            Issue.record("\(text) was read")
+        } catch {
+            #expect("\(error)".contains(problem), "\(error)")
         }
     }
 

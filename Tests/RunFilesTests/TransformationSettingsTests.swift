@@ -15,7 +15,8 @@ import Testing
         func number(_ limits: ClosedRange<Double>) -> Double {
             let share = Double(random.next(below: 1001)) / 1000
             return min(
-                limits.upperBound, limits.lowerBound + share * (limits.upperBound - limits.lowerBound))
+                limits.upperBound,
+                limits.lowerBound + share * (limits.upperBound - limits.lowerBound))
         }
         switch parameter.kind {
         case .whole(let limits):
@@ -56,14 +57,16 @@ import Testing
         #expect(Set(samples.map(\.name)).count == TransformationKind.all.count)
         #expect(TransformationKind.all.count == 20)
         for sample in samples {
-            #expect(try read("transformations:\n  - \(sample.yaml)\n") == [sample], "\(sample.yaml)")
+            #expect(
+                try read("transformations:\n  - \(sample.yaml)\n") == [sample], "\(sample.yaml)")
             let text = TransformationText.encode([sample])
             #expect(try TransformationText.decode(text, file: "here") == [sample], "\(text)")
             #expect(TransformationText.canonical(text) == text)
         }
         var configuration = RunConfiguration()
         configuration.data.transformations = samples
-        #expect(try RunConfiguration.parse(configuration.yaml, fileName: "run.yaml") == configuration)
+        #expect(
+            try RunConfiguration.parse(configuration.yaml, fileName: "run.yaml") == configuration)
     }
 
     @Test(arguments: [
@@ -81,9 +84,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ("random-crop: {padding: 65}", "[0].random-crop.padding: expected a whole number from 0 to 64"),
+        (
+            "random-crop: {padding: 65}",
+            "[0].random-crop.padding: expected a whole number from 0 to 64"
+        ),
         ("random-crop: {}", "[0].random-crop.padding: is required here, but missing"),
-        ("random-crop: {padding: 4, fill: 1}", "[0].random-crop: unknown key \"fill\""),
+        ("random-crop: {padding: 4, fill: 1}", "[0].random-crop.fill: unknown key \"fill\""),
         ("brightness: {factor: 1}", "factor: expected two numbers [A, B] with 0.0 ≤ A ≤ B ≤ 100.0"),
         ("brightness: {factor: [1]}", "factor: expected two numbers"),
         ("brightness: {factor: [2, 1]}", "factor: expected two numbers"),
@@ -105,7 +111,8 @@ import Testing
 
     /// What a checkpoint of another hand may say.
     @Test(arguments: [
-        #"[{}]"#, #"[{"rotate":{}}]"#, #"[{"randomCrop":{}}]"#, #"[{"randomCrop":{"padding":"4"}}]"#,
+        #"[{}]"#, #"[{"rotate":{}}]"#, #"[{"randomCrop":{}}]"#,
+        #"[{"randomCrop":{"padding":"4"}}]"#,
         #"[{"randomCrop":{"padding":4},"cutout":{"size":2}}]"#, #"[{"cutout":{"size":2,"x":1}}]"#,
         #"[{"brightness":{"factor":[1]}}]"#, #"[{"resize":{"size":7}}]"#, #"{"cutout":{"size":2}}"#,
     ])
@@ -122,5 +129,21 @@ import Testing
     func numbersThatAreRefused(text: String) throws {
         let list = try TransformationText.decode(text, file: "here")
         #expect(throws: DataError.self) { try TestPreparation(list, shape: [1, 8, 8]) }
+    }
+
+    private static let article =
+        URL(filePath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().path
+        + "/Sources/ClusterRuntime/ClusterRuntime.docc/Data.md"
+
+    /// `CONVOY_REWRITE=1 swift test -c release --filter TransformationSettingsTests` writes it again.
+    @Test func theArticleHasTheTable() throws {
+        let found = String(decoding: try FileSystem.read(Self.article), as: UTF8.self)
+        let expected = try #require(DataTables.renewed(in: found))
+        if ProcessInfo.processInfo.environment["CONVOY_REWRITE"] == "1" {
+            try FileSystem.replace(Self.article, with: expected)
+        } else {
+            #expect(found == expected, "the article Data is not what the registry says")
+        }
     }
 }

@@ -8,6 +8,7 @@ declare -A requirements=(
     [torch]='torch==2.13.0 torchvision==0.28.0 pillow==13.0.0 numpy==2.4.6 pyyaml==6.0.3'
     [keras]='tensorflow-cpu==2.21.0'
     [mxnet]='mxnet==1.9.1 numpy==1.23.5'
+    [pictures]='pillow==13.0.0'
 )
 cache=${CONVOY_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/convoy/peers}
 

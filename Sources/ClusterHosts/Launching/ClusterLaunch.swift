@@ -353,7 +353,8 @@ package final class ClusterLaunch {
         }
         let action = HostRequest.Action.coordinator(
             launch: launch, start: start, arguments: arguments)
-        let answers = try ask(within: .seconds(180)) { $0.isCoordinator ? action : nil }
+        // A coordinator may have pictures to decode before it listens.
+        let answers = try ask(within: .seconds(3660)) { $0.isCoordinator ? action : nil }
         return answers[head.name]?.endpoint ?? configuredEndpoint
     }
 

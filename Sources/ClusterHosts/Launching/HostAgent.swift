@@ -9,7 +9,7 @@ import Threads
 /// on others, goes through it.
 package struct HostAgent {
     private static let maximumRequestByteCount = 16 << 20
-    private static let startTime = Duration.seconds(120)
+    private static let startTime = Duration.seconds(3600)
     /// The time to wait for errors of new members. A wrong flag, key or address ends a process at
     /// once.
     private static let memberTime = Duration.milliseconds(500)

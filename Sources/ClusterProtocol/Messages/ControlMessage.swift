@@ -359,6 +359,12 @@ public struct DataSummary: Hashable, Codable, Sendable {
     public var sourceFingerprint: String?
     /// The number of records in each training partition.
     public var partitionRecordCounts: [Int]
+    /// The names of the classes; nil where they are not known.
+    public var classNames: [String]?
+    /// The shape of a record before any transformation; nil when it is the same as `shape`.
+    public var storedShape: [Int]?
+    /// Whether records are stored as bytes; nil from an earlier program.
+    public var holdsBytes: Bool?
 
     /// The number of outputs that a model of this data has: one for each class or target.
     public var outputCount: Int { targetCount ?? classCount }

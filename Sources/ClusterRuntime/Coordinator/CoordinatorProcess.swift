@@ -142,10 +142,15 @@ package final class CoordinatorProcess: Sendable {
         let counts: [Int]
         do throws(DataError) {
             let data = settings.configuration.data
-            let specification = try data.specification()
+            let importer = ImportNotes(log).importer
             (description, counts) = try DataSource.survey(
-                specification, partitionCount: data.partitions,
-                transformations: data.transformations)
+                data.specification(), partitionCount: data.partitions,
+                transformations: data.transformations, importer: importer)
+            for remark in try DataSource.remarks(
+                data.specification(), partitionCount: data.partitions, importer: importer)
+            {
+                log.warning("\(remark)")
+            }
         } catch {
             throw RunError(error)
         }

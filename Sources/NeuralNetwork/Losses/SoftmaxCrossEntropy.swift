@@ -9,8 +9,8 @@ public enum SoftmaxCrossEntropy {
     /// 0..<classCount is a programming error and stops the process.
     /// With `smoothing` e the label counts 1 - e, and e is spread over all classes, as in PyTorch:
     /// loss = log Σ exp(z) - (1 - e) · z[label] - e · mean of z. `weights` are empty, or one for
-    /// each class, and `mixture` holds second labels: see ``CrossEntropy``. A record whose own label
-    /// weighs 1, or whose labels are equal, is computed as one with one label.
+    /// each class, and `mixture` holds second labels: see ``CrossEntropy``. A record whose own
+    /// label weighs 1, or whose labels are equal, is computed as one with one label.
     /// Math without it: loss = log Σ exp(z) - z[label]. gradient = softmax(z) - onehot(label),
     /// which is the gradient of the sum of the losses, not of their mean. `gradient` may be nil, or
     /// `logits` itself.

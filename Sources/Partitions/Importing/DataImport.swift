@@ -11,11 +11,14 @@ public struct DataImport: Sendable {
     public var threadCount: Int
     /// Is told how far the import is.
     public var progress: ImportProgress?
+    /// Is told what became of an import; it is not called for a set that is in the cache.
+    public var completion: (@Sendable (Facts) -> Void)?
 
     /// What is known of an imported set beside its partitions: the file `import.json`.
     public struct Facts: Codable, Sendable {
-        /// The source as it was written, and its options.
+        /// The source as it was written.
         public var source: String
+        /// Its options that are not the default.
         public var options: String
         /// The records that were left out because they could not be decoded, with the reasons.
         public var skipped: [String: String]
@@ -28,9 +31,11 @@ public struct DataImport: Sendable {
 
     /// Creates an importer.
     public init(
-        cache: DataCache, threadCount: Int? = nil, progress: ImportProgress? = nil
+        cache: DataCache, threadCount: Int? = nil, progress: ImportProgress? = nil,
+        completion: (@Sendable (Facts) -> Void)? = nil
     ) {
         self.cache = cache
+        self.completion = completion
         self.threadCount = threadCount ?? Parallel.processorCount
         self.progress = progress
     }
@@ -63,6 +68,16 @@ public struct DataImport: Sendable {
         let name = name(specification, partitionCount)
         if let key = cache.knownKey(name, stamp: stamp) { return cache.find(key) }
         return cache.find(try key(specification, files, partitionCount))
+    }
+
+    /// Returns the directory of an imported set if it is in the cache and its files are those that the
+    /// cache remembers; nil otherwise. No file is read.
+    func findRemembered(
+        _ specification: DataSpecification, _ files: FileList, partitionCount: Int
+    ) throws(DataError) -> String? {
+        let (stamp, _) = try stamp(files)
+        return cache.knownKey(name(specification, partitionCount), stamp: stamp)
+            .flatMap(cache.find)
     }
 
     /// Reads what is known of an imported set.
@@ -150,7 +165,8 @@ public struct DataImport: Sendable {
         ).run()
         let manifest = plan.manifest { notes[$0]!.entry }
         try manifest.check(file: "\(specification)")
-        try write(facts(specification, files, found, notes), part)
+        let facts = facts(specification, files, found, notes)
+        try write(facts, part)
         for reference in plan.references {
             unlink("\(part)/\(PartitionRendering.fileName(reference.split, reference.index)).json")
         }
@@ -159,6 +175,7 @@ public struct DataImport: Sendable {
         // Whoever waits for the lock finds the set now. After a failure the file has to stay, or two
         // processes would hold locks of two files.
         unlink("\(path).lock")
+        completion?(facts)
         cache.makeRoom(sparing: key)
         return path
     }

@@ -13,19 +13,31 @@ struct RecordSelection {
 
     private var options: SourceOptions { specification.options }
 
+    /// The steps, in their order.
+    enum Step: String, CaseIterable {
+        case labels, filter, split, sample
+    }
+
     /// Returns what the options make of a scan.
     ///
+    /// - Parameter observe: is called after each step.
     /// - Throws: `badSetting` for an option that names what is not there; `emptySet` when no training
     ///   record is left.
     static func select(
-        _ scan: SourceScan, _ specification: DataSpecification, threadCount: Int
+        _ scan: SourceScan, _ specification: DataSpecification, threadCount: Int,
+        observe: (Step, SourceScan) -> Void = { _, _ in }
     ) throws(DataError) -> SourceScan {
         var selection = RecordSelection(
             specification: specification, threadCount: threadCount, scan: scan)
-        try selection.changeLabels()
-        try selection.filter()
-        try selection.split()
-        selection.sample()
+        for step in Step.allCases {
+            switch step {
+            case .labels: try selection.changeLabels()
+            case .filter: try selection.filter()
+            case .split: try selection.split()
+            case .sample: selection.sample()
+            }
+            observe(step, selection.scan)
+        }
         guard selection.scan.training.count > 0 else {
             throw DataError(
                 .emptySet, file: "\(specification)", what: "training records that the options keep",
@@ -113,7 +125,7 @@ struct RecordSelection {
             }
             names = left
         }
-        try keep(newLabel: { numbers[Int($0)] }) { _, _ in true }
+        try keep(newLabel: { numbers[Int($0)] }, { _, _ in true })
         scan.classNames = names
         scan.classCount = names.count
     }
@@ -182,6 +194,10 @@ struct RecordSelection {
                 "\(scan.test.count) of them")
         }
         let table = scan.training
+        if rule.by == .hash || rule.by == .stratified, table.count > 0, table.interval(0) != nil {
+            // Windows that overlap would be on both sides.
+            throw bad("split", "split of windows", "by: series or by: time", rule.canonicalText)
+        }
         var isTest: [Bool?]
         switch rule.by {
         case .hash:

@@ -4,8 +4,8 @@ import FoundationEssentials
 /// label, and 3 x 32 x 32 image bytes.
 ///
 /// `train.bin` is the training data. `test.bin` is the test split and may be missing.
-/// Source: Krizhevsky's page of the CIFAR-100 data set, sections "The CIFAR-100 dataset" and "Binary
-/// version".
+/// Source: Krizhevsky's page of the CIFAR-100 data set, sections "The CIFAR-100 dataset" and
+/// "Binary version".
 struct CIFAR100Source: BytesSource {
     static let scheme = "cifar100"
     static let form = "cifar100:DIR"
@@ -64,7 +64,8 @@ struct CIFAR100Source: BytesSource {
         "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree",
         "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road",
         "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake",
-        "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone",
+        "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+        "telephone",
         "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
         "willow_tree", "wolf", "woman", "worm",
     ]

@@ -18,8 +18,8 @@ struct CIFARSource: BytesSource {
     ]
     private let directory: String
 
-    /// Creates the source. Its location is the directory of the batch files, or the one that contains
-    /// `cifar-10-batches-bin`.
+    /// Creates the source. Its location is the directory of the batch files, or the one that
+    /// contains `cifar-10-batches-bin`.
     init(_ specification: DataSpecification) {
         let directory = specification.location
         let inner = "\(directory)/cifar-10-batches-bin"

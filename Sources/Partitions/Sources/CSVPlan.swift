@@ -89,7 +89,8 @@ struct CSVPlan: Sendable {
             try targets.isEmpty
             ? find(options.label ?? "label", "data.table.label") : -1
         by = try series?.by.map { (name) throws(DataError) in try find(name, "data.series.by") }
-        time = try series?.time.map { (name) throws(DataError) in try find(name, "data.series.time") }
+        time = try series?.time.map { (name) throws(DataError) in try find(name, "data.series.time")
+        }
         let special = Set([label] + targets + [by, time].compactMap { $0 })
         let usage = header.indices.first { index in
             ["usage", "split"].contains(header[index].lowercased()) && !special.contains(index)
@@ -175,7 +176,8 @@ struct CSVPlan: Sendable {
         guard elementCount <= DelimitedReader.maximumRowByteCount else {
             throw DataError(
                 .badSetting, file: "data.table.shape", what: "elements of a record",
-                expected: "at most \(DelimitedReader.maximumRowByteCount)", found: "\(elementCount)")
+                expected: "at most \(DelimitedReader.maximumRowByteCount)", found: "\(elementCount)"
+            )
         }
     }
 

@@ -1,7 +1,7 @@
 /// Reads a table in the long form, a row a time step, into rows of series.
 ///
-/// The numbers are parsed once; they stay in memory while windows are read. The rows of a series must
-/// follow each other, and its times must increase.
+/// The numbers are parsed once; they stay in memory while windows are read. The rows of a series
+/// must follow each other, and its times must increase.
 struct CSVSeriesReader {
     /// The largest number of rows that cannot be decoded; windows without them are records still.
     static let maximumBadRowCount = 10_000
@@ -42,7 +42,8 @@ struct CSVSeriesReader {
         var texts = LabelTexts()
         var sides: [CSVSeriesReader] = []
         for (index, file) in files.enumerated() {
-            var parts = ["0", "test"].map {
+            // The names of a file's two sides differ.
+            var parts = ["0", files.count == 1 ? "test" : "0"].map {
                 CSVSeriesReader(plan, file, options, wholeName: $0)
             }
             var known: Set<[UInt8]> = []
@@ -58,6 +59,12 @@ struct CSVSeriesReader {
             parts[1].endStretch()
             sides += files.count == 1 ? parts : [parts[index]]
             try file.requireUnchanged()
+        }
+        // A bad row that no window has would go unnoticed.
+        for side in sides {
+            for stretch in side.rows.stretches where stretch.rows.count < options.length {
+                if let bad = side.rows.firstBad(in: stretch.rows) { throw bad }
+            }
         }
         let classes = plan.targets.isEmpty ? try texts.classes() : nil
         let tables = sides.map { side in

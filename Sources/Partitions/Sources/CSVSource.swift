@@ -4,9 +4,9 @@ import SafeTensors
 /// A table in plain text: a row a record, a header line, and fields between commas or another
 /// separator, quoted as RFC 4180 says.
 ///
-/// The location is a file, or a directory with `train.csv` and perhaps `test.csv`. A file with "train"
-/// in its name has its test records beside it, under the name with "test" in that place. A column
-/// `usage` or `split` of a file that stands alone divides it instead.
+/// The location is a file, or a directory with `train.csv` and perhaps `test.csv`. A file with
+/// "train" in its name has its test records beside it, under the name with "test" in that place. A
+/// column `usage` or `split` of a file that stands alone divides it instead.
 ///
 /// With the option `series` a row is a time step, and the records are windows of rows.
 struct CSVSource: RecordSource {
@@ -24,7 +24,8 @@ struct CSVSource: RecordSource {
         table = specification.options.table
         series = specification.options.series
         guard let byte = table.separator.asciiValue, byte == 9 || (0x20..<0x7F).contains(byte),
-            !table.separator.isLetter, !table.separator.isNumber, !"\"+-. ".contains(table.separator)
+            !table.separator.isLetter, !table.separator.isNumber,
+            !"\"+-. ".contains(table.separator)
         else {
             throw DataError(
                 .badSetting, file: "data.table.separator", what: "character between fields",
@@ -254,7 +255,8 @@ final class CSVTable: RecordTable {
             let plan = table.plan
             try plan.check(row, bytes, file: file.name, line: line)
             for column in plan.targets {
-                _ = try plan.number(row.text(column, in: bytes), column, file: file.name, line: line)
+                _ = try plan.number(
+                    row.text(column, in: bytes), column, file: file.name, line: line)
             }
             if plan.targets.isEmpty {
                 try LabelTexts.check(
@@ -285,12 +287,8 @@ struct LineNumbers {
 
     /// Returns the line of a row.
     subscript(_ row: Int) -> Int {
-        var (low, high) = (0, rows.count)
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if rows[middle] <= row { low = middle } else { high = middle }
-        }
-        return lines[low] + row - rows[low]
+        let index = rows.lastPlace(notAbove: row)
+        return lines[index] + row - rows[index]
     }
 }
 

@@ -16,15 +16,15 @@ enum DecimalText {
         1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
     ]
 
-    /// Returns the double-precision number that is nearest to a text: a sign, digits with or without
-    /// a point, and an exponent, with blanks around them. Nil for any other text: there are no
-    /// infinities and no hexadecimal numbers.
+    /// Returns the double-precision number that is nearest to a text: a sign, digits with or
+    /// without a point, and an exponent, with blanks around them. Nil for any other text: there are
+    /// no infinities and no hexadecimal numbers.
     ///
     /// The byte behind the text must be readable and must not continue a number.
     ///
-    /// Math: a mantissa of at most 2^53 times a power of ten up to 10^22 is one rounding, hence exact to
-    /// the last bit (Clinger, "How to read floating point numbers accurately", 1990). The C library,
-    /// which rounds correctly too, does the rest.
+    /// Math: a mantissa of at most 2^53 times a power of ten up to 10^22 is one rounding, hence
+    /// exact to the last bit (Clinger, "How to read floating point numbers accurately", 1990). The
+    /// C library, which rounds correctly too, does the rest.
     static func double(_ text: UnsafeRawBufferPointer) -> Double? {
         let text = text.trimmed
         var index = 0

@@ -1,5 +1,6 @@
-/// Splits a row of a table into fields, by the rules of RFC 4180: fields may be quoted, a quote within
-/// a quoted field is doubled, and a row ends with a line feed with or without a carriage return.
+/// Splits a row of a table into fields, by the rules of RFC 4180: fields may be quoted, a quote
+/// within a quoted field is doubled, and a row ends with a line feed with or without a carriage
+/// return.
 ///
 /// Threading: one thread at a time.
 struct DelimitedRow {

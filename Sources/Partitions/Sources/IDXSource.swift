@@ -40,8 +40,8 @@ struct IDXSource: BytesSource {
 
 /// The sets of EMNIST, by the names of their files.
 ///
-/// Source: Cohen, Afshar, Tapson, van Schaik, "EMNIST: an extension of MNIST to handwritten letters"
-/// (2017), table II and figure 2; the mapping files that lie beside the data.
+/// Source: Cohen, Afshar, Tapson, van Schaik, "EMNIST: an extension of MNIST to handwritten
+/// letters" (2017), table II and figure 2; the mapping files that lie beside the data.
 enum EMNISTSet: String, CaseIterable {
     case balanced, byclass, bymerge, digits, letters, mnist
 

@@ -1,6 +1,7 @@
 import Checksums
 import Glibc
 import Pictures
+import SafeTensors
 
 /// A directory of pictures in which the folder of a picture is its class.
 ///
@@ -252,6 +253,30 @@ struct DirectoryListing {
     }
 }
 
+/// Lists the files of pictures.
+public enum PictureFiles {
+    /// Returns a file, or the pictures in a directory and in those below it, folder by folder.
+    ///
+    /// - Throws: `unreadable` for a path that does not exist; `emptySet` for a directory without
+    ///   pictures.
+    public static func list(_ path: String) throws(DataError) -> FileList {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw DataError(reading: SystemCallError(path: path, action: "find"))
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return FileList(root: "", names: [path]) }
+        var list = FileList(root: path)
+        var walk = PictureWalk(root: path)
+        try walk.append([], to: &list)
+        guard list.count > 0 else {
+            throw DataError(
+                .emptySet, file: path, what: "pictures",
+                expected: "at least 1 file named *.jpg, *.jpeg, *.png or *.webp", found: "none")
+        }
+        return list
+    }
+}
+
 /// Finds the pictures in a directory and in those below it, through links as well.
 private struct PictureWalk {
     let root: String
@@ -268,7 +293,9 @@ private struct PictureWalk {
         var chain: [Identity] = []
         try visit(prefix, &chain, &folders)
         for folder in folders.sorted(by: { $0.path.lexicographicallyPrecedes($1.path) }) {
-            for file in folder.files { list.append(folder.path + [0x2F] + file) }
+            for file in folder.files {
+                list.append(folder.path.isEmpty ? file : folder.path + [0x2F] + file)
+            }
         }
     }
 
@@ -281,7 +308,7 @@ private struct PictureWalk {
         _ path: [UInt8], _ chain: inout [Identity],
         _ folders: inout [(path: [UInt8], files: [[UInt8]])]
     ) throws(DataError) {
-        let whole = Array(root.utf8) + [0x2F] + path
+        let whole = Array(root.utf8) + (path.isEmpty ? [] : [0x2F]) + path
         let name = String(decoding: whole, as: UTF8.self)
         var status = stat()
         guard stat(whole.map { CChar(bitPattern: $0) } + [0], &status) == 0 else {
@@ -311,7 +338,9 @@ private struct PictureWalk {
             }
         }
         folders.append((path, files))
-        for folder in listing.directories { try visit(path + [0x2F] + folder, &chain, &folders) }
+        for folder in listing.directories {
+            try visit(path.isEmpty ? folder : path + [0x2F] + folder, &chain, &folders)
+        }
     }
 
     /// Returns the ending of a name in lower case; "" for a name without one.

@@ -1,7 +1,7 @@
 /// Collects labels that are written as text: whole numbers from 0, or names of classes.
 ///
-/// If every text is a whole number, the numbers are the labels. Otherwise the texts are names, and the
-/// labels are their places in the order of their bytes.
+/// If every text is a whole number, the numbers are the labels. Otherwise the texts are names, and
+/// the labels are their places in the order of their bytes.
 ///
 /// Memory: four bytes a label, and the distinct texts.
 struct LabelTexts {
@@ -103,9 +103,8 @@ struct LabelTexts {
         for (label, index) in order.enumerated() { labels[index] = Int32(label) }
         var remark: String?
         if texts.contains(where: { Self.wholeNumber($0) != nil }) {
-            remark =
-                "\(places[firstName]): label '\(String(decoding: texts[firstName], as: UTF8.self))' "
-                + "is no number, so all labels are names"
+            let name = String(decoding: texts[firstName], as: UTF8.self)
+            remark = "\(places[firstName]): label '\(name)' is no number, so all labels are names"
         }
         return Classes(
             labels: labels, names: order.map { String(decoding: texts[$0], as: UTF8.self) },

@@ -1,8 +1,8 @@
 /// The header of a NumPy array file.
 ///
-/// Format: the bytes 93 4E 55 4D 50 59, a major and a minor version, the length of the header (16 bits
-/// in version 1, 32 bits in versions 2 and 3), and a Python dictionary with `descr`, `fortran_order`
-/// and `shape`. Only this form is read; nothing is evaluated.
+/// Format: the bytes 93 4E 55 4D 50 59, a major and a minor version, the length of the header (16
+/// bits in version 1, 32 bits in versions 2 and 3), and a Python dictionary with `descr`,
+/// `fortran_order` and `shape`. Only this form is read; nothing is evaluated.
 /// Source: NumPy Enhancement Proposal 1; documentation of `numpy.lib.format`.
 struct NPYHeader {
     /// The type of the elements.
@@ -121,7 +121,8 @@ struct NPYHeader {
             if order == "<" || (order == "|" && element.byteCount == 1) { return element }
             if order == ">", element.byteCount > 1 {
                 throw DataError(
-                    .sizeMismatch, file: file, what: "order of the bytes", expected: "little-endian",
+                    .sizeMismatch, file: file, what: "order of the bytes",
+                    expected: "little-endian",
                     found: "big-endian ('\(descr)')",
                     advice: "save x.astype(x.dtype.newbyteorder('<'))")
             }
@@ -213,7 +214,10 @@ private struct NPYDictionary {
     private mutating func typeText() throws(DataError) -> String {
         skipBlanks()
         if index < bytes.count, bytes[index] == UInt8(ascii: "[") {
-            throw flaw("one type for all elements", "a structured type")
+            throw DataError(
+                .sizeMismatch, file: file, what: "type of the elements",
+                expected: "one type for all elements", found: "a structured type",
+                advice: "save each field as an array of its own")
         }
         return try string()
     }
@@ -262,7 +266,8 @@ private struct NPYDictionary {
     }
 }
 
-/// A NumPy array in a file, of which stretches are read as bytes, single-precision numbers or labels.
+/// A NumPy array in a file, of which stretches are read as bytes, single-precision numbers or
+/// labels.
 ///
 /// Threading: any thread.
 final class NPYArray: Sendable {
@@ -356,7 +361,8 @@ final class NPYArray: Sendable {
             switch exponent {
             case 0: fraction * 0x1p-24
             case 31: fraction == 0 ? Double.infinity : Double.nan
-            default: (1024 + fraction) * Double(sign: .plus, exponent: exponent - 25, significand: 1)
+            default:
+                (1024 + fraction) * Double(sign: .plus, exponent: exponent - 25, significand: 1)
             }
         return bits >> 15 == 0 ? magnitude : -magnitude
     }
@@ -418,7 +424,8 @@ final class NPYArray: Sendable {
         let floats: [Float]
         do throws(DataError) { floats = try targets() } catch {
             guard error.kind == .badTarget else { throw error }
-            throw Self.badLabel(file.name, error.what.replacingFirst("target", by: "label"), error.found)
+            throw Self.badLabel(
+                file.name, error.what.replacingFirst("target", by: "label"), error.found)
         }
         let bound = Float(LabelTexts.maximumClassCount)
         var labels = [Int32](repeating: 0, count: floats.count)

@@ -33,12 +33,13 @@ struct NPYLayout: Hashable, CustomStringConvertible {
 
     /// Decides the shape of the records.
     ///
-    /// One dimension is [F, 1, 1], two are [1, H, W]. Three are [C, H, W], unless the last is 1, 3 or 4
-    /// and the first is not: then they are [H, W, C], as pictures lie in NumPy.
+    /// One dimension is [F, 1, 1], two are [1, H, W]. Three are [C, H, W], unless the last is 1, 3
+    /// or 4 and the first is not: then they are [H, W, C], as pictures lie in NumPy.
     ///
     /// - Parameters:
     ///   - item: the dimensions of an item.
-    ///   - shape: the shape of the options, which the items are taken to have; nil for the rule above.
+    ///   - shape: the shape of the options, which the items are taken to have; nil for the rule
+    ///     above.
     /// - Throws: `sizeMismatch` for an item that fits no shape.
     init(
         item: [Int], _ element: NPYHeader.Element, _ shape: [Int]?, file: String

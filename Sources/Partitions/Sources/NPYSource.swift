@@ -1,10 +1,12 @@
 import FoundationEssentials
 
 /// Arrays of NumPy in a directory: `train_images.npy` and `train_labels.npy`, and perhaps
-/// `test_images.npy` and `test_labels.npy`. Other names in use are taken too: `x_train` and `y_train`,
-/// `train_x` and `train_y`, and `images` and `labels`, or `x` and `y`, for a set that is not divided.
+/// `test_images.npy` and `test_labels.npy`. Other names in use are taken too: `x_train` and
+/// `y_train`, `train_x` and `train_y`, and `images` and `labels`, or `x` and `y`, for a set that is
+/// not divided.
 ///
-/// Bytes stay bytes; all other types become single-precision numbers.
+/// Bytes stay bytes; all other types become single-precision numbers. With the option `series` the
+/// records are windows of the arrays' series, or of arrays in folders.
 struct NPYSource: RecordSource {
     static let scheme = "npy"
     static let form = "npy:DIR"
@@ -112,12 +114,20 @@ struct NPYSource: RecordSource {
                 .unreadable, file: directory, what: "cannot list the directory",
                 expected: "a directory with arrays of NumPy", found: "nothing readable")
         }
+        if let series, !names.contains(where: { $0.hasSuffix(".npy") }),
+            let files = try NPYSeriesFolders(directory: directory, options: series).files()
+        {
+            return files
+        }
         return FileList(root: directory, names: try roles(names).names)
     }
 
     // MARK: Records
 
     func scan(_ files: FileList) throws(DataError) -> SourceScan {
+        if let series, files.count > 0, files.path(0).contains(0x2F) {
+            return try NPYSeriesFolders(directory: directory, options: series).scan(files)
+        }
         let names = (0..<files.count).map { files.name($0) }
         let roles = try roles(names)
         func open(_ name: String) throws(DataError) -> SourceFile {
@@ -424,23 +434,11 @@ final class NPYWindows: RecordTable {
         deinit { bytes.deallocate() }
 
         func read(_ record: Int, into elements: UnsafeMutableRawPointer) throws(DataError) {
-            let array = table.array
             let place = table.place(record)
-            let floats = elements.assumingMemoryBound(to: Float.self)
-            for channel in 0..<table.channels {
-                let first = (place.series * table.channels + channel) * table.rows + place.first
-                try array.read(first, into: bytes)
-                if let flaw = array.convert(
-                    UnsafeRawBufferPointer(bytes), into: floats + channel * table.length,
-                    count: table.length)
-                {
-                    throw DataError(
-                        .badRecord, file: array.file.name,
-                        what: "series \(place.series), channel \(channel), row "
-                            + "\(place.first + flaw.index)",
-                        expected: flaw.expected, found: flaw.found)
-                }
-            }
+            try table.array.readWindow(
+                base: place.series * table.channels * table.rows, first: place.first,
+                rows: table.rows, channels: table.channels, length: table.length, bytes,
+                into: elements, what: "series \(place.series)")
         }
     }
 }

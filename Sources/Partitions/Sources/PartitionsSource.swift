@@ -20,11 +20,12 @@ struct PartitionsSource: RecordSource {
     func scan(_ files: FileList) throws(DataError) -> SourceScan {
         let set = try DataSet.open(.partitions(directory: path), partitionCount: 1)
         let description = set.description
+        let directory = try PartitionDirectory(path: path)
         return SourceScan(
             name: description.name, shape: description.shape, elementType: description.elementType,
             classNames: description.classNames, classCount: description.classCount,
-            targetCount: description.targetCount, training: try StoredTable(set, .training),
-            test: try StoredTable(set, .test), isSpread: false)
+            targetCount: description.targetCount, training: try StoredTable(set, directory, .training),
+            test: try StoredTable(set, directory, .test), isSpread: false)
     }
 }
 
@@ -35,13 +36,19 @@ private final class StoredTable: RecordTable {
     private let records: DataSet
     private let split: DataSplit
 
-    init(_ set: DataSet, _ split: DataSplit) throws(DataError) {
+    init(
+        _ set: DataSet, _ directory: PartitionDirectory, _ split: DataSplit
+    ) throws(DataError) {
         records = set
         self.split = split
-        let all = 0..<set.description.recordCount(split)
-        let hasLabels = set.description.targetCount == nil
-        labels = hasLabels ? try set.labels(split, range: all) : []
-        targets = hasLabels ? [] : try set.targets(split, range: all)
+        var (labels, targets) = ([Int32](), [Float]())
+        for entry in directory.manifest.entries(split) {
+            let answers = try directory.answers(entry)
+            labels += answers.labels
+            targets += answers.targets
+        }
+        self.labels = labels
+        self.targets = targets
     }
 
     var count: Int { records.description.recordCount(split) }

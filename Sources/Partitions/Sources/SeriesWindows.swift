@@ -131,13 +131,9 @@ final class SeriesWindows: RecordTable {
 
     /// Returns the stretch of a window, and its first row.
     private func place(_ record: Int) -> (stretch: SeriesRows.Stretch, first: Int) {
-        var (low, high) = (0, starts.count)
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if starts[middle] <= record { low = middle } else { high = middle }
-        }
-        let stretch = rows.stretches[low]
-        return (stretch, stretch.rows.lowerBound + (record - starts[low]) * stride)
+        let index = starts.lastPlace(notAbove: record)
+        let stretch = rows.stretches[index]
+        return (stretch, stretch.rows.lowerBound + (record - starts[index]) * stride)
     }
 
     func name(_ record: Int) -> String {

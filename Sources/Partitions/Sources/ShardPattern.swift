@@ -73,7 +73,8 @@ struct ShardPattern {
         guard let patterns = expand(Array(text), depth: 0) else {
             throw DataError(
                 .badSetting, file: text, what: "braces of the pattern",
-                expected: "at most \(maximumCount) paths, and \(maximumDepth) braces in one another",
+                expected:
+                    "at most \(maximumCount) paths, and \(maximumDepth) braces in one another",
                 found: "more")
         }
         return patterns.map { String($0) }
@@ -139,8 +140,8 @@ struct ShardPattern {
         return parts
     }
 
-    /// Returns the numbers of a range such as 000..011, with as many digits as its longer end if one
-    /// of the ends begins with a zero; nil for another text or too long a range.
+    /// Returns the numbers of a range such as 000..011, with as many digits as its longer end if
+    /// one of the ends begins with a zero; nil for another text or too long a range.
     private static func range(_ text: String) -> [String]? {
         let ends = text.split(separator: "..", omittingEmptySubsequences: false)
         guard ends.count == 2, let first = Int(ends[0]), let last = Int(ends[1]),

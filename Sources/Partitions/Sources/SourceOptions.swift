@@ -38,7 +38,9 @@ public struct SourceOptions: Sendable, Hashable {
         add("split", split?.canonicalText ?? "", unless: split == nil)
         add("sample", "\(sample)", unless: sample == 1)
         for member in union {
+            let own = member.specification.options.canonicalText.split(separator: "\n")
             lines.append("member \(member.weight) \(member.specification.scheme)")
+            lines += own.map { "  \($0)" }
         }
         return lines.joined(separator: "\n")
     }

@@ -1,8 +1,8 @@
 /// Reads the headers of a tar file one after the other.
 ///
 /// The formats are POSIX ustar and pax, and GNU tar with its long names. Contents are passed over.
-/// Source: IEEE Std 1003.1, utility `pax`, "ustar Interchange Format" and "pax Header Block"; GNU tar's
-/// manual, "Basic Tar Format".
+/// Source: IEEE Std 1003.1, utility `pax`, "ustar Interchange Format" and "pax Header Block"; GNU
+/// tar's manual, "Basic Tar Format".
 ///
 /// Memory: one header.
 /// Threading: one thread only.
@@ -49,7 +49,8 @@ struct TarMembers {
                 .wrongMagic, file: file.name, what: "format", expected: "a plain tar file",
                 found: "a file that \(name) has compressed",
                 advice: name == "zip"
-                    ? "pack the files with tar" : "decompress it, so that records can be read in any order")
+                    ? "pack the files with tar"
+                    : "decompress it, so that records can be read in any order")
         }
     }
 
@@ -70,7 +71,8 @@ struct TarMembers {
         while !isEnd {
             guard offset + Self.blockByteCount <= file.byteCount else {
                 throw flaw(
-                    .truncated, "header", "\(Self.blockByteCount) bytes, or the blocks of zeros at the end",
+                    .truncated, "header",
+                    "\(Self.blockByteCount) bytes, or the blocks of zeros at the end",
                     "\(file.byteCount - offset)", "fetch the file again")
             }
             let header = try file.bytes(at: offset, count: Self.blockByteCount)
@@ -120,7 +122,8 @@ struct TarMembers {
         case UInt8(ascii: "5"): return nil
         case UInt8(ascii: "1"), UInt8(ascii: "2"):
             throw flaw(
-                .badRecord, "kind", "a regular file", "a link", "pack it with tar --hard-dereference -h")
+                .badRecord, "kind", "a regular file", "a link",
+                "pack it with tar --hard-dereference -h")
         case UInt8(ascii: "S"):
             throw flaw(
                 .badRecord, "kind", "a regular file", "a sparse file", "pack it without --sparse")
@@ -177,10 +180,13 @@ struct TarMembers {
                 return digits.reduce(0) { $0 << 3 | Int($1 &- 0x30) }
             }
         }
-        throw flaw(.badRecord, what, "an octal number", "other bytes", "check that it is a tar file")
+        throw flaw(
+            .badRecord, what, "an octal number", "other bytes", "check that it is a tar file")
     }
 
-    private static func text(_ field: ArraySlice<UInt8>) -> [UInt8] { Array(field.prefix { $0 != 0 }) }
+    private static func text(_ field: ArraySlice<UInt8>) -> [UInt8] {
+        Array(field.prefix { $0 != 0 })
+    }
 
     private static func name(_ header: [UInt8]) -> [UInt8] {
         let name = text(header[0..<100])
@@ -209,12 +215,15 @@ struct TarMembers {
             let length = digits.count < 8 ? digits.reduce(0) { $0 * 10 + Int($1 &- 0x30) } : 0
             guard length > digits.count + 1, length <= rest.count,
                 rest[digits.endIndex] == 0x20
-            else { throw flaw(.badRecord, "extended header", "a record with its length", "other bytes") }
+            else {
+                throw flaw(.badRecord, "extended header", "a record with its length", "other bytes")
+            }
             let record = rest.prefix(length)
             rest = rest.dropFirst(length)
             let body = record.dropFirst(digits.count + 1)
             guard body.last == 0x0A, let sign = body.firstIndex(of: UInt8(ascii: "=")) else {
-                throw flaw(.badRecord, "extended header", "key=value and a line feed", "other bytes")
+                throw flaw(
+                    .badRecord, "extended header", "key=value and a line feed", "other bytes")
             }
             let value = body[(sign + 1)...].dropLast()
             let key = body[..<sign]

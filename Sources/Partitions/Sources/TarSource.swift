@@ -2,12 +2,14 @@ import Checksums
 import Glibc
 import Pictures
 
-/// Shards of the WebDataset layout: tar files in which the members of one key follow each other. The
-/// key of a member is its path up to the first point of its last part; what follows is its kind.
+/// Shards of the WebDataset layout: tar files in which the members of one key follow each other.
+/// The key of a member is its path up to the first point of its last part; what follows is its
+/// kind.
 ///
-/// A record is a picture (`jpg`, `jpeg`, `png`, `webp`) or an array (`npy`), and its label in `cls`, a
-/// number or the name of a class. Other kinds are passed over. Shards with the word "test" or "val" in
-/// their paths below the pattern's directory hold test records, unless "train" is there too.
+/// A record is a picture (`jpg`, `jpeg`, `png`, `webp`) or an array (`npy`), and its label in
+/// `cls`, a number or the name of a class. Other kinds are passed over. Shards with the word "test"
+/// or "val" in their paths below the pattern's directory hold test records, unless "train" is there
+/// too.
 /// Source: documentation of the WebDataset format.
 struct TarSource: RecordSource {
     static let scheme = "tar"
@@ -65,14 +67,16 @@ struct TarSource: RecordSource {
         let classes = try texts.classes()
         guard texts.count > 0 else {
             throw DataError(
-                .emptySet, file: location, what: "labels", expected: "a member KEY.cls for each key",
+                .emptySet, file: location, what: "labels",
+                expected: "a member KEY.cls for each key",
                 found: "none")
         }
         let isArray = indices[0].isArray ?? false
         guard (indices[1].isArray ?? isArray) == isArray else {
             throw DataError(
                 .sizeMismatch, file: location, what: "test records",
-                expected: isArray ? "arrays, as the training records" : "pictures, as the training records",
+                expected: isArray
+                    ? "arrays, as the training records" : "pictures, as the training records",
                 found: isArray ? "pictures" : "arrays")
         }
         guard let example = indices[0].firstWhole else { throw indices[0].flaws[0].error }
@@ -110,7 +114,8 @@ struct TarSource: RecordSource {
         let skipped = indices[0].skippedCount + indices[1].skippedCount
         if skipped > 0 {
             scan.remarks.append(
-                "\(location): \(skipped) members are no pictures, arrays or labels and are left out")
+                "\(location): \(skipped) members are no pictures, arrays or labels and are left out"
+            )
         }
         return scan
     }
@@ -192,7 +197,8 @@ struct TarIndex {
                 guard current?.flaw == nil else { return }
                 current?.flaw = DataError(
                     .badRecord, file: file.name,
-                    what: "\(String(decoding: member.name, as: UTF8.self)) at byte \(member.offset)",
+                    what:
+                        "\(String(decoding: member.name, as: UTF8.self)) at byte \(member.offset)",
                     expected: expected, found: found)
             }
             switch kind {
@@ -234,7 +240,8 @@ struct TarIndex {
         func note(_ expected: String, _ found: String) {
             guard flaw == nil else { return }
             flaw = DataError(
-                .badRecord, file: file.name, what: "key '\(String(decoding: key.key, as: UTF8.self))'",
+                .badRecord, file: file.name,
+                what: "key '\(String(decoding: key.key, as: UTF8.self))'",
                 expected: expected, found: found)
         }
         if key.place == nil { note("a picture or an array", "none") }
@@ -276,8 +283,8 @@ struct TarIndex {
         }
     }
 
-    /// Returns the key of a member, and its kind; a nil kind for one that is none of a record's, and
-    /// nil for a name without a key.
+    /// Returns the key of a member, and its kind; a nil kind for one that is none of a record's,
+    /// and nil for a name without a key.
     private static func split(_ name: [UInt8]) -> (key: [UInt8], kind: Kind?)? {
         let base = (name.lastIndex(of: UInt8(ascii: "/")) ?? -1) + 1
         guard let point = name[base...].firstIndex(of: UInt8(ascii: ".")), point > base else {
@@ -424,7 +431,8 @@ final class TarTable: RecordTable {
             let array: NPYArray
             do throws(DataError) {
                 array = try NPYArray(file(place.shard), part: place.range)
-                guard array.header.element == first.element, array.header.shape == first.shape else {
+                guard array.header.element == first.element, array.header.shape == first.shape
+                else {
                     throw DataError(
                         .badRecord, file: array.file.name, what: "array",
                         expected: "\(first.element.rawValue) \(first.shape), as the first",

@@ -5,7 +5,8 @@ import CKernels
 struct Contrast: ImageTransformation {
     static let name = "contrast"
     static let summary = """
-        Moves the levels away from the mean grey by a random factor; 1 changes nothing, 0 makes grey.
+        Moves the levels away from the mean grey by a random factor; 1 changes nothing, 0 makes \
+        grey.
         """
     static let parameters = [TransformationParameter.factor]
     static let elements = TransformationElements.bytes

@@ -10,8 +10,8 @@ import CounterRandom
 struct Cutmix: MixingTransformation {
     static let name = "cutmix"
     static let summary = """
-        Replaces a box by that of another record of the microbatch; the labels count by area, drawn \
-        from Beta(alpha, alpha).
+        Replaces a box by that of another record of the microbatch; the labels count by area, \
+        drawn from Beta(alpha, alpha).
         """
     static let parameters = [
         TransformationParameter("alpha", .number(0.01...100), default: .number(1)),

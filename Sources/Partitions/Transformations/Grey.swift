@@ -1,7 +1,7 @@
 import CKernels
 
-/// Replaces colours by their grey level, as PIL's `convert("L")` does: (19595 R + 38470 G + 7471 B +
-/// 32768) >> 16.
+/// Replaces colours by their grey level, as PIL's `convert("L")` does:
+/// (19595 R + 38470 G + 7471 B + 32768) >> 16.
 ///
 /// The image keeps three equal channels, or has one with `channels: 1`. An image of one channel is
 /// grey already; it gets three equal channels, or stays as it is.

@@ -9,8 +9,8 @@ import CounterRandom
 struct Mixup: MixingTransformation {
     static let name = "mixup"
     static let summary = """
-        Mixes image and label with another record of the microbatch, with a weight from Beta(alpha, \
-        alpha).
+        Mixes image and label with another record of the microbatch, with a weight from \
+        Beta(alpha, alpha).
         """
     static let parameters = [
         TransformationParameter("alpha", .number(0.01...100), default: .number(0.2)),

@@ -127,8 +127,7 @@ public enum CheckpointReader {
     public static func model(
         _ path: String, isAveraged: Bool = false
     ) throws(RunError) -> (
-        network: Network, weights: FloatBuffer, transformations: [Transformation],
-        loss: LossFunction
+        network: Network, weights: FloatBuffer, input: ModelInput, loss: LossFunction
     ) {
         let file = try modelFile(path, isAveraged: isAveraged)
         let tensors = try tensors(file)
@@ -142,10 +141,9 @@ public enum CheckpointReader {
             let network = try Network(ModelSpecification(name: name, mapping: mapping))
             let weights = try flat(
                 tensors, prefix: "", layout: network.parameters, file: file)
-            let transformations = try TransformationText.decode(
-                tensors.metadata["transformations"], file: file)
+            let input = try ModelInput(metadata: tensors.metadata, file: file)
             let loss = try loss(tensors.metadata["loss"], file: file)
-            return (network, weights, transformations, loss)
+            return (network, weights, input, loss)
         } catch let error as RunError {
             throw error
         } catch {

@@ -145,9 +145,8 @@ public struct CheckpointStore: Sendable {
         var metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
             "data": material.configuration.data.source,
-            "transformations": TransformationText.encode(
-                material.configuration.data.transformations),
         ]
+        metadata.merge(ModelInput(material.configuration, material.data).metadata) { _, new in new }
         metadata["loss"] = CheckpointReader.lossText(material.loss)
         let bytes: [UInt8]
         do throws(SafeTensorsError) {

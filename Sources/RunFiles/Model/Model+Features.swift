@@ -11,7 +11,7 @@ extension Model {
         do throws(ModelError) { trunk = try network.trunk(to: node) } catch {
             throw .model("\(error)")
         }
-        return try part(trunk, transformations)
+        return try part(trunk, input)
     }
 
     /// Returns the model that begins behind a node. Its input is the node's output.
@@ -23,17 +23,16 @@ extension Model {
         do throws(ModelError) { head = try network.head(after: node) } catch {
             throw .model("\(error)")
         }
-        return try part(head, [])
+        return try part(head, ModelInput())
     }
 
-    private func part(_ part: Network, _ transformations: [Transformation]) throws(RunError) -> Model {
+    private func part(_ part: Network, _ input: ModelInput) throws(RunError) -> Model {
         var weights = [Float](repeating: 0, count: part.parameters.elementCount)
         for slot in part.parameters.slots {
             guard let source = network.parameters.slot(named: slot.name) else { continue }
             weights.replaceSubrange(slot.range, with: self.weights[source.range])
         }
-        return try Model(
-            part, weights: weights, transformations: transformations, loss: loss)
+        return try Model(part, weights: weights, input: input, loss: loss)
     }
 
     /// Returns a data set with the outputs of this model, in inference mode, in place of the images.

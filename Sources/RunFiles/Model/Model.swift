@@ -48,19 +48,32 @@ public struct Model: Sendable {
     public struct Prediction: Sendable, Hashable {
         /// The predicted class: the first with the largest probability.
         public var label: Int
+        /// The outputs of the network, [classes].
+        public var logits: [Float]
         /// The probability of each class. They add up to 1.
         public var probabilities: [Float]
         /// The probability of the predicted class.
         public var probability: Float { probabilities[label] }
+
+        /// Returns the classes with the largest probabilities, the largest first; of equal ones the
+        /// first.
+        public func top(_ count: Int) -> [Int] {
+            let order = probabilities.indices.sorted {
+                (probabilities[$1], $0) < (probabilities[$0], $1)
+            }
+            return Array(order.prefix(count))
+        }
     }
 
     /// The architecture.
     public let network: Network
     /// All parameters as one flat vector, in the order of `Network.parameters`.
     public let weights: [Float]
+    /// How a record becomes the network's input, and what the classes are called.
+    public let input: ModelInput
     /// The transformations of the training images. Those that are not random also apply to test
     /// records and predicted images.
-    public let transformations: [Transformation]
+    public var transformations: [Transformation] { input.transformations }
     /// The loss that test records are evaluated with.
     public let loss: LossFunction
 
@@ -69,11 +82,11 @@ public struct Model: Sendable {
     /// - Parameters:
     ///   - network: the architecture.
     ///   - weights: all parameters as one flat vector.
-    ///   - transformations: the transformations of the training images.
+    ///   - input: how a record becomes the network's input, and what the classes are called.
     ///   - loss: the loss that the model was trained with.
     /// - Throws: `.model` when the number of weights is not the network's number of parameters.
     public init(
-        _ network: Network, weights: [Float], transformations: [Transformation] = [],
+        _ network: Network, weights: [Float], input: ModelInput = ModelInput(),
         loss: LossFunction = LossFunction()
     ) throws(RunError) {
         let count = network.parameters.elementCount
@@ -82,7 +95,7 @@ public struct Model: Sendable {
         }
         self.network = network
         self.weights = weights
-        self.transformations = transformations
+        self.input = input
         self.loss = loss.ofTestRecords
     }
 
@@ -96,11 +109,11 @@ public struct Model: Sendable {
     /// - Throws: `.storage` for a file that cannot be read, `.checkpoint` for one that is damaged
     ///   or was not written by Convoy, and for a path without the average that is asked for.
     public init(contentsOf path: String, isAveraged: Bool = false) throws(RunError) {
-        let (network, weights, transformations, loss) = try CheckpointReader.model(
+        let (network, weights, input, loss) = try CheckpointReader.model(
             path, isAveraged: isAveraged)
         self.network = network
         self.weights = Array(UnsafeBufferPointer(start: weights.pointer, count: weights.count))
-        self.transformations = transformations
+        self.input = input
         self.loss = loss
     }
 
@@ -112,8 +125,8 @@ public struct Model: Sendable {
         let specification = network.specification
         var metadata = [
             "format": "pt", "model": specification.name, "model_file": specification.yaml,
-            "transformations": TransformationText.encode(transformations),
         ]
+        metadata.merge(input.metadata) { _, new in new }
         metadata["loss"] = CheckpointReader.lossText(loss)
         let tensors = network.parameters.slots.map { slot in
             SafeTensor(name: slot.name, shape: slot.shape, floats: Array(weights[slot.range]))
@@ -186,11 +199,7 @@ public struct Model: Sendable {
     public func predict(
         _ images: [[Float]], shape: [Int]? = nil, _ computation: Computation = Computation()
     ) throws(RunError) -> [Prediction] {
-        guard !loss.needsTargets else {
-            throw .model(
-                "expected a model of classes, found one that was trained with \(loss.name); "
-                    + "convoy evaluate --logits writes its outputs")
-        }
+        try requireClasses()
         let shape = shape ?? network.specification.inputShape
         let preparation = try preparation(shape: shape)
         let elementCount = shape.reduce(1, *)
@@ -200,11 +209,24 @@ public struct Model: Sendable {
         }
         let engine = try engine(computation)
         return images.map { image in
-            let outputs = engine.outputs(images: preparation.prepared(image), count: 1)
-            let probabilities = SoftmaxCrossEntropy.probabilities(outputs)
-            let best = probabilities.indices.max { probabilities[$0] < probabilities[$1] } ?? 0
-            return Prediction(label: best, probabilities: probabilities)
+            prediction(engine.outputs(images: preparation.prepared(image), count: 1))
         }
+    }
+
+    /// Throws unless the outputs stand for classes.
+    func requireClasses() throws(RunError) {
+        guard !loss.needsTargets else {
+            throw .model(
+                "expected a model of classes, found one that was trained with \(loss.name); "
+                    + "convoy evaluate --logits writes its outputs")
+        }
+    }
+
+    /// Returns what the outputs of the network for one image say.
+    func prediction(_ outputs: [Float]) -> Prediction {
+        let probabilities = SoftmaxCrossEntropy.probabilities(outputs)
+        let best = probabilities.indices.max { probabilities[$0] < probabilities[$1] } ?? 0
+        return Prediction(label: best, logits: outputs, probabilities: probabilities)
     }
 
     /// Returns what makes the network's input of an image of the given shape, [C, H, W].

@@ -124,7 +124,7 @@ public final class Trainer {
         squares = Array(repeating: 0, count: rule.clipping?.blockCount ?? 0)
         leaves = (0..<material.tree.leafCount).map { _ in FloatBuffer(count: first.count) }
         threads = try Self.workers(
-            min(threadCount, material.tree.leafCount), material, data.description)
+            min(threadCount, material.tree.leafCount), material, transformed.description)
     }
 
     private static func workers(
@@ -183,7 +183,7 @@ public final class Trainer {
         let flat = places.flatMap { UnsafeBufferPointer(rebasing: all[$0]) }
         return try Model(
             material.network.unfrozen, weights: flat,
-            transformations: configuration.data.transformations,
+            input: ModelInput(configuration, material.data),
             loss: configuration.training.loss)
     }
 

@@ -244,11 +244,15 @@ extension DataSetDescription {
     ///
     /// - Parameter partitionRecordCounts: the number of records in each training partition.
     public func summary(partitionRecordCounts: [Int]) -> DataSummary {
-        DataSummary(
+        var summary = DataSummary(
             name: name, shape: shape, classCount: classCount, targetCount: targetCount,
             classHistogram: classHistogram, testCount: testCount, fingerprint: fingerprint,
             sourceFingerprint: sourceFingerprint,
             partitionRecordCounts: partitionRecordCounts)
+        summary.classNames = classNames
+        summary.storedShape = storedShape
+        summary.holdsBytes = elementType == .U8
+        return summary
     }
 }
 

@@ -79,9 +79,12 @@ extension Setting {
             "The share of the training records that is used.",
             text: { $0.data.options.sample == 1 ? nil : .inline("\($0.data.options.sample)") },
             read: { value, configuration in
-                configuration.data.options.sample = try value.double("above 0 and at most 1") {
+                let keys = value.isMapping ? try value.mapping() : nil
+                let share = try keys?.requiredValue("fraction") ?? value
+                configuration.data.options.sample = try share.double("above 0 and at most 1") {
                     $0 > 0 && $0 <= 1
                 }
+                try keys?.finish()
             }),
         Setting(
             "data.union", values: "list",
@@ -96,11 +99,12 @@ extension Setting {
             },
             read: { value, configuration in
                 configuration.data.options.union = try value.list().map(UnionMember.init)
-                configuration.data.source = "union"
+                if !configuration.data.options.union.isEmpty { configuration.data.source = "union" }
             }
         ).withoutFlag,
         Setting(
-            "data.transformations", values: "list", example: "[{random-crop: {padding: 4}}]",
+            "data.transformations", values: "list of \(TransformationKind.names)",
+            example: "[{random-crop: {padding: 4}}]",
             decides: .resolved { configuration, _ in
                 TransformationText.encode(configuration.data.transformations)
             },

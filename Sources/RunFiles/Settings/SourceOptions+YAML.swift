@@ -152,6 +152,7 @@ extension LabelRules {
         for name in pairs.keys { map[name] = try pairs.string(name) }
         try pairs.finish()
         drop = try keys.names("drop")
+        isCoarse = try keys.boolean("coarse", default: false)
         try keys.finish()
     }
 
@@ -165,6 +166,7 @@ extension LabelRules {
             keys.append("map: {\(pairs.joined(separator: ", "))}")
         }
         if !drop.isEmpty { keys.append("drop: \(YAMLText.list(drop))") }
+        if isCoarse { keys.append("coarse: true") }
         return keys.isEmpty ? nil : "{\(keys.joined(separator: ", "))}"
     }
 }

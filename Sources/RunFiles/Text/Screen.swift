@@ -28,7 +28,11 @@ public enum Screen {
     }
 
     /// Writes a text to standard error.
-    public static func report(_ text: String) { error.write(text) }
+    ///
+    /// - Parameter isReplaceable: whether the next text may replace this one while it waits.
+    public static func report(_ text: String, isReplaceable: Bool = false) {
+        error.write(text, isReplaceable: isReplaceable)
+    }
 
     /// The condition of standard output.
     package static var condition: DeferredOutput.Condition { output.condition }
