@@ -127,11 +127,14 @@ final class PartitionCache: Sendable {
         case .checked(let partition, var uses):
             uses.last = state.clock
             uses.count += 1
-            if uses.count > entries[index].records, makeRoom(size(index), in: &state) {
-                if uses.file != nil { state.openFileCount -= 1 }
-                state.byteCount += size(index)
-                state.residences[index] = .loading
-                return .load
+            if uses.count > entries[index].records {
+                if makeRoom(size(index), in: &state) {
+                    if uses.file != nil { state.openFileCount -= 1 }
+                    state.byteCount += size(index)
+                    state.residences[index] = .loading
+                    return .load
+                }
+                uses.count = 0
             }
             state.residences[index] = .checked(partition, uses)
             guard let file = uses.file else { return .open(partition) }
