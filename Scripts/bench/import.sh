@@ -8,12 +8,13 @@
 #
 # Installs Pillow from PyPI in a virtual environment to write the files. CONVOY=PROGRAM measures that
 # program.
+# shellcheck disable=SC2154 # common.sh and environments.sh set it
 set -euo pipefail
 
 bench=import
 # shellcheck source=Scripts/bench/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
-# shellcheck source=Scripts/bench/peers/environments.sh
+# shellcheck source=Scripts/bench/peers/environments.sh disable=SC1091
 source "$root/Scripts/bench/peers/environments.sh"
 
 file_count=10000

@@ -7,12 +7,13 @@
 # Figures are medians of the turns (5), which the two sides take by turns.
 #
 # Installs Pillow from PyPI in a virtual environment. Compiles Tests/PictureBits with Swift's clang.
+# shellcheck disable=SC2154 # common.sh and environments.sh set it
 set -euo pipefail
 
 bench=pictures
 # shellcheck source=Scripts/bench/common.sh
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/common.sh"
-# shellcheck source=Scripts/bench/peers/environments.sh
+# shellcheck source=Scripts/bench/peers/environments.sh disable=SC1091
 source "$root/Scripts/bench/peers/environments.sh"
 
 file_count=10000

@@ -31,19 +31,19 @@ checks=("$@")
 ((${#checks[@]} > 0)) || checks=(tables folders shards windows arrays killed bad)
 
 export PYTHONDONTWRITEBYTECODE=1
-requirements=(numpy==2.4.6 pyarrow==26.0.1 h5py==3.16.0 pillow==13.0.0 webdataset==1.0.2)
+wheels=(numpy==2.4.6 pyarrow==26.0.1 h5py==3.16.0 pillow==13.0.0 webdataset==1.0.2)
 environment=data-quick
 if ! $quick; then
-    requirements+=(datasets==5.2.0)
+    wheels+=(datasets==5.2.0)
     environment=data
 fi
 if [[ -n ${DATA_PYTHON:-} ]]; then
     python=$DATA_PYTHON
 elif $quick && [[ ${CI:-} != true && ! -f $cache/$environment/complete ]]; then
-    echo "skipped: data: ${requirements[*]} are not installed in $cache/$environment; CI=true does it"
+    echo "skipped: data: ${wheels[*]} are not installed in $cache/$environment; CI=true does it"
     exit 0
 else
-    need_python "$environment" "${requirements[@]}"
+    need_python "$environment" "${wheels[@]}"
 fi
 
 # Prints the Python that has torch and torchvision.
@@ -59,6 +59,7 @@ torch_python() {
 }
 
 for check in "${checks[@]}"; do
+    # shellcheck disable=SC2031 # the subshell of torch_python has its own
     chosen=$python extra=()
     case $check in
     tables) $quick || extra=(datasets) ;;
