@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Usage: Scripts/bench/pictures.sh [--files N] [--turns N]
 #
-# Measures Sources/CPictures beside Pillow, on this machine and in one run: resizing RGB pixels of
-# 500 by 375 to 224 by 224 with one thread, and N (10,000) JPEG files of this size decoded to 224 by
-# 224 with one process and with two. Prints pictures a second, ratios, and the processor's name.
-# Figures are medians of the turns (5), which the two sides take by turns.
+# Measures on this machine and in one run: resizing RGB pixels of 500 by 375 to 224 by 224 with one
+# thread, and N (10,000) JPEG files of this size decoded to 224 by 224 with one process and with two,
+# by Sources/CPictures and by Pillow; and the import of these files (`images:`) with an empty cache on
+# one core and on two, beside Sources/CPictures alone, and the start with a full cache. Prints pictures
+# a second, ratios, and the processor's name. Figures are medians of the turns (5), which the sides
+# take by turns.
 #
 # Installs Pillow from PyPI in a virtual environment. Compiles Tests/PictureBits with Swift's clang.
+# CONVOY=PROGRAM measures that program and builds nothing.
 # shellcheck disable=SC2154 # common.sh and environments.sh set it
 set -euo pipefail
 
@@ -58,12 +61,13 @@ def write(count, directory):
         path.unlink()
     names = []
     for index in range(count):
-        path = Path(directory) / f"{index:06}.jpg"
+        path = Path(directory) / f"class{index % 4}" / f"{index:06}.jpg"
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(shapes[index % len(shapes)])
         names.append(str(path))
     half = len(names) // 2
     for name, part in (("all", names), ("first", names[:half]), ("second", names[half:])):
-        (Path(directory) / name).write_text("\n".join(part) + "\n")
+        Path(f"{directory}-{name}").write_text("\n".join(part) + "\n")
 
 
 def resize(rounds):
@@ -99,22 +103,46 @@ mkdir "$directory/files"
 
 # Two processes, half of the files each; prints the sum of their rates.
 two_processes() {
-    "$@" "$directory/files/first" >"$directory/rate-1" &
-    "$@" "$directory/files/second" >"$directory/rate-2" &
+    "$@" "$directory/files-first" >"$directory/rate-1" &
+    "$@" "$directory/files-second" >"$directory/rate-2" &
     wait
     cat "$directory/rate-1" "$directory/rate-2" | awk '{ sum += $1 } END { printf "%.1f\n", sum }'
 }
 ours() { "$directory/tool" speed "$1" 224; }
 theirs() { "$python" "$directory/pillow.py" files "$1"; }
 
+cat >"$directory/run.yaml" <<YAML
+data:
+  source: "images:$directory/files"
+  partitions: 16
+  image: {size: [224, 224]}
+YAML
+
+# Prints the seconds that `convoy data take` of one record takes on the cores $1.
+imported() {
+    local begin end
+    begin=$(date +%s.%N)
+    XDG_CACHE_HOME="$directory/xdg" taskset --cpu-list "$1" "$convoy" data take -n 1 \
+        --config "$directory/run.yaml" >/dev/null
+    end=$(date +%s.%N)
+    awk -v b="$begin" -v e="$end" 'BEGIN { printf "%.3f\n", e - b }'
+}
+rate() { awk -v n="$file_count" '{ printf "%.1f\n", n / $1 }'; }
+
+prepare_convoy
 for ((turn = 0; turn < turns; turn++)); do
     take_turn
     "$directory/tool" resize-speed 375 500 224 224 200 >>"$directory/resize-ours"
     "$python" "$directory/pillow.py" resize 100 >>"$directory/resize-pillow"
-    ours "$directory/files/all" >>"$directory/one-ours"
-    theirs "$directory/files/all" >>"$directory/one-pillow"
+    ours "$directory/files-all" >>"$directory/one-ours"
+    theirs "$directory/files-all" >>"$directory/one-pillow"
     two_processes ours >>"$directory/two-ours"
     two_processes theirs >>"$directory/two-pillow"
+    rm -rf -- "$directory/xdg"
+    imported 0 | rate >>"$directory/import-one"
+    rm -rf -- "$directory/xdg"
+    imported 0,1 | rate >>"$directory/import-two"
+    imported 0,1 >>"$directory/again"
     give_turn
 done
 
@@ -133,3 +161,11 @@ row "$file_count JPEG files to 224x224, one process" one
 row "$file_count JPEG files to 224x224, two processes" two
 awk -v one="$(median one-ours)" -v two="$(median two-ours)" \
     'BEGIN { printf "two processes against one: %.2f\n", two / one }'
+import_row() { # TEXT NAME
+    awk -v text="$1" -v import="$(median "import-$2")" -v bare="$(median "$2-ours")" \
+        'BEGIN { printf "%-44s %10.0f %10.0f %8.2f\n", text, import, bare, import / bare }'
+}
+printf '%-44s %10s %10s %8s\n' 'import, pictures a second' import 'bare C' ratio
+import_row "$file_count JPEG files to 224x224, one core" one
+import_row "$file_count JPEG files to 224x224, two cores" two
+echo "second start: $(median again) s"
