@@ -4,10 +4,11 @@
 # Trains on a set that is larger than a worker's memory, and on the same set in memory, in turns:
 # one worker whose partitions all stay in memory (--data-memory above the size of the set), and one
 # that may keep --memory bytes of them and whose data files are dropped from the system's cache every
-# few seconds, so that it reads a cold disk. Prints images a second from the 20th step on, the
+# two seconds, so that it reads a cold disk. Prints images a second from the 20th step on, the
 # largest resident memory of the worker, the largest part of the set in the system's cache (it counts
-# against the worker in a control group), and the share of the compute threads' time that was spent
-# on waiting for data. The step that first reads a partition compares its SHA-256 and stands alone.
+# against the worker in a control group), the share of the compute threads' time that was spent on
+# waiting for data, the time in which they opened partitions and compared their SHA-256 (both sides do
+# that once), and the worker's processor time.
 #
 #   --gb N         size of the set in units of 10^9 bytes (8)
 #   --partitions N training partitions (64)
@@ -126,8 +127,8 @@ cluster: {workers: 1, threads: $(nproc), servers: 1}
 YAML
 
 # Watches the worker of the run in directory $1 until the process $2 ends; drops the set from the
-# system's cache every four seconds when $3 is "cold"; writes the largest resident memory and the
-# largest part of the set in the system's cache, in bytes, to $1.peaks.
+# system's cache every two seconds when $3 is "cold"; writes the largest resident memory and the
+# largest part of the set in the system's cache, in bytes, and its processor time in seconds, to $1.peaks.
 watch_worker() {
     "$python" - "$data" "$1" "$2" "$3" <<'PYTHON'
 import os
@@ -139,7 +140,7 @@ data, run, parent, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4
 files = [os.open(os.path.join(data, name), os.O_RDONLY)
          for name in sorted(os.listdir(data)) if name.endswith(".safetensors")]
 names = [os.path.join(data, name) for name in os.listdir(data) if name.endswith(".safetensors")]
-peak = cached = 0
+peak = cached = ticks = 0
 is_training = False
 
 
@@ -172,14 +173,23 @@ def resident(process):
         return 0
 
 
+def processor(process):
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            return sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
+    except OSError:
+        return 0
+
+
 last, process = time.monotonic(), None
 while alive():
     process = process or worker()
     peak = max(peak, resident(process)) if process else peak
+    ticks = max(ticks, processor(process)) if process else ticks
     metrics = os.path.join(run, "metrics.jsonl")
-    if mode == "cold" and time.monotonic() - last > (4 if is_training else 0.5):
+    if mode == "cold" and time.monotonic() - last > (2 if is_training else 0.5):
         last = time.monotonic()
-        # The first step compares every file with its SHA-256 and is not measured.
+        # Before the first step every file is compared with its SHA-256; that is not measured.
         if is_training:
             lines = subprocess.run(
                 ["fincore", "--bytes", "--noheadings", "--output", "RES"] + names,
@@ -190,12 +200,11 @@ while alive():
         is_training = os.path.exists(metrics) and os.path.getsize(metrics) > 0
     time.sleep(0.1)
 with open(run + ".peaks", "w", encoding="ascii") as file:
-    file.write(f"{peak} {cached}\n")
+    file.write(f"{peak} {cached} {ticks / os.sysconf('SC_CLK_TCK')}\n")
 PYTHON
 }
 
-# one NAME MEMORY MODE: a run; prints and keeps images a second, resident memory, cached bytes, and
-# the shares of waiting.
+# one NAME MEMORY MODE: a run; prints and keeps its figures.
 one() {
     local run=$directory/run-$1 child peaks
     take_turn
@@ -211,7 +220,7 @@ import glob
 import json
 import sys
 
-run, peak, cached = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+run, peak, cached, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 with open(run + "/metrics.jsonl", encoding="utf-8") as file:
     steps = [line for line in map(json.loads, file) if line["kind"] == "step"]
 first = steps[20]
@@ -224,11 +233,12 @@ for path in glob.glob(run + "/logs/worker-*.jsonl"):
                 flat = {**line, **line.get("metadata", {})}
                 waits = {key: flat[key] for key in flat if key.startswith("data.")}
 print(f"{rate:.1f}\t{peak / 1e6:.0f}\t{cached / 1e6:.0f}\t{waits.get('data.wait-percent', '-')}"
-      f"\t{waits.get('data.wait-ms', '-')}\t{waits.get('data.first-wait-ms', '-')}")
+      f"\t{waits.get('data.wait-ms', '-')}\t{waits.get('data.open-ms', '-')}"
+      f"\t{seconds:.1f}")
 PYTHON
 }
 
-echo "turn: images/s, resident MB, cached MB, wait %, wait ms, first step's wait ms"
+echo "turn: images/s, resident MB, cached MB, wait %, wait ms, opening ms, processor s"
 for ((round = 1; round <= rounds; round++)); do
     one "memory-$round" $((megabytes * 2000000)) warm
     one "disk-$round" "$memory" cold

@@ -72,6 +72,10 @@ private final class ComputedStore: RecordStore {
         source.announce(split, records: records)
     }
 
+    func open(partition: Int, isAhead: Bool) throws(DataError) {
+        try source.open(split, partition: partition, isAhead: isAhead)
+    }
+
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
         var images = [Float](repeating: 0, count: range.count * elementCount)
         var labels = [Int32](repeating: 0, count: range.count)

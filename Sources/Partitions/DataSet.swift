@@ -305,6 +305,12 @@ public final class DataSet: Sendable {
     /// Whether some training records are read from files.
     var isReadFromFiles: Bool { training.isReadFromFiles }
 
+    /// Loads or checks a partition before its records are read. With `isAhead` it is not needed yet:
+    /// nothing is dropped for it, and an error is left to whoever needs it.
+    func open(_ split: DataSplit, partition: Int, isAhead: Bool) throws(DataError) {
+        try store(split).open(partition: partition, isAhead: isAhead)
+    }
+
     /// Announces that these records will be read soon. Where they are on a disk, the system begins to
     /// read them into its cache; nothing waits for it, and no result depends on it.
     func announce(_ split: DataSplit, records: UnsafeBufferPointer<UInt64>) {

@@ -50,12 +50,25 @@ final class LoaderCore: Sendable {
     private let stepsAhead: Int
     /// The last step that was announced for each virtual worker; only the loader's thread uses it.
     private let announced: Mutex<[Int]>
+    /// The number of steps of the run.
+    private let stepCount: Int
+    /// The partitions of stretches, which are opened before their first records are read.
+    private let stretches: Mutex<[Stretch]>
+
+    /// A virtual worker's stretch in an epoch.
+    private struct Stretch {
+        var epoch = -1
+        /// The partitions of the next epoch that are not opened yet; nil before they are known.
+        var next: [Int]?
+    }
 
     /// The bytes of records that are announced and not yet read, about.
     private static let announcedByteCount = 8 << 20
 
-    init(dataSet: DataSet, plan: BatchPlan, bufferCount: Int) {
+    init(dataSet: DataSet, plan: BatchPlan, bufferCount: Int, stepCount: Int) {
         self.dataSet = dataSet
+        self.stepCount = stepCount
+        stretches = Mutex(Array(repeating: Stretch(), count: plan.virtualWorkerCount))
         // The ring holds about two microbatches for each virtual worker of this process.
         let share = (bufferCount + 1) / 2 * plan.microbatchCapacity * dataSet.storedImageByteCount
         stepsAhead = min(64, max(2, Self.announcedByteCount / max(1, share)))
@@ -145,21 +158,57 @@ final class LoaderCore: Sendable {
                 isGood = false
             }
             monitor.change { $0.slots[index] = isGood ? .ready(key) : .free }
-            if isGood { announce(after: key) }
+            if isGood && dataSet.isReadFromFiles {
+                announce(after: key)
+                openAhead(after: key)
+            }
+        }
+    }
+
+    /// Opens the partitions of a virtual worker's stretch, at its first step in an epoch: those that
+    /// fit go into memory, and the files of the others are checked.
+    func open(step: Int, virtualWorker: Int) throws(DataError) {
+        let epoch = orders.plan.epoch(ofStep: step)
+        guard stretches.withLock({ $0[virtualWorker].epoch != epoch }) else { return }
+        for piece in orders.plan.pieces(epoch: epoch, virtualWorker: virtualWorker) {
+            try dataSet.open(.training, partition: piece.partition, isAhead: false)
+        }
+        stretches.withLock { $0[virtualWorker] = Stretch(epoch: epoch) }
+    }
+
+    /// Opens a partition of the stretch that the virtual worker has in the next epoch, in the second
+    /// half of the epoch. One at a time, because that takes as long as reading its file.
+    private func openAhead(after key: Key) {
+        let plan = orders.plan
+        let epoch = plan.epoch(ofStep: key.step) + 1
+        guard 2 * plan.stepInEpoch(key.step) >= plan.stepsPerEpoch,
+            epoch <= plan.epoch(ofStep: max(0, stepCount - 1))
+        else { return }
+        let known = stretches.withLock { $0[key.virtualWorker].next }
+        var next =
+            known
+            ?? plan.pieces(epoch: epoch, virtualWorker: key.virtualWorker).map(\.partition)
+        guard let partition = next.popLast() else { return }
+        try? dataSet.open(.training, partition: partition, isAhead: true)
+        let rest = next
+        stretches.withLock { stretches in
+            // The epoch may have begun meanwhile.
+            if stretches[key.virtualWorker].epoch < epoch {
+                stretches[key.virtualWorker].next = rest
+            }
         }
     }
 
     /// Announces the records of the steps after a microbatch, as far as that has not been done.
     private func announce(after key: Key) {
-        guard dataSet.isReadFromFiles else { return }
-        let last = key.step + stepsAhead
+        let last = min(key.step + stepsAhead, stepCount - 1)
         let known = announced.withLock { announced in
             defer { announced[key.virtualWorker] = last }
             return announced[key.virtualWorker]
         }
         // After a loss, steps are computed again.
         let first = known > last ? key.step + 1 : max(key.step + 1, known + 1)
-        for step in first..<last + 1 {
+        for step in first..<max(first, last + 1) {
             orders.records(step: step, virtualWorker: key.virtualWorker).withUnsafeBufferPointer {
                 dataSet.announce(.training, records: $0)
             }

@@ -27,16 +27,18 @@ public final class MicrobatchLoader: Sendable {
     ///   - bufferCount: the number of buffers, at least 1. Twice the number of this process's
     ///     virtual workers, plus one for each compute thread, is enough that the loader does not
     ///     wait.
+    ///   - stepCount: the number of steps of the run; nothing is read ahead beyond them.
     ///   - prepareThread: called on the loader's thread before anything else.
     public init(
-        dataSet: DataSet, plan: BatchPlan, bufferCount: Int,
+        dataSet: DataSet, plan: BatchPlan, bufferCount: Int, stepCount: Int = .max,
         prepareThread: @escaping @Sendable () -> Void = {}
     ) {
         precondition(bufferCount >= 1, "bufferCount \(bufferCount), expected at least 1")
         precondition(
             plan.recordCount == dataSet.description.trainingCount,
             "a plan of \(plan.recordCount) records, expected \(dataSet.description.trainingCount)")
-        let core = LoaderCore(dataSet: dataSet, plan: plan, bufferCount: bufferCount)
+        let core = LoaderCore(
+            dataSet: dataSet, plan: plan, bufferCount: bufferCount, stepCount: stepCount)
         self.core = core
         thread = WorkThread(name: "loader") {
             prepareThread()
@@ -49,6 +51,15 @@ public final class MicrobatchLoader: Sendable {
     /// Announces that these microbatches will be needed. A repeated hint changes nothing.
     public func prefetch(step: Int, virtualWorkers: some Sequence<Int>) {
         for virtualWorker in virtualWorkers { core.hint(step: step, virtualWorker: virtualWorker) }
+    }
+
+    /// Opens the partitions that a virtual worker needs in the epoch of a step, which takes time at
+    /// the first of its steps: their files are read and compared with their SHA-256. For the next
+    /// epoch this is done ahead. Records can be taken without this call, too.
+    ///
+    /// - Throws: the reason when a partition cannot be read or is not as it was.
+    public func open(step: Int, virtualWorker: Int) throws(DataError) {
+        try core.open(step: step, virtualWorker: virtualWorker)
     }
 
     /// Returns the microbatch of a virtual worker in a step. The caller owns it until

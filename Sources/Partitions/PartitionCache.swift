@@ -95,6 +95,28 @@ final class PartitionCache: Sendable {
         }
     }
 
+    /// Loads or checks a partition that will be needed, unless it is not on this host yet. Nothing is
+    /// dropped for it. An error is left to the access that needs the partition.
+    func openAhead(_ index: Int) {
+        guard files.isHere(files.manifest.reference(place: index)) else { return }
+        let step = monitor.look { state -> Step? in
+            guard case .absent = state.residences[index] else { return nil }
+            state.residences[index] = .loading
+            guard size(index) <= byteLimit, state.byteCount <= byteLimit - size(index) else {
+                return .check
+            }
+            state.byteCount += size(index)
+            return .load
+        }
+        do throws(DataError) {
+            switch step {
+            case .load: _ = try load(index)
+            case .check: _ = try check(index)
+            default: break
+            }
+        } catch {}
+    }
+
     /// Returns a partition that is read from its open file; nil for any other.
     func openPartition(_ index: Int) -> OpenPartition? {
         monitor.look { state in

@@ -12,8 +12,14 @@ protocol PartitionFiles: Sendable {
     func checked<Value>(
         _ reference: PartitionReference, _ check: (ReadOnlyFile) throws(DataError) -> Value
     ) throws(DataError) -> Value?
+    /// Whether a partition is on this host. Does not wait.
+    func isHere(_ reference: PartitionReference) -> Bool
     /// Opens a file that was loaded or checked before and is on a disk.
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile
+}
+
+extension PartitionFiles {
+    func isHere(_ reference: PartitionReference) -> Bool { true }
 }
 
 /// The bytes of a partition's file, and where they came from.

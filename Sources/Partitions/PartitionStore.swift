@@ -104,6 +104,14 @@ final class PartitionStore: RecordStore {
         open?.file.willNeed(stretch)
     }
 
+    func open(partition: Int, isAhead: Bool) throws(DataError) {
+        if isAhead {
+            cache.openAhead(firstPartition + partition)
+        } else {
+            _ = try cache.access(firstPartition + partition)
+        }
+    }
+
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32]) {
         var images: [UInt8] = []
         var labels: [Int32] = []

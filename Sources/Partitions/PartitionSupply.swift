@@ -52,6 +52,8 @@ struct SuppliedFiles: PartitionFiles {
         }
     }
 
+    func isHere(_ reference: PartitionReference) -> Bool { supply.has([reference]) }
+
     func reopen(_ reference: PartitionReference) throws(DataError) -> ReadOnlyFile {
         let path = try supply.path(reference)
         return try reading { () throws(SystemCallError) in try ReadOnlyFile(path: path) }

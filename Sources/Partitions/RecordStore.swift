@@ -23,6 +23,10 @@ protocol RecordStore: AnyObject, Sendable {
     /// Announces that these records will be read soon, so that a disk may begin. Nothing waits.
     func announce(_ records: UnsafeBufferPointer<UInt64>)
 
+    /// Loads or checks a partition of the split. With `isAhead` it is not needed yet: nothing is
+    /// dropped for it, and an error is left to whoever needs it.
+    func open(partition: Int, isAhead: Bool) throws(DataError)
+
     /// Returns the stored bytes of the images, and the labels, of a range of records.
     func stored(_ range: Range<Int>) throws(DataError) -> (images: [UInt8], labels: [Int32])
 
@@ -38,6 +42,8 @@ extension RecordStore {
     var isReadFromFiles: Bool { false }
 
     func announce(_ records: UnsafeBufferPointer<UInt64>) {}
+
+    func open(partition: Int, isAhead: Bool) throws(DataError) {}
 
     func targets(_ range: Range<Int>) throws(DataError) -> [Float] { [] }
 }

@@ -73,7 +73,7 @@ final class ComputeCore: Sendable {
         self.report = report
         loader = MicrobatchLoader(
             dataSet: dataSet, plan: material.batchPlan,
-            bufferCount: material.microbatchesAhead + threadCount,
+            bufferCount: material.microbatchesAhead + threadCount, stepCount: material.totalSteps,
             prepareThread: Scheduling.compute)
         arrivingWeights = ArrivingWeights(
             layers: material.network.parameters.layers,
@@ -172,11 +172,11 @@ final class ComputeCore: Sendable {
     private func compute(
         _ virtualWorker: VirtualWorkerIndex, of task: NodeTask, with engine: any GradientEngine
     ) throws(DataError) {
-        if let needs {
-            // Fetching does not measure a worker's speed, and it may outlast the step.
-            try needs.bring(step: task.step, virtualWorker: virtualWorker)
-            guard task.step.value == currentStep.load(ordering: .relaxed) else { return }
-        }
+        let start = SteadyClock.nanoseconds()
+        // Fetching and opening do not measure a worker's speed, and they may outlast the step.
+        try needs?.bring(step: task.step, virtualWorker: virtualWorker)
+        try loader.open(step: task.step.value, virtualWorker: virtualWorker.value)
+        guard task.step.value == currentStep.load(ordering: .relaxed) else { return }
         let begin = SteadyClock.nanoseconds()
         let batch = try loader.take(
             step: task.step.value, virtualWorker: virtualWorker.value)
@@ -207,7 +207,7 @@ final class ComputeCore: Sendable {
         }
         let epoch = material.batchPlan.epoch(ofStep: task.step.value)
         waits.withLock {
-            $0.add(task.step, of: epoch, input: loaded - begin, compute: end - loaded)
+            $0.add(epoch, open: begin - start, input: loaded - begin, compute: end - loaded)
         }
         hand(virtualWorker, of: task, sum, totals, finalFrom: 0)
         prefetch(after: task.step, virtualWorker)

@@ -1,28 +1,21 @@
-import ClusterProtocol
 import Logging
 import RunFiles
 
 /// The time that the compute threads of a worker waited for data, or read it themselves, in an epoch.
-///
-/// The first step that a worker computes in an epoch stands alone: partitions are then loaded or
-/// compared with their SHA-256.
 struct DataWaits: Sendable {
     /// The epoch; nil before its first step.
     private(set) var epoch: Int?
-    private var firstStep: Step?
-    private var firstNanoseconds: Int64 = 0
+    /// The time in which partitions were fetched, and loaded or compared with their SHA-256.
+    private var openNanoseconds: Int64 = 0
     private var inputNanoseconds: Int64 = 0
     private var computeNanoseconds: Int64 = 0
 
-    /// Adds the times of a virtual worker in a step, in nanoseconds.
-    mutating func add(_ step: Step, of epoch: Int, input: Int64, compute: Int64) {
-        if self.epoch == nil { (self.epoch, firstStep) = (epoch, step) }
-        if step == firstStep {
-            firstNanoseconds += input
-        } else {
-            inputNanoseconds += input
-            computeNanoseconds += compute
-        }
+    /// Adds the times of a virtual worker in a step of an epoch, in nanoseconds.
+    mutating func add(_ epoch: Int, open: Int64, input: Int64, compute: Int64) {
+        if self.epoch == nil { self.epoch = epoch }
+        openNanoseconds += open
+        inputNanoseconds += input
+        computeNanoseconds += compute
     }
 
     /// The waits as values of a line in the log. Times of several threads are added up.
@@ -33,7 +26,7 @@ struct DataWaits: Sendable {
             LogKey.epoch: "\(epoch ?? 0)",
             LogKey.dataWait: "\(inputNanoseconds / 1_000_000)",
             LogKey.dataWaitPercent: "\(percent)",
-            LogKey.dataFirstWait: "\(firstNanoseconds / 1_000_000)",
+            LogKey.dataOpening: "\(openNanoseconds / 1_000_000)",
         ]
     }
 }

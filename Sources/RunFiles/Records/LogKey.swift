@@ -50,13 +50,13 @@ public enum LogKey {
     public static let records = "data.records"
     /// The partition concerned.
     public static let partition = "data.partition"
-    /// The time that compute threads waited for data in an epoch, without its first step, in
-    /// milliseconds.
+    /// The time that compute threads waited for data in an epoch, in milliseconds.
     public static let dataWait = "data.wait-ms"
     /// The share of that wait in the time of the compute threads, in percent.
     public static let dataWaitPercent = "data.wait-percent"
-    /// The wait for data in the first step of an epoch, in milliseconds.
-    public static let dataFirstWait = "data.first-wait-ms"
+    /// The time in which compute threads fetched partitions in an epoch, and loaded or checked them,
+    /// in milliseconds. It is no part of the wait.
+    public static let dataOpening = "data.open-ms"
     /// The epoch, counted from 0.
     public static let epoch = "train.epoch"
 }
