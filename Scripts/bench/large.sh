@@ -128,7 +128,8 @@ YAML
 
 # Watches the worker of the run in directory $1 until the process $2 ends; drops the set from the
 # system's cache every two seconds when $3 is "cold"; writes the largest resident memory and the
-# largest part of the set in the system's cache, in bytes, and its processor time in seconds, to $1.peaks.
+# largest part of the set in the system's cache, in bytes, and its processor time in seconds, and the share of
+# time that other machines of the host took, in percent, to $1.peaks.
 watch_worker() {
     "$python" - "$data" "$1" "$2" "$3" <<'PYTHON'
 import os
@@ -141,6 +142,16 @@ files = [os.open(os.path.join(data, name), os.O_RDONLY)
          for name in sorted(os.listdir(data)) if name.endswith(".safetensors")]
 names = [os.path.join(data, name) for name in os.listdir(data) if name.endswith(".safetensors")]
 peak = cached = ticks = 0
+
+
+def stolen():
+    """Returns the time that other machines of the host took, and all time, in ticks."""
+    with open("/proc/stat", encoding="ascii") as file:
+        times = list(map(int, file.readline().split()[1:9]))
+    return times[7], sum(times)
+
+
+start = stolen()
 is_training = False
 
 
@@ -197,10 +208,14 @@ while alive():
             cached = max(cached, sum(map(int, lines)))
         for file in files:
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        is_training = os.path.exists(metrics) and os.path.getsize(metrics) > 0
+    if not is_training and os.path.exists(metrics) and os.path.getsize(metrics) > 0:
+        is_training = True
+        start = stolen()
     time.sleep(0.1)
+end = stolen()
 with open(run + ".peaks", "w", encoding="ascii") as file:
-    file.write(f"{peak} {cached} {ticks / os.sysconf('SC_CLK_TCK')}\n")
+    file.write(f"{peak} {cached} {ticks / os.sysconf('SC_CLK_TCK')} "
+               f"{100 * (end[0] - start[0]) / max(1, end[1] - start[1]):.1f}\n")
 PYTHON
 }
 
@@ -220,7 +235,8 @@ import glob
 import json
 import sys
 
-run, peak, cached, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+run, peak, cached = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+seconds, stolen = float(sys.argv[4]), sys.argv[5]
 with open(run + "/metrics.jsonl", encoding="utf-8") as file:
     steps = [line for line in map(json.loads, file) if line["kind"] == "step"]
 first = steps[20]
@@ -234,11 +250,11 @@ for path in glob.glob(run + "/logs/worker-*.jsonl"):
                 waits = {key: flat[key] for key in flat if key.startswith("data.")}
 print(f"{rate:.1f}\t{peak / 1e6:.0f}\t{cached / 1e6:.0f}\t{waits.get('data.wait-percent', '-')}"
       f"\t{waits.get('data.wait-ms', '-')}\t{waits.get('data.open-ms', '-')}"
-      f"\t{seconds:.1f}")
+      f"\t{seconds:.1f}\t{stolen}")
 PYTHON
 }
 
-echo "turn: images/s, resident MB, cached MB, wait %, wait ms, opening ms, processor s"
+echo "turn: images/s, resident MB, cached MB, wait %, wait ms, opening ms, processor s, stolen %"
 for ((round = 1; round <= rounds; round++)); do
     one "memory-$round" $((megabytes * 2000000)) warm
     one "disk-$round" "$memory" cold
