@@ -81,8 +81,10 @@ import sys
 data, listed, predictions = sys.argv[1:]
 with open(listed, encoding="utf-8") as file:
     rows = [line.rstrip("\n").split("\t", 3) for line in file]
-expected = {os.path.realpath(f"{data}/{row[3]}"): row[2] for row in rows if row[0] == "test"}
-classes = {row[2] for row in rows}
+expected = {
+    os.path.realpath(f"{data}/{row[3]}"): row[3].split("/")[0] for row in rows if row[0] == "test"
+}
+classes = set(expected.values())
 with open(predictions, encoding="utf-8", newline="") as file:
     found = list(csv.reader(file))[1:]
 right = seen = 0
