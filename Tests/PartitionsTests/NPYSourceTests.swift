@@ -105,7 +105,9 @@ func npy(header text: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
     }
 
     @Test func wideTypesAreConverted() throws {
-        let doubles = [0.1, -1e38, Double.leastNormalMagnitude / 1024, 5].flatMap { $0.bitPattern.littleEndianBytes }
+        let doubles = [0.1, -1e38, Double.leastNormalMagnitude / 1024, 5].flatMap {
+            $0.bitPattern.littleEndianBytes
+        }
         let source = try source(["x.npy": npy("<f8", [4], doubles), "y.npy": labels])
         #expect(try (0..<4).map { try source.floats($0)[0] } == [0.1, -1e38, 0, 5])
         for (type, byteCount) in [("<i4", 4), ("<u4", 4), ("<i8", 8), ("<u8", 8)] {
