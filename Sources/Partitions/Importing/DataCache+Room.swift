@@ -84,6 +84,15 @@ extension DataCache {
         rmdir(path)
     }
 
+    /// Returns the time of the last change in a directory: of its entries, or of the contents of a file
+    /// in it, in seconds since 1970; 0 when there is no such directory.
+    static func lastChange(in path: String) -> Int {
+        ([path] + names(path).map { "\(path)/\($0)" }).reduce(0) { latest, name in
+            var status = stat()
+            return lstat(name, &status) == 0 ? max(latest, status.st_mtim.tv_sec) : latest
+        }
+    }
+
     /// Returns the names in a directory without those of itself and its parent; none when it cannot be
     /// read.
     private static func names(_ path: String) -> [String] {

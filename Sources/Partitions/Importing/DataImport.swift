@@ -149,10 +149,7 @@ public struct DataImport: Sendable {
         let part = "\(path).part"
         let lock = try ImportLock(
             "\(path).lock", limit: Self.lockLimit,
-            lastWork: {
-                var status = stat()
-                return stat(part, &status) == 0 ? Int(status.st_mtim.tv_sec) : 0
-            }, isDone: { cache.find(key) != nil })
+            lastWork: { DataCache.lastChange(in: part) }, isDone: { cache.find(key) != nil })
         guard let lock else { return path }
         defer { withExtendedLifetime(lock) {} }
         let found = try source.scan(files)
